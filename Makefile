@@ -1,0 +1,68 @@
+# One environment, .venv, for running and for testing. It holds exactly the versions of requirements-dev.lock, checked by hash.
+# Nothing is installed outside this directory, except a missing system package, which is named first.
+#   PYTHON=python3.12 make setup    chooses the interpreter
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check setup lock clean
+.ONESHELL:
+.SHELLFLAGS := -euc
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+
+# An environment knows its own path and interpreter, so it is made anew when they change; it is refreshed when the versions change.
+checksum = $(shell { $(1); } 2>/dev/null | cksum | cut -d ' ' -f 1)
+MADE := .venv/made-$(call checksum,pwd; $(PYTHON) -V)
+READY := .venv/ready-$(call checksum,cat requirements-dev.lock pyproject.toml)
+
+help: ## List what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
+
+run: setup ## Run the demo: an exchange on this machine and the daemon trading on it, offline; Ctrl-C stops it
+	@exec .venv/bin/rebalanced demo
+
+test: check ## Check format, lint and types, then run the tests
+	@.venv/bin/pytest -q -n 2 --dist worksteal
+
+check: setup ## Check format, lint and types only
+	@.venv/bin/ruff format --check --quiet .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+
+setup: $(READY) ## Make .venv; takes seconds when nothing changed
+
+$(READY): $(MADE)
+	@echo "Installing the locked versions into .venv (a minute or so the first time)."
+	.venv/bin/pip install -q --require-hashes -r requirements-dev.lock
+	.venv/bin/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+
+$(MADE):
+	@stop() { echo "$$1" >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+		stop "rebalanced needs Python 3.11 or newer, and '$(or $(PYTHON),python3)' is not: install one, or name it with 'make PYTHON=...'."
+	if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then
+		package=$(notdir $(PYTHON))-venv
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+			stop "$(PYTHON) cannot make environments: install $$package (Debian, Ubuntu: sudo apt-get install $$package) and try again."
+		echo "Installing the system package $$package, without which $(PYTHON) cannot make environments."
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null
+	fi
+	$(PYTHON) -m venv --clear .venv
+	touch $@
+
+lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
+	@$(PYTHON) -m venv --clear .venv/lock
+	.venv/lock/bin/pip install -q uv
+	compile() { .venv/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q $(UPGRADE) "$$@"; }
+	compile -o requirements.lock
+	compile --group dev -o requirements-dev.lock
+	rm -rf .venv/lock
+
+clean: ## Remove the environment and the caches; var/, which holds journals, stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find daemon strategies tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,367 @@
+"""Events: facts in the past tense, requests in the imperative. Their union is everything that travels on the bus.
+
+Rule: an event is one immutable value and carries `at`, the moment it was known here (facts) or wanted (requests).
+A fact about money (fills, flows, what is known of an order) is on disk before it is published: whoever handles it may rely on that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
+
+# --- market data -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BarClosed:
+    """A symbol's bar is final. Per symbol these come once each, in order of time."""
+
+    bar: Bar
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTicked:
+    """The last price of a symbol (quote per base), between bar closes. Conflated: only the newest matters."""
+
+    symbol: str
+    price: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLost:
+    """A symbol's bars may be missing from now on: its stream is silent, broken or just being opened."""
+
+    symbol: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCaughtUp:
+    """A symbol's bars are complete again: what was missing has been published."""
+
+    symbol: str
+    filled: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SliceClosed:
+    """The cross-section of one close time, emitted once, in order."""
+
+    slice: Slice
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The clock, as an event: deadlines are judged against `at` and nothing else."""
+
+    at: datetime
+
+
+# --- decisions and waves ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TargetsChosen:
+    """The strategies' answer at a due slice."""
+
+    decision: Decision
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWave:
+    """Work towards the newest decision, if there is one and nothing is under way."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner.Reason)."""
+
+    decision_id: str
+    attempt: int
+    orders: tuple[Order, ...]
+    left: Mapping[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaveSettled:
+    """A decision has been worked off: the canonical line of a rebalance.
+
+    `sent` and `filled` count orders; `refused` and `left` name a reason by symbol; `off_target` is holding minus target in weight of equity;
+    `cost_bps` is what the fills cost against the reference price, fees included, of what was traded; `took_ms` runs from the decision.
+    """
+
+    decision: Decision
+    equity: Decimal
+    sent: int
+    filled: int
+    refused: Mapping[str, str]
+    left: Mapping[str, str]
+    off_target: Mapping[str, float]
+    cost_bps: float
+    took_ms: int
+    at: datetime
+
+
+# --- requests to the edges -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitOrders:
+    """Write the intents (and the decision they serve) to the journal in one transaction, then send them."""
+
+    decision: Decision
+    orders: tuple[Order, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """Ask the venue to cancel an order of ours."""
+
+    order_id: str
+    symbol: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOrder:
+    """Ask the venue, by every way it offers, what became of an order of ours."""
+
+    order_id: str
+    symbol: str
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTrades:
+    """Ask the venue for the account's trades in these symbols since a moment."""
+
+    symbols: tuple[str, ...]
+    since: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PollAccount:
+    """Poll balances and open orders now instead of at the next turn."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BookFlow:
+    """Write a flow to the journal; it counts once `FlowBooked` says so."""
+
+    flow: Flow
+    at: datetime
+
+
+# --- what is known of orders -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSent:
+    """The request is being handed to the transport: from here on the order may exist."""
+
+    order_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReported:
+    """The venue has described an order: as its answer, to a query, in a listing or on the user stream. `how` says which."""
+
+    report: OrderReport
+    how: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """The venue (or our own check before the wire) refused the order for certain: it does not and will not exist.
+
+    `code` is a stable reason (io.exchange.Reason), `text` what the venue said.
+    """
+
+    order_id: str
+    code: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNotSent:
+    """The request provably never left: the same intent may be sent again."""
+
+    order_id: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUnknown:
+    """Nobody knows whether the order exists: a lost answer, a 5xx, an unreadable body, a crash after the intent."""
+
+    order_id: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderNotFound:
+    """A successful look-up, by every way the venue offers, did not find the order. `asked_at`: when the look-up began."""
+
+    order_id: str
+    asked_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderClosed:
+    """An order of ours has come to its end and every trade of it is booked. `state` is its last one in core.orders.State."""
+
+    order_id: str
+    symbol: str
+    state: str
+    filled: Decimal
+    cost: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilled:
+    """A trade in our account, of an order of ours or of somebody else's hand."""
+
+    fill: Fill
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TradesListed:
+    """The account's trades since `since` in `symbols` have been read and published: none is missing."""
+
+    symbols: tuple[str, ...]
+    since: datetime
+    at: datetime
+
+
+# --- the account -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPolled:
+    """Balances and open orders, as one successful poll saw them."""
+
+    snapshot: AccountSnapshot
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceMoved:
+    """The user stream says that a balance changed without a trade (deposit, withdrawal, transfer). `amount` is signed."""
+
+    currency: str
+    amount: Decimal
+    id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FlowBooked:
+    """A flow is in the journal and counts."""
+
+    flow: Flow
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReconciled:
+    """Ledger and account were compared on a quiet account. `differences` is account minus ledger, by currency, where it is not 0."""
+
+    differences: Mapping[str, Decimal]
+    asked_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFound:
+    """A difference that no trade or flow explains. Its symbols only reduce until it is gone."""
+
+    currency: str
+    amount: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCleared:
+    """A difference is gone or explained."""
+
+    currency: str
+    at: datetime
+
+
+# --- trading state ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TradingHalted:
+    """No new orders until a person says so; `reason` is a sentence."""
+
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The process is to end: no new plans; orders under way come to a known end."""
+
+    at: datetime
+
+
+Event = (
+    BarClosed
+    | PriceTicked
+    | StreamLost
+    | StreamCaughtUp
+    | SliceClosed
+    | TimePassed
+    | TargetsChosen
+    | PlanWave
+    | PlanMade
+    | WaveSettled
+    | SubmitOrders
+    | CancelOrder
+    | QueryOrder
+    | QueryTrades
+    | PollAccount
+    | BookFlow
+    | OrderSent
+    | OrderReported
+    | OrderRefused
+    | OrderNotSent
+    | OrderUnknown
+    | OrderNotFound
+    | OrderClosed
+    | OrderFilled
+    | TradesListed
+    | AccountPolled
+    | BalanceMoved
+    | FlowBooked
+    | AccountReconciled
+    | DriftFound
+    | DriftCleared
+    | TradingHalted
+    | StopRequested
+)

@@ -1,0 +1,295 @@
+"""The nouns: instruments, bars, slices, orders, fills, the account.
+
+Rule: every value here is immutable and checks itself. Market data is float64; money and quantities are Decimal; times are aware UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+from enum import StrEnum
+from math import isfinite
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+ZERO: Final = Decimal(0)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def epoch_ms(moment: datetime) -> int:
+    """Milliseconds since 1970-01-01 UTC, by integer arithmetic (a float of seconds loses them)."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
+def from_epoch_ms(value: int) -> datetime:
+    """The moment `value` milliseconds after 1970-01-01 UTC."""
+    return EPOCH + timedelta(milliseconds=value)
+
+
+class Side(StrEnum):
+    """Which way an order trades the base currency."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell."""
+        return 1 if self is Side.BUY else -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instrument:
+    """A market and the rules its orders must keep.
+
+    Steps and minimums are in base units, except `price_tick` and `notional_min`, which are in quote. None: the venue states no bound.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    amount_step: Decimal
+    price_tick: Decimal
+    amount_min: Decimal = ZERO
+    amount_max: Decimal | None = None
+    notional_min: Decimal = ZERO
+    taker_fee: Decimal = Decimal("0.001")
+    active: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a market without a grid: nothing could be rounded to it."""
+        if not (self.amount_step.is_finite() and self.amount_step > 0):
+            raise ValueError(f"{self.symbol}: amount_step must be positive, not {self.amount_step}")
+        if not (self.price_tick.is_finite() and self.price_tick > 0):
+            raise ValueError(f"{self.symbol}: price_tick must be positive, not {self.price_tick}")
+
+    def floor(self, amount: Decimal) -> Decimal:
+        """The largest multiple of `amount_step` that is not above `amount`."""
+        return (amount / self.amount_step).to_integral_value(ROUND_FLOOR) * self.amount_step
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One closed candle of one symbol. Prices are quote per base, volume is in base units; `closes_at` is its open plus the timeframe."""
+
+    symbol: str
+    closes_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    synthetic: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no market can have printed (faults: NaN, zero and negative prices, crossed extremes)."""
+        prices = (self.open, self.high, self.low, self.close)
+        if not all(isfinite(p) and p > 0 for p in prices) or not (isfinite(self.volume) and self.volume >= 0):
+            raise ValueError(f"{self.symbol}: a bar needs finite positive prices and a volume of at least 0, got {prices}, {self.volume}")
+        if self.high < max(prices) or self.low > min(prices):
+            raise ValueError(f"{self.symbol}: high {self.high} and low {self.low} do not enclose {prices}")
+
+
+# Rows of a slice's panel.
+OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """The cross-section: the bars of one close time.
+
+    `panel` is float64 (5, symbols): open, high, low, close, volume; NaN where a symbol has had no bar yet.
+    `synthetic` is bool (symbols,): True where the bar was made from the last close because none arrived.
+    `age` is int64 (symbols,): slices since the last real bar, 0 when it is in this slice.
+    """
+
+    closes_at: datetime
+    symbols: tuple[str, ...]
+    panel: Floats
+    synthetic: Bools
+    age: NDArray[np.int64]
+
+    @property
+    def close(self) -> Floats:
+        """Closing prices (symbols,)."""
+        row: Floats = self.panel[CLOSE]
+        return row
+
+    @property
+    def coverage(self) -> float:
+        """Share of the symbols that have a real bar in this slice."""
+        return float(np.count_nonzero(self.age == 0)) / len(self.symbols)
+
+    def prices(self) -> dict[str, float]:
+        """Last close by symbol, without the symbols that never had a bar."""
+        return {s: float(p) for s, p in zip(self.symbols, self.close, strict=True) if p == p}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetWeights:
+    """What one strategy wants: weights of its capital, a full set (a symbol that is not named is wanted at 0).
+
+    `keep` names symbols whose present weight stays as it is (no bar in the deciding slice); `signals` holds, by symbol and name,
+    every number that the decision rests on.
+    """
+
+    weights: Mapping[str, float]
+    keep: frozenset[str] = frozenset()
+    signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a weight that is no number."""
+        for symbol, weight in self.weights.items():
+            if not isfinite(weight):
+                raise ValueError(f"the weight of {symbol} is {weight}, which is not a finite number")
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount of one currency."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be sent, fixed before it is sent. A market order: `amount` base units at whatever price there is.
+
+    `price` is the reference the plan was made at (quote per base), `reserve` the most it may cost in the currency it spends:
+    quote, fees and slippage included, for a buy; base units for a sell.
+    """
+
+    id: str
+    symbol: str
+    side: Side
+    amount: Decimal
+    price: Decimal
+    reserve: Decimal
+    decision_id: str
+    attempt: int
+    at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse amounts and prices that are not finite and positive."""
+        for name in ("amount", "price", "reserve"):
+            value: Decimal = getattr(self, name)
+            if not (value.is_finite() and value > 0):
+                raise ValueError(f"order {self.id}: {name} must be finite and positive, not {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """A trade in our account, as the venue booked it. `amount` is positive base units, `cost` the quote that changed hands without the fee.
+
+    `order_id` is our client id, or "" where the venue names the order by `venue_id` alone; the order table knows both.
+    """
+
+    order_id: str
+    venue_id: str
+    trade_id: str
+    symbol: str
+    side: Side
+    amount: Decimal
+    price: Decimal
+    cost: Decimal
+    fees: tuple[Money, ...]
+    at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a trade of nothing or at no price."""
+        for name in ("amount", "price", "cost"):
+            value: Decimal = getattr(self, name)
+            if not (value.is_finite() and value > 0):
+                raise ValueError(f"trade {self.trade_id}: {name} must be finite and positive, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the account holds of one currency: `free` may be spent, `locked` stands in open orders."""
+
+    free: Decimal
+    locked: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        """Free and locked together."""
+        return self.free + self.locked
+
+
+class Status(StrEnum):
+    """How the venue describes an order."""
+
+    OPEN = "open"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can be expected of it (a late trade aside)."""
+        return self is not Status.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """What the venue says of one order: cumulative `filled` base units and `cost` in quote (0 where it does not say).
+
+    `fills` are the trades that came with the report; there may be fewer than `filled` says, never more.
+    """
+
+    order_id: str
+    venue_id: str
+    symbol: str
+    side: Side
+    status: Status
+    amount: Decimal
+    filled: Decimal
+    cost: Decimal
+    at: datetime
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """The account as one poll saw it: every currency it holds and every order it has open.
+
+    `asked_at` and `at` enclose the poll: what happened between them may or may not be in it.
+    """
+
+    balances: Mapping[str, Balance]
+    open_orders: tuple[OrderReport, ...]
+    asked_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Money that came or went without a trade of ours: a deposit, a withdrawal, the opening balance, a correction.
+
+    `amount` is signed, in units of `currency`. `id` is derived from what was seen, so that a flow is booked once.
+    """
+
+    id: str
+    currency: str
+    amount: Decimal
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What all strategies together want at one slice: `by_strategy` holds each one's own weights, `weights` their sum by share."""
+
+    id: str
+    as_of: datetime
+    weights: Mapping[str, float]
+    keep: frozenset[str]
+    by_strategy: Mapping[str, TargetWeights]
+    at: datetime

@@ -1,0 +1,154 @@
+"""Exchange: what the daemon needs of a venue, and the five things a call can end with.
+
+Rule: an error is named by what is known of the request, not by where it arose. For an order that is what matters: `Refused` and `NotSent`
+are certain, `Unknown` is not, and only evidence ends it. Every implementation passes tests/io/test_exchange_contract.py.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
+
+
+class Reason(StrEnum):
+    """Why a venue refused, in stable codes (logs, API, metrics)."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    FILTER = "venue_filter"
+    NOTIONAL_MIN = "notional_min"
+    MARKET_CLOSED = "market_closed"
+    DUPLICATE_ID = "duplicate_id"
+    RATE_LIMITED = "rate_limited"
+    CLOCK_SKEW = "clock_skew"
+    CREDENTIALS = "credentials"
+    PERMISSION = "permission"
+    MAINTENANCE = "maintenance"
+    BAD_REQUEST = "bad_request"
+    OTHER = "refused"
+
+
+class VenueError(Exception):
+    """A call to the venue did not give its answer. One of the five below, never this class itself."""
+
+    def __init__(self, text: str, reason: Reason = Reason.OTHER, retry_after_s: float | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class Refused(VenueError):
+    """The venue said no: what was asked has not happened and will not."""
+
+
+class NotFound(VenueError):
+    """The venue answered that it does not know the thing asked for. Of an order: it may still arrive."""
+
+
+class NotSent(VenueError):
+    """The request provably never reached the venue: refused connection, no such host, our own gate."""
+
+
+class Unknown(VenueError):
+    """The request may or may not have had its effect: time-out, reset, 5xx, an unreadable answer."""
+
+
+class Fatal(VenueError):
+    """Nothing will get better by asking again: refused credentials, a host the configuration does not imply, an unsupported venue."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarUpdate:
+    """A candle as the venue tells it, forming or closed. A forming one's close is the last price."""
+
+    bar: Bar
+    closed: bool
+
+
+class Urgency(StrEnum):
+    """Who goes first when the venue's limits bind, most urgent first."""
+
+    CANCEL = "cancel"
+    REDUCE = "reduce"
+    GROW = "grow"
+    RECONCILE = "reconcile"
+    DATA = "data"
+
+
+AccountNews = OrderReport | Fill | tuple[str, Decimal, str]
+"""What a user stream tells: an order, a trade, or (currency, signed amount, id) of a balance that moved without a trade."""
+
+
+class Market(Protocol):
+    """A venue's public side. All calls raise VenueErrors only."""
+
+    async def connect(self) -> Mapping[str, Instrument]:
+        """Load the configured symbols' rules, by symbol. Fatal: an unknown symbol or exchange, a foreign host, a bad key."""
+        ...
+
+    async def close(self) -> None:
+        """Release every connection; nothing is left open."""
+        ...
+
+    async def server_time(self) -> datetime:
+        """The venue's clock."""
+        ...
+
+    async def bars(self, symbol: str, timeframe: timedelta, *, since: datetime | None = None, limit: int = 1000) -> list[BarUpdate]:
+        """Candles, oldest first, with opens at or after `since` (or the newest `limit`); the last may be forming. Any number of pages."""
+        ...
+
+    async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
+        """Hand every candle that the venue streams for these symbols to `sink`, until the connection ends (raises) or the task does.
+
+        One call is one batch; the caller keeps batches within `batch_max`. NotSent: the venue has no such stream or refuses it.
+        """
+        ...
+
+    @property
+    def batch_max(self) -> int:
+        """The most symbols one `watch_bars` may carry."""
+        ...
+
+    async def reset_streams(self) -> None:
+        """Drop every stream connection so that watchers raise and may start afresh."""
+        ...
+
+
+class Exchange(Market, Protocol):
+    """A venue with our account in it. `order_id` is always our own client id."""
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """Every currency that the account holds. Unknown where the answer is empty or unreadable: absence is not zero."""
+        ...
+
+    async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
+        """Send one order, once. Refused and NotSent are certain; Unknown is not."""
+        ...
+
+    async def cancel(self, order_id: str, symbol: str) -> None:
+        """Ask for a cancel. NotFound: the venue has no such open order, which says nothing about how it ended."""
+        ...
+
+    async def order(self, order_id: str, symbol: str) -> OrderReport:
+        """One order by our id. NotFound is an answer, not an error."""
+        ...
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        """Every open order of the account in the configured symbols, ours or not. A foreign one's `order_id` is what the venue gives."""
+        ...
+
+    async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
+        """The account's trades in one symbol since a moment, oldest first, complete (paged)."""
+        ...
+
+    async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
+        """Hand orders, trades and transfers to `sink` as the venue streams them, until the connection ends (raises).
+
+        `connected` is called once the subscription stands; what happened before it must be read by REST. NotSent: no such stream here.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The strategies that ship with the daemon, by the name a configuration uses."""
