@@ -36,6 +36,7 @@ setup: $(READY) ## Make .venv; takes seconds when nothing changed
 
 $(READY): $(MADE)
 	@echo "Installing the locked versions into .venv (a minute or so the first time)."
+	rm -f .venv/ready-*
 	.venv/bin/pip install -q --require-hashes -r requirements-dev.lock
 	.venv/bin/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
@@ -56,12 +57,12 @@ $(MADE):
 	touch $@
 
 lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
-	@$(PYTHON) -m venv --clear .venv/lock
+	@trap 'rm -rf .venv/lock' EXIT
+	$(PYTHON) -m venv --clear .venv/lock
 	.venv/lock/bin/pip install -q uv
-	compile() { .venv/lock/bin/uv pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q $(UPGRADE) "$$@"; }
-	compile -o requirements.lock
-	compile --group dev -o requirements-dev.lock
-	rm -rf .venv/lock
+	compile="pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --system-certs -q $(UPGRADE)"
+	.venv/lock/bin/uv $$compile -o requirements.lock
+	.venv/lock/bin/uv $$compile --group dev -o requirements-dev.lock
 
 clean: ## Remove the environment and the caches; var/, which holds journals, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -83,6 +83,18 @@ class PlanWave:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskLimited:
+    """A limit has cut a wish: `allowed` is what is left of the `wanted` weight, `reason` a stable code of core.risk.Reason."""
+
+    decision_id: str
+    symbol: str
+    wanted: float
+    allowed: float
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlanMade:
     """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner.Reason)."""
 
@@ -97,7 +109,7 @@ class PlanMade:
 class WaveSettled:
     """A decision has been worked off: the canonical line of a rebalance.
 
-    `sent` and `filled` count orders; `refused` and `left` name a reason by symbol; `off_target` is holding minus target in weight of equity;
+    `sent` and `filled` count orders; `refused` and `left` name a reason by symbol; `off_target` is holding minus target, in weight;
     `cost_bps` is what the fills cost against the reference price, fees included, of what was traded; `took_ms` runs from the decision.
     """
 
@@ -161,10 +173,10 @@ class PollAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class BookFlow:
-    """Write a flow to the journal; it counts once `FlowBooked` says so."""
+class BookFlows:
+    """Write flows to the journal in one transaction; each counts once `FlowBooked` says so."""
 
-    flow: Flow
+    flows: tuple[Flow, ...]
     at: datetime
 
 
@@ -269,6 +281,14 @@ class AccountPolled:
 
 
 @dataclass(frozen=True, slots=True)
+class PollFailed:
+    """The account could not be read. Nothing is concluded from it: absence is not zero."""
+
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class BalanceMoved:
     """The user stream says that a balance changed without a trade (deposit, withdrawal, transfer). `amount` is signed."""
 
@@ -288,11 +308,15 @@ class FlowBooked:
 
 @dataclass(frozen=True, slots=True)
 class AccountReconciled:
-    """Ledger and account were compared on a quiet account. `differences` is account minus ledger, by currency, where it is not 0."""
+    """Ledger and account were compared. `differences` is account minus ledger, by currency, where it is not 0.
+
+    `asked_at`: when the poll began. On an account that was not `quiet` a difference means nothing; agreement always does.
+    """
 
     differences: Mapping[str, Decimal]
     asked_at: datetime
     at: datetime
+    quiet: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +337,13 @@ class DriftCleared:
 
 
 # --- trading state ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TradingStarted:
+    """Every order is accounted for and the account agrees with the ledger: trading may begin."""
+
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +370,7 @@ Event = (
     | TimePassed
     | TargetsChosen
     | PlanWave
+    | RiskLimited
     | PlanMade
     | WaveSettled
     | SubmitOrders
@@ -346,7 +378,7 @@ Event = (
     | QueryOrder
     | QueryTrades
     | PollAccount
-    | BookFlow
+    | BookFlows
     | OrderSent
     | OrderReported
     | OrderRefused
@@ -357,11 +389,13 @@ Event = (
     | OrderFilled
     | TradesListed
     | AccountPolled
+    | PollFailed
     | BalanceMoved
     | FlowBooked
     | AccountReconciled
     | DriftFound
     | DriftCleared
+    | TradingStarted
     | TradingHalted
     | StopRequested
 )

@@ -31,6 +31,12 @@ def from_epoch_ms(value: int) -> datetime:
     return EPOCH + timedelta(milliseconds=value)
 
 
+def currencies(symbol: str) -> tuple[str, str]:
+    """Base and quote of a spot symbol: "BTC/USDT" -> ("BTC", "USDT")."""
+    base, _, quote = symbol.partition("/")
+    return base, quote
+
+
 class Side(StrEnum):
     """Which way an order trades the base currency."""
 
@@ -48,6 +54,7 @@ class Instrument:
     """A market and the rules its orders must keep.
 
     Steps and minimums are in base units, except `price_tick` and `notional_min`, which are in quote. None: the venue states no bound.
+    `taker_fee` is a fraction of the trade; `buy_fee_in_base` says that a buy pays it out of what it buys, as most spot venues do.
     """
 
     symbol: str
@@ -59,6 +66,7 @@ class Instrument:
     amount_max: Decimal | None = None
     notional_min: Decimal = ZERO
     taker_fee: Decimal = Decimal("0.001")
+    buy_fee_in_base: bool = True
     active: bool = True
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """The markets a venue lists, and their rules.
 
-Rule: price decimals and amount decimals of a market sum to at most eight, so that price x amount is always an exact amount of the quote asset.
+Rule: price and amount decimals of a market sum to at most eight, so that price x amount is always an exact amount of the quote asset.
 """
 
 from __future__ import annotations
@@ -174,6 +174,8 @@ def rules(market: Market, notional_min: Decimal) -> dict[str, Any]:
 
 
 MAX_OPEN_ORDERS: Final = 200  # a market, as Binance's MAX_NUM_ORDERS
+PRICE_MAX: Final = Decimal(1_000_000)  # quote per base
+NOTIONAL_MAX: Final = Decimal(90_000_000)  # of a limit order, quote units
 PRICE_BAND: Final = Decimal(5)  # a limit may be this many times away from the last price, as Binance's PERCENT_PRICE_BY_SIDE
 
 
@@ -182,7 +184,7 @@ def filters(market: Market, notional_min: Decimal) -> list[dict[str, Any]]:
     amount_max = text(market.amount_max)
     up, down = str(PRICE_BAND), f"{1 / PRICE_BAND}"
     return [
-        {"filterType": "PRICE_FILTER", "minPrice": text(market.tick), "maxPrice": "1000000.00000000", "tickSize": text(market.tick)},
+        {"filterType": "PRICE_FILTER", "minPrice": text(market.tick), "maxPrice": text(PRICE_MAX), "tickSize": text(market.tick)},
         {"filterType": "LOT_SIZE", "minQty": text(market.step), "maxQty": amount_max, "stepSize": text(market.step)},
         {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00000000", "maxQty": amount_max, "stepSize": "0.00000000"},
         {
@@ -197,7 +199,7 @@ def filters(market: Market, notional_min: Decimal) -> list[dict[str, Any]]:
             "filterType": "NOTIONAL",
             "minNotional": text(notional_min),
             "applyMinToMarket": True,
-            "maxNotional": "90000000.00000000",
+            "maxNotional": text(NOTIONAL_MAX),
             "applyMaxToMarket": False,
             "avgPriceMins": 5,
         },

@@ -32,7 +32,7 @@ class VenueSettings:
     slippage_bps: Decimal = Decimal(1)  # from one level of the book to the next
     depth_notional: Decimal = Decimal(25_000)  # quote units on each level; a larger market order walks several
     depth_levels: int = 100
-    partial: float = 0.0  # probability that a resting order fills in two parts
+    partial: float = 0.0  # probability that a fill comes in two parts: a resting order at two times, a taking one in two trades
     notional_min: Decimal = Decimal(5)
     volatility: float = 0.002  # of a generated row, a fraction; rows are lively whatever the interval
     gaps: float = 0.0  # probability that a generated row is missing

@@ -1,0 +1,13 @@
+"""Configuration: YAML and environment in, one frozen `Config` out, or a `ConfigError` with one sentence per mistake.
+
+Rule: a text that the user wrote as a value is never repeated in a message; it may be a secret in the wrong place.
+"""
+
+from daemon.config.loading import load
+from daemon.config.models import Config
+from daemon.config.resolution import resolve_secrets
+from daemon.config.schema import json_schema
+from daemon.config.secrets import Secret, SecretRef, Secrets
+from daemon.config.sentences import ConfigError
+
+__all__ = ["Config", "ConfigError", "Secret", "SecretRef", "Secrets", "json_schema", "load", "resolve_secrets"]

@@ -1,0 +1,61 @@
+"""Loading: a file and an environment become a Config, or every mistake in them becomes a sentence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from daemon.config.models import Config
+from daemon.config.overrides import Overrides
+from daemon.config.sentences import ROOT, ConfigError, mistakes_of, sentence, sentences
+from daemon.config.yamltext import MAX_TEXT, Document, YamlMistake, parse
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration of a file, with the overrides of the environment; its secrets stay where they are.
+
+    Raises ConfigError with all that is wrong.
+    """
+    source = str(path)
+    document = _document(path)
+    overrides = Overrides(environ)
+    refused = overrides.apply(document.tree)
+    problems = sentences(document.repeated, source, lambda _: None)
+    problems += [sentence(source, variable, each.what, each.remedy) for variable, each in refused]
+    try:
+        config = Config.model_validate(document.tree, context={"source": path})
+    except ValidationError as error:
+        problems += sentences(mistakes_of(error, Config), source, overrides.variable_of)
+        raise ConfigError(problems) from None
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _document(path: Path) -> Document:
+    """What stands in the file; its tree is a mapping."""
+    source = str(path)
+    try:
+        document = parse(_text(path))
+    except YamlMistake as error:
+        raise ConfigError([sentence(source, error.place, error.what, error.remedy)]) from None
+    if document.tree is None:
+        raise ConfigError([sentence(source, ROOT, "is empty", "start from one of the ready files in config/")])
+    if not isinstance(document.tree, dict):
+        raise ConfigError([sentence(source, ROOT, "is not a mapping", "begin with keys, like `name: momentum-spot`")])
+    return document
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(4 * MAX_TEXT + 1).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise YamlMistake(f"line {line}", "is not UTF-8", "save the file as UTF-8") from None
+    except FileNotFoundError:
+        raise YamlMistake(ROOT, "does not exist", "check the path, or start from one of the ready files in config/") from None
+    except IsADirectoryError:
+        raise YamlMistake(ROOT, "is a directory", "name the YAML file in it") from None
+    except OSError as error:
+        raise YamlMistake(ROOT, f"cannot be read ({error.strerror or 'I/O error'})", "check its permissions") from None

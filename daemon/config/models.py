@@ -1,0 +1,358 @@
+"""The sections of the configuration, as the rest of the program sees them.
+
+Rule: a key exists here once its feature exists; until then it is refused as unknown.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from daemon.config.freeform import without_secrets
+from daemon.config.params import parameters, registered
+from daemon.config.rules import mistakes
+from daemon.config.secrets import SecretRef
+from daemon.config.section import Section
+from daemon.config.sentences import combined
+from daemon.config.values import (
+    DURATION,
+    above,
+    approximate,
+    as_decimal,
+    as_duration,
+    as_whole,
+    between,
+    choice,
+    duration,
+    duration_text,
+    exact,
+    parse_duration,
+    truth,
+    whole,
+    words,
+    wrong,
+)
+
+MAX_SYMBOLS = 1000  # twice the largest universe that was measured
+MAX_STRATEGIES = 100
+MAX_BARS = 100_000  # eleven years of hours
+ONE_DAY = timedelta(days=1)
+
+Truth = Annotated[bool, BeforeValidator(truth)]
+Asset = Annotated[str, *words(r"[^\s/:,]{1,30}", "the code of an asset", "USDT")]
+Symbol = Annotated[str, *words(r"[^\s/:,]{1,30}/[^\s/:,]{1,30}", "a spot symbol", "BTC/USDT")]
+# It becomes file names, log fields, the systemd instance and the namespace of the client order ids.
+Name = Annotated[
+    str, *words(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", "a name of at most 40 lower-case letters, digits and hyphens", "momentum-spot")
+]
+FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
+FeeRate = Annotated[Decimal, *exact(FEES)]
+
+
+def _some(value: Any) -> Any:
+    """A list with something in it."""
+    if isinstance(value, list | tuple) and not value:
+        raise wrong("is empty", "name at least one")
+    return value
+
+
+class LiveConfig(Section):
+    """The user's word that real orders are wanted."""
+
+    i_understand: Truth = Field(default=False, description="true: mode live may send real orders. Mode live refuses to start without it.")
+
+
+class CredentialsConfig(Section):
+    """Where the keys of the exchange are; the values are never in this file."""
+
+    api_key: SecretRef | None = Field(default=None, description="The API key. Needed in modes sandbox and live.")
+    secret: SecretRef | None = Field(default=None, description="The secret that signs. Needed in modes sandbox and live.")
+    password: SecretRef | None = Field(default=None, description="The passphrase, for the exchanges that have one (okx, kucoin, bitget).")
+
+
+class ExchangeConfig(Section):
+    """The exchange, the market on it and the way there."""
+
+    id: Annotated[str, *words(r"[a-z][a-z0-9_]{0,39}", "the ccxt id of an exchange", "binance")] = Field(
+        description="ccxt id of the exchange.", examples=["binance"]
+    )
+    market: Annotated[Literal["spot"], choice("spot")] = Field(default="spot", description="Kind of market.")
+    credentials: CredentialsConfig = Field(default_factory=CredentialsConfig, description="Where the keys are; not needed in mode paper.")
+    ccxt: Annotated[Mapping[str, Any], BeforeValidator(without_secrets)] = Field(
+        default={}, description="Merged deeply into the ccxt constructor, with the last word: urls, options, proxies, hostname. No secrets."
+    )
+
+
+class FeeConfig(Section):
+    """Fees of the simulated venue."""
+
+    maker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that waited in the book, as a share of its value.")
+    taker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that filled at once, as a share of its value.")
+
+
+def _fee(value: Any) -> Any:
+    """One rate for both sides, or a mapping with both."""
+    if isinstance(value, Mapping | FeeConfig):
+        return value
+    rate = as_decimal(value, FEES)
+    return FeeConfig(maker=rate, taker=rate)
+
+
+FEE_SCHEMA = {"anyOf": [FEES.schema("number"), FeeConfig.model_json_schema()]}
+
+
+class PaperConfig(Section):
+    """The simulated account of mode paper; the other modes do not read it."""
+
+    balances: Mapping[Asset, Annotated[Decimal, *exact(between("0", "1000000000000"))]] = Field(
+        default_factory=lambda: {"USDT": Decimal(10000)}, description="What a fresh paper account holds, in units of each asset."
+    )
+    fee: Annotated[FeeConfig, BeforeValidator(_fee), WithJsonSchema(FEE_SCHEMA)] = Field(
+        default_factory=FeeConfig, description="Fee as a share of the value traded: one number, or {maker: , taker: }."
+    )
+    slippage_bps: Annotated[Decimal, *exact(between("0", "1000"))] = Field(
+        default=Decimal(5), description="How much worse than the next price a simulated fill is, in basis points (1/10000)."
+    )
+
+
+class UniverseConfig(Section):
+    """What is traded."""
+
+    quote: Asset = Field(description="Asset that everything is paid in and measured in.", examples=["USDT"])
+    symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_some), Field(max_length=MAX_SYMBOLS)] = Field(
+        description="Markets to trade, BASE/QUOTE, each once.", examples=["[BTC/USDT, ETH/USDT]"]
+    )
+
+
+class BarsConfig(Section):
+    """How bars arrive, and when a set of them is good enough to decide on."""
+
+    source: Annotated[Literal["auto", "stream", "poll"], choice("auto", "stream", "poll")] = Field(
+        default="auto", description="auto: websocket, by REST while that is refused; stream: websocket only; poll: REST only."
+    )
+    grace: Annotated[timedelta, *duration("100ms", "5m")] = Field(
+        default=timedelta(seconds=3), description="How long after its close a bar is waited for; never more than half the timeframe."
+    )
+    min_coverage: Annotated[float, *approximate(above("0", "1"))] = Field(
+        default=0.8, description="Share of the symbols that must have a real bar for a decision."
+    )
+    synthetic_max: Annotated[int, *whole(between("0", "1000"))] = Field(
+        default=5, description="Flat bars in a row that may stand in for a symbol's missing ones; after that it is not tradable."
+    )
+
+
+EVERY = between("1", str(MAX_BARS))
+
+
+def _every(value: Any) -> int | timedelta:
+    """A number of bars, or a length of time."""
+    if isinstance(value, str | timedelta):
+        return as_duration(value, timedelta(seconds=1), timedelta(days=366))
+    return as_whole(value, EVERY)
+
+
+class ScheduleConfig(Section):
+    """When a strategy decides. Counted from 1970-01-01 UTC, not from the start of the process."""
+
+    every: Annotated[
+        int | timedelta,
+        BeforeValidator(_every),
+        PlainSerializer(lambda value: duration_text(value) if isinstance(value, timedelta) else value),
+        WithJsonSchema(
+            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_BARS}, {"type": "string", "pattern": f"^{DURATION.pattern}$"}]}
+        ),
+    ] = Field(default=24, description="Bars between two decisions, or a length of time like 24h that is a whole number of bars.")
+    at_start: Truth = Field(default=False, description="true: a fresh journal decides at once instead of waiting for its first due time.")
+
+    def bars(self, bar_length: timedelta) -> int:
+        """The period in bars."""
+        return self.every if isinstance(self.every, int) else self.every // bar_length
+
+
+class StrategyConfig(Section):
+    """One strategy and its share of the capital."""
+
+    name: Name = Field(description="Its name in logs, targets and reports; each once.", examples=["momo"])
+    use: Annotated[str, BeforeValidator(registered)] = Field(
+        description="Which strategy it is: a registered name.", examples=["portfolio_momentum"]
+    )
+    share: Annotated[Decimal, *exact(above("0", "1"))] = Field(
+        default=Decimal(1), description="Share of the capital it manages; the shares of all strategies sum to at most 1."
+    )
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When it decides.")
+    params: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(
+        default={}, validate_default=True, description="Its parameters; those left out have the strategy's defaults."
+    )
+
+    @field_validator("params", mode="after")
+    @classmethod
+    def _are_those_of_the_strategy(cls, given: Any, info: ValidationInfo) -> Any:
+        return parameters(info.data["use"], given) if "use" in info.data else given
+
+
+class RiskConfig(Section):
+    """Limits that no strategy passes."""
+
+    gross: Annotated[float, *approximate(above("0", "1"))] = Field(
+        default=1.0, description="Largest sum of all weights, as a share of equity; spot cannot owe, so at most 1."
+    )
+    weight_max: Annotated[float, *approximate(above("0", "1"))] = Field(
+        default=1.0, description="Largest weight of one symbol, as a share of equity; more is cut to it."
+    )
+
+
+class ExecutionConfig(Section):
+    """How targets become orders. No trade while |weight - target| <= max(band, band_relative x |target|)."""
+
+    style: Annotated[Literal["market"], choice("market")] = Field(default="market", description="Kind of order.")
+    band: Annotated[float, *approximate(between("0", "0.5"))] = Field(
+        default=0.02, description="Distance from the target that is left alone, as a share of equity."
+    )
+    band_relative: Annotated[float, *approximate(between("0", "1"))] = Field(
+        default=0.10, description="The same as a share of the target; the wider of the two counts."
+    )
+    destination: Annotated[Literal["target", "edge"], choice("target", "edge")] = Field(
+        default="target", description="Where a trade ends: at the target, or at the near edge of the band (less turnover)."
+    )
+
+
+class ReconcileConfig(Section):
+    """Comparing the ledger with the account."""
+
+    every: Annotated[timedelta, *duration("1s", "1h")] = Field(
+        default=timedelta(seconds=30), description="How often the account is polled."
+    )
+    foreign: Annotated[Literal["ringfence"], choice("ringfence")] = Field(
+        default="ringfence", description="What is done with holdings that are not the daemon's: they are left alone and not counted."
+    )
+
+
+class JournalConfig(Section):
+    """The durable record."""
+
+    path: Annotated[str | None, *words(r"[^~\x00-\x20](?:[^\x00-\x1f]*[^\x00-\x20])?", "a path without ~", "var/momentum-spot.sqlite")] = (
+        Field(
+            default=None,
+            description="SQLite file; relative paths start at $STATE_DIRECTORY, else at the working directory. Default: var/NAME.sqlite.",
+        )
+    )
+
+
+class ApiConfig(Section):
+    """The HTTP interface."""
+
+    host: Annotated[str, *words(r"[0-9A-Za-z.:-]{1,253}", "an address", "127.0.0.1")] = Field(
+        default="127.0.0.1", description="Address to listen at; other than loopback needs a token."
+    )
+    port: Annotated[int, *whole(between("0", "65535"))] = Field(
+        default=8787, description="TCP port; 0 takes any free one, which the log then names."
+    )
+    token: SecretRef | None = Field(default=None, description="Bearer token that commands must show.")
+
+
+class LoggingConfig(Section):
+    """What is logged on stdout, and how."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], choice("debug", "info", "warning", "error")] = Field(
+        default="info", description="Least severe level that is written."
+    )
+    format: Annotated[Literal["json", "console"], choice("json", "console")] = Field(
+        default="json", description="json: one object a line, for machines; console: for people."
+    )
+
+
+def _timeframe(value: Any) -> str:
+    """A bar length that lies on the grid of the due times; weeks and months do not (1970-01-01 was a Thursday)."""
+    as_duration(value, timedelta(seconds=1), ONE_DAY)
+    return value if isinstance(value, str) else duration_text(value)
+
+
+class Config(Section):
+    """One instance of the daemon."""
+
+    name: Name = Field(
+        description="Name of this instance: journal, logs, metrics, namespace of the client order ids.", examples=["momentum-spot"]
+    )
+    mode: Annotated[Literal["paper", "sandbox", "live"], choice("paper", "sandbox", "live")] = Field(
+        description="paper: live market data, simulated fills, no keys; sandbox: the exchange's own test environment; live: real orders.",
+        examples=["paper"],
+    )
+    live: LiveConfig = Field(default_factory=LiveConfig, description="Needed by mode live only.")
+    exchange: ExchangeConfig = Field(description="Where to trade.", examples=["{id: binance}"])
+    paper: PaperConfig = Field(default_factory=PaperConfig, description="The simulated account of mode paper.")
+    universe: UniverseConfig = Field(description="What to trade.", examples=["{quote: USDT, symbols: [BTC/USDT]}"])
+    timeframe: Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}(s|m|h|d)$"})] = Field(
+        description="Length of a bar, any that the exchange has: 1s, 1m, 5m, 1h, 1d.", examples=["1h"]
+    )
+    bars: BarsConfig = Field(default_factory=BarsConfig, description="How bars arrive.")
+    strategies: Annotated[tuple[StrategyConfig, ...], BeforeValidator(_some), Field(max_length=MAX_STRATEGIES)] = Field(
+        description="What decides.", examples=["[{name: momo, use: portfolio_momentum}]"]
+    )
+    risk: RiskConfig = Field(default_factory=RiskConfig, description="Limits.")
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="How targets become orders.")
+    reconcile: ReconcileConfig = Field(default_factory=ReconcileConfig, description="Comparing the ledger with the account.")
+    journal: JournalConfig = Field(default_factory=JournalConfig, description="The durable record.")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP interface.")
+    logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The log on stdout.")
+
+    _source: Path = PrivateAttr(default=Path("configuration"))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_mistakes_at_once(cls, data: Any, handler: ModelWrapValidatorHandler["Config"]) -> "Config":
+        """Rules between keys are judged beside the keys themselves, so that one wrong key does not hide them."""
+        broken = list(mistakes(data))
+        try:
+            config = handler(data)
+        except ValidationError as error:
+            raise combined(error, broken) from None
+        if broken:
+            raise combined(None, broken)
+        return config
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Remember which file this was, for the paths that start there."""
+        if isinstance(context, Mapping) and "source" in context:
+            self._source = Path(context["source"])
+
+    @property
+    def source(self) -> Path:
+        """The file this was read from, as the user named it."""
+        return self._source
+
+    @property
+    def bar_length(self) -> timedelta:
+        """The timeframe as a length of time."""
+        length = parse_duration(self.timeframe)
+        if length is None:
+            raise ValueError("a timeframe is checked when it is read")
+        return length
+
+    @property
+    def grace(self) -> timedelta:
+        """How long bars are waited for: `bars.grace`, at most half the timeframe."""
+        return min(self.bars.grace, self.bar_length / 2)
+
+    def read_path(self, path: str) -> Path:
+        """Where a file that is read lies: relative paths start at the directory of the configuration."""
+        return self._source.parent / path
+
+    def journal_path(self, environ: Mapping[str, str], cwd: Path) -> Path:
+        """Where the journal lies: below $STATE_DIRECTORY where systemd sets it, else below the working directory."""
+        # systemd separates several state directories with colons; the first is ours.
+        state = environ.get("STATE_DIRECTORY", "").split(":")[0]
+        return (Path(state) if state else cwd) / (self.journal.path or f"var/{self.name}.sqlite")

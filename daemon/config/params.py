@@ -1,0 +1,115 @@
+"""Parameters of a strategy: the mapping of the file becomes the strategy's own frozen dataclass.
+
+Rule: strategies know nothing of pydantic; their dataclass (names, types, defaults, `__post_init__`) is the whole specification.
+A ValueError of `__post_init__` whose text begins with a field's name is reported at that field.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache, reduce
+from importlib import import_module
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from daemon.config.section import Section
+from daemon.config.sentences import UNKNOWN, explained, keys_beside
+from daemon.config.values import Mistake, all_wrong, as_decimal, as_float, as_text, as_whole, choice, one_of, suggestion, truth, wrong
+
+STRICT: Final[dict[Any, Any]] = {
+    bool: Annotated[bool, BeforeValidator(truth)],
+    int: Annotated[int, BeforeValidator(as_whole)],
+    float: Annotated[float, BeforeValidator(as_float)],
+    Decimal: Annotated[Decimal, BeforeValidator(as_decimal)],
+    str: Annotated[str, BeforeValidator(as_text)],
+}
+
+
+def registry() -> Mapping[str, Any]:
+    """The strategies that exist, by name. Imported when asked for: they import the core, which a shape check does not need."""
+    found: Mapping[str, Any] = import_module("strategies").REGISTRY
+    return found
+
+
+def registered(name: Any) -> str:
+    """The name of a strategy that exists."""
+    known = sorted(registry())
+    if not isinstance(name, str) or name not in known:
+        meant = suggestion(name, known) if isinstance(name, str) else None
+        raise wrong("is not a registered strategy", f"did you mean {meant}?" if meant else f"write {one_of(known)}")
+    return name
+
+
+def parameters(use: str, given: Any) -> Any:
+    """The strategy's dataclass, made of what is given and its defaults."""
+    spec = registry()[use].Params
+    if isinstance(given, spec):
+        return given
+    if not isinstance(given, Mapping):
+        raise wrong("is not a mapping", "write parameters and values below it, or leave params out")
+    try:
+        return _built(spec, model_of(spec).model_validate(given))
+    except ValidationError as error:
+        raise all_wrong(_explained(each, use, spec) for each in error.errors(include_url=False)) from None
+    except ValueError as error:
+        raise all_wrong([_refusal(str(error), spec)]) from None
+
+
+@cache
+def model_of(spec: type) -> type[Section]:
+    """A pydantic model of the same fields as the dataclass, as strict as the rest of the configuration."""
+    hints = get_type_hints(spec)
+    shape: dict[str, Any] = {each.name: (_strictly(hints[each.name]), _default(each)) for each in dataclasses.fields(spec) if each.init}
+    return create_model(spec.__name__, __base__=Section, **shape)
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return ... if field.default is dataclasses.MISSING else field.default
+
+
+def _strictly(hint: Any) -> Any:
+    """The type that takes the same values, but no number in quotes, no true for 1, no 20.0 for 20."""
+    if hint in STRICT:
+        return STRICT[hint]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return model_of(hint)
+    if get_origin(hint) is Literal:
+        return Annotated[hint, choice(*get_args(hint))]
+    if not (origin := get_origin(hint)):
+        return hint
+    inside = tuple(each if each is Ellipsis else _strictly(each) for each in get_args(hint))
+    return reduce(or_, inside) if origin in (Union, UnionType) else origin[inside]
+
+
+def _built(spec: Any, parsed: BaseModel) -> Any:
+    """The dataclass of the values that were given; its own defaults stand for the rest."""
+    given = {name: getattr(parsed, name) for name in parsed.model_fields_set}
+    hints = get_type_hints(spec)
+    return spec(**{name: _built(hints[name], value) if isinstance(value, BaseModel) else value for name, value in given.items()})
+
+
+def _explained(error: ErrorDetails, use: str, spec: type) -> Mistake:
+    """A pydantic error in the words of parameters."""
+    loc = tuple(error["loc"])
+    if error["type"] != UNKNOWN:
+        return explained(error, model_of(spec))
+    known = keys_beside(loc, model_of(spec))
+    meant = suggestion(str(loc[-1]), known)
+    what = f"is not a parameter of {use}"
+    return Mistake(loc, what, f"did you mean {meant}?" if meant else f"the keys here are {', '.join(known)}")
+
+
+def _refusal(text: str, spec: type) -> Mistake:
+    """What `__post_init__` had to say, as one sentence of two parts."""
+    what, _, remedy = " ".join(text.split()).partition("; ")
+    first, _, rest = what.partition(" ")
+    remedy = remedy.replace(";", ",") or "correct it, or leave it out for its default"
+    if rest and first in {each.name for each in dataclasses.fields(spec)}:
+        return Mistake((first,), rest, remedy)
+    return Mistake((), what or "is refused by the strategy", remedy)

@@ -1,0 +1,161 @@
+"""Rules between keys: what no single key can know.
+
+Rule: they read the mapping of the file as well as parsed sections, and pass over what is missing or of the wrong type;
+that is said elsewhere.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from ipaddress import ip_address
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from daemon.config.values import Mistake, parse_duration
+
+REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
+
+
+def at(tree: Any, *loc: str | int) -> Any:
+    """What lies at a place of a mapping, list or section; None where nothing does."""
+    for key in loc:
+        if isinstance(tree, BaseModel):
+            tree = getattr(tree, str(key), None)
+        elif isinstance(tree, Mapping):
+            tree = tree.get(key)
+        elif isinstance(tree, list | tuple) and isinstance(key, int):
+            tree = tree[key] if key < len(tree) else None
+        else:
+            return None
+    return tree
+
+
+def mistakes(tree: Any) -> Iterator[Mistake]:
+    """Every rule between keys that is broken."""
+    for rule in RULES:
+        yield from rule(tree)
+
+
+def live_is_acknowledged(tree: Any) -> Iterator[Mistake]:
+    """Mode live needs the user's word."""
+    if at(tree, "mode") == "live" and at(tree, "live", "i_understand") in (None, False):
+        yield Mistake(("live", "i_understand"), "is not true, and mode live sends real orders", "set it to true if that is what you want")
+
+
+def keys_are_given(tree: Any) -> Iterator[Mistake]:
+    """Sandbox and live sign their requests."""
+    mode = at(tree, "mode")
+    if mode not in ("sandbox", "live") or at(tree, "exchange") is None:
+        return
+    for key in ("api_key", "secret"):
+        if at(tree, "exchange", "credentials", key) is None:
+            yield Mistake(("exchange", "credentials", key), f"is missing, and mode {mode} needs it", f"add it as {REFERENCE}")
+
+
+def paper_has_money(tree: Any) -> Iterator[Mistake]:
+    """A paper account without the currency of the universe can never buy."""
+    quote, balances = at(tree, "universe", "quote"), at(tree, "paper", "balances")
+    if at(tree, "mode") != "paper" or not isinstance(quote, str):
+        return
+    held = balances.keys() if isinstance(balances, Mapping) else {"USDT"} if balances is None else {quote}
+    if quote not in held:
+        yield Mistake(("paper", "balances"), "has nothing of universe.quote, so nothing can be bought", "add an amount of that asset")
+
+
+def symbols_fit(tree: Any) -> Iterator[Mistake]:
+    """Each symbol once, and paid in the quote of the universe."""
+    quote, symbols = at(tree, "universe", "quote"), at(tree, "universe", "symbols")
+    for index, symbol in enumerate(symbols if isinstance(symbols, list | tuple) else ()):
+        place = ("universe", "symbols", index)
+        if not isinstance(symbol, str) or symbol.count("/") != 1:
+            continue
+        if symbol in symbols[:index]:
+            yield Mistake(place, f"is the same as universe.symbols[{symbols.index(symbol)}]", "leave one of them out")
+        if isinstance(quote, str) and symbol.partition("/")[2].partition(":")[0] != quote:
+            yield Mistake(place, "is not paid in universe.quote", "use a market of that quote, or change universe.quote")
+
+
+def strategies_fit(tree: Any) -> Iterator[Mistake]:
+    """Each name once, and together no more than the capital."""
+    strategies = at(tree, "strategies")
+    if not isinstance(strategies, list | tuple):
+        return
+    names = [at(each, "name") for each in strategies]
+    for index, name in enumerate(names):
+        if isinstance(name, str) and name in names[:index]:
+            yield Mistake(("strategies", index, "name"), f"is the same as strategies[{names.index(name)}].name", "give each its own name")
+    total = sum((_share(each) for each in strategies), Fraction())
+    if total > 1:
+        yield Mistake(("strategies",), f"have shares that sum to {float(total):.6g}, more than 1", "lower some of them")
+
+
+def _share(strategy: Any) -> Fraction:
+    """A share, exactly; 1 where it is left out, 0 where it is no number (said elsewhere)."""
+    share = at(strategy, "share")
+    number = Fraction(1) if share is None else _number(share)
+    return number if number is not None and 0 < number <= 1 else Fraction()
+
+
+def _number(value: Any) -> Fraction | None:
+    """A finite number, exactly; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    return Fraction(value) if Decimal(value).is_finite() else None
+
+
+def schedules_fit(tree: Any) -> Iterator[Mistake]:
+    """A period given as a length of time is a whole number of bars, or its due times would fall between bars."""
+    timeframe, strategies = _length(at(tree, "timeframe")), at(tree, "strategies")
+    if not timeframe or not isinstance(strategies, list | tuple):
+        return
+    for index, strategy in enumerate(strategies):
+        every = _length(at(strategy, "schedule", "every"))
+        if every and every % timeframe:
+            yield Mistake(
+                ("strategies", index, "schedule", "every"),
+                "is not a whole number of bars",
+                "give a multiple of timeframe, or a number of bars",
+            )
+
+
+def _length(value: Any) -> timedelta | None:
+    return value if isinstance(value, timedelta) else parse_duration(value) if isinstance(value, str) else None
+
+
+def bands_let_trade(tree: Any) -> Iterator[Mistake]:
+    """A band as wide as the largest weight would never let anything be bought."""
+    band, weight = _number(at(tree, "execution", "band")), _number(at(tree, "risk", "weight_max"))
+    if band is not None and weight is not None and 0 < weight <= band:
+        yield Mistake(("execution", "band"), "is not below risk.weight_max, so nothing would ever be bought", "lower the band")
+
+
+def api_is_guarded(tree: Any) -> Iterator[Mistake]:
+    """Whoever can reach the port can command the daemon, unless a token is asked for."""
+    host = at(tree, "api", "host")
+    if isinstance(host, str) and not _is_loopback(host) and at(tree, "api", "token") is None:
+        yield Mistake(
+            ("api", "host"),
+            "can be reached from other machines, and there is no api.token",
+            f"add api.token as {REFERENCE}, or use 127.0.0.1",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+RULES: Final = (
+    live_is_acknowledged,
+    keys_are_given,
+    paper_has_money,
+    symbols_fit,
+    strategies_fit,
+    schedules_fit,
+    bands_let_trade,
+    api_is_guarded,
+)

@@ -1,0 +1,133 @@
+"""Account: what we hold, what it is worth, and what of it may be spent.
+
+Rule: equity is marked, cash is what nobody has reserved; a difference that nobody explains is never spent.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, PriceTicked, SliceClosed
+from daemon.core.ledger import Ledger
+from daemon.core.model import ZERO, Instrument, Side, currencies
+from daemon.core.ordertable import OrderTable, State
+from daemon.core.planner import Book, Reason
+
+
+class Account:
+    """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, money is quote."""
+
+    def __init__(self, quote: str, ledger: Ledger, table: OrderTable, fresh: timedelta) -> None:
+        self.quote = quote
+        self.markets: Mapping[str, Instrument] = {}
+        self.drift: dict[str, Decimal] = {}
+        self._ledger = ledger
+        self._table = table
+        self._fresh = fresh
+        self._prices: dict[str, tuple[float, datetime]] = {}
+        self._foreign: dict[str, Decimal] = {}
+
+    # --- what is learnt ----------------------------------------------------------------------------------------------
+
+    def on_tick(self, event: PriceTicked) -> Iterable[Event]:
+        """Mark a symbol to its last price."""
+        self._prices[event.symbol] = (event.price, event.at)
+        return ()
+
+    def on_slice(self, event: SliceClosed) -> Iterable[Event]:
+        """Mark every symbol that has a real bar in the slice."""
+        closes_at = event.slice.closes_at
+        for symbol, price, age in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.age.tolist(), strict=True):
+            known = self._prices.get(symbol)
+            if age == 0 and (known is None or known[1] <= closes_at):
+                self._prices[symbol] = (price, closes_at)
+        return ()
+
+    def on_polled(self, event: AccountPolled) -> Iterable[Event]:
+        """While nothing of ours is open, what stands locked is somebody else's and not ours to spend."""
+        if all(t.ended for t in self._table):
+            self._foreign = {c: b.locked for c, b in event.snapshot.balances.items() if b.locked > 0}
+        return ()
+
+    def on_drift_found(self, event: DriftFound) -> Iterable[Event]:
+        """Until it is explained, the currency's symbols only reduce."""
+        self.drift[event.currency] = event.amount
+        return ()
+
+    def on_drift_cleared(self, event: DriftCleared) -> Iterable[Event]:
+        """The currency's symbols trade again."""
+        self.drift.pop(event.currency, None)
+        return ()
+
+    # --- what it is worth --------------------------------------------------------------------------------------------
+
+    def held(self, symbol: str) -> Decimal:
+        """Base units of a symbol in the ledger."""
+        return self._ledger.held(currencies(symbol)[0])
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """Last known price of a symbol, however old, or None."""
+        known = self._prices.get(symbol)
+        return None if known is None else Decimal(repr(known[0]))
+
+    def fresh_prices(self, at: datetime) -> dict[str, Decimal]:
+        """The prices that are young enough to move money."""
+        return {s: Decimal(repr(p)) for s, (p, known) in self._prices.items() if at - known <= self._fresh}
+
+    @property
+    def cash(self) -> Decimal:
+        """Quote in the ledger, reserved or not."""
+        return self._ledger.held(self.quote)
+
+    def equity(self) -> Decimal:
+        """Worth of the quote and of every symbol's base at the last known prices. Other currencies are not ours to manage."""
+        return self.cash + sum((self.held(s) * (self.mark(s) or ZERO) for s in self.markets), ZERO)
+
+    def weight(self, symbol: str, equity: Decimal) -> float:
+        """What a symbol's holding is worth, as a share of `equity`; 0 where there is none."""
+        return float(self.held(symbol) * (self.mark(symbol) or ZERO) / equity) if equity > 0 else 0.0
+
+    def off_target(self, weights: Mapping[str, float], keep: Iterable[str] = ()) -> dict[str, float]:
+        """Holding minus target by symbol, in weights of equity; symbols whose present weight is kept are on target."""
+        equity, kept = self.equity(), frozenset(keep)
+        return {s: self.weight(s, equity) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+
+    # --- what may be spent -------------------------------------------------------------------------------------------
+
+    def cash_free(self) -> Decimal:
+        """Quote that no order of ours has reserved, no foreign order has locked and no unexplained difference puts in doubt."""
+        missing = max(ZERO, -self.drift.get(self.quote, ZERO))
+        return self.cash - self._table.reserved(Side.BUY, self.markets) - self._foreign.get(self.quote, ZERO) - missing
+
+    def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
+        """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
+        pending, selling, unknown = self._in_flight()
+        prices = self.fresh_prices(at)
+        untouchable = {s: Reason.STALE_PRICE.value for s in self.markets if s in self._prices and s not in prices}
+        # What a symbol in doubt holds lies between two values: only selling all of what is certain cannot go wrong.
+        untouchable.update({s: Reason.ORDER_UNKNOWN.value for s in unknown if weights.get(s, 0.0) != 0})
+        untouchable.update(refused)
+        free = {s: self.held(s) - selling.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s in self.markets}
+        return Book(
+            projected={s: self.held(s) + pending.get(s, ZERO) for s in self.markets},
+            free={s: max(ZERO, amount) for s, amount in free.items()},
+            prices=prices,
+            cash=self.cash_free(),
+            equity=self.equity(),
+            frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
+            untouchable=untouchable,
+        )
+
+    def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], set[str]]:
+        """By symbol: signed base units that orders may still bring, base units that sells may still take; and the symbols in doubt."""
+        pending: dict[str, Decimal] = {}
+        selling: dict[str, Decimal] = {}
+        unknown: set[str] = set()
+        for tracked in self._table:
+            symbol = tracked.order.symbol
+            pending[symbol] = pending.get(symbol, ZERO) + tracked.pending
+            if tracked.order.side is Side.SELL:
+                selling[symbol] = selling.get(symbol, ZERO) + tracked.reserved
+            if tracked.state is State.UNKNOWN:
+                unknown.add(symbol)
+        return pending, selling, unknown

@@ -1,0 +1,236 @@
+"""Barflow: the order of one symbol's bars, and what the silence of a stream means. The pure half of io.streams.
+
+Rule: a close time goes out once, in order, and only when nothing that the venue has lies before it; a connection is judged only by what it
+has shown to send. Moments are UTC; `mono` and `_s` are seconds on the monotonic clock.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import exp
+from random import Random
+from typing import Final
+
+from daemon.core.model import EPOCH, Bar
+
+# Live bars kept while the gap before them is filled: a REST answer lags the stream by seconds, and what is dropped comes back by REST.
+HELD_MAX: Final = 64
+# The longest pause between two attempts on a shared line; an outage of any length is then noticed to be over within it.
+PAUSE_MAX_S: Final = 30.0
+# A frame that comes later than twice the longest pause seen so far is worth a probe; below this it never is (venues throttle to 2 s).
+SILENCE_MIN_S: Final = 4.0
+# How fast a long pause of the past is forgotten. By time, not by frames: a venue that tells 500 symbols in one burst every 10 s keeps its 10 s.
+GAP_MEMORY_S: Final = 300.0
+# How long a feed must have been heard before its pauses are known: the first burst of snapshots says nothing about them.
+LISTENED_MIN_S: Final = 15.0
+
+
+def close_before(now: datetime, timeframe: timedelta, anchor: datetime | None = None) -> datetime:
+    """The newest close at or before `now`, on the grid of `timeframe` through `anchor` (weeks do not start at the epoch's weekday)."""
+    start = EPOCH if anchor is None else anchor
+    return start + (now - start) // timeframe * timeframe
+
+
+class BarSequence:
+    """Puts the closed bars of one symbol in order, whatever the order in which stream and REST bring them.
+
+    `through` is the close time up to which all that the venue has is out; None until a candle is seen, which then is where it starts.
+    """
+
+    def __init__(self, timeframe: timedelta, after: datetime | None = None) -> None:
+        self.through = after
+        self._timeframe = timeframe
+        self._held: dict[datetime, Bar] = {}
+
+    @property
+    def gap(self) -> bool:
+        """Whether a live bar waits for what is missing before it."""
+        return bool(self._held)
+
+    def behind(self, now: datetime) -> datetime | None:
+        """The close time that is due at `now` and not out yet; None when nothing is missing."""
+        if self.through is None:
+            return None
+        due = close_before(now, self._timeframe, self.through)
+        return due if due > self.through else None
+
+    def forming(self, bar: Bar) -> bool:
+        """Note a forming candle. False: it is older than what is out and says nothing."""
+        if self.through is None:
+            self.through = bar.closes_at - self._timeframe
+        return bar.closes_at > self.through
+
+    def live(self, bar: Bar) -> list[Bar]:
+        """Take a closed bar from the stream; what may go out now, oldest first. A bar behind a gap is held until `answered` closes it."""
+        if self.through is None:
+            self.through = bar.closes_at - self._timeframe
+        if bar.closes_at <= self.through:
+            return []
+        self._held.setdefault(bar.closes_at, bar)
+        if len(self._held) > HELD_MAX:
+            del self._held[min(self._held)]
+        return self._contiguous()
+
+    def answered(self, closed: Iterable[Bar], forming: Bar | None) -> list[Bar]:
+        """Take a REST answer that begins at `through`; what may go out now, oldest first.
+
+        Up to its newest candle the answer is complete: a close time that is not in it is a gap of the venue's own, and is passed on as one.
+        """
+        known = {bar.closes_at: bar for bar in closed}
+        settled = max([*known, *([forming.closes_at - self._timeframe] if forming else [])], default=None)
+        if settled is None:
+            return []
+        if self.through is None:
+            self.through = settled
+        known |= self._held
+        out = [known[close] for close in sorted(known) if self.through < close <= settled]
+        self.through = max(self.through, settled)
+        self._held = {close: bar for close, bar in self._held.items() if close > self.through}
+        return out + self._contiguous()
+
+    def _contiguous(self) -> list[Bar]:
+        out = []
+        while self.through is not None and (bar := self._held.pop(self.through + self._timeframe, None)):
+            out.append(bar)
+            self.through = bar.closes_at
+        return out
+
+
+class Patience:
+    """When one symbol may be asked for again: at once, then after pauses that double from `first_s` to `PAUSE_MAX_S`, until `renew`."""
+
+    def __init__(self, first_s: float) -> None:
+        self._first_s = first_s
+        self._pause_s = first_s
+        self._next_at = float("-inf")
+        self.asked_at = float("-inf")
+
+    def renew(self) -> None:
+        """Something new is wanted: the next question may go at once."""
+        self._pause_s = self._first_s
+        self._next_at = float("-inf")
+
+    def ready(self, mono: float) -> bool:
+        """Whether the next question may go."""
+        return mono >= self._next_at
+
+    def asked(self, mono: float) -> None:
+        """A question went."""
+        self.asked_at = mono
+        self._next_at = mono + self._pause_s
+        self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
+
+
+class Backoff:
+    """When a shared line may be tried again: full-jitter exponential, at most one attempt per `spacing_s`.
+
+    Once at `PAUSE_MAX_S` only a tenth is left to chance: ten minutes of refusals are then at most 30 attempts.
+    """
+
+    def __init__(self, rng: Random, *, first_s: float, spacing_s: float) -> None:
+        self._rng = rng
+        self._first_s = first_s
+        self._spacing_s = spacing_s
+        self._failed_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._pause_until = float("-inf")
+        self.failures = 0
+
+    def wait_s(self, mono: float) -> float:
+        """Seconds until the next attempt may go; 0 or less: now."""
+        return max(self._pause_until, self._tried_at + self._spacing_s) - mono
+
+    def tried(self, mono: float) -> None:
+        """An attempt goes now."""
+        self._tried_at = mono
+
+    def failed(self, began_at: float, mono: float, at_least_s: float = 0.0) -> None:
+        """An attempt that began at `began_at` has failed. Several that broke together count once: they tell of one trouble."""
+        self._pause_until = max(self._pause_until, mono + at_least_s)
+        if began_at <= self._failed_at:
+            return
+        self._failed_at = mono
+        self.failures += 1
+        ceiling = min(PAUSE_MAX_S, self._first_s * 2.0 ** min(self.failures - 1, 16))
+        floor = 0.9 * ceiling if ceiling == PAUSE_MAX_S else 0.0
+        self._pause_until = max(self._pause_until, mono + self._rng.uniform(floor, ceiling))
+
+    def recovered(self) -> None:
+        """The line works: what it owed of waiting is forgiven."""
+        self.failures = 0
+        self._pause_until = float("-inf")
+
+
+@dataclass(slots=True)
+class Habits:
+    """What the connections of one feed have shown to send; kept across reconnects, so that one which never speaks is noticed too."""
+
+    forming: bool = False  # candles before they close
+    flat: bool = False  # closed candles of no volume, so that a missing one means something
+    longest_gap_s: float = 0.0  # between two frames of one connection, slowly forgotten
+    listened_s: float = 0.0  # how much time those pauses cover
+    frames: dict[str, int] = field(default_factory=dict)
+
+    def busiest(self, symbols: Iterable[str]) -> str:
+        """The symbol of which most was heard: the one whose silence says most. Ties by symbol."""
+        return min(symbols, key=lambda symbol: (-self.frames.get(symbol, 0), symbol))
+
+
+class Told:
+    """What one connection has told since it was opened: the evidence by which its silence is judged."""
+
+    def __init__(self, timeframe: timedelta, habits: Habits, *, through: datetime, mono: float) -> None:
+        self.opened_at = mono
+        self.frames = 0
+        self._timeframe = timeframe
+        self._habits = habits
+        self._through = through  # the newest close this connection has acknowledged; what closed before it was opened is not owed
+        self._heard_at = mono
+        self._newest: dict[str, tuple[datetime, float]] = {}  # by symbol: candle and volume last told (or seen by a probe)
+
+    def heard(self, bar: Bar, *, closed: bool, mono: float) -> None:
+        """Note a frame."""
+        habits = self._habits
+        if self.frames:
+            gap_s = mono - self._heard_at
+            habits.longest_gap_s = max(gap_s, habits.longest_gap_s * exp(-gap_s / GAP_MEMORY_S))
+            habits.listened_s += gap_s
+        habits.forming |= not closed
+        habits.flat |= closed and bar.volume == 0
+        habits.frames[bar.symbol] = habits.frames.get(bar.symbol, 0) + 1
+        self.frames += 1
+        self._heard_at = mono
+        self._through = max(self._through, bar.closes_at if closed else bar.closes_at - self._timeframe)
+        self._newest[bar.symbol] = (bar.closes_at, bar.volume)
+
+    def suspicious(self, now: datetime, mono: float, patience_s: float) -> bool:
+        """Whether something is due: the next bar, by the venue's own time, or (of a stream that chats) any frame at all."""
+        return self._bars_overdue(now, patience_s) or self._silent(mono, patience_s)
+
+    def _bars_overdue(self, now: datetime, patience_s: float) -> bool:
+        return now >= self._through + self._timeframe + timedelta(seconds=patience_s)
+
+    def _silent(self, mono: float, patience_s: float) -> bool:
+        usual_s = 2 * self._habits.longest_gap_s
+        # A stream that is used to pauses longer than our patience gets the time it takes; one that chats gets no more than our patience.
+        limit_s = usual_s if usual_s > patience_s else max(usual_s, min(SILENCE_MIN_S, patience_s))
+        known = self._habits.forming and self._habits.listened_s >= LISTENED_MIN_S
+        return known and mono - self._heard_at >= limit_s
+
+    def missed(self, closed: Iterable[Bar], forming: Bar | None) -> bool:
+        """Whether this REST answer holds something that the connection owed.
+
+        A closed bar that it should have told, or trades in a symbol since it last told of it. Bars without volume are owed only by a
+        stream that has sent such before: some venues list them and never stream them.
+        """
+        closed = list(closed)
+        if any(bar.closes_at > self._through and (bar.volume > 0 or self._habits.flat) for bar in closed):
+            return True
+        newest = forming or (closed[-1] if closed else None)
+        if newest is None or not self._habits.forming:
+            return False
+        seen = (newest.closes_at, newest.volume)
+        if newest.symbol not in self._newest:
+            self._newest[newest.symbol] = seen
+            return False
+        return newest.volume > 0 and seen > self._newest[newest.symbol]

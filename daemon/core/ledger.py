@@ -1,0 +1,74 @@
+"""Ledger: what the account should hold, folded from every fill and flow that the journal has.
+
+Rule: each trade and each flow counts once, whatever was doubled, replayed or reordered on the way; nothing else moves a holding.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from daemon.core.events import Event, FlowBooked, OrderFilled
+from daemon.core.model import ZERO, Fill, Flow, currencies
+
+
+class Ledger:
+    """Holdings by currency, in Decimal. Currencies outside the universe (say, a third coin that fees are paid in) may go below 0."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Decimal] = {}
+        self._opened_at: datetime | None = None
+        self._trades: set[tuple[str, str]] = set()
+        self._flows: set[str] = set()
+
+    @property
+    def opened(self) -> bool:
+        """Whether an opening balance has been booked: before that the ledger knows nothing of the account."""
+        return self._opened_at is not None
+
+    def held(self, currency: str) -> Decimal:
+        """Units of `currency` that the account should hold, free or locked."""
+        return self._held.get(currency, ZERO)
+
+    def holdings(self) -> dict[str, Decimal]:
+        """All holdings that are not 0, by currency."""
+        return {c: amount for c, amount in sorted(self._held.items()) if amount}
+
+    def has_trade(self, symbol: str, trade_id: str) -> bool:
+        """Whether this trade has been booked."""
+        return (symbol, trade_id) in self._trades
+
+    def on_fill(self, event: OrderFilled) -> Iterable[Event]:
+        """Book a trade, once."""
+        self.book(event.fill)
+        return ()
+
+    def on_flow(self, event: FlowBooked) -> Iterable[Event]:
+        """Book a flow, once."""
+        self.flow(event.flow)
+        return ()
+
+    def book(self, fill: Fill) -> None:
+        """Move base and quote by a trade, and whatever its fees were paid in.
+
+        A trade of somebody else's hand from before the opening balance is in that balance already.
+        """
+        key = (fill.symbol, fill.trade_id)
+        if key in self._trades or (not fill.order_id and self._opened_at is not None and fill.at <= self._opened_at):
+            return
+        self._trades.add(key)
+        base, quote = currencies(fill.symbol)
+        sign = fill.side.sign
+        self._add(base, sign * fill.amount)
+        self._add(quote, -sign * fill.cost)
+        for fee in fill.fees:
+            self._add(fee.currency, -fee.amount)
+
+    def flow(self, flow: Flow) -> None:
+        """Move a currency by a flow."""
+        if flow.id not in self._flows:
+            self._flows.add(flow.id)
+            self._opened_at = self._opened_at or flow.at
+            self._add(flow.currency, flow.amount)
+
+    def _add(self, currency: str, amount: Decimal) -> None:
+        self._held[currency] = self._held.get(currency, ZERO) + amount

@@ -1,0 +1,265 @@
+"""The order table: every order of ours from intent to end, and the transitions that can happen.
+
+Rule: LIFE is the whole truth about an order's life. What is not in it cannot happen; if it seems to, the order keeps its state, the
+surprise is recorded, and the venue is asked. A filled amount never decreases.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from daemon.core.model import ZERO, Fill, Order, OrderReport, Side, Status, currencies
+
+
+class State(StrEnum):
+    """Where an order is in its life."""
+
+    NEW = "new"
+    SENT = "sent"
+    ACKED = "acked"
+    PARTIAL = "partial"
+    CANCEL_SENT = "cancel_sent"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    DENIED = "denied"
+
+
+class Saw(StrEnum):
+    """What can be learnt of an order."""
+
+    DENIAL = "denial"  # our own decision not to send it
+    SENDING = "sending"
+    NOT_SENT = "not_sent"
+    REFUSAL = "refusal"
+    AMBIGUITY = "ambiguity"
+    OPEN = "open"
+    PART = "part"  # open, and filled in part
+    FULL = "full"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    CANCELING = "canceling"  # a cancel is being asked for
+    ABSENCE = "absence"  # confirmed by the full rule, never by one answer
+
+
+ENDED: Final = frozenset({State.FILLED, State.CANCELED, State.EXPIRED, State.REJECTED, State.DENIED})
+
+# What a report means in any state in which the order may exist.
+_REPORTED: Final = {
+    Saw.OPEN: State.ACKED,
+    Saw.PART: State.PARTIAL,
+    Saw.FULL: State.FILLED,
+    Saw.CANCELED: State.CANCELED,
+    Saw.EXPIRED: State.EXPIRED,
+}
+
+LIFE: Final[dict[tuple[State, Saw], State]] = {
+    (State.NEW, Saw.DENIAL): State.DENIED,
+    (State.NEW, Saw.SENDING): State.SENT,
+    (State.NEW, Saw.AMBIGUITY): State.UNKNOWN,  # a crash after the intent: nobody knows whether it was sent
+    (State.SENT, Saw.NOT_SENT): State.NEW,
+    (State.SENT, Saw.REFUSAL): State.REJECTED,
+    (State.SENT, Saw.AMBIGUITY): State.UNKNOWN,
+    (State.UNKNOWN, Saw.AMBIGUITY): State.UNKNOWN,
+    (State.UNKNOWN, Saw.ABSENCE): State.REJECTED,
+    (State.ACKED, Saw.CANCELING): State.CANCEL_SENT,
+    (State.PARTIAL, Saw.CANCELING): State.CANCEL_SENT,
+    (State.CANCEL_SENT, Saw.CANCELING): State.CANCEL_SENT,
+    **{(state, saw): to for state in (State.SENT, State.UNKNOWN, State.ACKED) for saw, to in _REPORTED.items()},
+    # A report may be older than what is known: an order that has fills is not merely open again.
+    **{(State.PARTIAL, saw): to for saw, to in _REPORTED.items() if saw is not Saw.OPEN},
+    (State.PARTIAL, Saw.OPEN): State.PARTIAL,
+    # Until its end is seen, a cancel that was asked for has not happened.
+    **{(State.CANCEL_SENT, saw): to for saw, to in _REPORTED.items() if saw not in (Saw.OPEN, Saw.PART)},
+    (State.CANCEL_SENT, Saw.OPEN): State.CANCEL_SENT,
+    (State.CANCEL_SENT, Saw.PART): State.CANCEL_SENT,
+    # Answers come twice (reply, stream, poll), and late ones after the end.
+    **{(end, saw): end for end in (State.FILLED, State.CANCELED, State.EXPIRED) for saw in _REPORTED},
+    (State.CANCELED, Saw.FULL): State.FILLED,
+    (State.EXPIRED, Saw.FULL): State.FILLED,
+    # A refusal that was none: the venue shows the order after all.
+    **{(State.REJECTED, saw): to for saw, to in _REPORTED.items()},
+}
+
+
+@dataclass(slots=True)
+class Tracked:
+    """An order of ours and what is known of it. Amounts are base units, costs quote; `booked` is what its trades add up to.
+
+    `booked_fees` is worth of the fees in quote, as far as they were paid in base or quote.
+    """
+
+    order: Order
+    state: State = State.NEW
+    venue_id: str = ""
+    reported: Decimal = ZERO
+    reported_cost: Decimal = ZERO
+    booked: Decimal = ZERO
+    booked_cost: Decimal = ZERO
+    booked_fees: Decimal = ZERO
+    reason: str = ""
+    sent_at: datetime | None = None
+    doubted_at: datetime | None = None
+    absences: list[datetime] = field(default_factory=list)
+    asked_at: datetime | None = None
+    asks: int = 0
+    closed: bool = False
+    trades: set[str] = field(default_factory=set)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the venue expects nothing more of it."""
+        return self.state in ENDED
+
+    @property
+    def filled(self) -> Decimal:
+        """Base units filled, by the higher of what is reported and what trades say."""
+        return max(self.reported, self.booked)
+
+    @property
+    def unbooked(self) -> Decimal:
+        """Base units that the venue reports as filled and whose trades have not come yet: they count, but are not in the ledger."""
+        return max(ZERO, self.reported - self.booked)
+
+    @property
+    def remaining(self) -> Decimal:
+        """Base units that may still be filled: all of the rest while the order is open or unknown, nothing once it has ended."""
+        return ZERO if self.ended else max(ZERO, self.order.amount - self.filled)
+
+    @property
+    def pending(self) -> Decimal:
+        """Signed base units that this order may still add to what the ledger holds."""
+        return self.order.side.sign * (self.remaining + self.unbooked)
+
+    @property
+    def reserved(self) -> Decimal:
+        """What it may still take: quote for a buy, base for a sell. An unknown order reserves its whole size."""
+        if self.order.side is Side.SELL:
+            return self.remaining + self.unbooked
+        return self.order.reserve * (self.remaining + self.unbooked) / self.order.amount
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended and every trade of it is booked."""
+        return self.ended and self.unbooked == 0
+
+    def learn(self, saw: Saw) -> bool:
+        """Go where LIFE says; False (and no change) where it says nothing."""
+        to = LIFE.get((self.state, saw))
+        if to is None:
+            return False
+        self.state = to
+        return True
+
+    def report(self, report: OrderReport) -> bool:
+        """Take in what the venue says of the order; False if LIFE does not know such a step."""
+        self.venue_id = report.venue_id or self.venue_id
+        if report.filled > self.reported:
+            self.reported, self.reported_cost = report.filled, report.cost
+        return self.learn(sight(report))
+
+    def fill(self, fill: Fill) -> bool:
+        """Take in a trade of the order; False if it is known already."""
+        if fill.trade_id in self.trades:
+            return False
+        self.trades.add(fill.trade_id)
+        self.venue_id = fill.venue_id or self.venue_id
+        self.booked += fill.amount
+        self.booked_cost += fill.cost
+        base, quote = currencies(fill.symbol)
+        worth = {base: fill.price, quote: Decimal(1)}
+        self.booked_fees += sum((fee.amount * worth.get(fee.currency, ZERO) for fee in fill.fees), ZERO)
+        if self.booked >= self.order.amount:
+            self.learn(Saw.FULL)
+        elif not self.ended:
+            self.learn(Saw.PART)
+        return True
+
+
+def sight(report: OrderReport) -> Saw:
+    """What a report amounts to. A venue that calls an unfilled market order rejected has expired it; it existed."""
+    match report.status:
+        case Status.OPEN:
+            return Saw.PART if report.filled > 0 else Saw.OPEN
+        case Status.FILLED:
+            return Saw.FULL
+        case Status.CANCELED:
+            return Saw.CANCELED
+        case Status.EXPIRED | Status.REJECTED:
+            return Saw.EXPIRED
+
+
+class OrderTable:
+    """All orders that are not closed, by our id, with the venue's ids and the last closed ones beside them."""
+
+    # Late trades and repeated reports concern orders of the last minutes; what is older is in the journal.
+    CLOSED_KEPT: Final = 2_000
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Tracked] = {}
+        self._by_venue_id: dict[tuple[str, str], str] = {}  # venues count orders by market: an id alone is not unique
+        self._closed: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[Tracked]:
+        """Every order that is not closed, in the order in which they were made."""
+        return iter([t for t in self._orders.values() if not t.closed])
+
+    def add(self, order: Order) -> Tracked:
+        """Register an intent. The same id again is the programmer's error: ids derive from decisions, which happen once."""
+        if order.id in self._orders:
+            raise ValueError(f"order {order.id} exists already")
+        tracked = self._orders[order.id] = Tracked(order)
+        return tracked
+
+    def get(self, order_id: str, symbol: str = "", venue_id: str = "") -> Tracked | None:
+        """The order by our id, or by the venue's within its market."""
+        return self._orders.get(order_id) or self._orders.get(self._by_venue_id.get((symbol, venue_id), ""))
+
+    def link(self, tracked: Tracked) -> None:
+        """Remember the venue's id of an order."""
+        if tracked.venue_id:
+            self._by_venue_id[(tracked.order.symbol, tracked.venue_id)] = tracked.order.id
+
+    def close(self, tracked: Tracked) -> None:
+        """The order is settled: keep it for late news, and forget the oldest such."""
+        tracked.closed = True
+        self._closed[tracked.order.id] = None
+        while len(self._closed) > self.CLOSED_KEPT:
+            old = self._orders.pop(next(iter(self._closed)))
+            del self._closed[old.order.id]
+            self._by_venue_id.pop((old.order.symbol, old.venue_id), None)
+
+    def reserved(self, side: Side, symbols: Iterable[str]) -> Decimal:
+        """What orders of that side in these symbols may still take: quote for buys, base for sells."""
+        wanted = frozenset(symbols)
+        return sum((t.reserved for t in self if t.order.side is side and t.order.symbol in wanted), ZERO)
+
+
+def tag(instance: str) -> str:
+    """Four characters by which an instance knows its own orders: `r` and these begin every id of it."""
+    return _render(hashlib.blake2b(instance.encode(), digest_size=16).digest())[:4]
+
+
+def client_id(instance: str, decision_id: str, symbol: str, side: Side, attempt: int) -> str:
+    """The order's id, derived from what it is for: the same decision gives the same id on every machine and after every restart.
+
+    27 characters, lower-case letters and digits, which every venue with string ids takes: `r`, the instance's tag, 110 bits of hash.
+    """
+    key = "\x1f".join((instance, decision_id, symbol, side.value, str(attempt)))
+    return "r" + tag(instance) + _render(hashlib.blake2b(key.encode(), digest_size=16).digest())[:22]
+
+
+def _render(digest: bytes) -> str:
+    """Crockford's base32, lower case: no letter that is mistaken for a digit."""
+    plain = base64.b32encode(digest).decode().rstrip("=")
+    return plain.translate(_CROCKFORD)
+
+
+_CROCKFORD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")

@@ -1,0 +1,236 @@
+"""Api: the daemon's state over HTTP, for scripts, `rebalanced status` and whoever supervises it.
+
+Rule: it only reads, and only for those who may. A page in somebody's browser may not: foreign hosts and origins are refused, and on a bind
+that other machines reach, everything under /api/v1 needs the bearer token (/healthz and /readyz never do: they tell no money).
+"""
+
+import errno
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from daemon.core.plain import plain
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LIMIT_DEFAULT: Final = 100
+LIMIT_MAX: Final = 1000  # rows a page; some 300 kB of JSON, built in a few milliseconds of the loop
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_NUMBER: Final = f"limit must be a whole number from 1 to {LIMIT_MAX}"
+
+log = structlog.get_logger()
+
+
+class CannotListen(Exception):
+    """The API could not be opened. Its text is one sentence for a person."""
+
+
+class PortInUse(CannotListen):
+    """Another program listens there."""
+
+
+class Views(Protocol):
+    """What there is to see. Decimals, datetimes, enums and NaN may be in what is returned; rows come newest first."""
+
+    def status(self) -> Mapping[str, object]:
+        """The state in one mapping."""
+        ...
+
+    def ready(self) -> tuple[bool, Sequence[str]]:
+        """Whether trading may go on, and the checks that fail, a sentence each."""
+        ...
+
+    def positions(self) -> Sequence[Mapping[str, object]]:
+        """Holdings, one row a symbol."""
+        ...
+
+    def targets(self) -> Sequence[Mapping[str, object]]:
+        """What is wanted, one row a symbol."""
+        ...
+
+    async def orders(self, limit: int) -> Sequence[Mapping[str, object]]:
+        """The last `limit` orders."""
+        ...
+
+    async def fills(self, limit: int) -> Sequence[Mapping[str, object]]:
+        """The last `limit` fills."""
+        ...
+
+
+class Api:
+    """The HTTP server. It runs on the loop that called `start`."""
+
+    def __init__(self, views: Views, host: str, port: int, token: str | None = None) -> None:
+        """Port 0 is any free one. ValueError: other machines could reach `host`, and there is no token."""
+        if not is_loopback(host) and not token:
+            raise ValueError(f"api.host {host} can be reached by other machines: set api.token, or api.host to 127.0.0.1")
+        self._views, self._host, self._port = views, host, port
+        self._token = None if is_loopback(host) else token
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen. PortInUse or CannotListen: it cannot be done; nothing is left open."""
+        # A request that hangs must not hold up the end of the process; every answer takes milliseconds.
+        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self.stop()
+            raise _cannot_listen(error, self._host, self._port) from error
+        self._port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close every connection. Harmless when not started."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port listened on, once started."""
+        return self._port
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[_answer_in_json, self._guard])
+        application.on_response_prepare.append(_harden)
+        application.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/api/v1/status", self._status),
+                web.get("/api/v1/positions", self._positions),
+                web.get("/api/v1/targets", self._targets),
+                web.get("/api/v1/orders", self._orders),
+                web.get("/api/v1/fills", self._fills),
+            ]
+        )
+        return application
+
+    # --- who may ask ---
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = request.headers.get("Host", "")
+        if not self._is_our_name(host):
+            raise web.HTTPMisdirectedRequest(text="this host name is not served here")
+        if _comes_from_a_foreign_page(request, host):
+            raise web.HTTPForbidden(text="pages of other origins may not read this")
+        if self._token and request.path.startswith("/api/") and not _carries(request, self._token):
+            raise web.HTTPUnauthorized(text="a bearer token is needed (api.token)", headers={"WWW-Authenticate": "Bearer"})
+        return await handler(request)
+
+    def _is_our_name(self, host: str) -> bool:
+        """Whether a browser can have got here without DNS rebinding: by a loopback name, the configured host, or a number."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in _LOOPBACK or name == self._host.lower().strip("[]"):
+            return True
+        # Bound to every interface, the machine has numbers that we do not know; a number cannot be rebound, only a name can.
+        return self._host in ("0.0.0.0", "::") and _is_number(name)  # noqa: S104 - compared, not bound
+
+    # --- what there is to see ---
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _json({"ok": True})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        ready, failing = self._views.ready()
+        return _json({"ready": ready, "failing": failing}, status=200 if ready else 503)
+
+    async def _status(self, _request: web.Request) -> web.Response:
+        return _json(self._views.status())
+
+    async def _positions(self, _request: web.Request) -> web.Response:
+        return _json(self._views.positions())
+
+    async def _targets(self, _request: web.Request) -> web.Response:
+        return _json(self._views.targets())
+
+    async def _orders(self, request: web.Request) -> web.Response:
+        return _json(await self._views.orders(_limit(request)))
+
+    async def _fills(self, request: web.Request) -> web.Response:
+        return _json(await self._views.fills(_limit(request)))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a listener on `host`."""
+    return host.lower() == "localhost" or (_is_number(host) and ip_address(host.strip("[]")).is_loopback)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _comes_from_a_foreign_page(request: web.Request, host: str) -> bool:
+    """Browsers say where a request comes from; scripts say nothing."""
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    return site not in ("none", "same-origin") or (origin is not None and origin not in (f"http://{host}", f"https://{host}"))
+
+
+def _carries(request: web.Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(LIMIT_DEFAULT))
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX)) and 1 <= int(text) <= LIMIT_MAX):
+        raise web.HTTPBadRequest(text=_NO_NUMBER)
+    return int(text)
+
+
+def _json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    text = json.dumps(plain(data), allow_nan=False)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+@web.middleware
+async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors are JSON too: {"error": one sentence}."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        told = {name: value for name, value in error.headers.items() if name in ("Allow", "WWW-Authenticate")}
+        return _json({"error": _sentence(error, request.path)}, error.status, told)
+    except Exception:  # a view that fails must not end the trading it looks at; the line says that a person must look
+        log.exception("api.failed", path=request.path)
+        return _json({"error": "the daemon failed to answer this; its log says why"}, 500)
+
+
+def _sentence(error: web.HTTPException, path: str) -> str:
+    match error.status:
+        case 404:
+            return f"there is nothing at {path}"
+        case 405:
+            return f"{path} can only be read (GET)"
+        case _:
+            return error.text or error.reason
+
+
+async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.popall("Server", None)  # names and versions of libraries are for us to know
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> CannotListen:
+    where = f"api: cannot listen on {host}:{port}"
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(f"{where}, another program does; set api.port to another one, or to 0 for any that is free")
+    reason = error.strerror or str(error)
+    return CannotListen(f"{where} ({reason}); set api.host to an address of this machine and api.port to a port from 1024 to 65535")

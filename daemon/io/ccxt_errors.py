@@ -1,0 +1,217 @@
+"""What is known after a call through ccxt failed: its exceptions become the house's five.
+
+Rule: the venue's own code decides first, then ccxt's class, then the cause; what nobody decided is Unknown. The class alone misleads: ccxt picks
+its table by host name, so on any other host than the venue's own the same code changes class. Texts carry no query string and no secret.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import aiohttp
+import ccxt
+
+from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, VenueError
+
+Outcome = tuple[type[VenueError], Reason]
+
+TEXT_MAX: Final = 300  # a maintenance page is a megabyte; its beginning names it
+
+UNSURE: Final[Outcome] = (Unknown, Reason.OTHER)
+# Our order exists already: that is no refusal of it, so only a look-up may end it.
+DUPLICATE: Final[Outcome] = (Unknown, Reason.DUPLICATE_ID)
+
+# Every class of ccxt's errors, decided one by one; a test fails on one that is missing.
+BY_CLASS: Final[Mapping[str, Outcome]] = MappingProxyType(
+    {
+        "BaseError": UNSURE,
+        "ExchangeError": (Refused, Reason.OTHER),
+        "AuthenticationError": (Fatal, Reason.CREDENTIALS),
+        "PermissionDenied": (Fatal, Reason.PERMISSION),
+        "AccountNotEnabled": (Fatal, Reason.PERMISSION),
+        "AccountSuspended": (Fatal, Reason.PERMISSION),
+        "ArgumentsRequired": (Refused, Reason.BAD_REQUEST),
+        "BadRequest": (Refused, Reason.BAD_REQUEST),
+        "BadSymbol": (Refused, Reason.BAD_REQUEST),
+        "OperationRejected": (Refused, Reason.OTHER),
+        "NoChange": (Refused, Reason.OTHER),
+        "MarginModeAlreadySet": (Refused, Reason.OTHER),
+        "MarketClosed": (Refused, Reason.MARKET_CLOSED),
+        "ManualInteractionNeeded": (Refused, Reason.PERMISSION),
+        "RestrictedLocation": (Fatal, Reason.PERMISSION),
+        "InsufficientFunds": (Refused, Reason.INSUFFICIENT_FUNDS),
+        "InvalidAddress": (Refused, Reason.BAD_REQUEST),
+        "AddressPending": (Refused, Reason.BAD_REQUEST),
+        "InvalidOrder": (Refused, Reason.FILTER),
+        "OrderNotFound": (NotFound, Reason.OTHER),
+        "OrderNotCached": UNSURE,  # ccxt's own memory has no such order, which the venue has not been asked about
+        "OrderImmediatelyFillable": (Refused, Reason.OTHER),
+        "OrderNotFillable": (Refused, Reason.OTHER),
+        "DuplicateOrderId": DUPLICATE,
+        "ContractUnavailable": (Refused, Reason.MARKET_CLOSED),
+        "NotSupported": (Fatal, Reason.BAD_REQUEST),
+        "InvalidProxySettings": (Fatal, Reason.BAD_REQUEST),
+        "ExchangeClosedByUser": (NotSent, Reason.OTHER),
+        "OperationFailed": UNSURE,
+        "NetworkError": UNSURE,
+        "DDoSProtection": (Refused, Reason.RATE_LIMITED),
+        "RateLimitExceeded": (Refused, Reason.RATE_LIMITED),
+        "ExchangeNotAvailable": UNSURE,
+        "OnMaintenance": (Refused, Reason.MAINTENANCE),
+        "InvalidNonce": (Refused, Reason.CLOCK_SKEW),
+        "ChecksumError": UNSURE,
+        "RequestTimeout": UNSURE,
+        "BadResponse": UNSURE,
+        "NullResponse": UNSURE,
+        "CancelPending": UNSURE,
+        "UnsubscribeError": UNSURE,
+    },
+)
+
+# These say no whatever the HTTP status; of any other refusal under a 5xx the venue itself says that the outcome is unknown.
+SURE_UNDER_5XX: Final = frozenset({Reason.RATE_LIMITED, Reason.MAINTENANCE, Reason.CLOCK_SKEW})
+
+# developers.binance.com/docs/binance-spot-api-docs/errors, and the futures' codes that a spot host has been seen to answer.
+BINANCE: Final[Mapping[str, Outcome]] = MappingProxyType(
+    {
+        "-1000": UNSURE,
+        "-1001": UNSURE,
+        "-1002": (Fatal, Reason.PERMISSION),
+        "-1003": (Refused, Reason.RATE_LIMITED),
+        "-1004": UNSURE,
+        "-1006": UNSURE,  # "Execution status unknown", says the venue
+        "-1007": UNSURE,  # likewise
+        "-1008": (Refused, Reason.RATE_LIMITED),  # overloaded, and certain not to have been executed
+        "-1010": (Refused, Reason.OTHER),
+        "-1013": (Refused, Reason.FILTER),
+        "-1014": (Refused, Reason.BAD_REQUEST),
+        "-1015": (Refused, Reason.RATE_LIMITED),
+        "-1016": (Refused, Reason.MAINTENANCE),
+        "-1020": (Refused, Reason.BAD_REQUEST),
+        "-1021": (Refused, Reason.CLOCK_SKEW),
+        "-1022": (Fatal, Reason.CREDENTIALS),
+        "-1034": (Refused, Reason.RATE_LIMITED),
+        "-2008": (Fatal, Reason.CREDENTIALS),
+        "-2010": (Refused, Reason.OTHER),
+        "-2011": (Refused, Reason.OTHER),
+        "-2013": (NotFound, Reason.OTHER),
+        "-2014": (Fatal, Reason.CREDENTIALS),
+        "-2015": (Fatal, Reason.CREDENTIALS),
+        "-2016": (Refused, Reason.MARKET_CLOSED),
+        "-2018": (Refused, Reason.INSUFFICIENT_FUNDS),
+        "-2019": (Refused, Reason.INSUFFICIENT_FUNDS),
+        "-2022": (Refused, Reason.OTHER),
+        "-2026": (NotFound, Reason.OTHER),
+        "-4116": DUPLICATE,
+        "-4164": (Refused, Reason.NOTIONAL_MIN),
+        "-5022": (Refused, Reason.OTHER),
+    },
+)
+BINANCE_RANGES: Final[tuple[tuple[int, int, Outcome], ...]] = (
+    (-1199, -1100, (Refused, Reason.BAD_REQUEST)),
+    (-4033, -4000, (Refused, Reason.FILTER)),
+)
+
+# One code, several meanings: the venue's sentence tells them apart.
+BINANCE_TEXTS: Final[tuple[tuple[str, str, Outcome], ...]] = (
+    ("-2010", "duplicate order", DUPLICATE),
+    ("-2010", "insufficient balance", (Refused, Reason.INSUFFICIENT_FUNDS)),
+    ("-2010", "market is closed", (Refused, Reason.MARKET_CLOSED)),
+    ("-2010", "not permitted", (Refused, Reason.PERMISSION)),
+    ("-2010", "disabled on this account", (Fatal, Reason.PERMISSION)),
+    ("-2010", "trading is not enabled", (Fatal, Reason.PERMISSION)),
+    ("-2011", "unknown order", (NotFound, Reason.OTHER)),
+    ("-1013", "notional", (Refused, Reason.NOTIONAL_MIN)),
+)
+
+BINANCE_FAMILY: Final = frozenset({"binance", "binanceus", "binancecoinm", "binanceusdm"})
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back of one request, as far as it matters for its outcome. `sent`: the request was handed to the transport."""
+
+    sent: bool = False
+    status: int | None = None
+    code: str | None = None
+    text: str = ""
+    retry_after_s: float | None = None
+
+
+def classify(error: Exception, *, venue: str, answer: Answer, order: bool = False, secrets: Iterable[str] = ()) -> VenueError:
+    """The outcome of a call that ended with `error`. `order`: it was an order of ours, so a permission missing concerns that order only."""
+    if isinstance(error, VenueError):
+        return error
+    kind, reason = _outcome(error, venue, answer)
+    if order and kind is Fatal and reason is Reason.PERMISSION:
+        kind = Refused
+    return kind(_sentence(error, secrets), reason, answer.retry_after_s)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text` on one line and not too long, without query strings, signatures and `secrets`."""
+    text = re.sub(r"((?:https?|wss?)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+    text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)(\W{1,4})[\w%+/=.-]+", r"\1\2***", text)
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return " ".join(text.split())[:TEXT_MAX]
+
+
+def _sentence(error: Exception, secrets: Iterable[str]) -> str:
+    said = redact(str(error), secrets)
+    cause = error.__cause__
+    why = f" ({type(cause).__name__})" if cause is not None else ""
+    return f"{said}{why}" if isinstance(error, ccxt.BaseError) and said else f"{type(error).__name__}: {said}{why}"
+
+
+def _outcome(error: Exception, venue: str, answer: Answer) -> Outcome:
+    if answer.status in (418, 429):
+        return Refused, Reason.RATE_LIMITED
+    by_code = _by_code(venue, answer)
+    if by_code is not None:
+        return by_code
+    if answer.status == 451:
+        return Fatal, Reason.PERMISSION  # refused for the country, before anything looked at the request
+    return _by_class(error, answer)
+
+
+def _by_code(venue: str, answer: Answer) -> Outcome | None:
+    if venue not in BINANCE_FAMILY or answer.code is None:
+        return None
+    text = answer.text.lower()
+    for code, words, outcome in BINANCE_TEXTS:
+        if code == answer.code and words in text:
+            return outcome
+    if answer.code in BINANCE:
+        return BINANCE[answer.code]
+    number = int(answer.code) if re.fullmatch(r"-?\d+", answer.code) else 0
+    return next((outcome for low, high, outcome in BINANCE_RANGES if low <= number <= high), None)
+
+
+def _by_class(error: Exception, answer: Answer) -> Outcome:
+    if _never_connected(error):
+        return NotSent, Reason.OTHER
+    if not isinstance(error, ccxt.BaseError):
+        return UNSURE if answer.sent else (NotSent, Reason.OTHER)
+    kind, reason = BY_CLASS.get(type(error).__name__, UNSURE)
+    if kind is Refused and reason not in SURE_UNDER_5XX and ((answer.status or 0) >= 500 or error.__cause__ is not None):
+        return UNSURE  # a 5xx, or an answer that broke off on its way
+    return kind, reason
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether the cause proves that no connection was made, so that nothing was sent on it."""
+    seen = error.__cause__ or error
+    if isinstance(seen, aiohttp.ClientConnectorError | socket.gaierror | ConnectionRefusedError):
+        return True
+    return isinstance(seen, aiohttp.ConnectionTimeoutError) and not isinstance(seen, aiohttp.SocketTimeoutError)
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether the venue took too long."""
+    return isinstance(error, asyncio.TimeoutError | ccxt.RequestTimeout)

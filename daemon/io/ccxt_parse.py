@@ -1,0 +1,211 @@
+"""ccxt's dicts become the house's values, here and nowhere else.
+
+Rule: a dict does not leave the door. Whatever cannot be read is Unknown, never a default: an order without an id, a balance without figures, a
+trade without a price say nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import ccxt
+
+from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown
+
+Json = Mapping[str, Any]
+
+STATUS: Final = {
+    "open": Status.OPEN,
+    "closed": Status.FILLED,
+    "canceled": Status.CANCELED,
+    "canceling": Status.OPEN,
+    "expired": Status.EXPIRED,
+    "rejected": Status.REJECTED,
+}
+
+DEFAULT_TAKER: Final = Decimal("0.001")
+
+
+def decimal(value: object) -> Decimal | None:
+    """A number of ccxt's (text, mostly) as Decimal; None where there is none."""
+    if value is None or value == "":
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def positive(value: object) -> Decimal | None:
+    """A number above zero, or None: venues write 0 where they mean no bound."""
+    number = decimal(value)
+    return number if number is not None and number > 0 else None
+
+
+def plain(amount: Decimal) -> str:
+    """Digits without an exponent, as the wire wants them."""
+    return format(amount, "f")
+
+
+def instrument(market: Json, precision_mode: int) -> Instrument:
+    """The rules of a spot market.
+
+    Raises:
+        Fatal: not a spot market, or one without a grid that orders could be rounded to.
+    """
+    symbol = str(market["symbol"])
+    if not market.get("spot"):
+        raise Fatal(f"{symbol} is not a spot market", Reason.BAD_REQUEST)
+    precision, limits = market["precision"], market["limits"]
+    amount, of_market, cost = limits.get("amount") or {}, limits.get("market") or {}, limits.get("cost") or {}
+    maxima = [m for m in (positive(amount.get("max")), positive(of_market.get("max"))) if m is not None]
+    return Instrument(
+        symbol=symbol,
+        base=str(market["base"]),
+        quote=str(market["quote"]),
+        amount_step=_step(symbol, "amount", precision.get("amount"), precision_mode),
+        price_tick=_step(symbol, "price", precision.get("price"), precision_mode),
+        amount_min=max(positive(amount.get("min")) or ZERO, positive(of_market.get("min")) or ZERO),
+        amount_max=min(maxima) if maxima else None,
+        notional_min=positive(cost.get("min")) or ZERO,
+        taker_fee=decimal(market.get("taker")) or DEFAULT_TAKER,
+        active=market.get("active") is not False,
+    )
+
+
+def _step(symbol: str, what: str, precision: object, mode: int) -> Decimal:
+    number = decimal(precision)
+    if number is None or (mode == ccxt.TICK_SIZE and number <= 0):
+        raise Fatal(f"{symbol}: the venue states no {what} step, so no order could be rounded to it", Reason.BAD_REQUEST)
+    if mode == ccxt.TICK_SIZE:
+        return number
+    if mode == ccxt.DECIMAL_PLACES:
+        return Decimal(1).scaleb(-int(number))
+    raise Fatal(
+        f"{symbol}: this venue rounds {what}s to significant digits, which is no fixed step; choose another exchange or market",
+        Reason.BAD_REQUEST,
+    )
+
+
+def candle(symbol: str, row: Sequence[Any], timeframe: timedelta, *, closed: bool) -> BarUpdate | None:
+    """A candle [open ms, open, high, low, close, volume]. None where no market can have printed it (a listing that has not traded yet).
+
+    Raises:
+        Unknown: not a candle at all.
+    """
+    try:
+        opens_at = from_epoch_ms(int(row[0]))
+        numbers = [float(value or 0) for value in row[1:6]]
+    except (IndexError, TypeError, ValueError) as error:
+        raise Unknown(f"{symbol}: unreadable candle ({type(error).__name__})") from None
+    try:
+        return BarUpdate(Bar(symbol, opens_at + timeframe, *numbers), closed)
+    except ValueError:
+        return None
+
+
+def balances(raw: Json) -> dict[str, Balance]:
+    """Every currency that the account holds.
+
+    Raises:
+        Unknown: none is named, or one has no figures. Absence is not zero.
+    """
+    totals = raw.get("total")
+    if not isinstance(totals, Mapping) or not totals:
+        raise Unknown("the venue's answer names no balance")
+    held = {}
+    for currency in totals:
+        entry = raw.get(currency)
+        free, used, total = (decimal(entry.get(key)) if isinstance(entry, Mapping) else None for key in ("free", "used", "total"))
+        if free is None and total is None:
+            raise Unknown(f"the venue's answer has no figures for {currency}")
+        locked = used if used is not None else ZERO
+        free = free if free is not None else (total or ZERO) - locked
+        if free or locked:
+            held[str(currency)] = Balance(free, locked)
+    return held
+
+
+def fill(raw: Json, *, symbol: str, order_id: str, venue_id: str = "", at: datetime | None = None) -> Fill:
+    """A trade of ours. `at` where the venue dates the order alone.
+
+    Raises:
+        Unknown: no id, price, amount or side.
+    """
+    trade_id, side = raw.get("id"), raw.get("side")
+    amount, price = positive(raw.get("amount")), positive(raw.get("price"))
+    moment = from_epoch_ms(int(raw["timestamp"])) if raw.get("timestamp") else at
+    if not trade_id or side not in ("buy", "sell") or amount is None or price is None or moment is None:
+        raise Unknown(f"{symbol}: the venue's answer has a trade that cannot be read")
+    return Fill(
+        order_id=order_id,
+        venue_id=str(raw.get("order") or venue_id),
+        trade_id=str(trade_id),
+        symbol=symbol,
+        side=Side(side),
+        amount=amount,
+        price=price,
+        cost=positive(raw.get("cost")) or amount * price,
+        fees=fees(raw),
+        at=moment,
+    )
+
+
+def fees(raw: Json) -> tuple[Money, ...]:
+    """What a trade cost beside its price, by currency; nothing where nothing was charged."""
+    listed = raw.get("fees") or ([raw["fee"]] if raw.get("fee") else [])
+    read = [(decimal(fee.get("cost")), fee.get("currency")) for fee in listed]
+    return tuple(Money(cost, str(currency)) for cost, currency in read if cost and currency)
+
+
+def report(raw: object, *, symbol: str, now: datetime, order_id: str | None = None, side: Side | None = None, amount: Decimal | None = None) -> OrderReport:
+    """What the venue says of an order. `order_id`: our id, where we know it; `side` and `amount`: what was asked, where the venue is silent.
+
+    Raises:
+        Unknown: no id, or nothing that says which way and how much.
+    """
+    if not isinstance(raw, Mapping) or not raw.get("id"):
+        raise Unknown(f"{symbol}: the venue's answer names no order")
+    venue_id = str(raw["id"])
+    our_id = order_id or str(raw.get("clientOrderId") or venue_id)
+    way = Side(raw["side"]) if raw.get("side") in ("buy", "sell") else side
+    size = positive(raw.get("amount")) or amount or positive(raw.get("filled"))
+    if way is None or size is None:
+        raise Unknown(f"{symbol}: the venue's answer does not say what order {our_id} is")
+    filled = decimal(raw.get("filled")) or ZERO
+    stamp = raw.get("lastTradeTimestamp") or raw.get("timestamp")
+    at = from_epoch_ms(int(stamp)) if stamp else now
+    return OrderReport(
+        order_id=our_id,
+        venue_id=venue_id,
+        symbol=symbol,
+        side=way,
+        status=_status(raw.get("status"), filled, size),
+        amount=size,
+        filled=filled,
+        cost=decimal(raw.get("cost")) or ZERO,
+        at=at,
+        fills=_fills(raw, symbol, our_id, venue_id, way, at),
+    )
+
+
+def _fills(raw: Json, symbol: str, order_id: str, venue_id: str, side: Side, at: datetime) -> tuple[Fill, ...]:
+    trades = raw.get("trades") or ()
+    # A venue that reports trades without ids will name them in its listing; here they could not be told apart.
+    named = [trade for trade in trades if trade.get("id")]
+    return tuple(fill({"side": side.value, **_said(trade)}, symbol=symbol, order_id=order_id, venue_id=venue_id, at=at) for trade in named)
+
+
+def _said(raw: Json) -> dict[str, Any]:
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _status(said: object, filled: Decimal, amount: Decimal) -> Status:
+    """A status that is missing, as some venues' answers to a new order leave it, means accepted."""
+    status = STATUS.get(str(said), Status.OPEN)
+    if status is Status.FILLED and filled < amount:
+        return Status.CANCELED  # "closed" with something left: it ended with what it has
+    return status

@@ -1,0 +1,179 @@
+"""Gateway: carries requests to the exchange and publishes what is known of them.
+
+Rule: an intent is on disk before its request leaves, and a fact is on disk before it is published. A lost answer becomes `OrderUnknown`;
+a look-up that fails becomes nothing at all. No request that spends money is ever repeated here.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Protocol
+
+from daemon.core.events import (
+    BookFlows,
+    CancelOrder,
+    Event,
+    FlowBooked,
+    OrderFilled,
+    OrderNotFound,
+    OrderNotSent,
+    OrderRefused,
+    OrderReported,
+    OrderSent,
+    OrderUnknown,
+    QueryOrder,
+    QueryTrades,
+    SubmitOrders,
+    TradesListed,
+)
+from daemon.core.model import Decision, Fill, Order, OrderReport, Side
+from daemon.io.clock import Clock
+from daemon.io.exchange import Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+
+# Venue and daemon may disagree on the time of day; trades are looked for from a little before the order was made.
+CLOCK_MARGIN = timedelta(minutes=1)
+
+Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked
+Fact = Decision | Order | Learnt
+Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows
+
+
+class Record(Protocol):
+    """What the gateway needs of the journal."""
+
+    async def commit(self, *facts: Fact) -> None:
+        """Return once all of these are on disk."""
+        ...
+
+
+class Gateway:
+    """Requests in by the bus, facts out by `publish`. `worker()` is run as many times as requests may be under way at once.
+
+    The queue is not bounded by itself: the order manager has one wave under way and asks about each order at growing intervals.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        record: Record,
+        publish: Callable[[Event], None],
+        clock: Clock,
+        booked: Callable[[str, str], bool],
+    ) -> None:
+        self._exchange = exchange
+        self._record = record
+        self._publish = publish
+        self._clock = clock
+        self._booked = booked
+        self._queue: asyncio.Queue[Request] = asyncio.Queue()
+
+    def accept(self, request: SubmitOrders | CancelOrder | QueryOrder | QueryTrades | BookFlows) -> Iterable[Event]:
+        """Take a request from the bus; it is worked on in order of arrival."""
+        self._queue.put_nowait(request)
+        return ()
+
+    async def worker(self) -> None:
+        """Work on one request after the other, until cancelled."""
+        while True:
+            await self._do(await self._queue.get())
+
+    async def _do(self, request: Request) -> None:
+        match request:
+            case SubmitOrders():
+                await self._record.commit(request.decision, *request.orders)
+                for order in request.orders:
+                    self._queue.put_nowait(order)
+            case Order():
+                await self._send(request)
+            case CancelOrder():
+                await self._cancel(request)
+            case QueryOrder():
+                await self._look_up(request)
+            case QueryTrades():
+                await self._list(request)
+            case BookFlows():
+                await self.learn(*(FlowBooked(flow, self._clock.now()) for flow in request.flows))
+
+    async def learn(self, *facts: Learnt) -> None:
+        """Write facts to the journal, then publish them; a trade that is booked already is not told twice."""
+        if not facts:
+            return
+        await self._record.commit(*facts)
+        for fact in facts:
+            if not (isinstance(fact, OrderFilled) and self._booked(fact.fill.symbol, fact.fill.trade_id)):
+                self._publish(fact)
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    async def _send(self, order: Order) -> None:
+        """One request, one answer, one fact."""
+        self._publish(OrderSent(order.id, self._clock.now()))
+        try:
+            report = await self._exchange.submit(order, Urgency.REDUCE if order.side is Side.SELL else Urgency.GROW)
+        except VenueError as error:
+            await self.learn(self._verdict(order, error))
+        else:
+            await self._tell(report, "submit", report.fills)
+
+    def _verdict(self, order: Order, error: VenueError) -> OrderRefused | OrderNotSent | OrderUnknown:
+        """What a failed submit says about the order."""
+        at = self._clock.now()
+        match error:
+            case Refused(reason=Reason.DUPLICATE_ID):
+                # The venue has an order of this id: it is ours, an earlier answer was lost. It is looked up, never sent again.
+                return OrderUnknown(order.id, error.text, at)
+            case Refused() | Fatal():
+                return OrderRefused(order.id, error.reason.value, error.text, at)
+            case NotSent():
+                return OrderNotSent(order.id, error.text, at)
+            case _:
+                return OrderUnknown(order.id, error.text, at)
+
+    async def _cancel(self, request: CancelOrder) -> None:
+        """Ask for a cancel, then look: whatever the answer, only the order's own state says how it ended."""
+        with suppress(VenueError):  # the look-up that follows says it better
+            await self._exchange.cancel(request.order_id, request.symbol)
+        await self._look_up(QueryOrder(request.order_id, request.symbol, request.at, request.at))
+
+    async def _look_up(self, request: QueryOrder) -> None:
+        """Find an order by its id, else in the open orders, else in the trades; only if all three answered and none knew it, say so."""
+        asked_at = self._clock.now()
+        try:
+            report = await self._found(request)
+            trades: Sequence[Fill] = ()
+            if report is None or report.filled > sum(f.amount for f in report.fills):
+                trades = await self._exchange.trades(request.symbol, request.since - CLOCK_MARGIN)
+        except VenueError:
+            return  # a failed look-up says nothing; the resolver asks again
+        if report is not None:
+            await self._tell(report, "query", (*report.fills, *(t for t in trades if t.venue_id == report.venue_id)))
+        elif mine := [t for t in trades if t.order_id == request.order_id]:
+            await self.learn(*(OrderFilled(fill, self._clock.now()) for fill in mine))
+        else:
+            await self.learn(OrderNotFound(request.order_id, asked_at, self._clock.now()))
+
+    async def _found(self, request: QueryOrder) -> OrderReport | None:
+        try:
+            return await self._exchange.order(request.order_id, request.symbol)
+        except NotFound:
+            listed = await self._exchange.open_orders()
+            return next((report for report in listed if report.order_id == request.order_id), None)
+
+    async def _tell(self, report: OrderReport, how: str, fills: Iterable[Fill]) -> None:
+        """Trades first, so that an order which has ended has them all when its end is told."""
+        at = self._clock.now()
+        await self.learn(*(OrderFilled(fill, at) for fill in fills), OrderReported(report, how, at))
+
+    # --- trades ------------------------------------------------------------------------------------------------------
+
+    async def _list(self, request: QueryTrades) -> None:
+        """Read and publish all trades in these symbols; `TradesListed` only if every one of them could be read."""
+        for symbol in request.symbols:
+            try:
+                trades = await self._exchange.trades(symbol, request.since - CLOCK_MARGIN)
+            except VenueError:
+                return
+            at = self._clock.now()
+            await self.learn(*(OrderFilled(fill, at) for fill in trades if not self._booked(symbol, fill.trade_id)))
+        self._publish(TradesListed(request.symbols, request.since, self._clock.now()))

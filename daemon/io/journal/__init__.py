@@ -1,0 +1,25 @@
+"""Journal: the durable record of what was decided, sent, seen and booked, in one SQLite file per instance.
+
+Rule: what `commit` has acknowledged is on disk, in order, and comes back exactly or not at all; damage is refused, never read around.
+Facts about money are only ever added, each row under its own checksum; the state of an order is the fold of its events.
+"""
+
+from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
+from daemon.io.journal.facts import Fact, OrderFact, Put
+from daemon.io.journal.journal import Journal
+from daemon.io.journal.reader import OrderRecord, Recovered, read
+
+__all__ = [
+    "Fact",
+    "Journal",
+    "JournalConflict",
+    "JournalDamaged",
+    "JournalError",
+    "JournalFailed",
+    "JournalLocked",
+    "OrderFact",
+    "OrderRecord",
+    "Put",
+    "Recovered",
+    "read",
+]

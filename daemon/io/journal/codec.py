@@ -1,0 +1,220 @@
+"""Codec: values of core to JSON and back, exactly.
+
+Rule: Decimals are text and keep their digits, moments are integer microseconds since 1970 UTC, floats come back bit for bit.
+Every type is written out: what is on disk does not change because a class did.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, assert_never
+
+from daemon.core.events import (
+    OrderClosed,
+    OrderNotFound,
+    OrderNotSent,
+    OrderRefused,
+    OrderReported,
+    OrderSent,
+    OrderUnknown,
+    WaveSettled,
+)
+from daemon.core.model import EPOCH, Decision, Fill, Money, OrderReport, Side, Status, TargetWeights
+from daemon.io.journal.facts import OrderFact
+
+Json = Mapping[str, Any]
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC. TypeError: the moment has no time zone."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """The moment `value` microseconds after 1970-01-01 UTC."""
+    return EPOCH + value * _MICROSECOND
+
+
+def dump(value: object) -> str:
+    """Compact JSON. TypeError: something in it is not JSON, such as a numpy integer."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+# --- fills and reports -----------------------------------------------------------------------------------------------
+
+
+def fees_to_json(fees: tuple[Money, ...]) -> str:
+    """Fees as [[amount, currency], ...]."""
+    return dump([[str(fee.amount), fee.currency] for fee in fees])
+
+
+def fees_from_json(text: str) -> tuple[Money, ...]:
+    """The inverse of `fees_to_json`."""
+    return tuple(Money(Decimal(amount), currency) for amount, currency in json.loads(text))
+
+
+def _fill_to(fill: Fill) -> Json:
+    return {
+        "order_id": fill.order_id,
+        "venue_id": fill.venue_id,
+        "trade_id": fill.trade_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "amount": str(fill.amount),
+        "price": str(fill.price),
+        "cost": str(fill.cost),
+        "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
+        "at": micros(fill.at),
+    }
+
+
+def _fill_from(value: Json) -> Fill:
+    return Fill(
+        order_id=value["order_id"],
+        venue_id=value["venue_id"],
+        trade_id=value["trade_id"],
+        symbol=value["symbol"],
+        side=Side(value["side"]),
+        amount=Decimal(value["amount"]),
+        price=Decimal(value["price"]),
+        cost=Decimal(value["cost"]),
+        fees=tuple(Money(Decimal(amount), currency) for amount, currency in value["fees"]),
+        at=moment(value["at"]),
+    )
+
+
+def _report_to(report: OrderReport) -> Json:
+    return {
+        "venue_id": report.venue_id,
+        "symbol": report.symbol,
+        "side": report.side.value,
+        "status": report.status.value,
+        "amount": str(report.amount),
+        "filled": str(report.filled),
+        "cost": str(report.cost),
+        "at": micros(report.at),
+        "fills": [_fill_to(fill) for fill in report.fills],
+    }
+
+
+def _report_from(order_id: str, value: Json) -> OrderReport:
+    return OrderReport(
+        order_id=order_id,
+        venue_id=value["venue_id"],
+        symbol=value["symbol"],
+        side=Side(value["side"]),
+        status=Status(value["status"]),
+        amount=Decimal(value["amount"]),
+        filled=Decimal(value["filled"]),
+        cost=Decimal(value["cost"]),
+        at=moment(value["at"]),
+        fills=tuple(_fill_from(fill) for fill in value["fills"]),
+    )
+
+
+# --- what is known of an order ---------------------------------------------------------------------------------------
+
+
+def order_id_of(fact: OrderFact) -> str:
+    """Whose life the fact belongs to."""
+    return fact.report.order_id if isinstance(fact, OrderReported) else fact.order_id
+
+
+def order_fact_to_json(fact: OrderFact) -> str:
+    """What a fact says beyond its type, order and moment, which have columns of their own."""
+    match fact:
+        case OrderSent():
+            return dump({})
+        case OrderReported(report, how):
+            return dump({"how": how, "report": _report_to(report)})
+        case OrderRefused(_, code, text):
+            return dump({"code": code, "text": text})
+        case OrderNotSent(_, text) | OrderUnknown(_, text):
+            return dump({"text": text})
+        case OrderNotFound(_, asked_at):
+            return dump({"asked_at": micros(asked_at)})
+        case OrderClosed(_, symbol, state, filled, cost):
+            return dump({"symbol": symbol, "state": state, "filled": str(filled), "cost": str(cost)})
+    assert_never(fact)
+
+
+_ORDER_FACTS: Final[Mapping[str, Callable[[str, Json, datetime], OrderFact]]] = {
+    "OrderSent": lambda order_id, _, at: OrderSent(order_id, at),
+    "OrderReported": lambda order_id, value, at: OrderReported(_report_from(order_id, value["report"]), value["how"], at),
+    "OrderRefused": lambda order_id, value, at: OrderRefused(order_id, value["code"], value["text"], at),
+    "OrderNotSent": lambda order_id, value, at: OrderNotSent(order_id, value["text"], at),
+    "OrderUnknown": lambda order_id, value, at: OrderUnknown(order_id, value["text"], at),
+    "OrderNotFound": lambda order_id, value, at: OrderNotFound(order_id, moment(value["asked_at"]), at),
+    "OrderClosed": lambda order_id, value, at: OrderClosed(
+        order_id, value["symbol"], value["state"], Decimal(value["filled"]), Decimal(value["cost"]), at
+    ),
+}
+
+
+def order_fact_from_json(kind: str, order_id: str, text: str, at: datetime) -> OrderFact:
+    """The inverse of `order_fact_to_json`; `kind` is the name of the fact's type."""
+    return _ORDER_FACTS[kind](order_id, json.loads(text), at)
+
+
+# --- decisions and waves ---------------------------------------------------------------------------------------------
+
+
+def _targets_to(targets: TargetWeights) -> Json:
+    return {
+        "weights": dict(targets.weights),
+        "keep": sorted(targets.keep),
+        "signals": {symbol: dict(by_name) for symbol, by_name in targets.signals.items()},
+    }
+
+
+def decision_to_json(decision: Decision) -> str:
+    """What a decision says beyond its id and moments, which have columns of their own."""
+    return dump({
+        "weights": dict(decision.weights),
+        "keep": sorted(decision.keep),
+        "by_strategy": {name: _targets_to(targets) for name, targets in decision.by_strategy.items()},
+    })  # fmt: skip
+
+
+def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetime) -> Decision:
+    """The inverse of `decision_to_json`."""
+    value = json.loads(text)
+    by_strategy = {
+        name: TargetWeights(targets["weights"], frozenset(targets["keep"]), targets["signals"])
+        for name, targets in value["by_strategy"].items()
+    }
+    return Decision(decision_id, as_of, value["weights"], frozenset(value["keep"]), by_strategy, at)
+
+
+def wave_to_json(wave: WaveSettled) -> str:
+    """What a settled wave says beyond its decision and moment."""
+    return dump({
+        "equity": str(wave.equity),
+        "sent": wave.sent,
+        "filled": wave.filled,
+        "refused": dict(wave.refused),
+        "left": dict(wave.left),
+        "off_target": dict(wave.off_target),
+        "cost_bps": wave.cost_bps,
+        "took_ms": wave.took_ms,
+    })  # fmt: skip
+
+
+def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
+    """The inverse of `wave_to_json`."""
+    value = json.loads(text)
+    return WaveSettled(
+        decision=decision,
+        equity=Decimal(value["equity"]),
+        sent=value["sent"],
+        filled=value["filled"],
+        refused=value["refused"],
+        left=value["left"],
+        off_target=value["off_target"],
+        cost_bps=value["cost_bps"],
+        took_ms=value["took_ms"],
+        at=at,
+    )

@@ -1,0 +1,124 @@
+"""Journal: the door of the package; what the rest of the program holds.
+
+Rule: opened before the loop and closed after it. On the loop nothing here blocks: writing has a thread, reading another.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from daemon.core.events import WaveSettled
+from daemon.core.model import Decision, Fill
+from daemon.io.clock import Clock
+from daemon.io.journal.facts import Fact, OrderFact
+from daemon.io.journal.lock import JournalLock
+from daemon.io.journal.reader import OrderRecord, Reader, Recovered, ask, read
+from daemon.io.journal.store import Batch, Store
+from daemon.io.journal.writer import Writer
+
+T = TypeVar("T")
+
+
+class Journal:
+    """The durable record of one instance in one mode. Use it as a context manager, or close it."""
+
+    def __init__(self, path: Path, lock: JournalLock, store: Store, clock: Clock) -> None:
+        self._path = path
+        self._lock = lock
+        self._store = store
+        self._clock = clock
+        self._writer = Writer(store)
+        self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-reader")
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, *, instance: str, mode: str, clock: Clock, version: str = "", config_hash: str = "") -> Self:
+        """Open the journal at `path`, creating it where there is none, and begin a run. Blocks; call it before the loop.
+
+        Raises:
+            JournalLocked: another process holds it.
+            JournalDamaged: it cannot be trusted, is newer than this program, or belongs to another instance or mode.
+            JournalFailed: it cannot be written.
+        """
+        lock = JournalLock.acquire(path)
+        try:
+            store = Store.open(path, lock, instance=instance, mode=mode, run=(version, config_hash, clock.now()))
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock, store, clock)
+
+    @property
+    def run_id(self) -> int:
+        """Which run of this journal this is, counted from 1."""
+        return self._store.run_id
+
+    @property
+    def failed(self) -> str | None:
+        """Why nothing can be recorded any more; None while all is well."""
+        return self._writer.failed
+
+    async def commit(self, *facts: Fact) -> None:
+        """Write the facts, all or none, and wait until they are on disk. Commits are written in the order in which they are made.
+
+        A fact that is recorded already (fill by symbol and trade id; flow, decision and intent by id) changes nothing. An order needs its
+        decision, in the same commit or before.
+
+        Raises:
+            JournalFailed: they are not known to be on disk; nothing will be from now on, so nothing may be sent.
+            JournalConflict: a programmer's error, such as a second, different intent under an id.
+        """
+        await self._writer.commit(Batch(facts, self._clock.now()))
+
+    def recover(self) -> Recovered:
+        """Everything a start needs of the record. Blocks; call it before the loop. Raises as `read`."""
+        return read(self._path)
+
+    async def orders(self, limit: int = 100) -> tuple[OrderRecord, ...]:
+        """The newest orders, newest first, 1000 at most."""
+        return await self._ask(lambda reader: reader.orders(limit))
+
+    async def fills(self, limit: int = 100) -> tuple[Fill, ...]:
+        """The trades booked last, newest first, 1000 at most."""
+        return await self._ask(lambda reader: reader.fills(limit))
+
+    async def decisions(self, limit: int = 100) -> tuple[Decision, ...]:
+        """The newest decisions, newest first, 1000 at most."""
+        return await self._ask(lambda reader: reader.decisions(limit))
+
+    async def waves(self, limit: int = 100) -> tuple[WaveSettled, ...]:
+        """The waves settled last, newest first, 1000 at most."""
+        return await self._ask(lambda reader: reader.waves(limit))
+
+    async def events_of(self, order_id: str) -> tuple[OrderFact, ...]:
+        """What is known of one order, newest first."""
+        return await self._ask(lambda reader: reader.events_of(order_id))
+
+    async def _ask(self, question: Callable[[Reader], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, ask, self._path, question)
+
+    def close(self, reason: str = "stopped") -> None:
+        """Write what waits, end the run with its reason, empty the log, let the lock go. A second call does nothing.
+
+        Raises:
+            JournalFailed: the end could not be recorded; every acknowledged commit is on disk all the same.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.stop()
+        self._readers.shutdown()
+        try:
+            self._store.close(None if self.failed else reason, self._clock.now())
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        # The type alone: an exception's text may quote what must not be written down.
+        self.close("stopped" if kind is None else f"failed: {kind.__name__}")

@@ -1,0 +1,208 @@
+"""Reader: what the journal says, for a start, for the API and for people.
+
+Rule: it opens the file read-only and needs no lock, so it never holds up the writer; what it hands out is checked row by row.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+from daemon.core.events import OrderClosed, OrderRefused, TradingHalted, WaveSettled
+from daemon.core.model import ZERO, Decision, Fill, Flow, Order
+from daemon.io.journal.codec import moment, wave_from_json
+from daemon.io.journal.errors import READ_ERRORS, known
+from daemon.io.journal.facts import OrderFact
+from daemon.io.journal.rows import Row, decision_from, fill_from, flow_from, order_event_from, order_from, unsealed
+from daemon.io.journal.schema import check_version, connect
+from daemon.io.journal.store import HALTED
+
+T = TypeVar("T")
+
+ROWS_MAX: Final = 1000  # the most one question of the API may bring into memory
+
+_ORDERS_OPEN: Final = """SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders
+    WHERE NOT EXISTS (SELECT 1 FROM order_events WHERE order_id = orders.id AND kind = 'OrderClosed') ORDER BY seq"""
+_ORDERS_NEWEST: Final = """SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders
+    ORDER BY seq DESC LIMIT ?"""
+_ORDERS_OF: Final = """SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders
+    WHERE decision_id = ? ORDER BY seq"""
+_EVENTS: Final = "SELECT order_id, kind, payload, at, seal FROM order_events WHERE order_id = ? ORDER BY seq"
+_FILLS: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills
+    ORDER BY seq"""
+_FILLS_NEWEST: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills
+    ORDER BY seq DESC LIMIT ?"""
+# A fill names its order by our id, or by the venue's alone.
+_FILLS_OF: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills
+    WHERE order_id = :id OR (order_id = '' AND symbol = :symbol
+        AND venue_id IN (SELECT venue_id FROM venue_orders WHERE order_id = :id)) ORDER BY seq"""
+_DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order and what became of it.
+
+    `state` is its last one once it has ended, None before; `reason` the code of its refusal; `filled` (base units) and `cost` (quote) are
+    what has been booked of it.
+    """
+
+    order: Order
+    state: str | None
+    reason: str | None
+    filled: Decimal
+    cost: Decimal
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """Everything a start needs of the record.
+
+    `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `open_decision` is the newest
+    decision where its wave has not settled; `attempts` has the highest attempt by symbol among the orders of the newest decision.
+    `values` holds every `Put`; `halted` the halt that nobody has lifted.
+    """
+
+    fills: tuple[Fill, ...]
+    flows: tuple[Flow, ...]
+    open_orders: tuple[tuple[Order, tuple[OrderFact, ...]], ...]
+    order_ids: Mapping[tuple[str, str], str]
+    last_decision: Decision | None
+    open_decision: Decision | None
+    attempts: Mapping[str, int]
+    values: Mapping[str, str]
+    halted: TradingHalted | None
+    last_fill_at: datetime | None
+
+    def order_of(self, symbol: str, venue_id: str) -> str | None:
+        """Our id of the order that the venue calls `venue_id`; a venue's numbers are unique within a symbol only."""
+        return self.order_ids.get((symbol, venue_id))
+
+
+def ask(path: Path, question: Callable[["Reader"], T]) -> T:
+    """Open the journal, ask one question, close it.
+
+    Raises:
+        JournalDamaged: a row is not as it was written.
+        JournalFailed: the file is missing or cannot be read.
+    """
+    try:
+        with Reader(path) as reader:
+            return question(reader)
+    except READ_ERRORS as error:
+        raise known(path, error) from error
+
+
+def read(path: Path) -> Recovered:
+    """The whole state in the journal at `path`, whether or not a daemon is writing it. Raises as `ask`."""
+    return ask(path, Reader.recover)
+
+
+class Reader:
+    """A read-only connection, for the time of one question. Its methods raise READ_ERRORS; `ask` names them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = connect(path, read_only=True)
+        try:
+            check_version(self._connection, path)
+            self._connection.execute("BEGIN")  # one snapshot for all of the answer
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def recover(self) -> Recovered:
+        """Everything a start needs."""
+        switches = self._all("SELECT key, value, at, seal FROM switches", lambda row, path: unsealed("switches", row, path))
+        values = {key: value for key, value, _ in switches}
+        halted = next((TradingHalted(reason, moment(at)) for key, reason, at in switches if key == HALTED and reason), None)
+        fills = self._all(_FILLS, fill_from)
+        newest = next(iter(self.decisions(1)), None)
+        return Recovered(
+            fills=fills,
+            flows=self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from),
+            open_orders=tuple((order, self._events(order.id)) for order in self._all(_ORDERS_OPEN, order_from)),
+            order_ids=self._order_ids(),
+            last_decision=newest,
+            open_decision=newest if newest and not self._settled(newest.id) else None,
+            attempts=self._attempts(newest.id) if newest else {},
+            values=values,
+            halted=halted,
+            last_fill_at=max((fill.at for fill in fills), default=None),
+        )
+
+    def orders(self, limit: int) -> tuple[OrderRecord, ...]:
+        """The newest orders, newest first."""
+        return tuple(self._record(order) for order in self._all(_ORDERS_NEWEST, order_from, _bounded(limit)))
+
+    def fills(self, limit: int) -> tuple[Fill, ...]:
+        """The trades booked last, newest first."""
+        return self._all(_FILLS_NEWEST, fill_from, _bounded(limit))
+
+    def decisions(self, limit: int) -> tuple[Decision, ...]:
+        """The newest decisions, newest first."""
+        return self._all(_DECISIONS_NEWEST, decision_from, _bounded(limit))
+
+    def waves(self, limit: int) -> tuple[WaveSettled, ...]:
+        """The waves settled last, newest first."""
+        rows = self._all(
+            "SELECT decision_id, payload, at, seal FROM waves ORDER BY seq DESC LIMIT ?",
+            lambda row, path: unsealed("waves", row, path),
+            _bounded(limit),
+        )
+        return tuple(wave_from_json(self._decision(decision_id), payload, moment(at)) for decision_id, payload, at in rows)
+
+    def events_of(self, order_id: str) -> tuple[OrderFact, ...]:
+        """What is known of one order, newest first; empty where there is no such order."""
+        return self._events(order_id)[::-1]
+
+    def _all(self, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
+        return tuple(parse(row, self._path) for row in self._connection.execute(question, values))
+
+    def _events(self, order_id: str) -> tuple[OrderFact, ...]:
+        return self._all(_EVENTS, order_event_from, order_id)
+
+    def _decision(self, decision_id: str) -> Decision:
+        (decision,) = self._all("SELECT id, as_of, payload, at, seal FROM decisions WHERE id = ?", decision_from, decision_id)
+        return decision
+
+    def _settled(self, decision_id: str) -> bool:
+        return self._connection.execute("SELECT 1 FROM waves WHERE decision_id = ?", (decision_id,)).fetchone() is not None
+
+    def _attempts(self, decision_id: str) -> dict[str, int]:
+        highest: dict[str, int] = {}
+        for order in self._all(_ORDERS_OF, order_from, decision_id):
+            highest[order.symbol] = max(order.attempt, highest.get(order.symbol, order.attempt))
+        return highest
+
+    def _order_ids(self) -> dict[tuple[str, str], str]:
+        rows = self._all("SELECT symbol, venue_id, order_id, seal FROM venue_orders", lambda row, path: unsealed("venue_orders", row, path))
+        return {(symbol, venue_id): order_id for symbol, venue_id, order_id in rows}
+
+    def _record(self, order: Order) -> OrderRecord:
+        events = self._events(order.id)
+        closed = next((event for event in reversed(events) if isinstance(event, OrderClosed)), None)
+        refused = next((event for event in reversed(events) if isinstance(event, OrderRefused)), None)
+        rows = self._connection.execute(_FILLS_OF, {"id": order.id, "symbol": order.symbol})
+        fills = [fill_from(row, self._path) for row in rows]
+        return OrderRecord(
+            order=order,
+            state=closed.state if closed else None,
+            reason=refused.code if refused else None,
+            filled=sum((fill.amount for fill in fills), ZERO),
+            cost=sum((fill.cost for fill in fills), ZERO),
+            closed_at=closed.at if closed else None,
+        )
+
+
+def _bounded(limit: int) -> int:
+    return max(0, min(limit, ROWS_MAX))

@@ -1,0 +1,318 @@
+"""Narrator: every event of the bus as log lines, under the stable names of docs/log-events.md.
+
+Rule: a line is a name and facts. Each carries the ids that exist at its point, so that any fill can be joined back to its decision.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal, assert_never
+
+import numpy as np
+
+from daemon.core import events as e
+from daemon.core.model import Decision, Fill, Order, OrderReport, Slice, Status, TargetWeights
+
+Level = Literal["debug", "info", "warning", "error"]
+
+# A dozen prices make a demo readable; five hundred in every line make a log unreadable.
+PRICES_MAX: Final = 12
+# Five signals of fifty symbols are some 6 kB; journald cuts a line at 48 kB. Beyond, the chosen and kept symbols are told.
+SIGNALS_MAX: Final = 50
+# Orders remembered for their ids: twenty waves over 500 symbols; a fill later than that is told without its decision.
+ORDERS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One log line: level, stable name, facts."""
+
+    level: Level
+    name: str
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the narrator remembers of an order: itself, and whether the venue has told of it (`acked`) or nobody knows (`unknown`)."""
+
+    order: Order
+    phase: Literal["sent", "acked", "unknown"] = "sent"
+
+    @property
+    def ids(self) -> dict[str, object]:
+        """The ids that every line of the order carries."""
+        return {"symbol": self.order.symbol, "order_id": self.order.id, "decision_id": self.order.decision_id}
+
+
+MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
+WaveEvent = e.TargetsChosen | e.RiskLimited | e.PlanMade | e.WaveSettled
+OrderFact = (
+    e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
+)
+AccountEvent = e.PollFailed | e.FlowBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
+
+
+class Narrator:
+    """Tells events one after the other, with what earlier ones said of the same order or stream."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, Known] = {}
+        self._streams: set[str] = set()
+
+    def remember(self, orders: Iterable[Order]) -> None:
+        """Learn orders that were sent before this start, so that their lines carry their decision."""
+        for order in orders:
+            self._keep(Known(order))
+
+    def __call__(self, event: e.Event) -> tuple[Line, ...]:
+        """The lines of one event; most have one, some none."""
+        if isinstance(event, e.StreamLost) and event.symbol not in self._streams:
+            self._streams.add(event.symbol)
+            return ()  # not lost: just being opened
+        if isinstance(event, e.SubmitOrders):
+            self.remember(event.orders)
+        known = self._orders.get(_order_id(event))
+        lines = narrate(event, known)
+        if known is not None:
+            self._learn(event, known)
+        return lines
+
+    def _learn(self, event: e.Event, known: Known) -> None:
+        match event:
+            case e.OrderUnknown():
+                self._keep(replace(known, phase="unknown"))
+            case e.OrderReported() | e.OrderRefused() | e.OrderClosed():
+                self._keep(replace(known, phase="acked"))
+            case e.OrderNotSent():
+                self._keep(replace(known, phase="sent"))
+            case _:
+                return
+
+    def _keep(self, known: Known) -> None:
+        self._orders.pop(known.order.id, None)
+        self._orders[known.order.id] = known
+        if len(self._orders) > ORDERS_MAX:
+            del self._orders[next(iter(self._orders))]
+
+
+def _order_id(event: e.Event) -> str:
+    match event:
+        case e.OrderReported(report=report):
+            return report.order_id
+        case e.OrderFilled(fill=fill):
+            return fill.order_id
+        case _:
+            return getattr(event, "order_id", "")
+
+
+def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
+    """The lines of one event. `known` is what is remembered of the order it is about, None for an order that is not ours."""
+    match event:
+        case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
+            return _market(event)
+        case e.TargetsChosen() | e.RiskLimited() | e.PlanMade() | e.WaveSettled():
+            return (_wave(event),)
+        case e.OrderFilled(fill=fill):
+            return (_filled(fill, known),)
+        case (
+            e.OrderSent()
+            | e.OrderReported()
+            | e.OrderRefused()
+            | e.OrderNotSent()
+            | e.OrderUnknown()
+            | e.OrderNotFound()
+            | e.OrderClosed()
+            | e.CancelOrder()
+        ):
+            return _order(event, known)
+        case e.PollFailed() | e.FlowBooked() | e.AccountReconciled() | e.DriftFound() | e.DriftCleared():
+            return (_account(event),)
+        case e.TradingStarted():
+            return (Line("info", "trading.started", {}),)
+        case e.TradingHalted(reason=reason):
+            return (Line("error", "trading.halted", {"reason": reason}),)
+        case e.StopRequested():
+            return (Line("info", "daemon.stopping", {}),)
+        case (
+            e.PriceTicked()
+            | e.TimePassed()
+            | e.PlanWave()
+            | e.SubmitOrders()
+            | e.QueryOrder()
+            | e.QueryTrades()
+            | e.PollAccount()
+            | e.BookFlows()
+            | e.TradesListed()
+            | e.AccountPolled()
+            | e.BalanceMoved()
+        ):
+            return ()
+        case _:
+            assert_never(event)
+
+
+# --- market data -----------------------------------------------------------------------------------------------------
+
+
+def _market(event: MarketEvent) -> tuple[Line, ...]:
+    match event:
+        case e.BarClosed(bar=bar):
+            return (
+                Line("debug", "bar.closed", {"symbol": bar.symbol, "closes_at": bar.closes_at, "close": bar.close, "volume": bar.volume}),
+            )
+        case e.StreamLost(symbol=symbol, reason=reason):
+            return (Line("warning", "stream.stale", {"symbol": symbol, "reason": reason}),)
+        case e.StreamCaughtUp(symbol=symbol, filled=0):
+            return (Line("info", "stream.connected", {"symbol": symbol}),)
+        case e.StreamCaughtUp(symbol=symbol, filled=filled):
+            return (Line("info", "stream.gap_filled", {"symbol": symbol, "bars": filled}),)
+        case e.SliceClosed(slice=slice_):
+            return _slice(slice_)
+        case _:
+            assert_never(event)
+
+
+def _slice(slice_: Slice) -> tuple[Line, ...]:
+    few = len(slice_.symbols) <= PRICES_MAX
+    closed = {"closes_at": slice_.closes_at, "coverage": slice_.coverage, "symbols": len(slice_.symbols)}
+    lines = (Line("info", "slice.closed", closed | ({"prices": slice_.prices()} if few else {})),)
+    missing = [slice_.symbols[i] for i in np.flatnonzero(slice_.age != 0)]
+    if not missing:
+        return lines
+    return (*lines, Line("warning", "slice.incomplete", {"closes_at": slice_.closes_at, "missing": missing}))
+
+
+# --- decisions and waves ---------------------------------------------------------------------------------------------
+
+
+def _wave(event: WaveEvent) -> Line:
+    match event:
+        case e.TargetsChosen(decision=decision):
+            signals = {name: _signals(targets) for name, targets in decision.by_strategy.items()}
+            return Line("info", "targets.chosen", _chosen(decision) | {"keep": decision.keep, "signals": signals})
+        case e.RiskLimited(decision_id=decision_id, symbol=symbol, reason=reason):
+            weights: dict[str, object] = {"wanted": _digits(event.wanted), "allowed": _digits(event.allowed)}
+            return Line("info", "risk.limited", {"symbol": symbol, "decision_id": decision_id, "reason": reason} | weights)
+        case e.PlanMade():
+            orders = [{"order_id": o.id, "symbol": o.symbol, "side": o.side, "amount": o.amount, "price": o.price} for o in event.orders]
+            fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": orders, "left": event.left}
+            return Line("info", "plan.made", fields)
+        case e.WaveSettled():
+            return Line("info", "wave.settled", _settled(event))
+        case _:
+            assert_never(event)
+
+
+def _chosen(decision: Decision) -> dict[str, object]:
+    return {"decision_id": decision.id, "as_of": decision.as_of, "targets": _weights(decision.weights)}
+
+
+def _settled(wave: e.WaveSettled) -> dict[str, object]:
+    return _chosen(wave.decision) | {
+        "equity": wave.equity,
+        "sent": wave.sent,
+        "filled": wave.filled,
+        "refused": wave.refused,
+        "left": wave.left,
+        "off_target": _weights(wave.off_target),
+        "cost_bps": _digits(wave.cost_bps),
+        "took_ms": wave.took_ms,
+    }
+
+
+def _weights(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights that are not 0: a symbol that is not named is at 0."""
+    return {symbol: _digits(weight) for symbol, weight in sorted(weights.items()) if weight}
+
+
+def _signals(targets: TargetWeights) -> dict[str, dict[str, float]]:
+    told = targets.signals
+    if len(told) > SIGNALS_MAX:
+        told = {symbol: values for symbol, values in told.items() if targets.weights.get(symbol) or symbol in targets.keep}
+    return {symbol: {name: _digits(value) for name, value in values.items()} for symbol, values in told.items()}
+
+
+def _digits(value: float) -> float:
+    """Six significant digits, as many as a reader compares."""
+    return float(f"{value:.6g}")
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+def _order(event: OrderFact, known: Known | None) -> tuple[Line, ...]:
+    ids = known.ids if known else {"order_id": _order_id(event)}
+    match event:
+        case e.OrderSent():
+            return (Line("info", "order.submitted", ids | _terms(known)),)
+        case e.OrderReported():
+            return _reported(event.report, event.how, known)
+        case e.OrderRefused(code=code, text=text):
+            return (Line("warning", "order.rejected", ids | {"reason": code, "text": text}),)
+        case e.OrderNotSent(text=text):
+            return (Line("warning", "order.not_sent", ids | {"text": text}),)
+        case e.OrderUnknown(text=text):
+            return (Line("warning", "order.unknown", ids | {"text": text}),)
+        case e.OrderNotFound():
+            return (Line("debug", "order.not_found", ids),)
+        case e.OrderClosed():
+            return _closed(event, known)
+        case e.CancelOrder(symbol=symbol):
+            return (Line("info", "order.cancel_requested", ids | {"symbol": symbol}),)
+        case _:
+            assert_never(event)
+
+
+def _terms(known: Known | None) -> dict[str, object]:
+    if known is None:
+        return {}
+    order = known.order
+    return {"side": order.side, "amount": order.amount, "price": order.price, "attempt": order.attempt}
+
+
+def _reported(report: OrderReport, how: str, known: Known | None) -> tuple[Line, ...]:
+    """News only: polls and the user stream describe the same order again and again, and orders that are not ours too."""
+    if known is None or known.phase == "acked":
+        return ()
+    fields = known.ids | {"venue_id": report.venue_id, "status": report.status, "filled": report.filled, "how": how}
+    if known.phase == "unknown":
+        return (Line("info", "order.resolved", fields),)
+    if report.status is Status.REJECTED:
+        return (Line("warning", "order.rejected", fields),)
+    return (Line("info", "order.accepted", fields),)
+
+
+def _closed(event: e.OrderClosed, known: Known | None) -> tuple[Line, ...]:
+    ids = {"symbol": event.symbol, "order_id": event.order_id} | (known.ids if known else {})
+    price = {"average": round(event.cost / event.filled, 8)} if event.filled else {}
+    closed = Line("info", "order.closed", ids | {"state": event.state, "filled": event.filled, "cost": event.cost} | price)
+    if known is None or known.phase != "unknown":
+        return (closed,)
+    return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": "absence"}), closed)
+
+
+def _filled(fill: Fill, known: Known | None) -> Line:
+    ids = {"symbol": fill.symbol, "order_id": fill.order_id} | (known.ids if known else {})
+    fees = [{"amount": fee.amount, "currency": fee.currency} for fee in fill.fees]
+    trade = {"side": fill.side, "amount": fill.amount, "price": fill.price, "cost": fill.cost, "fees": fees}
+    return Line("info", "order.filled", ids | trade | {"trade_id": fill.trade_id, "venue_id": fill.venue_id, "traded_at": fill.at})
+
+
+# --- the account -----------------------------------------------------------------------------------------------------
+
+
+def _account(event: AccountEvent) -> Line:
+    match event:
+        case e.PollFailed(text=text):
+            return Line("warning", "account.poll_failed", {"text": text})
+        case e.FlowBooked(flow=flow):
+            fields = {"currency": flow.currency, "amount": flow.amount, "kind": flow.kind, "flow_id": flow.id, "seen_at": flow.at}
+            return Line("info", "flow.booked", fields)
+        case e.AccountReconciled(differences=differences, asked_at=asked_at):
+            return Line("info", "account.reconciled", {"asked_at": asked_at, "differences": differences})
+        case e.DriftFound(currency=currency, amount=amount):
+            return Line("error", "drift.found", {"currency": currency, "amount": amount})
+        case e.DriftCleared(currency=currency):
+            return Line("info", "drift.cleared", {"currency": currency})
+        case _:
+            assert_never(event)

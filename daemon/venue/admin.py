@@ -1,0 +1,161 @@
+"""The venue's own end points under /venue, for tests and people. None of them exists at the real exchange.
+
+Rule: money as decimal text, times in UTC ms; looking changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from aiohttp import web
+
+from daemon.venue import reports
+from daemon.venue.errors import VenueError
+from daemon.venue.exchange import Exchange
+from daemon.venue.intervals import divides
+from daemon.venue.listeners import dumps
+from daemon.venue.markets import Market
+from daemon.venue.money import text
+from daemon.venue.recorded import COLUMNS
+
+if TYPE_CHECKING:
+    from daemon.venue.server import Venue
+
+Handler = Callable[["Venue", dict[str, Any]], Awaitable[Any]]
+
+
+def add_routes(app: web.Application, venue: Venue) -> None:
+    """Put the venue's own end points into the app."""
+    for method, path, handler in (
+        ("GET", "/venue/state", _state),
+        ("GET", "/venue/audit", _audit),
+        ("GET", "/venue/bars", _bars),
+        ("POST", "/venue/dump", _dump),
+        ("POST", "/venue/deposit", _deposit),
+        ("POST", "/venue/streams", _streams),
+        ("POST", "/venue/mute", _mute),
+        ("POST", "/venue/halt", _halt),
+    ):
+        app.router.add_route(method, path, _wrapped(venue, handler))
+
+
+def _wrapped(venue: Venue, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            values: dict[str, Any] = dict(request.query)
+            if request.can_read_body:
+                values |= await request.json()
+            return web.json_response(text=dumps(await handler(venue, values)))
+        except VenueError as error:
+            return web.json_response(error.body(), status=error.status)
+        except (ValueError, KeyError, InvalidOperation, OSError) as error:
+            return web.json_response({"code": -1, "msg": f"{type(error).__name__}: {error}"}, status=400)
+
+    return handle
+
+
+def state(venue: Venue) -> dict[str, Any]:
+    """Everything the venue has booked and counted."""
+    exchange = venue.exchange
+    account, matching, now = exchange.account, exchange.matching, exchange.now()
+    matching.advance_all(now)
+    return {
+        "time": now,
+        "started": exchange.started,
+        "interval": exchange.settings.interval,
+        "markets": len(exchange.markets),
+        "initial": {asset: text(amount) for asset, amount in account.initial.items()},
+        "balances": {asset: {"free": text(b.free), "locked": text(b.locked)} for asset, b in account.balances.items()},
+        "transfers": [{"asset": t.asset, "amount": text(t.amount), "at": t.at} for t in account.transfers],
+        "orders": [reports.queried(order) for orders in matching.orders.values() for order in orders],
+        "trades": [reports.trade(trade) for trades in matching.trades.values() for trade in trades],
+        "requests": dict(exchange.requests),
+        "unknown_paths": dict(exchange.unknown),
+        "weight": {"used": exchange.limits.weight.add(0, now), "limit": exchange.limits.weight.limit, "refused": exchange.limits.refused},
+        "websockets": {**venue.listeners.counts, "streams": len(venue.hub.streams), "sent": venue.hub.sent},
+        "violations": venue.audit(),
+    }
+
+
+async def _state(venue: Venue, _values: dict[str, Any]) -> Any:
+    return state(venue)
+
+
+async def _audit(venue: Venue, _values: dict[str, Any]) -> Any:
+    return venue.audit()
+
+
+async def _bars(venue: Venue, values: dict[str, Any]) -> Any:
+    """Closed bars of a market, oldest first: [open time, open, high, low, close, volume]; `live_from` divides history from live bars."""
+    exchange = venue.exchange
+    market = exchange.market(values["symbol"])
+    interval = values.get("interval", exchange.settings.interval)
+    if not divides(exchange.settings.interval, interval):
+        raise ValueError(f"interval {interval} cannot be made of {exchange.settings.interval} bars")
+    now, tape = exchange.now(), exchange.tape
+    bars = tape.bars(market.index, interval, int(values.get("start", 0)), now, now)
+    closed = [[bar.start, *bar[2:]] for bar in bars if bar.end <= now]
+    return {"symbol": market.symbol, "interval": interval, "live_from": tape.opens(exchange.first_live), "bars": closed}
+
+
+async def _dump(venue: Venue, values: dict[str, Any]) -> Any:
+    """Write the closed bars of the markets that were shown to anybody, or of `symbols`, as BASE_QUOTE-INTERVAL.parquet into `dir`."""
+    exchange = venue.exchange
+    names = values.get("symbols")
+    markets = [exchange.market(name) for name in names] if names else [exchange.markets[index] for index in sorted(exchange.shown)]
+    return {"files": [str(path) for path in dump(exchange, Path(values["dir"]), markets)]}
+
+
+def dump(exchange: Exchange, folder: Path, markets: list[Market]) -> list[Path]:
+    """Write the markets' closed base bars, history and live ones, in the format of market data files."""
+    import pyarrow as pa  # heavy, and only a dump needs it
+    from pyarrow import parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    live = exchange.tape.index(exchange.now())
+    written = []
+    for market in markets:
+        table = exchange.tape.table(market.index, 0, live)
+        times = exchange.tape.origin + np.arange(live, dtype=np.int64) * exchange.tape.step
+        present = ~np.isnan(table[:, 0])
+        columns = {"timestamp": times[present]} | {name: table[present, place] for place, name in enumerate(COLUMNS)}
+        path = folder / f"{market.base}_{market.quote}-{exchange.tape.interval}.parquet"
+        parquet.write_table(pa.table(columns), path)
+        written.append(path)
+    return written
+
+
+async def _deposit(venue: Venue, values: dict[str, Any]) -> Any:
+    """Move money in, or out if the amount is negative."""
+    booked = venue.exchange.transfer(values["asset"], Decimal(str(values["amount"])))
+    return {"asset": booked.asset, "amount": text(booked.amount), "at": booked.at}
+
+
+async def _streams(venue: Venue, values: dict[str, Any]) -> Any:
+    """Refuse and close all websockets, or take them again."""
+    venue.listeners.enabled = _flag(values["enabled"])
+    if not venue.listeners.enabled:
+        await venue.listeners.close_all()
+    return {"enabled": venue.listeners.enabled}
+
+
+async def _mute(venue: Venue, values: dict[str, Any]) -> Any:
+    """Leave the open websockets open and say nothing on them."""
+    market, user = _flag(values.get("market", True)), _flag(values.get("user", False))
+    venue.listeners.mute(market=market, user=user)
+    return {"market": market, "user": user}
+
+
+async def _halt(venue: Venue, values: dict[str, Any]) -> Any:
+    """Stop trading in a market, or let it go on with `halted` false."""
+    market = venue.exchange.market(values["symbol"])
+    (venue.exchange.halted.add if _flag(values.get("halted", True)) else venue.exchange.halted.discard)(market.symbol)
+    return {"halted": sorted(venue.exchange.halted)}
+
+
+def _flag(value: Any) -> bool:
+    return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")

@@ -1,0 +1,112 @@
+"""The exchange without its sockets: markets, tape, account, matching and limits, at a given time.
+
+Rule: synchronous; reads the time from the injected clock only, and it never runs backwards.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from daemon.venue import recorded
+from daemon.venue.accounts import Account, Transfer
+from daemon.venue.book import Book
+from daemon.venue.errors import bad_symbol
+from daemon.venue.generator import GeneratedRows
+from daemon.venue.intervals import INTERVALS, opened
+from daemon.venue.limits import RequestLimits
+from daemon.venue.markets import Market, listed
+from daemon.venue.matching import Matching
+from daemon.venue.reports import moved, position
+from daemon.venue.rows import JoinedRows, Rows
+from daemon.venue.settings import VenueSettings
+from daemon.venue.signing import Doorman
+from daemon.venue.tape import Tape
+
+ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Exchange:
+    """Everything the venue knows. `clock` gives seconds since the epoch."""
+
+    def __init__(self, settings: VenueSettings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._latest = 0
+        self.markets, rows = _sources(settings)
+        self.by_symbol = {market.symbol: market for market in self.markets}
+        self.started = self.now()
+        step = INTERVALS[settings.interval]
+        self.first_live = settings.history  # the row that is live at the start
+        origin = opened(settings.interval, self.started) - settings.history * step
+        self.tape = Tape(rows, self.markets, settings.interval, step, origin)
+        self.book = Book(settings.spread_bps, settings.slippage_bps, settings.depth_notional, settings.depth_levels)
+        self.account = Account(settings.balance, self.started)
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self._ids = random.Random(f"{settings.seed} ids")
+        self.matching = Matching(
+            self.tape,
+            self.book,
+            self.account,
+            self.publish,
+            taker=settings.fee,
+            maker=settings.fee if settings.maker_fee is None else settings.maker_fee,
+            partial=settings.partial,
+            chance=random.Random(f"{settings.seed} dice"),
+        )
+        self.doorman = Doorman(settings.key, settings.secret)
+        self.limits = RequestLimits(settings.weight_limit, settings.order_limit, settings.order_limit_day)
+        self.requests: Counter[str] = Counter()  # by method and path, or by the WebSocket API's method
+        self.unknown: Counter[str] = Counter()  # what was asked for and does not exist
+        self.halted: set[str] = set()  # symbols whose orders are refused
+        self.rule_texts: dict[int, str] = {}  # market -> its rules as JSON, made when first asked for
+        self.shown: set[int] = set()  # markets whose bars were asked for
+
+    def now(self) -> int:
+        """The venue's time in UTC ms; a clock that steps back is held."""
+        self._latest = max(self._latest, int(self._clock() * 1000))
+        return self._latest
+
+    def market(self, symbol: str) -> Market:
+        """A listed market by the protocol's name."""
+        found = self.by_symbol.get(symbol)
+        if found is None:
+            raise bad_symbol()
+        return found
+
+    def last(self, market: Market) -> Decimal:
+        """The market's last price now."""
+        return self.matching.last(market, self.now())
+
+    def publish(self, event: dict[str, Any]) -> None:
+        """Tell every user stream."""
+        for listener in self.listeners:
+            listener(event)
+
+    def count(self, what: str, *, known: bool = True) -> None:
+        """Count a request."""
+        (self.requests if known else self.unknown)[what] += 1
+
+    def transfer(self, asset: str, amount: Decimal) -> Transfer:
+        """Book a deposit (positive) or a withdrawal (negative) and tell the user streams."""
+        booked = self.account.transfer(asset, amount, self.now())
+        self.publish(moved(booked))
+        self.publish(position(self.account, (asset,), booked.at))
+        return booked
+
+    def make_id(self) -> str:
+        """A client id for a request that brought none."""
+        return "".join(self._ids.choices(ID_LETTERS, k=22))
+
+
+def _sources(settings: VenueSettings) -> tuple[list[Market], Rows]:
+    """The listed markets and where their rows come from."""
+    recordings = recorded.read(settings.data, settings.timeframe) if settings.data is not None else []
+    markets = listed(recorded.markets(recordings), settings.markets, settings.seed)
+    generated = GeneratedRows(markets, settings.seed, settings.volatility, settings.gaps)
+    if not recordings:
+        return markets, generated
+    return markets, JoinedRows(recorded.RecordedRows(recordings), len(recordings), generated)

@@ -1,0 +1,234 @@
+"""The matching engine: one account against the book.
+
+Rule: an order is refused before anything has changed, or it is booked whole: its money locked, its trades and balances in step, an
+event for each step. Resting orders fill at their own price when the opposite side of the book, moved along the tape since the
+last look, has reached it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any
+
+from daemon.venue import reports
+from daemon.venue.accounts import Account
+from daemon.venue.book import Book, Level
+from daemon.venue.errors import cancel_rejected, filter_failure, rejected
+from daemon.venue.markets import MAX_OPEN_ORDERS, Market
+from daemon.venue.money import ZERO, floor_to, share
+from daemon.venue.orders import NewOrder, Order, Status, Trade
+from daemon.venue.tape import Tape
+
+Publish = Callable[[dict[str, Any]], None]
+
+
+class Matching:
+    """Orders and trades of the account. `partial` is the probability that a fill comes in two parts."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        book: Book,
+        account: Account,
+        publish: Publish,
+        *,
+        taker: Decimal,
+        maker: Decimal,
+        partial: float,
+        chance: random.Random,
+    ) -> None:
+        self._tape, self._book, self._account, self._publish = tape, book, account, publish
+        self._fee = {False: taker, True: maker}
+        self._partial, self._chance = partial, chance
+        self._looked: dict[int, int] = {}  # market -> until when (ms) its open orders have been matched
+        self.orders: dict[str, list[Order]] = defaultdict(list)  # by symbol, in order of their ids
+        self.trades: dict[str, list[Trade]] = defaultdict(list)
+        self.open: dict[str, list[Order]] = {}  # symbols with open orders only
+
+    def last(self, market: Market, now: int) -> Decimal:
+        """The last price, exactly."""
+        return market.exact(self._tape.last(market.index, now))
+
+    def place(self, new: NewOrder, now: int) -> Order:
+        """Book a new order and fill of it what can be filled at once."""
+        self.advance(new.market, now)
+        waiting = self.open.get(new.market.symbol, [])
+        if any(order.client_id == new.client_id for order in waiting):
+            raise rejected("Duplicate order sent.")
+        if len(waiting) >= MAX_OPEN_ORDERS:
+            raise filter_failure("MAX_NUM_ORDERS")
+        fills = self._crossing(new, now)
+        self._affordable(new, fills)
+        return self._book_order(new, fills, now)
+
+    def cancel(self, order: Order, cancel_id: str, now: int) -> Order:
+        """End an open order."""
+        self.advance(order.market, now)
+        if not order.open:
+            raise cancel_rejected()
+        order.cancel_id = cancel_id
+        self._end(order, "CANCELED", now)
+        return order
+
+    def advance(self, market: Market, now: int) -> None:
+        """Fill the market's resting orders with what has happened since the last look."""
+        waiting = self.open.get(market.symbol)
+        since = self._looked.get(market.index, now)
+        self._looked[market.index] = max(now, since)
+        if not waiting or now <= since:
+            return
+        seen = self._tape.span(market.index, since, now)
+        if seen is None:
+            return
+        ask = self._book.ask(market, market.exact(seen[0]))
+        bid = self._book.bid(market, market.exact(seen[1]))
+        for order in [o for o in waiting if (ask <= o.price if o.side == "BUY" else bid >= o.price)]:
+            self._fill_resting(order, now)
+
+    def advance_all(self, now: int) -> None:
+        """`advance` for every market with open orders."""
+        for orders in list(self.open.values()):
+            self.advance(orders[0].market, now)
+
+    def _crossing(self, new: NewOrder, now: int) -> list[Level]:
+        """What the order takes from the book at once; raises where its type forbids that."""
+        last = self.last(new.market, now)
+        taken: list[Level] = []
+        amount, quote = new.amount, new.quote
+        for price, available in self._book.levels(new.market, last, new.side):
+            if new.price is not None and (price > new.price if new.side == "BUY" else price < new.price):
+                break
+            wanted = floor_to((quote or ZERO) / price, new.market.step) if amount is None else amount
+            size = min(wanted, available)
+            if size <= 0:
+                break
+            taken.append(Level(price, size))
+            amount = None if amount is None else amount - size
+            quote = None if quote is None else quote - size * price
+        if new.kind == "LIMIT_MAKER" and taken:
+            raise rejected("Order would immediately match and take.")
+        if new.life == "FOK" and new.kind == "LIMIT" and amount:
+            return []
+        return self._split(taken, new.market)
+
+    def _split(self, taken: list[Level], market: Market) -> list[Level]:
+        """The same fills, the first one in two trades if the dice say so."""
+        if not taken or self._chance.random() >= self._partial:
+            return taken
+        price, size = taken[0]
+        half = floor_to(size / 2, market.step)
+        return [Level(price, half), Level(price, size - half), *taken[1:]] if half else taken
+
+    def _affordable(self, new: NewOrder, fills: Iterable[Level]) -> None:
+        """Refuse what the free balance does not cover: Binance reckons a limit order at its limit."""
+        if new.side == "SELL":
+            amount = sum((size for _, size in fills), ZERO) if new.amount is None else new.amount
+            self._account.require(new.market.base, amount)
+        elif new.price is not None and new.amount is not None:
+            self._account.require(new.market.quote, new.price * new.amount)
+        else:
+            spent = sum((price * size for price, size in fills), ZERO)
+            self._account.require(new.market.quote, max(spent, new.quote or ZERO))
+
+    def _book_order(self, new: NewOrder, fills: list[Level], now: int) -> Order:
+        history = self.orders[new.market.symbol]
+        amount = sum((size for _, size in fills), ZERO) if new.amount is None else new.amount
+        order = Order(
+            id=len(history) + 1,
+            client_id=new.client_id,
+            market=new.market,
+            side=new.side,
+            kind=new.kind,
+            life=new.life,
+            price=new.price or ZERO,
+            amount=amount,
+            quote=new.quote or ZERO,
+            created=now,
+            updated=now,
+        )
+        history.append(order)
+        self._tell(order, "NEW")
+        for price, size in fills:
+            self._fill(order, price, size, now, maker=False)
+        if order.remaining or not order.executed:
+            self._rest_or_expire(order, now)
+        self._tell_balances(order, now)
+        return order
+
+    def _rest_or_expire(self, order: Order, now: int) -> None:
+        if order.kind == "MARKET" or order.life != "GTC":
+            self._end(order, "EXPIRED", now)
+            return
+        order.locked = order.remaining * (order.price if order.side == "BUY" else 1)
+        self._account.lock(order.pays, order.locked)
+        self.open.setdefault(order.market.symbol, []).append(order)
+
+    def _fill_resting(self, order: Order, now: int) -> None:
+        """Fill a crossed order whole, or its first part if the dice say so."""
+        size = order.remaining
+        half = floor_to(size / 2, order.market.step)
+        if not order.parted and half and self._chance.random() < self._partial:
+            order.parted, size = True, half
+        cost = size * (order.price if order.side == "BUY" else 1)
+        order.locked -= cost
+        self._account.unlock(order.pays, cost)
+        self._fill(order, order.price, size, now, maker=True)
+        self._tell_balances(order, now)
+        if not order.open:
+            self._close(order)
+
+    def _fill(self, order: Order, price: Decimal, size: Decimal, now: int, *, maker: bool) -> None:
+        """Book one trade: order, balances, fee, event."""
+        quote = price * size
+        gets, gives = (size, quote) if order.side == "BUY" else (quote, size)
+        fee = share(gets, self._fee[maker])
+        book = self.trades[order.market.symbol]
+        trade = Trade(
+            id=len(book) + 1,
+            order_id=order.id,
+            market=order.market,
+            side=order.side,
+            price=price,
+            amount=size,
+            quote=quote,
+            fee=fee,
+            fee_asset=order.receives,
+            at=now,
+            maker=maker,
+        )
+        book.append(trade)
+        order.trades.append(trade)
+        self._account.credit(order.pays, -gives)
+        self._account.credit(order.receives, gets - fee)
+        order.executed += size
+        order.spent += quote
+        order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
+        order.updated = self._account.updated = now
+        self._tell(order, "TRADE", trade)
+
+    def _end(self, order: Order, status: Status, now: int) -> None:
+        """Close an order that is not filled whole, and give its money back."""
+        self._account.unlock(order.pays, order.locked)
+        order.locked = ZERO
+        order.status = status
+        order.updated = self._account.updated = now
+        self._close(order)
+        self._tell(order, status)
+        if status == "CANCELED":
+            self._tell_balances(order, now)
+
+    def _close(self, order: Order) -> None:
+        waiting = self.open.get(order.market.symbol, [])
+        if order in waiting:
+            waiting.remove(order)
+        if not waiting:
+            self.open.pop(order.market.symbol, None)
+
+    def _tell(self, order: Order, what: str, trade: Trade | None = None) -> None:
+        self._publish(reports.execution(order, what, trade))
+
+    def _tell_balances(self, order: Order, now: int) -> None:
+        self._publish(reports.position(self._account, (order.market.base, order.market.quote), now))

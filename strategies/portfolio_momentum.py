@@ -1,0 +1,101 @@
+"""Portfolio momentum: hold the N symbols with the best score, in equal weights.
+
+Idea: what has risen goes on rising for a while (N. Jegadeesh and S. Titman, Returns to Buying Winners and Selling Losers, Journal of
+Finance 48, 1993). The score adds a trend filter and, against the first, a term for symbols that have just fallen hard:
+
+    score = price x (close / close[-lookback] - 1) + rsi x (50 - RSI) + trend x (+1 if close > SMA(lookback) else -1)
+
+close[-lookback] is the close `lookback` bars before the current one; RSI is Wilder's, 0 to 100 (New Concepts in Technical Trading Systems,
+1978). The `top` symbols get exposure / top each; where fewer can be traded, each of these still gets no more. Ties break by symbol.
+
+Parameters, with their defaults: `lookback` (20 bars), `rsi_period` (14 bars), `top` (3 symbols), `exposure` (0.8, a share of the
+strategy's capital), `weights` (price 0.5 per unit of return, rsi 0.003 per point, trend 0.1; what is not named keeps its default).
+
+It fails when leaders change faster than `lookback`, pays fees for every change of rank in a market without direction, and holds the least
+bad symbols through a general fall, since a score need not be positive to be among the best.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from daemon.core.indicators import RSI, SMA, Indicator, Momentum
+from daemon.core.model import Floats, TargetWeights
+from daemon.core.strategy import Strategy, Universe, View, check_integer, check_number
+
+# The warm-up fetches the history of every symbol: this many bars at most.
+BARS_MAX: Final = 10_000
+
+WEIGHTS: Final = {"price": 0.5, "rsi": 0.003, "trend": 0.1}
+
+
+@dataclass(frozen=True, slots=True)
+class MomentumParams:
+    """See the head of this file. ValueError: a sentence that names the parameter and its bound."""
+
+    lookback: int = 20
+    rsi_period: int = 14
+    top: int = 3
+    exposure: float = 0.8
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+
+    def __post_init__(self) -> None:
+        """Check every bound and complete `weights`."""
+        check_integer("lookback", self.lookback, 2, BARS_MAX)
+        check_integer("rsi_period", self.rsi_period, 2, BARS_MAX // 40)
+        check_integer("top", self.top, 1, 10_000)
+        check_number("exposure", self.exposure)
+        if not 0 < self.exposure <= 1:
+            raise ValueError(f"exposure must be above 0 and at most 1, not {self.exposure}")
+        if not isinstance(self.weights, Mapping):
+            raise ValueError(f"weights must name price, rsi and trend, not be {self.weights!r}")
+        for name, value in self.weights.items():
+            if name not in WEIGHTS:
+                raise ValueError(f"weights.{name} is not one of {', '.join(WEIGHTS)}")
+            check_number(f"weights.{name}", value)
+        object.__setattr__(self, "weights", WEIGHTS | dict(self.weights))
+
+
+class PortfolioMomentum(Strategy):
+    """The top N by score, equally weighted."""
+
+    Params = MomentumParams
+
+    def __init__(self, params: MomentumParams, universe: Universe) -> None:
+        super().__init__(params, universe)
+        self.params: MomentumParams = params
+
+    def indicators(self) -> Mapping[str, Indicator]:
+        """Return over the lookback, RSI and moving average of the closes."""
+        width = len(self.universe.symbols)
+        return {
+            "price_momentum": Momentum(self.params.lookback, width),
+            "rsi": RSI(self.params.rsi_period, width),
+            "average": SMA(self.params.lookback, width),
+        }
+
+    def decide(self, view: View) -> TargetWeights:
+        """The best tradable symbols. One that was chosen before and cannot be traded now keeps its place among them."""
+        each = self.params.exposure / self.params.top
+        places = self.params.top - round(sum(view.carried.values()) / each)
+        signals = self.signals(view.slice.close, view.rows)
+        symbols = view.slice.symbols
+        ranked = sorted((-signals["score"][column], symbols[column]) for column in np.flatnonzero(view.tradable).tolist())
+        best = [symbol for _, symbol in ranked[: max(places, 0)]]
+        return TargetWeights(dict.fromkeys(best, each), signals=_by_symbol(symbols, signals))
+
+    def signals(self, close: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Every number that the decision rests on, by name; of one row (symbols,) or of many. NaN where a symbol is not warm."""
+        factor = self.params.weights
+        momentum, rsi = rows["price_momentum"], rows["rsi"]
+        trend = np.where(np.isnan(rows["average"]), np.nan, np.where(close > rows["average"], 1.0, -1.0))
+        score = factor["price"] * momentum + factor["rsi"] * (50.0 - rsi) + factor["trend"] * trend
+        return {"price_momentum": momentum, "rsi": rsi, "trend": trend, "score": score}
+
+
+def _by_symbol(symbols: tuple[str, ...], signals: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
+    """The signals of the symbols that have all of them."""
+    warm = np.flatnonzero(np.isfinite(signals["score"])).tolist()
+    return {symbols[column]: {name: float(row[column]) for name, row in signals.items()} for column in warm}

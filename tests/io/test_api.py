@@ -1,0 +1,218 @@
+"""The API as a client meets it: shapes, refusals, and who may read."""
+
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.io.api import Api, CannotListen, PortInUse, is_loopback
+
+
+class Views:
+    """A daemon with a little to show."""
+
+    def __init__(self) -> None:
+        self.failing: list[str] = []
+        self.asked: list[int] = []
+
+    def status(self) -> Mapping[str, object]:
+        return {
+            "equity": Decimal("1E+5"),
+            "drift": float("nan"),
+            "last_slice": datetime(2026, 1, 2, tzinfo=UTC),
+            "name": "<img src=x onerror=alert(1)>",
+        }
+
+    def ready(self) -> tuple[bool, Sequence[str]]:
+        return not self.failing, self.failing
+
+    def positions(self) -> Sequence[Mapping[str, object]]:
+        return [{"symbol": "BTC/USDT", "amount": Decimal("0.00000001"), "weight": 0.25}]
+
+    def targets(self) -> Sequence[Mapping[str, object]]:
+        raise RuntimeError("a bug")
+
+    async def orders(self, limit: int) -> Sequence[Mapping[str, object]]:
+        self.asked.append(limit)
+        return []
+
+    async def fills(self, limit: int) -> Sequence[Mapping[str, object]]:
+        self.asked.append(limit)
+        return []
+
+
+@asynccontextmanager
+async def serving(views: Views, host: str = "127.0.0.1", token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a running Api."""
+    api = Api(views, host, 0, token)
+    await api.start()
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as client:
+            yield client
+    finally:
+        await api.stop()
+
+
+async def test_values_have_the_documented_shapes() -> None:
+    """Money is a decimal string without exponent, other numbers are numbers, NaN is null, times are RFC 3339 UTC."""
+    async with serving(Views()) as client:
+        status = await client.get("/api/v1/status")
+        positions = (await client.get("/api/v1/positions")).json()
+    assert status.json() | {"name": ""} == {"equity": "100000", "drift": None, "last_slice": "2026-01-02T00:00:00Z", "name": ""}
+    assert positions == [{"symbol": "BTC/USDT", "amount": "0.00000001", "weight": 0.25}]
+
+
+async def test_answers_are_data_and_tell_nothing_of_the_server() -> None:
+    """JSON that no browser takes for a page, not cached, no versions, no sharing with other origins."""
+    async with serving(Views()) as client:
+        answers = [await client.get(path) for path in ("/healthz", "/api/v1/status", "/nothing")]
+    for answer in answers:
+        assert answer.headers["content-type"].startswith("application/json")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "server" not in answer.headers
+        assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+async def test_health_and_readiness() -> None:
+    """/healthz is 200 while the loop turns; /readyz is 503 with the failing checks until there are none."""
+    views = Views()
+    async with serving(views) as client:
+        assert (await client.get("/healthz")).json() == {"ok": True}
+        assert (await client.get("/readyz")).status_code == 200
+        views.failing = ["the account has not been reconciled yet"]
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json() == {"ready": False, "failing": ["the account has not been reconciled yet"]}
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "many", "", "1.5", "٣", "9" * 5000])
+async def test_a_wrong_limit_is_one_sentence(limit: str) -> None:
+    """What is no whole number from 1 to 1000 is a 400 that says so, and no view is asked."""
+    views = Views()
+    async with serving(views) as client:
+        answer = await client.get("/api/v1/orders", params={"limit": limit})
+    assert (answer.status_code, answer.json()) == (400, {"error": "limit must be a whole number from 1 to 1000"})
+    assert views.asked == []
+
+
+async def test_limits_reach_the_views() -> None:
+    """A limit is passed on; without one it is 100."""
+    views = Views()
+    async with serving(views) as client:
+        await client.get("/api/v1/orders?limit=7")
+        await client.get("/api/v1/fills")
+    assert views.asked == [7, 100]
+
+
+async def test_the_api_only_reads() -> None:
+    """Every other method is a 405 in JSON; an unknown path is a 404 in JSON."""
+    async with serving(Views()) as client:
+        posted = await client.post("/api/v1/status", json={})
+        unknown = await client.get("/api/v1/secrets")
+    assert (posted.status_code, posted.json()) == (405, {"error": "/api/v1/status can only be read (GET)"})
+    assert "GET" in posted.headers["allow"]
+    assert (unknown.status_code, unknown.json()) == (404, {"error": "there is nothing at /api/v1/secrets"})
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8787"}, 200),
+        ({"Host": "[::1]:8787"}, 200),
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example:8787"}, 421),
+        ({"Host": "10.0.0.1"}, 421),
+        ({"Host": "[::1"}, 421),
+        ({"Host": ""}, 421),
+        ({"Host": "localhost:8787", "Origin": "http://localhost:8787"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:8787", "Origin": "http://localhost:3000"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+    ],
+)
+async def test_pages_of_other_origins_cannot_read(headers: dict[str, str], status: int) -> None:
+    """Neither by DNS rebinding (a foreign Host) nor by a request of their own (Origin, Sec-Fetch-Site)."""
+    async with serving(Views()) as client:
+        answer = await client.get("/api/v1/status", headers=headers)
+    assert answer.status_code == status
+    if status != 200:
+        assert list(answer.json()) == ["error"]
+
+
+async def test_a_bind_that_others_reach_needs_the_token() -> None:
+    """There /api/v1 is 401 without the right bearer token; health and readiness stay open; any number of the machine is a good Host."""
+    async with serving(Views(), "0.0.0.0", "tökén-of-the-house") as client:
+        right = "Bearer tökén-of-the-house".encode()
+        codes = [
+            (await client.get(path, headers={"Authorization": header} if header else {})).status_code
+            for path, header in (
+                ("/healthz", b""),
+                ("/readyz", b""),
+                ("/api/v1/status", b""),
+                ("/api/v1/status", b"Bearer wrong"),
+                ("/api/v1/status", b"Bearer \xff\xfe"),
+                ("/api/v1/status", right[:-1]),
+                ("/api/v1/status", right),
+            )
+        ]
+        numbered = await client.get("/healthz", headers={"Host": "10.1.2.3:8787"})
+        named = await client.get("/healthz", headers={"Host": "evil.example"})
+    assert codes == [200, 200, 401, 401, 401, 401, 200]
+    assert (numbered.status_code, named.status_code) == (200, 421)
+
+
+async def test_reading_on_loopback_needs_no_token() -> None:
+    """A token that is configured for later commands does not stand between a person and the status."""
+    async with serving(Views(), token="token-of-the-house") as client:
+        assert (await client.get("/api/v1/status")).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "box.example"])
+def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
+    """What other machines could reach is not even constructed without a token."""
+    with pytest.raises(ValueError, match=r"set api\.token, or api\.host to 127\.0\.0\.1"):
+        Api(Views(), host, 0)
+
+
+def test_loopback_is_recognised() -> None:
+    """By name and by any number of its range."""
+    assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]")] == [True] * 5
+    assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.0.1", "localhost.evil.example", "")] == [False] * 5
+
+
+async def test_a_taken_port_is_one_sentence() -> None:
+    """A second listener is told where and what to change; nothing of it stays open."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        api = Api(Views(), "127.0.0.1", port)
+        with pytest.raises(PortInUse, match=rf"api: cannot listen on 127\.0\.0\.1:{port}, another program does; set api\.port"):
+            await api.start()
+        await api.stop()
+
+
+async def test_an_address_of_another_machine_is_one_sentence() -> None:
+    """An address that is not ours is no traceback either."""
+    with pytest.raises(CannotListen, match=r"api: cannot listen on 192\.0\.2\.1:8787 \("):
+        await Api(Views(), "192.0.2.1", 8787, "token-of-the-house").start()
+
+
+async def test_a_view_that_fails_is_logged_and_stays_local() -> None:
+    """A bug in a view is a 500 without its details and an error line with them; the next request is served."""
+    with capture_logs() as lines:
+        async with serving(Views()) as client:
+            failed = await client.get("/api/v1/targets")
+            assert (await client.get("/healthz")).status_code == 200
+    assert (failed.status_code, failed.json()) == (500, {"error": "the daemon failed to answer this; its log says why"})
+    assert [(line["log_level"], line["event"], line["path"]) for line in lines] == [("error", "api.failed", "/api/v1/targets")]

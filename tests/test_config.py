@@ -1,0 +1,518 @@
+"""The configuration: what is taken, what is refused, and in which words."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from daemon.config import Config, ConfigError, load
+from daemon.config.yamltext import YamlMistake, parse
+
+SAMPLE = """\
+name: momentum-spot
+mode: sandbox
+live: {i_understand: false}
+exchange:
+  id: binance
+  market: spot
+  credentials:
+    api_key: {env: REBALANCED_API_KEY}
+    secret: {file: secret}
+    password: {credential: password}
+  ccxt: {options: {adjustForTimeDifference: true}, timeout: 5000}
+paper: {balances: {USDT: 10000, BTC: 0.10}, fee: {maker: 0.001, taker: 0.00075}, slippage_bps: 5}
+universe: {quote: USDT, symbols: [BTC/USDT, ETH/USDT]}
+timeframe: 1h
+bars: {source: auto, grace: 3s, min_coverage: 0.8, synthetic_max: 5}
+strategies:
+  - name: momo
+    use: portfolio_momentum
+    share: 0.6
+    schedule: {every: 24, at_start: false}
+    params: {lookback: 20, top: 3, exposure: 0.8, weights: {price: 0.5, rsi: 0.003}, rsi_sign: contrarian}
+risk: {gross: 1.0, weight_max: 0.35}
+execution: {style: market, band: 0.02, band_relative: 0.10, destination: target}
+reconcile: {every: 30s, foreign: ringfence}
+journal: {path: var/momentum-spot.sqlite}
+api: {host: 127.0.0.1, port: 8787, token: {env: REBALANCED_TOKEN}}
+logging: {level: info, format: json}
+"""
+CANARY = "cAnArYq7Z"
+# FILE: where what; remedy. One line, one semicolon.
+SENTENCE = re.compile(r"\S+\.yaml: (the file|line \d+(, column \d+)?|REBALANCED__\w*|\S+( \(from REBALANCED__\w+\))?) [^;\n]+; [^;\n]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    price: float = 0.5
+    rsi: float = 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    lookback: int = 20
+    top: int = 3
+    exposure: float = 0.8
+    weights: Weights = field(default_factory=Weights)
+    rsi_sign: Literal["contrarian", "momentum"] = "contrarian"
+    floor: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.lookback < 2:
+            raise ValueError(f"lookback is {self.lookback}; give 2 bars or more")
+
+
+class Momentum:
+    Params = Params
+
+
+@pytest.fixture(autouse=True)
+def toy_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One strategy whose parameters this file knows."""
+    monkeypatch.setattr("strategies.REGISTRY", {"portfolio_momentum": Momentum}, raising=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("config")
+
+
+def read(folder: Path, text: str | bytes, **environ: str) -> Config:
+    path = folder / "sample.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return load(path, environ)
+
+
+def refusals(folder: Path, text: str | bytes, **environ: str) -> tuple[str, ...]:
+    """The sentences of a refused text, without the file's name, each of the one form."""
+    with pytest.raises(ConfigError) as refused:
+        read(folder, text, **environ)
+    assert refused.value.__cause__ is None
+    assert all(SENTENCE.fullmatch(each) for each in refused.value.problems), refused.value.problems
+    return tuple(each.partition(": ")[2] for each in refused.value.problems)
+
+
+def complaint(call: Callable[[], object]) -> Exception | None:
+    """What a call has to say against its input; any other exception is a failure."""
+    try:
+        call()
+    except (ConfigError, ValidationError) as error:
+        return error
+    return None
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    text = SAMPLE
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def test_sample_arrives_as_written(folder: Path) -> None:
+    """Every section holds what the file says, money with the file's own digits."""
+    config = read(folder, SAMPLE)
+    assert (config.name, config.mode, config.bar_length) == ("momentum-spot", "sandbox", timedelta(hours=1))
+    assert str(config.paper.balances["BTC"]) == "0.10"
+    assert config.paper.fee.taker == Decimal("0.00075")
+    assert config.universe.symbols == ("BTC/USDT", "ETH/USDT")
+    assert config.strategies[0].params == Params()
+    assert config.execution.band_relative == 0.1
+    assert config.exchange.ccxt == {"options": {"adjustForTimeDifference": True}, "timeout": 5000}
+
+
+def test_config_is_frozen(folder: Path) -> None:
+    """Nobody changes the configuration behind another's back."""
+    with pytest.raises(ValueError, match="frozen"):
+        read(folder, SAMPLE).risk.gross = 0.5
+
+
+def keys_of(text: str) -> Iterator[tuple[int, int]]:
+    """Where each key begins and ends, except those of free mappings, which are the user's own."""
+    free = [found.span(1) for found in re.finditer(r"(?:balances|ccxt): ({.*?})(?:\n|, fee)", text)]
+    for found in re.finditer(r"\w+(?=:)", text):
+        if not any(start <= found.start() < end for start, end in free):
+            yield found.span()
+
+
+@pytest.mark.parametrize("slip", ["drop", "double", "swap", "space", "upper"])
+def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> None:
+    """A key that is misspelt by one character is never ignored."""
+    found = list(keys_of(SAMPLE))
+    assert len(found) == 58
+    for start, end in found:
+        key = SAMPLE[start:end]
+        slips = {"drop": key[:-1], "double": key + key[-1], "swap": "z" + key[1:], "space": f'"{key} "', "upper": key.capitalize()}
+        problems = refusals(folder, SAMPLE[:start] + (slips[slip] or "q") + SAMPLE[end:])
+        assert problems, key
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("NO", "NO"),
+        ("ON", "ON"),
+        ("yes", "yes"),
+        ("12:30", "12:30"),
+        ("010", 10),
+        ("0o10", 8),
+        ("1e3", Decimal("1e3")),
+        ("0.1000", Decimal("0.1000")),
+        ("123456789012345678.123456789", Decimal("123456789012345678.123456789")),
+        ("2024-01-02", "2024-01-02"),
+        ("1_000", "1_000"),
+        ("0b11", "0b11"),
+        ('"1.5"', "1.5"),
+        ("~", None),
+        ("true", True),
+        ("-.inf", Decimal("-inf")),
+        ("!!str 5", "5"),
+    ],
+)
+def test_yaml_traps(written: str, meant: object) -> None:
+    """YAML 1.2 means what a person reads, and a number keeps its digits."""
+    value = parse(f"key: {written}").tree["key"]
+    assert (value, type(value), str(value)) == (meant, type(meant), str(meant))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("a: !!python/object/apply:os.system ['true']", "line 1 has a tag"),
+        ("a: !!timestamp 2024-01-02", "line 1 has a tag"),
+        ("\na: &x 1\nb: *x", "line 2 has an anchor"),
+        ("a: &x 1\nb: &x 2", "line 1 has an anchor"),
+        ("a: &x [*x]", "line 1 has an anchor"),
+        ("a: *canary", "line 1, column 4 is not YAML"),
+        ("a:\n\tb: 1", "line 2 is indented with a tab"),
+        ("a: [1", "line 1, column 6 is not YAML"),
+        ("a: b: c", "line 1, column 5 is not YAML"),
+        ('a: "\\UFFFFFFFF"', "line 1"),
+        ("a: 1\n---\nb: 2", "line 2 begins a second document"),
+        ("1: 2", "line 1 has a key that is not text"),
+        ("? [a]\n: 2", "line 1 has a key that is not text"),
+        ("a: " + "1" * 61, "line 1 has a number that cannot be read"),
+        ("a: 1e9999999999999999999", "line 1 has a number that cannot be read"),
+        ("a: " + "[" * 30 + "]" * 30, "line 1"),
+        ("a: \x07", "line 1 has a character"),
+        ("#" * 1_000_001, "the file is too long"),
+    ],
+)
+def test_text_that_is_not_a_configuration(folder: Path, text: str, where: str) -> None:
+    """What YAML cannot say, or should not, is one sentence with its line."""
+    (problem,) = refusals(folder, text)
+    assert problem.startswith(where)
+    assert "canary" not in problem
+
+
+def test_keys_that_stand_twice(folder: Path) -> None:
+    """A repeated key is an error that names both lines, at any depth, and does not hide other mistakes."""
+    problems = refusals(folder, SAMPLE + "risk: {gross: 1, gross: 0.5}\nmood: 1\n")
+    assert problems[0].startswith("risk.gross stands in line 29 and again in line 29")
+    assert problems[1].startswith("risk stands in line 22 and again in line 29")
+    assert problems[2].startswith("mood is not a known key")
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """Each file that is no configuration is one sentence that names it."""
+    for name, content in {"empty": b"", "comment": b"# nothing\n", "list": b"- a\n", "latin": b"a: 1\nb: \xe9\n", "word": b"word"}.items():
+        refusals(tmp_path, content)
+        assert name
+    for path, what in (
+        (tmp_path / "absent.yaml", "does not exist"),
+        (tmp_path, "is a directory"),
+        (Path("/dev/null/x.yaml"), "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=what) as refused:
+            load(path, {})
+        assert refused.value.problems[0].startswith(f"{path}: the file {what}")
+
+
+def test_bom_and_windows_lines(folder: Path) -> None:
+    """A file saved by a Windows editor is the same configuration."""
+    assert read(folder, b"\xef\xbb\xbf" + SAMPLE.replace("\n", "\r\n").encode()) == read(folder, SAMPLE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("lookback: 20", "lookbak: 20", "strategies[0].params.lookbak is not a parameter of portfolio_momentum; did you mean lookback?"),
+        ("price: 0.5", "prise: 0.5", "strategies[0].params.weights.prise is not a parameter of portfolio_momentum; did you mean price?"),
+        ("lookback: 20", "lookback: 1", "strategies[0].params.lookback is 1; give 2 bars or more"),
+        ("lookback: 20", "lookback: 20.0", "strategies[0].params.lookback is 20.0, not a whole number; give a whole number"),
+        ("top: 3", "top: true", "strategies[0].params.top is true or false where a number is wanted; give a whole number"),
+        (
+            "rsi_sign: contrarian",
+            "rsi_sign: contrary",
+            "strategies[0].params.rsi_sign is not contrarian or momentum; did you mean contrarian?",
+        ),
+        (
+            "use: portfolio_momentum",
+            "use: portfolio_momentun",
+            "strategies[0].use is not a registered strategy; did you mean portfolio_momentum?",
+        ),
+        ("mode: sandbox", "mode: sandbx", "mode is not paper, sandbox or live; did you mean sandbox?"),
+        ("mode: sandbox", "mode: shadow", "mode is not paper, sandbox or live; write paper, sandbox or live"),
+        ("market: spot", "market: swap", "exchange.market is not spot; write spot"),
+        ("gross: 1.0", "gross: 1.01", "risk.gross is 1.01; give a number above 0 and at most 1"),
+        ("gross: 1.0", "gross: .nan", "risk.gross is not a finite number; give a number above 0 and at most 1"),
+        (
+            "gross: 1.0",
+            "gross: '1.0'",
+            "risk.gross is text where a number is wanted; give a number above 0 and at most 1, without quotes or signs around it",
+        ),
+        ("port: 8787", "port: 65536", "api.port is 65536; give a whole number from 0 to 65535"),
+        ("grace: 3s", "grace: 3", "bars.grace has no unit; write a length of time from 100ms to 5m, like 30s"),
+        ("timeframe: 1h", "timeframe: 1w", "timeframe is not a length of time; write a whole number and ms, s, m, h or d, from 1s to 1d"),
+        ("timeframe: 1h", "timeframs: 1h", "timeframs is not a known key; did you mean timeframe?"),
+        (
+            "name: momentum-spot",
+            "name: Momentum",
+            "name is not a name of at most 40 lower-case letters, digits and hyphens; write it like momentum-spot",
+        ),
+        ("i_understand: false", "i_understand: yes", "live.i_understand is neither true nor false; write true or false"),
+        (
+            "every: 24",
+            "every: 90m",
+            "strategies[0].schedule.every is not a whole number of bars; give a multiple of timeframe, or a number of bars",
+        ),
+        ("every: 24", "every: 0", "strategies[0].schedule.every is 0; give a whole number from 1 to 100000"),
+        ("[BTC/USDT, ETH/USDT]", "[]", "universe.symbols is empty; name at least one"),
+        ("[BTC/USDT, ETH/USDT]", "BTC/USDT", "universe.symbols is not a list; write it as [A, B], or one `- A` a line"),
+        ("ETH/USDT]", "BTC/USDT]", "universe.symbols[1] is the same as universe.symbols[0]; leave one of them out"),
+        (
+            "ETH/USDT]",
+            "ETH/BTC]",
+            "universe.symbols[1] is not paid in universe.quote; use a market of that quote, or change universe.quote",
+        ),
+        ("ETH/USDT]", "ETHUSDT]", "universe.symbols[1] is not a spot symbol; write it like BTC/USDT"),
+        ("ETH/USDT]", "ETH/USDT:USDT]", "universe.symbols[1] is not a spot symbol; write it like BTC/USDT"),
+        ("band: 0.02", "band: 0.4", "execution.band is not below risk.weight_max, so nothing would ever be bought; lower the band"),
+        ("universe: {", "universe: {sectors: {}, ", "universe.sectors is not a known key; the keys here are quote, symbols"),
+        ("logging: {level: info, format: json}", "logging:", "logging is empty; give it a value, or leave the key out"),
+    ],
+)
+def test_one_mistake_is_one_sentence(folder: Path, old: str, new: str, sentence: str) -> None:
+    """A mistake is one sentence: where, what, and what to do."""
+    assert refusals(folder, changed((old, new))) == (sentence,)
+
+
+def test_all_mistakes_at_once(folder: Path) -> None:
+    """One start tells everything that is wrong, also between keys."""
+    text = changed(("mode: sandbox", "mode: live"), ("gross: 1.0", "gross: 2"), ("host: 127.0.0.1", "host: 0.0.0.0"), ("ETH/", "BTC/"))
+    text = (
+        text.replace(", token: {env: REBALANCED_TOKEN}", "")
+        .replace("    api_key: {env: REBALANCED_API_KEY}\n", "")
+        .replace("top: 3", "topp: 3")
+    )
+    places = [each.split(" ")[0] for each in refusals(folder, text)]
+    assert places == [
+        "strategies[0].params.topp",
+        "risk.gross",
+        "live.i_understand",
+        "exchange.credentials.api_key",
+        "universe.symbols[1]",
+        "api.host",
+    ]
+
+
+def test_everything_missing(folder: Path) -> None:
+    """An almost empty file is told what it lacks, with an example of each."""
+    problems = refusals(folder, "{}")
+    assert [each.split(" ")[0] for each in problems] == ["name", "mode", "exchange", "universe", "timeframe", "strategies"]
+    assert problems[1] == "mode is missing; add it, for example `mode: paper`"
+
+
+def test_live_needs_the_users_word(folder: Path) -> None:
+    """Mode live is refused until the user says that real orders are wanted."""
+    text = changed(("mode: sandbox", "mode: live"))
+    assert refusals(folder, text)[0].startswith("live.i_understand is not true")
+    assert read(folder, text.replace("i_understand: false", "i_understand: true")).mode == "live"
+
+
+def test_paper_needs_no_keys_but_money(folder: Path) -> None:
+    """Mode paper runs without credentials, and needs something to buy with."""
+    text = changed(("mode: sandbox", "mode: paper"))
+    text = re.sub(r"  credentials:\n(    .*\n)+", "", text)
+    assert read(folder, text).mode == "paper"
+    assert refusals(folder, text.replace("{USDT: 10000, BTC: 0.10}", "{BTC: 1}"))[0].startswith(
+        "paper.balances has nothing of universe.quote"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "safe"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("box", False)]
+)
+def test_api_beyond_this_machine_needs_a_token(folder: Path, host: str, safe: bool) -> None:
+    """Only a loopback address goes without a token."""
+    text = changed(("host: 127.0.0.1", f'host: "{host}"'))
+    assert read(folder, text).api.host == host
+    bare = text.replace(", token: {env: REBALANCED_TOKEN}", "")
+    if safe:
+        assert read(folder, bare).api.token is None
+    else:
+        assert refusals(folder, bare)[0].startswith("api.host can be reached")
+
+
+def with_shares(shares: list[str]) -> str:
+    rows = "".join(f"  - {{name: s{index}, use: portfolio_momentum, share: {share}}}\n" for index, share in enumerate(shares))
+    return re.sub(r"strategies:\n(  .*\n)+", f"strategies:\n{rows}", SAMPLE)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.decimals(min_value="-0.2", max_value="1.2", places=6), min_size=1, max_size=6))
+def test_shares_sum_to_at_most_one(folder: Path, shares: list[Decimal]) -> None:
+    """Any shares above 0 whose exact sum is at most 1 are taken, any others are refused."""
+    text = with_shares([f"{share:f}" for share in shares])
+    if sum(shares) <= 1 and min(shares) > 0:
+        assert [each.share for each in read(folder, text).strategies] == shares
+    else:
+        assert refusals(folder, text)
+
+
+def test_shares_are_summed_exactly(folder: Path) -> None:
+    """Ten tenths are one; one tenth and a hair is too much."""
+    assert len(read(folder, with_shares(["0.1"] * 10)).strategies) == 10
+    assert refusals(folder, with_shares(["0.9", "0.1000000000000000000000000000000000001"]))
+    assert refusals(folder, with_shares(["0.5", ".nan"]))
+
+
+def test_strategy_names_are_used_once(folder: Path) -> None:
+    """Two strategies of one name could not be told apart."""
+    text = with_shares(["0.1", "0.1"]).replace("name: s1", "name: s0")
+    assert refusals(folder, text) == ("strategies[1].name is the same as strategies[0].name; give each its own name",)
+
+
+def test_schedules_count_bars(folder: Path) -> None:
+    """A period is the same whether it is said in bars or in time."""
+    for written in ("24", "24h", "1d", "1440m"):
+        config = read(folder, changed(("every: 24", f"every: {written}")))
+        assert config.strategies[0].schedule.bars(config.bar_length) == 24
+
+
+def test_grace_is_at_most_half_a_bar(folder: Path) -> None:
+    """Waiting for late bars never takes longer than half the timeframe."""
+    assert read(folder, SAMPLE).grace == timedelta(seconds=3)
+    assert read(folder, changed(("timeframe: 1h", "timeframe: 1s"))).grace == timedelta(milliseconds=500)
+
+
+def test_one_fee_is_for_both_sides(folder: Path) -> None:
+    """A fee given as a number is the maker's and the taker's."""
+    config = read(folder, changed(("{maker: 0.001, taker: 0.00075}", "0.0012")))
+    assert config.paper.fee.maker == config.paper.fee.taker == Decimal("0.0012")
+    assert refusals(folder, changed(("{maker: 0.001, taker: 0.00075}", "1"))) == ("paper.fee is 1; give a number from -0.01 to 0.1",)
+
+
+def test_journal_lies_where_the_service_may_write(folder: Path) -> None:
+    """Under systemd the journal is in the state directory, else below the working directory, unless its path is absolute."""
+    config, cwd = read(folder, SAMPLE), Path("/work-dir")
+    assert config.journal_path({}, cwd) == cwd / "var/momentum-spot.sqlite"
+    assert config.journal_path({"STATE_DIRECTORY": "/var/lib/r:/var/lib/s"}, cwd) == Path("/var/lib/r/var/momentum-spot.sqlite")
+    assert read(folder, changed(("path: var/momentum-spot.sqlite", "path: /x.sqlite"))).journal_path({}, cwd) == Path("/x.sqlite")
+    assert (
+        read(folder, changed(("journal: {path: var/momentum-spot.sqlite}\n", ""))).journal_path({}, cwd) == cwd / "var/momentum-spot.sqlite"
+    )
+    assert refusals(folder, changed(("path: var/", "path: ~/")))[0].startswith("journal.path is not a path without ~")
+
+
+def test_environment_overrides_keys(folder: Path) -> None:
+    """REBALANCED__A__B stands for a: {b: }, in lists by index, a whole section before a key in it."""
+    config = read(
+        folder,
+        SAMPLE,
+        REBALANCED__STRATEGIES__0__SHARE="0.50",
+        REBALANCED__STRATEGIES__0__PARAMS__TOP="1",
+        REBALANCED__RISK__WEIGHT_MAX="0.2",
+        REBALANCED__RISK="{gross: 0.3}",
+        REBALANCED__PAPER__BALANCES__ETH="1.50",
+        REBALANCED__EXCHANGE__CCXT__urls__api='{"public": "http://127.0.0.1:1/api"}',
+        REBALANCED__UNIVERSE__SYMBOLS__2="SOL/USDT",
+        REBALANCED_API_KEY="not an override",
+    )
+    assert (config.strategies[0].share, config.strategies[0].params.top) == (Decimal("0.50"), 1)
+    assert (config.risk.gross, config.risk.weight_max) == (0.3, 0.2)
+    assert config.paper.balances == {"USDT": 10000, "BTC": Decimal("0.10"), "ETH": Decimal("1.50")}
+    assert config.exchange.ccxt["urls"] == {"api": {"public": "http://127.0.0.1:1/api"}}
+    assert config.universe.symbols[2] == "SOL/USDT"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("REBALANCED__RISK__GROS", "1", "risk.gros (from REBALANCED__RISK__GROS) is not a known key; did you mean gross?"),
+        ("REBALANCED__RISC__GROSS", "1", "risc (from REBALANCED__RISC__GROSS) is not a known key; did you mean risk?"),
+        ("REBALANCED__RISK__GROSS", "2", "risk.gross (from REBALANCED__RISK__GROSS) is 2; give a number above 0 and at most 1"),
+        ("REBALANCED__RISK__GROSS", "[", "REBALANCED__RISK__GROSS is not YAML; check indentation, colons, quotes and brackets there"),
+        ("REBALANCED__RISK", "{gross: 1, gross: 1}", "REBALANCED__RISK has the same key twice; keep one of the two"),
+        (
+            "REBALANCED__STRATEGIES__9__SHARE",
+            "1",
+            "REBALANCED__STRATEGIES__9__SHARE does not name an entry of the list; use a number from 0 to 1 there",
+        ),
+        ("REBALANCED__MODE__X", "1", "REBALANCED__MODE__X lies below a key that holds a single value; correct the name of the variable"),
+        ("REBALANCED__", "1", "REBALANCED__ names no key; write REBALANCED__A__B for the key b of a"),
+    ],
+)
+def test_wrong_override_names_its_variable(folder: Path, variable: str, value: str, sentence: str) -> None:
+    """An override that fits nowhere is an error like any other, and says where it came from."""
+    assert refusals(folder, SAMPLE, **{variable: value}) == (sentence,)
+
+
+def test_two_overrides_of_one_key(folder: Path) -> None:
+    """Two variables for one key are an error, not a matter of order."""
+    (problem,) = refusals(folder, SAMPLE, REBALANCED__MODE="paper", REBALANCED__mode="live")
+    assert "gives the same key as" in problem
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_text_is_a_config_or_a_config_error(folder: Path, data: st.DataObject) -> None:
+    """No text, however broken, ends in anything but a configuration or sentences."""
+    start = data.draw(st.integers(0, len(SAMPLE)))
+    end = data.draw(st.integers(start, min(len(SAMPLE), start + 12)))
+    noise = data.draw(st.text(alphabet=st.sampled_from("aZ09.:,;{}[]\"'&*!|>-%@`#\\\t\n ~?\x00\ud7ff"), max_size=8))
+    error = complaint(lambda: read(folder, SAMPLE[:start] + noise + SAMPLE[end:]))
+    if isinstance(error, ConfigError):
+        assert all(SENTENCE.fullmatch(each) for each in error.problems), error.problems
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.decimals() | st.text(max_size=4), lambda each: st.lists(each, max_size=3))
+)
+def test_any_value_anywhere_is_judged(value: Any) -> None:
+    """A value of any type in any place is taken or refused, never a crash."""
+    for loc in places(parse(SAMPLE).tree):
+        tree = parse(SAMPLE).tree
+        put(tree, loc, value)
+        complaint(partial(Config.model_validate, tree))
+
+
+def places(tree: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place of a tree."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*loc, key)
+        yield from places(value, (*loc, key))
+
+
+def put(tree: Any, loc: tuple[str | int, ...], value: Any) -> None:
+    for key in loc[:-1]:
+        tree = tree[key]
+    tree[loc[-1]] = value
+
+
+def test_yaml_mistake_is_an_exception_of_the_parser() -> None:
+    """The parser's own error says the same as the sentence made of it."""
+    with pytest.raises(YamlMistake) as refused:
+        parse("a: [")
+    assert refused.value.place == "line 1, column 5"
