@@ -221,8 +221,8 @@ def _settled(wave: e.WaveSettled) -> dict[str, object]:
 
 
 def _weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """Weights that are not 0: a symbol that is not named is at 0."""
-    return {symbol: _digits(weight) for symbol, weight in sorted(weights.items()) if weight}
+    """Weights that are not 0, to a hundredth of a basis point: a symbol that is not named is at 0."""
+    return {symbol: rounded for symbol, weight in sorted(weights.items()) if (rounded := round(weight, 6))}
 
 
 def _signals(targets: TargetWeights) -> dict[str, dict[str, float]]:

@@ -23,12 +23,12 @@ Row = Mapping[str, object]
 TIMEOUT_S: Final = 5.0  # every answer takes milliseconds; a daemon that needs longer is not well
 
 _STATE_STYLE: Final = {"running": "bold green", "halted": "bold red", "stopping": "bold red"}
-_NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "target", "off target", "fee"})
+_NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "target", "off target", "fees"})
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "positions": ("symbol", "amount", "price", "value", "weight", "target"),
     "targets": ("symbol", "weight", "strategies", "as_of"),
     "orders": ("at", "symbol", "side", "amount", "filled", "price", "state", "reason", "id", "decision_id"),
-    "fills": ("at", "symbol", "side", "amount", "price", "fee", "fee_asset", "id", "decision_id"),
+    "fills": ("at", "symbol", "side", "amount", "price", "fees", "id", "decision_id"),
 }
 
 
@@ -64,8 +64,10 @@ def fetch(url: str, path: str, *, token: str | None = None) -> object:
         raise NoAnswer(f"{url} is not an address of a daemon; one looks like http://127.0.0.1:8787") from error
     except httpx.ConnectError as error:
         raise NoAnswer(f"nothing answers at {url}; is the daemon running?") from error
-    except httpx.HTTPError as error:
+    except httpx.TimeoutException as error:
         raise NoAnswer(f"the daemon at {url} did not answer within {TIMEOUT_S:g} s ({type(error).__name__})") from error
+    except httpx.HTTPError as error:
+        raise NoAnswer(f"the connection to {url} broke ({type(error).__name__}); is it a daemon, and is it well?") from error
     return _content(answer, url)
 
 
@@ -112,7 +114,7 @@ def _headline(status: Row) -> Text:
         (str(status.get("name", "?")), "bold"), f"  {status.get('mode', '?')}  ", (state, _STATE_STYLE.get(state, "bold yellow"))
     )
     if status.get("reason"):
-        line.append(f"  {status['reason']}")
+        line.append(_tame(f"  {status['reason']}"))
     return line
 
 
@@ -166,10 +168,10 @@ def _holdings(positions: Sequence[Row], targets: Sequence[Row], reasons: Mapping
     table = _table(("symbol", "amount", "price", "value", "weight", "target", "off target", "why"))
     for symbol in sorted(held.keys() | wanted.keys() | reasons.keys()):
         row = held.get(symbol, {})
-        weight = _number(row.get("weight")) or Decimal(0)
-        target = _number(wanted.get(symbol, row.get("target"))) or Decimal(0)
+        weight, target = _number(row.get("weight")), _number(wanted.get(symbol, row.get("target")))
+        off = None if target is None else (weight or Decimal(0)) - target  # cash has no target to be off
         amounts = _cell(row.get("amount")), _cell(row.get("price")), _money(row.get("value"))
-        shares = _percent(weight), _percent(target), _percent(weight - target, signed=True)
+        shares = _percent(weight), _percent(target), _percent(off, signed=True)
         _add(table, symbol, *amounts, *shares, reasons.get(symbol, "").replace("_", " "))
     return table
 
@@ -188,15 +190,20 @@ def listing(what: str, rows: Iterable[Row]) -> Table:
 
 
 def _table(columns: Iterable[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     for name in columns:
         number = name in _NUMBERS
-        table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=number or name == "symbol")
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", no_wrap=number or name == "symbol", overflow="fold")
     return table
 
 
 def _add(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(cell) for cell in cells))  # Text: a symbol or a venue's sentence may hold what rich takes for markup
+    table.add_row(*(Text(_tame(cell)) for cell in cells))  # Text: a symbol or a venue's sentence may hold what rich takes for markup
+
+
+def _tame(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -216,6 +223,12 @@ def _cell(value: object) -> str:
     if isinstance(value, Mapping):
         return "  ".join(f"{key} {_percent(_number(item))}" for key, item in value.items())
     return "" if value is None else str(value)
+
+
+def _fees(value: object) -> str:
+    """What was paid, by currency; a fill of one trade has one fee almost always."""
+    fees = value if isinstance(value, list) else []
+    return " + ".join(f"{fee.get('amount')} {fee.get('currency')}" for fee in fees if isinstance(fee, Mapping))
 
 
 def _money(value: object) -> str:
@@ -262,6 +275,7 @@ def _duration(length: timedelta) -> str:
 _FORMATS: Final[Mapping[str, Callable[[object], str]]] = {
     "at": _moment,
     "as_of": _moment,
+    "fees": _fees,
     "value": _money,
     "weight": _weight,
     "target": _weight,

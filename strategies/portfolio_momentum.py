@@ -82,7 +82,8 @@ class PortfolioMomentum(Strategy):
         places = self.params.top - round(sum(view.carried.values()) / each)
         signals = self.signals(view.slice.close, view.rows)
         symbols = view.slice.symbols
-        ranked = sorted((-signals["score"][column], symbols[column]) for column in np.flatnonzero(view.tradable).tolist())
+        tradable = np.flatnonzero(view.tradable)
+        ranked = sorted(zip((-signals["score"][tradable]).tolist(), [symbols[column] for column in tradable.tolist()], strict=True))
         best = [symbol for _, symbol in ranked[: max(places, 0)]]
         return TargetWeights(dict.fromkeys(best, each), signals=_by_symbol(symbols, signals))
 
@@ -97,5 +98,6 @@ class PortfolioMomentum(Strategy):
 
 def _by_symbol(symbols: tuple[str, ...], signals: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     """The signals of the symbols that have all of them."""
-    warm = np.flatnonzero(np.isfinite(signals["score"])).tolist()
-    return {symbols[column]: {name: float(row[column]) for name, row in signals.items()} for column in warm}
+    warm = np.flatnonzero(np.isfinite(signals["score"]))
+    values = zip(*(row[warm].tolist() for row in signals.values()), strict=True)
+    return {symbols[column]: dict(zip(signals, numbers, strict=True)) for column, numbers in zip(warm.tolist(), values, strict=True)}

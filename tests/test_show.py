@@ -39,7 +39,10 @@ STATUS = {
         "took_ms": 804,
     },
 }
-POSITIONS = [{"symbol": "BTC/USDT", "amount": "0.5", "price": "50000.1", "value": "25000.05", "weight": 0.25, "target": 0.26}]
+POSITIONS = [
+    {"symbol": "BTC/USDT", "amount": "0.5", "price": "50000.1", "value": "25000.05", "weight": 0.25, "target": 0.26},
+    {"symbol": "USDT", "amount": "20001.5", "price": "1", "value": "20001.5", "weight": 0.2, "target": None},
+]
 TARGETS = [
     {"symbol": "BTC/USDT", "weight": 0.26},
     {"symbol": "ETH/USDT", "weight": 0.3, "strategies": {"momo": 0.3}, "as_of": "2026-01-02T11:55:00Z"},
@@ -67,10 +70,11 @@ def test_status_says_why_a_symbol_is_not_at_its_target() -> None:
     assert "demo  sandbox  running" in text
     assert "100,012.35" in text or "100,012.34" in text
     assert "last wave 2026-01-02 11:55:00: sent 3, filled 2, refused 1, cost 12.3 bps, took 0.80 s" in text
-    rows = {line.split()[0]: line.split() for line in text.splitlines() if "/USDT" in line}
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if "USDT" in line}
+    assert rows["USDT"] == ["USDT", "20001.5", "1", "20,001.50", "20.00%"]
     assert rows["BTC/USDT"] == ["BTC/USDT", "0.5", "50000.1", "25,000.05", "25.00%", "26.00%", "-1.00%"]
-    assert rows["ETH/USDT"] == ["ETH/USDT", "0.00%", "30.00%", "-30.00%", "insufficient", "funds"]
-    assert rows["SOL/USDT"] == ["SOL/USDT", "0.00%", "0.00%", "+0.00%", "below", "minimum"]
+    assert rows["ETH/USDT"] == ["ETH/USDT", "30.00%", "-30.00%", "insufficient", "funds"]
+    assert rows["SOL/USDT"] == ["SOL/USDT", "below", "minimum"]
 
 
 def test_ages_are_counted_from_now() -> None:
@@ -91,12 +95,13 @@ def test_a_status_with_nothing_in_it_is_still_a_screen() -> None:
 
 @respx.mock
 def test_markup_in_data_stays_text() -> None:
-    """A symbol or a reason that looks like rich markup is shown as it is."""
+    """A symbol or a reason that looks like rich markup is shown as it is; a terminal's control characters do not reach it."""
     hostile = "[red]X[/red]/USDT"
-    serve({"status": STATUS | {"reason": "[bold]why[/bold]"}, "positions": [{"symbol": hostile}], "targets": []})
+    serve({"status": STATUS | {"reason": "[bold]why[/bold]\x1b[2J"}, "positions": [{"symbol": hostile}], "targets": []})
     text = screen("status")
     assert hostile in text
     assert "[bold]why[/bold]" in text
+    assert "\x1b" not in text
 
 
 @respx.mock
@@ -117,7 +122,11 @@ def test_json_is_what_the_api_says() -> None:
             [{"id": "r1", "symbol": "BTC/USDT", "side": "buy", "filled": "0.1", "state": "filled", "at": STATUS["last_slice"]}],
             ["filled", "11:59:58"],
         ),
-        ("fills", [{"id": "t1", "symbol": "BTC/USDT", "side": "sell", "price": "50000"}], ["sell", "50000"]),
+        (
+            "fills",
+            [{"id": "t1", "symbol": "BTC/USDT", "side": "sell", "price": "50000", "fees": [{"amount": "0.5", "currency": "USDT"}]}],
+            ["sell", "50000", "0.5 USDT"],
+        ),
         ("fills", [], ["symbol"]),
     ],
 )
@@ -142,6 +151,7 @@ def test_limit_and_token_travel() -> None:
     [
         (httpx.ConnectError("refused"), f"nothing answers at {URL}; is the daemon running?"),
         (httpx.ReadTimeout("slow"), f"the daemon at {URL} did not answer within 5 s (ReadTimeout)"),
+        (httpx.RemoteProtocolError("cut"), f"the connection to {URL} broke (RemoteProtocolError); is it a daemon, and is it well?"),
         (httpx.Response(200, text="<html>"), f"what answers at {URL} is not rebalanced (HTTP 200 without JSON)"),
         (httpx.Response(200, json=[1]), f"what answers at {URL} is not rebalanced (its status is no mapping)"),
         (
@@ -161,10 +171,10 @@ def test_no_answer_is_one_sentence(effect: httpx.Response | Exception, sentence:
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8787", "ftp://x", "http://[", ""])
+@pytest.mark.parametrize("url", ["127.0.0.1:8787", "ftp://x", "http://[::x]", ""])
 def test_a_wrong_address_is_one_sentence(url: str) -> None:
     """An address that is none is told with an example of one."""
-    with pytest.raises(show.NoAnswer, match="one looks like http://127.0.0.1:8787"):
+    with pytest.raises(show.NoAnswer, match=r"one looks like http://127\.0\.0\.1:8787"):
         show.fetch(url, "/api/v1/status")
 
 

@@ -31,7 +31,7 @@ CORE_ORDER: Final = [
     {"model", "plain"},
     {"events"},
     {"bus", "indicators", "schedule"},
-    {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "strategy"},
+    {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy"},
     {"account", "resolver"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]

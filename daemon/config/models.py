@@ -6,6 +6,7 @@ Rule: a key exists here once its feature exists; until then it is refused as unk
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -341,6 +342,11 @@ class Config(Section):
         if length is None:
             raise ValueError("a timeframe is checked when it is read")
         return length
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of everything that is configured; equal for equal configurations, whatever their comments and defaults left out."""
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def grace(self) -> timedelta:

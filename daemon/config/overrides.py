@@ -24,6 +24,7 @@ class Overrides:
         self._variables = sorted(names, key=lambda name: (name.count("__"), name))
         self._environ = environ
         self._given: dict[Loc, str] = {}
+        self._made: dict[Loc, str] = {}  # mappings that are there only because a key in them was given
 
     def apply(self, tree: dict[str, Any]) -> list[tuple[str, Mistake]]:
         """Put every value in its place; returns the variables that have none, and why."""
@@ -39,7 +40,8 @@ class Overrides:
 
     def variable_of(self, loc: Loc) -> str | None:
         """The variable that gave the value at a place of the tree, or one around it."""
-        return next((self._given[loc[:length]] for length in range(len(loc), 0, -1) if loc[:length] in self._given), None)
+        known = self._made | self._given
+        return next((known[loc[:length]] for length in range(len(loc), 0, -1) if loc[:length] in known), None)
 
     def _put(self, tree: dict[str, Any], variable: str) -> Loc:
         segments = variable.removeprefix(PREFIX).split("__")
@@ -53,7 +55,9 @@ class Overrides:
         for segment in segments[:-1]:
             key = _key(place, segment, loc)
             loc = (*loc, key)
-            place = _inside(place, key)
+            if _opened(place, key):
+                self._made[loc] = variable
+            place = place[key]
         last = _key(place, segments[-1], loc)
         if (*loc, last) in self._given:
             raise YamlMistake("", f"gives the same key as {self._given[*loc, last]}", "unset one of them")
@@ -77,10 +81,14 @@ def _key(place: Any, segment: str, loc: Loc) -> str | int:
     return segment.lower()
 
 
-def _inside(place: Any, key: str | int) -> Any:
-    """What lies at a key, which becomes a mapping if nothing does."""
-    if isinstance(key, int) and key == len(place):
-        place.append({})
-    elif isinstance(key, str) and place.get(key) is None:
-        place[key] = {}
-    return place[key]
+def _opened(place: Any, key: str | int) -> bool:
+    """Whether a mapping had to be put at a key, since there was nothing."""
+    if isinstance(key, int):
+        absent = key == len(place)
+        if absent:
+            place.append({})
+    else:
+        absent = place.get(key) is None
+        if absent:
+            place[key] = {}
+    return absent

@@ -1,17 +1,16 @@
 """Parameters of a strategy: the mapping of the file becomes the strategy's own frozen dataclass.
 
 Rule: strategies know nothing of pydantic; their dataclass (names, types, defaults, `__post_init__`) is the whole specification.
-A ValueError of `__post_init__` whose text begins with a field's name is reported at that field.
+A ValueError of `__post_init__` whose text begins with a field's name (`weights.rsi must be ...`) is reported at that place.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, reduce
-from importlib import import_module
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ValidationError, create_model
 from pydantic_core import ErrorDetails
@@ -19,6 +18,9 @@ from pydantic_core import ErrorDetails
 from daemon.config.section import Section
 from daemon.config.sentences import UNKNOWN, explained, keys_beside
 from daemon.config.values import Mistake, all_wrong, as_decimal, as_float, as_text, as_whole, choice, one_of, suggestion, truth, wrong
+
+if TYPE_CHECKING:
+    from daemon.core.strategy import Strategy
 
 STRICT: Final[dict[Any, Any]] = {
     bool: Annotated[bool, BeforeValidator(truth)],
@@ -29,10 +31,12 @@ STRICT: Final[dict[Any, Any]] = {
 }
 
 
-def registry() -> Mapping[str, Any]:
-    """The strategies that exist, by name. Imported when asked for: they import the core, which a shape check does not need."""
-    found: Mapping[str, Any] = import_module("strategies").REGISTRY
-    return found
+def registry() -> Mapping[str, type["Strategy"]]:
+    """The strategies that exist, by name."""
+    # Imported when it is asked for: numpy comes with it, and verbs that only talk to a running daemon need neither.
+    import strategies
+
+    return strategies.REGISTRY
 
 
 def registered(name: Any) -> str:
@@ -108,8 +112,9 @@ def _explained(error: ErrorDetails, use: str, spec: type) -> Mistake:
 def _refusal(text: str, spec: type) -> Mistake:
     """What `__post_init__` had to say, as one sentence of two parts."""
     what, _, remedy = " ".join(text.split()).partition("; ")
-    first, _, rest = what.partition(" ")
     remedy = remedy.replace(";", ",") or "correct it, or leave it out for its default"
-    if rest and first in {each.name for each in dataclasses.fields(spec)}:
-        return Mistake((first,), rest, remedy)
+    place, _, rest = what.partition(" ")
+    keys = place.split(".")
+    if rest and keys[0] in {each.name for each in dataclasses.fields(spec)}:
+        return Mistake(tuple(keys), rest, remedy)
     return Mistake((), what or "is refused by the strategy", remedy)

@@ -87,18 +87,18 @@ def _unknown_key(loc: Loc, root: type[BaseModel]) -> Mistake:
 
 
 def _how_to_add(loc: Loc, root: type[BaseModel]) -> str:
-    model = _model_at(loc[:-1], root)
+    model = model_at(loc[:-1], root)
     examples = model.model_fields[str(loc[-1])].examples if model else None
     return f"add it, for example `{loc[-1]}: {examples[0]}`" if examples else "add it"
 
 
 def keys_beside(loc: Loc, root: type[BaseModel]) -> list[str]:
     """The keys that are known where `loc` is."""
-    model = _model_at(loc[:-1], root)
+    model = model_at(loc[:-1], root)
     return list(model.model_fields) if model else []
 
 
-def _model_at(loc: Loc, root: type[BaseModel]) -> type[BaseModel] | None:
+def model_at(loc: Loc, root: type[BaseModel]) -> type[BaseModel] | None:
     """The section that a place of the file belongs to."""
     model: type[BaseModel] | None = root
     for key in loc:

@@ -47,7 +47,7 @@ def all_wrong(mistakes: Iterable[Mistake]) -> ValidationError:
 
 def suggestion(given: str, known: list[str]) -> str | None:
     """The known word that `given` was probably meant to be."""
-    close = get_close_matches(given.strip().lower(), known, n=1, cutoff=0.6)
+    close = get_close_matches(given.strip().lower(), known, n=1, cutoff=0.7)
     return close[0] if close else None
 
 

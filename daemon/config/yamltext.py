@@ -68,7 +68,7 @@ def parse(text: str) -> Document:
     yaml.composer.warn_double_anchors = False  # any anchor is refused below, in our words
     try:
         node = yaml.compose(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, OverflowError) as error:  # the last two: ruamel on an escape beyond Unicode
         raise _not_yaml(error, text) from None
     repeated: list[Mistake] = []
     tree = None if node is None else _value(node, (), repeated)

@@ -1,28 +1,20 @@
-"""Barflow: the order of one symbol's bars, and what the silence of a stream means. The pure half of io.streams.
+"""Barflow: what one symbol's candles, from stream and REST in whatever order, amount to.
 
-Rule: a close time goes out once, in order, and only when nothing that the venue has lies before it; a connection is judged only by what it
-has shown to send. Moments are UTC; `mono` and `_s` are seconds on the monotonic clock.
+Rule: a close time goes out once, in order, and only when nothing that the venue has lies before it; while something may be missing,
+the symbol is lost. Moments are UTC, `mono` is seconds on the monotonic clock.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import exp
-from random import Random
 from typing import Final
 
+from daemon.core.events import BarClosed, Event, PriceTicked, StreamCaughtUp, StreamLost
 from daemon.core.model import EPOCH, Bar
 
 # Live bars kept while the gap before them is filled: a REST answer lags the stream by seconds, and what is dropped comes back by REST.
 HELD_MAX: Final = 64
-# The longest pause between two attempts on a shared line; an outage of any length is then noticed to be over within it.
-PAUSE_MAX_S: Final = 30.0
-# A frame that comes later than twice the longest pause seen so far is worth a probe; below this it never is (venues throttle to 2 s).
-SILENCE_MIN_S: Final = 4.0
-# How fast a long pause of the past is forgotten. By time, not by frames: a venue that tells 500 symbols in one burst every 10 s keeps its 10 s.
-GAP_MEMORY_S: Final = 300.0
-# How long a feed must have been heard before its pauses are known: the first burst of snapshots says nothing about them.
-LISTENED_MIN_S: Final = 15.0
+# Ticks a symbol may publish: marks feed the equity and the dashboard, where four a second are plenty.
+TICK_SPACING_S: Final = 0.25
 
 
 def close_before(now: datetime, timeframe: timedelta, anchor: datetime | None = None) -> datetime:
@@ -96,141 +88,59 @@ class BarSequence:
         return out
 
 
-class Patience:
-    """When one symbol may be asked for again: at once, then after pauses that double from `first_s` to `PAUSE_MAX_S`, until `renew`."""
+class BarFlow:
+    """The life of one symbol's bars: every call brings news and returns the events that follow from it.
 
-    def __init__(self, first_s: float) -> None:
-        self._first_s = first_s
-        self._pause_s = first_s
-        self._next_at = float("-inf")
-        self.asked_at = float("-inf")
-
-    def renew(self) -> None:
-        """Something new is wanted: the next question may go at once."""
-        self._pause_s = self._first_s
-        self._next_at = float("-inf")
-
-    def ready(self, mono: float) -> bool:
-        """Whether the next question may go."""
-        return mono >= self._next_at
-
-    def asked(self, mono: float) -> None:
-        """A question went."""
-        self.asked_at = mono
-        self._next_at = mono + self._pause_s
-        self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
-
-
-class Backoff:
-    """When a shared line may be tried again: full-jitter exponential, at most one attempt per `spacing_s`.
-
-    Once at `PAUSE_MAX_S` only a tenth is left to chance: ten minutes of refusals are then at most 30 attempts.
+    `losses` counts how often bars may have been missed, so that an answer to a question from before a loss does not end it.
     """
 
-    def __init__(self, rng: Random, *, first_s: float, spacing_s: float) -> None:
-        self._rng = rng
-        self._first_s = first_s
-        self._spacing_s = spacing_s
-        self._failed_at = float("-inf")
-        self._tried_at = float("-inf")
-        self._pause_until = float("-inf")
-        self.failures = 0
+    def __init__(self, symbol: str, timeframe: timedelta) -> None:
+        self.symbol = symbol
+        self.sequence = BarSequence(timeframe)
+        self.lost = False
+        self.losses = 0
+        self._filled = 0
+        self._price = 0.0
+        self._ticked_at = float("-inf")
 
-    def wait_s(self, mono: float) -> float:
-        """Seconds until the next attempt may go; 0 or less: now."""
-        return max(self._pause_until, self._tried_at + self._spacing_s) - mono
+    def live(self, closed: Iterable[Bar], forming: Bar | None, at: datetime, mono: float) -> list[Event]:
+        """Candles from a stream. One that leaves a gap is held, and the symbol is lost until REST has answered."""
+        events = self._published([out for bar in closed for out in self.sequence.live(bar)], at)
+        if self.sequence.gap:
+            events += self.lose("gap", at)
+        return events + self._ticked(forming, at, mono)
 
-    def tried(self, mono: float) -> None:
-        """An attempt goes now."""
-        self._tried_at = mono
+    def answered(self, closed: Iterable[Bar], forming: Bar | None, at: datetime, mono: float) -> list[Event]:
+        """Candles from a REST answer that begins at `sequence.through`."""
+        bars = self.sequence.answered(closed, forming)
+        self._filled += len(bars)
+        return self._published(bars, at) + self._ticked(forming, at, mono)
 
-    def failed(self, began_at: float, mono: float, at_least_s: float = 0.0) -> None:
-        """An attempt that began at `began_at` has failed. Several that broke together count once: they tell of one trouble."""
-        self._pause_until = max(self._pause_until, mono + at_least_s)
-        if began_at <= self._failed_at:
-            return
-        self._failed_at = mono
-        self.failures += 1
-        ceiling = min(PAUSE_MAX_S, self._first_s * 2.0 ** min(self.failures - 1, 16))
-        floor = 0.9 * ceiling if ceiling == PAUSE_MAX_S else 0.0
-        self._pause_until = max(self._pause_until, mono + self._rng.uniform(floor, ceiling))
+    def lose(self, reason: str, at: datetime) -> list[Event]:
+        """Bars may be missing from here on. Nothing follows where that is already known."""
+        if self.lost:
+            return []
+        self.lost = True
+        self.losses += 1
+        self._filled = 0
+        return [StreamLost(self.symbol, reason, at)]
 
-    def recovered(self) -> None:
-        """The line works: what it owed of waiting is forgiven."""
-        self.failures = 0
-        self._pause_until = float("-inf")
+    def caught_up(self, at: datetime) -> list[Event]:
+        """Whatever the venue has is out; unless a gap says otherwise, the symbol is whole again."""
+        if not self.lost or self.sequence.gap:
+            return []
+        self.lost = False
+        return [StreamCaughtUp(self.symbol, self._filled, at)]
 
+    def _published(self, bars: list[Bar], at: datetime) -> list[Event]:
+        if bars:
+            self._price = bars[-1].close
+        return [BarClosed(bar, at) for bar in bars]
 
-@dataclass(slots=True)
-class Habits:
-    """What the connections of one feed have shown to send; kept across reconnects, so that one which never speaks is noticed too."""
-
-    forming: bool = False  # candles before they close
-    flat: bool = False  # closed candles of no volume, so that a missing one means something
-    longest_gap_s: float = 0.0  # between two frames of one connection, slowly forgotten
-    listened_s: float = 0.0  # how much time those pauses cover
-    frames: dict[str, int] = field(default_factory=dict)
-
-    def busiest(self, symbols: Iterable[str]) -> str:
-        """The symbol of which most was heard: the one whose silence says most. Ties by symbol."""
-        return min(symbols, key=lambda symbol: (-self.frames.get(symbol, 0), symbol))
-
-
-class Told:
-    """What one connection has told since it was opened: the evidence by which its silence is judged."""
-
-    def __init__(self, timeframe: timedelta, habits: Habits, *, through: datetime, mono: float) -> None:
-        self.opened_at = mono
-        self.frames = 0
-        self._timeframe = timeframe
-        self._habits = habits
-        self._through = through  # the newest close this connection has acknowledged; what closed before it was opened is not owed
-        self._heard_at = mono
-        self._newest: dict[str, tuple[datetime, float]] = {}  # by symbol: candle and volume last told (or seen by a probe)
-
-    def heard(self, bar: Bar, *, closed: bool, mono: float) -> None:
-        """Note a frame."""
-        habits = self._habits
-        if self.frames:
-            gap_s = mono - self._heard_at
-            habits.longest_gap_s = max(gap_s, habits.longest_gap_s * exp(-gap_s / GAP_MEMORY_S))
-            habits.listened_s += gap_s
-        habits.forming |= not closed
-        habits.flat |= closed and bar.volume == 0
-        habits.frames[bar.symbol] = habits.frames.get(bar.symbol, 0) + 1
-        self.frames += 1
-        self._heard_at = mono
-        self._through = max(self._through, bar.closes_at if closed else bar.closes_at - self._timeframe)
-        self._newest[bar.symbol] = (bar.closes_at, bar.volume)
-
-    def suspicious(self, now: datetime, mono: float, patience_s: float) -> bool:
-        """Whether something is due: the next bar, by the venue's own time, or (of a stream that chats) any frame at all."""
-        return self._bars_overdue(now, patience_s) or self._silent(mono, patience_s)
-
-    def _bars_overdue(self, now: datetime, patience_s: float) -> bool:
-        return now >= self._through + self._timeframe + timedelta(seconds=patience_s)
-
-    def _silent(self, mono: float, patience_s: float) -> bool:
-        usual_s = 2 * self._habits.longest_gap_s
-        # A stream that is used to pauses longer than our patience gets the time it takes; one that chats gets no more than our patience.
-        limit_s = usual_s if usual_s > patience_s else max(usual_s, min(SILENCE_MIN_S, patience_s))
-        known = self._habits.forming and self._habits.listened_s >= LISTENED_MIN_S
-        return known and mono - self._heard_at >= limit_s
-
-    def missed(self, closed: Iterable[Bar], forming: Bar | None) -> bool:
-        """Whether this REST answer holds something that the connection owed.
-
-        A closed bar that it should have told, or trades in a symbol since it last told of it. Bars without volume are owed only by a
-        stream that has sent such before: some venues list them and never stream them.
-        """
-        closed = list(closed)
-        if any(bar.closes_at > self._through and (bar.volume > 0 or self._habits.flat) for bar in closed):
-            return True
-        newest = forming or (closed[-1] if closed else None)
-        if newest is None or not self._habits.forming:
-            return False
-        seen = (newest.closes_at, newest.volume)
-        if newest.symbol not in self._newest:
-            self._newest[newest.symbol] = seen
-            return False
-        return newest.volume > 0 and seen > self._newest[newest.symbol]
+    def _ticked(self, forming: Bar | None, at: datetime, mono: float) -> list[Event]:
+        if forming is None or not self.sequence.forming(forming):
+            return []
+        if forming.close == self._price or mono - self._ticked_at < TICK_SPACING_S:
+            return []
+        self._price, self._ticked_at = forming.close, mono
+        return [PriceTicked(self.symbol, forming.close, at)]

@@ -120,6 +120,29 @@ class OrderManager:
         self._pending = decision if unfinished else None
         self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
 
+    def replay(self, order: Order, facts: Iterable[Event]) -> list[Event]:
+        """Take up an order that the journal does not know to have ended, with its trades and what was learnt of it, in order.
+
+        Returns what follows: its end, if that was known but not written.
+        """
+        self.table.add(order).learn(Saw.SENDING)  # not journalled by itself: what is written counts as sent
+        return [event for fact in facts for event in self._relearn(fact)]
+
+    def _relearn(self, fact: Event) -> Iterable[Event]:
+        match fact:
+            case OrderReported():
+                return self.on_reported(fact)
+            case OrderFilled():
+                return self.on_filled(fact)
+            case OrderRefused():
+                return [e for e in self.on_refused(fact) if isinstance(e, OrderClosed)]
+            case OrderNotSent():
+                return self.on_not_sent(fact)
+            case OrderUnknown():
+                return self.on_unknown(fact)
+            case _:
+                return ()  # look-ups that found nothing are counted anew, since the account must agree after them
+
     def doubt(self, at: datetime) -> None:
         """A process that has died leaves its orders unknown: what was written may have been sent."""
         for tracked in self.table:

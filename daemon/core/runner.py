@@ -41,6 +41,7 @@ class _Desk:
         self.targets: TargetWeights | None = None
         self._indicators: Mapping[str, Indicator] = dict(sleeve.strategy.indicators())
         self._rows: dict[str, Floats] = {name: np.full(width, np.nan) for name in self._indicators}
+        self._width = width
 
     @property
     def need(self) -> int:
@@ -53,6 +54,14 @@ class _Desk:
     def step(self, panel: Floats) -> None:
         for name, indicator in self._indicators.items():
             self._rows[name] = indicator.step(indicator.rows(panel))
+
+    @property
+    def warm_columns(self) -> Bools:
+        """Where every indicator has a value, bool (symbols,)."""
+        warm = np.ones(self._width, np.bool_)
+        for row in self._rows.values():
+            warm &= np.isfinite(row)
+        return warm
 
     def decide(self, cross_section: Slice, synthetic_max: int) -> None:
         """Ask the strategy and keep its answer.
@@ -72,12 +81,10 @@ class _Desk:
         self.targets = replace(answer, weights={**wanted, **view.carried})
 
     def _view(self, cross_section: Slice, synthetic_max: int) -> View:
-        tradable: Bools = cross_section.age == 0
-        for row in self._rows.values():
-            tradable = tradable & np.isfinite(row)
+        tradable = (cross_section.age == 0) & self.warm_columns
         last = self.targets.weights if self.targets else {}
-        stays = ~tradable & (cross_section.age <= synthetic_max)
-        carried = {s: last[s] for s, stay in zip(cross_section.symbols, stays.tolist(), strict=True) if stay and s in last}
+        stay = _named(cross_section, ~tradable & (cross_section.age <= synthetic_max))
+        carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
         return View(cross_section, dict(self._rows), tradable, last, carried)
 
 
@@ -85,8 +92,9 @@ class StrategyRunner:
     """SliceClosed in, TargetsChosen out.
 
     A slice is full when its coverage is at least `min_coverage` (0 to 1), and live when it is handled within `decide_within` of its close.
-    A symbol without a bar in the deciding slice keeps its present weight (`Decision.keep`); its last target is carried along for up to
-    `synthetic_max` slices, after which it no longer counts against what the strategy may spend.
+    A symbol without a bar in the deciding slice, or with too little history for every strategy, keeps its present weight (`Decision.keep`):
+    no holding is sold for want of data. Its last target is carried along for up to `synthetic_max` slices without a bar, after which it no
+    longer counts against what the strategy may spend.
 
     `problems` says, by sleeve, in one sentence, why its last decision failed; such a sleeve is asked again at its next due time.
     """
@@ -189,19 +197,23 @@ class StrategyRunner:
         """What all sleeves together want: those that were not asked, or failed, at their last targets."""
         as_of = event.slice.closes_at
         held = [(desk.sleeve, desk.targets) for desk in self._desks if desk.targets is not None]
-        weights: dict[str, float] = {}
-        for symbol in self._symbols:
-            parts = [sleeve.share * targets.weights[symbol] for sleeve, targets in held if symbol in targets.weights]
-            if parts:
-                weights[symbol] = fsum(parts)
-        keep = _missing(event.slice).union(*(targets.keep for _, targets in held))
+        weights = {
+            symbol: fsum(sleeve.share * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
+            for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
+        }
+        cold = ~np.any([desk.warm_columns for desk in self._desks], axis=0)
+        keep = (_missing(event.slice) | _named(event.slice, cold)).union(*(targets.keep for _, targets in held))
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
         return Decision(decision_id(as_of), as_of, weights, keep, by_strategy, event.at)
 
 
 def _missing(cross_section: Slice) -> frozenset[str]:
     """The symbols without a real bar in this slice."""
-    return frozenset(cross_section.symbols[column] for column in np.flatnonzero(cross_section.age).tolist())
+    return _named(cross_section, cross_section.age > 0)
+
+
+def _named(cross_section: Slice, mask: Bools) -> frozenset[str]:
+    return frozenset(cross_section.symbols[column] for column in np.flatnonzero(mask).tolist())
 
 
 def decision_id(as_of: datetime) -> str:

@@ -53,21 +53,22 @@ def align(
 ) -> list[Slice]:
     """The slices of a history of bars by symbol, each in order of time; what an Aligner gives for the same bars.
 
-    `until`: the last close time that the history is known to hold for every symbol (when the first of its requests began). Bars that close
-    later are left out, since others of their time may be missing; the streams bring them. `after`: the slice that came before the history.
+    `until`: the last close time that the history is known to hold for every symbol: the moment its first request began, less what the
+    venue may need to publish a bar. Bars that close later are left out, since others of their time may be missing; the streams bring them.
+    `after`: the slice that came before the history.
     """
     first = _BEFORE_ALL if after is None else epoch_ms(after.closes_at)
     last = -_BEFORE_ALL if until is None else epoch_ms(until)
-    series = [[bar for bar in history.get(symbol, ()) if first < epoch_ms(bar.closes_at) <= last] for symbol in symbols]
-    moments = [np.array([epoch_ms(bar.closes_at) for bar in bars], np.int64) for bars in series]
-    times = np.unique(np.concatenate(moments)) if moments else np.empty(0, np.int64)
-    panel = np.full((len(times), VOLUME + 1, len(series)), np.nan)
-    real = np.zeros((len(times), len(series)), np.bool_)
-    for column, bars in enumerate(series):
-        if bars:
-            at = np.searchsorted(times, moments[column])
-            panel[at, :, column] = [_values(bar) for bar in bars]
-            real[at, column] = True
+    closes = [np.array([epoch_ms(bar.closes_at) for bar in history.get(symbol, ())], np.int64) for symbol in symbols]
+    wanted = [(first < moments) & (moments <= last) for moments in closes]
+    times = np.unique(np.concatenate([moments[mask] for moments, mask in zip(closes, wanted, strict=True)]))
+    panel = np.full((len(times), VOLUME + 1, len(symbols)), np.nan)
+    real = np.zeros((len(times), len(symbols)), np.bool_)
+    for column, symbol in enumerate(symbols):
+        if wanted[column].any():
+            rows = np.searchsorted(times, closes[column][wanted[column]])
+            panel[rows, :, column] = np.array([_values(bar) for bar in history[symbol]])[wanted[column]]
+            real[rows, column] = True
     completer = _Completer(symbols, after)
     return [completer.complete(from_epoch_ms(time), panel[i], real[i]) for i, time in enumerate(times.tolist())]
 

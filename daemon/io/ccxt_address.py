@@ -1,9 +1,9 @@
 """Which hosts a configuration implies, and the URLs that ccxt is given for them.
 
 Rule: a call goes to a host that the configuration implies or it does not go. Implied are the venue's own hosts for the mode (its test
-environment in sandbox mode, its production otherwise) as long as the user names no others. A user who names hosts outside the venue's own domain
-means another server of the same protocol: then those hosts alone are implied, and what they do not name (a websocket, a margin API) is not
-called, rather than half of the conversation going to the real venue in silence.
+environment in sandbox mode, its production otherwise) as long as the user names no others. A user who names hosts outside the venue's own
+domain means another server of the same protocol: then those hosts alone are implied, and what they do not name (a websocket, a margin API)
+is not called, rather than half of the conversation going to the real venue in silence.
 
 `urls` as the user may give them under `exchange.ccxt`:
 
@@ -30,7 +30,7 @@ DEMO_INSTEAD: Final = frozenset({"binancecoinm", "binanceusdm"})
 class Address:
     """Where a ccxt instance may call.
 
-    `urls` goes into its constructor; `switch` is the method that selects the mode, called with True before anything else, None for production.
+    `urls` goes into its constructor; `switch` names the method that selects the mode, called with True before all else; None: production.
     `hosts` are host:port; `domains` are whole domains of the venue (production only: a venue may name a host there in an answer).
     `unnamed` are hosts of the venue that this configuration leaves out: they are not called, but nobody tampered with anything either.
     """

@@ -1,28 +1,29 @@
 """The one ccxt instance behind the door: built for a mode, guarded at every way out and in.
 
-Rule: no request leaves without a token of the gate, taken before it is signed; none goes to a host that the configuration does not imply; an
-answer that is not JSON is an error, and so is a websocket frame that cannot be read. No amount or price passes through a float.
+Rule: no request leaves without a token of the gate, taken before it is signed; none goes to a host that the configuration does not imply;
+an answer that is not JSON is an error, and so is a websocket frame that cannot be read. No amount or price passes through a float.
 """
 
 import difflib
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import localcontext
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import aiohttp
 import ccxt.async_support
 import ccxt.pro
 
 from daemon.core.model import epoch_ms
-from daemon.io.ccxt_address import Address, address, endpoint, merged
+from daemon.io.ccxt_address import address, endpoint, merged
 from daemon.io.ccxt_errors import Answer
+from daemon.io.ccxt_types import Ccxt, Json, Socket
 from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, NotSent, Reason, Urgency
 
@@ -36,8 +37,6 @@ KEEPALIVE_MS: Final = 4_000  # with two misses a half-open connection ends 12 to
 CACHE_ROWS: Final = 10  # ccxt keeps this many rows per stream, which nobody reads: bars are stored elsewhere
 PAUSE_429_S: Final = 30.0  # where the venue says "too many" without saying for how long
 PAUSE_418_S: Final = 120.0  # the shortest ban
-
-Json = dict[str, Any]
 
 
 class Gate(Protocol):
@@ -70,82 +69,6 @@ class Call:
 
 
 CALL: Final[ContextVar[Call | None]] = ContextVar("ccxt_call", default=None)
-
-
-class Socket(Protocol):
-    """ccxt's websocket client, as far as the door relies on it."""
-
-    url: str
-    error: Exception | None
-    connected: Any
-    futures: Json
-    subscriptions: Json
-    last_retry_after: float | None
-    handle_message: Callable[[Any], None]
-
-    def future(self, message_hash: str) -> Any:
-        """The future of a message."""
-        ...
-
-    def connect(self, session: object, backoff_delay: float = 0) -> Any:
-        """Dial; the future resolves when connected and stays pending when not."""
-        ...
-
-    def reject(self, result: Exception, message_hash: str | None = None) -> object:
-        """Fail one future, or all."""
-        ...
-
-    def on_error(self, error: Exception) -> None:
-        """Fail everything and close."""
-        ...
-
-    async def send(self, message: object) -> None:
-        """Send a message as JSON."""
-        ...
-
-    async def close(self, code: int = 1000) -> None:
-        """Close the connection and cancel what waits."""
-        ...
-
-
-if TYPE_CHECKING:
-
-    class Ccxt:
-        """ccxt's exchange class, as far as the door relies on it: the untyped world, written down once."""
-
-        id: str
-        name: str
-        hostname: str | None
-        apiKey: str
-        secret: str
-        has: Json
-        urls: Json
-        options: Json
-        timeframes: dict[str, str] | None
-        markets: dict[str, Json] | None
-        commonCurrencies: dict[str, str]  # noqa: N815 - ccxt's name
-        precisionMode: int  # noqa: N815
-        rateLimit: float  # noqa: N815
-        session: aiohttp.ClientSession | None
-        tcp_connector: aiohttp.TCPConnector | None
-        own_session: bool
-        aiohttp_trust_env: bool
-        clients: dict[str, Socket]
-        ohlcvs: dict[str, Json]
-        orders: list[Json] | None
-        verbose: bool
-
-        def __init__(self, config: Mapping[str, object]) -> None: ...
-        def __getattr__(self, name: str) -> Any: ...
-        def open(self, lazy: bool = False) -> None: ...
-        def client(self, url: str) -> Socket: ...
-        def handle_message(self, client: Socket, message: Any) -> None: ...
-        async def close(self) -> None: ...
-        async def fetch2(self, path: str, api: Any, method: str, params: Any, config: Any) -> Any: ...
-        async def fetch(self, url: str, method: str, headers: Any, body: Any) -> Any: ...
-
-else:
-    Ccxt = object
 
 
 class Guarded(Ccxt):
@@ -213,8 +136,12 @@ class Guarded(Ccxt):
             call.answer.text = str(response.get("msg", response.get("retMsg", "")))
         return super().handle_errors(code, reason, url, method, headers, body, response, *rest)
 
+    async def listed(self, symbols: Sequence[str]) -> list[Json]:
+        """The venue's markets: at least those of `symbols`, where it has them; all for none."""
+        return list((await self.load_markets(True)).values())  # noqa: FBT003 - ccxt's signature
+
     def open(self, lazy: bool = False) -> None:  # noqa: FBT001, FBT002 - ccxt's signature
-        """ccxt's session, except that a redirect is refused: it would carry the key's header to another host."""
+        """A session like any of ccxt's, except that a redirect is refused: it would carry the key's header to another host."""
         fresh = self.session is None
         super().open(lazy)
         if fresh and self.session is not None:
@@ -224,7 +151,7 @@ class Guarded(Ccxt):
             self.session.trace_configs.append(trace)
 
     def client(self, url: str) -> Socket:
-        """ccxt's websocket client for an implied host; one frame that cannot be read ends it instead of its reader in silence."""
+        """A websocket to an implied host; one frame that cannot be read ends it, instead of its reader in silence."""
         if "://" in url and not self.house.address.implies(url):
             text = f"{endpoint(url)} is not a host that the configuration implies: name it under exchange.ccxt.urls"
             raise (NotSent if endpoint(url) in self.house.address.unnamed else Fatal)(text, Reason.BAD_REQUEST)
@@ -276,7 +203,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 @asynccontextmanager
 async def calling(urgency: Urgency, *, order: bool = False) -> AsyncIterator[Call]:
-    """The frame of one call. ccxt's rounding sets the thread's decimal context; here it is a context of its own, so nobody else's sums change."""
+    """The frame of one call. ccxt's rounding sets the current decimal context: here that is one of its own, so nobody else's sums change."""
     call = Call(urgency, order)
     token = CALL.set(call)
     try:
@@ -306,7 +233,8 @@ def build(
     given = overrides.get("urls")
     hostname = str(overrides.get("hostname") or plain.hostname or "")
     where = address(plain.urls, given if isinstance(given, Mapping) else {}, venue=venue, hostname=hostname, sandbox=sandbox)
-    config = merged(merged(_defaults(), settings), {**overrides, "urls": where.urls})
+    own = {"options": _spot_only(plain.options)}
+    config = merged(merged(merged(_defaults(), own), settings), {**overrides, "urls": where.urls})
     client = cast("Guarded", type(venue, (layer, base), {})(config, clock, gate))
     if where.switch is not None:
         getattr(client, where.switch)(True)  # noqa: FBT003 - ccxt's signature; before anything else
@@ -327,6 +255,16 @@ def _class(venue: str) -> Any:
     return getattr(ccxt.pro if venue in ccxt.pro.exchanges else ccxt.async_support, venue)
 
 
+def _spot_only(options: Json) -> Json:
+    """The option that loads one kind of market alone, in the shape that this class has it."""
+    types = options["fetchMarkets"].get("types") if isinstance(options.get("fetchMarkets"), dict) else None
+    if isinstance(types, list):
+        return {"fetchMarkets": {"types": ["spot"]}}
+    if isinstance(types, dict):
+        return {"fetchMarkets": {"types": {kind: kind == "spot" for kind in types if not isinstance(types[kind], dict)}}}
+    return {}
+
+
 def _defaults() -> Json:
     return {
         "enableRateLimit": False,  # the gate stands in front; ccxt's own throttler delays the twelfth order by 121 ms
@@ -337,11 +275,6 @@ def _defaults() -> Json:
             "maxRetriesOnFailure": 0,  # a retry of ccxt's own would buy twice
             "recvWindow": RECV_WINDOW_MS,
             "defaultType": "spot",
-            "fetchMarkets": {"types": ["spot"]},
-            "fetchCurrencies": False,
-            "fetchMargins": False,
-            "fetchOpenOrders": {"warnWithoutSymbol": False},
-            "warnOnFetchOpenOrdersWithoutSymbol": False,
             "adjustForTimeDifference": False,  # one single measurement, at load; the door measures by itself
             "OHLCVLimit": CACHE_ROWS,
             "tradesLimit": CACHE_ROWS,

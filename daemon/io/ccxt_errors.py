@@ -1,7 +1,7 @@
 """What is known after a call through ccxt failed: its exceptions become the house's five.
 
-Rule: the venue's own code decides first, then ccxt's class, then the cause; what nobody decided is Unknown. The class alone misleads: ccxt picks
-its table by host name, so on any other host than the venue's own the same code changes class. Texts carry no query string and no secret.
+Rule: the venue's own code decides first, then ccxt's class, then the cause; what nobody decided is Unknown. The class alone misleads: ccxt
+picks its table by host name, so on any other host than the venue's own the same code changes class. Texts carry no query string, no secret.
 """
 
 import asyncio

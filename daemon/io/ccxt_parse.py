@@ -1,7 +1,7 @@
 """ccxt's dicts become the house's values, here and nowhere else.
 
-Rule: a dict does not leave the door. Whatever cannot be read is Unknown, never a default: an order without an id, a balance without figures, a
-trade without a price say nothing.
+Rule: a dict does not leave the door. Whatever cannot be read is Unknown, never a default: an order without an id, a balance without
+figures, a trade without a price say nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,11 +98,11 @@ def candle(symbol: str, row: Sequence[Any], timeframe: timedelta, *, closed: boo
     """
     try:
         opens_at = from_epoch_ms(int(row[0]))
-        numbers = [float(value or 0) for value in row[1:6]]
+        opened, high, low, close, volume = (float(value or 0) for value in row[1:6])
     except (IndexError, TypeError, ValueError) as error:
         raise Unknown(f"{symbol}: unreadable candle ({type(error).__name__})") from None
     try:
-        return BarUpdate(Bar(symbol, opens_at + timeframe, *numbers), closed)
+        return BarUpdate(Bar(symbol, opens_at + timeframe, opened, high, low, close, volume), closed)
     except ValueError:
         return None
 
@@ -161,8 +161,10 @@ def fees(raw: Json) -> tuple[Money, ...]:
     return tuple(Money(cost, str(currency)) for cost, currency in read if cost and currency)
 
 
-def report(raw: object, *, symbol: str, now: datetime, order_id: str | None = None, side: Side | None = None, amount: Decimal | None = None) -> OrderReport:
-    """What the venue says of an order. `order_id`: our id, where we know it; `side` and `amount`: what was asked, where the venue is silent.
+def report(
+    raw: object, *, symbol: str, now: datetime, order_id: str | None = None, side: Side | None = None, amount: Decimal | None = None
+) -> OrderReport:
+    """What the venue says of an order. `order_id`: ours, where we know it; `side`, `amount`: what was asked, where the venue is silent.
 
     Raises:
         Unknown: no id, or nothing that says which way and how much.

@@ -1,7 +1,7 @@
 """RateGate: who may speak to the venue now, and who must wait.
 
-Rule: in no window of a lane's length do more than its share of the venue's limit pass, the most urgent goes first, and while the venue has told
-us to be silent nobody goes at all. Intervals are monotonic, so a stepping wall clock changes nothing; a gate without waiters costs nothing.
+Rule: in no window of a lane's length does more than its share of the venue's limit pass, the most urgent goes first, and while the venue has
+told us to be silent nobody goes at all. Intervals are monotonic: a stepping wall clock changes nothing. A gate without waiters costs nothing.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ MESSAGES: Final = "messages"  # websocket messages sent
 
 RANK: Final = MappingProxyType({urgency: rank for rank, urgency in enumerate(Urgency)})
 
-# The part of a limit that each urgency may fill. Four fifths at most, because the venue may count others behind our address and its own
-# window differs from ours by the time on the wire; less for what can wait, so that a warm-up never makes a cancel wait for the window's end.
+# The part of a limit that each urgency may fill. Four fifths at most, because the venue may count others behind our address, and its own
+# window differs from ours by the time on the wire; less for what can wait, so that a warm-up never makes a cancel wait for the window to end.
 SHARE: Final = MappingProxyType(
     {Urgency.CANCEL: 0.8, Urgency.REDUCE: 0.8, Urgency.GROW: 0.76, Urgency.RECONCILE: 0.72, Urgency.DATA: 0.6},
 )
@@ -111,8 +111,8 @@ class _Lane:
 class RateGate:
     """Weighted, prioritised admission to one venue.
 
-    Every lane has its own window and queue; a lane without a limit lets everything pass. `wait_max_s` bounds a wait: what would wait longer is
-    NotSent, since an order that is a minute old serves a decision that is gone.
+    Every lane has its own window and queue; a lane without a limit lets everything pass. `wait_max_s` bounds a wait: what would wait longer
+    is NotSent, since an order that old serves a decision that is gone.
     """
 
     def __init__(self, clock: Clock, *, wait_max_s: float = 90.0) -> None:
@@ -130,7 +130,7 @@ class RateGate:
             known.window.limit, known.window.window_s, known.window.tiered = amount, window_s, tiered
 
     def learn(self, lane: str, used: float) -> None:
-        """The venue says that `used` counts against us now. Anything beyond our own book was somebody else, or ourselves before a restart."""
+        """The venue counts `used` against us now. What is beyond our own book was somebody else, or ourselves before a restart."""
         known = self._lanes.get(lane)
         if known is not None:
             now = self._clock.monotonic()
@@ -198,5 +198,3 @@ class RateGate:
             now = self._clock.monotonic()
             self._check(now + wait_s, deadline, now)
             await self._clock.sleep(wait_s)
-
-

@@ -75,7 +75,9 @@ def _private(handle: Handler, weight: int | Callable[[Params], int], *reads: str
 NEW_ORDER: Final = ("symbol", "side", "type", "timeInForce", "quantity", "quoteOrderQty", "price", "newClientOrderId", "newOrderRespType")
 SYMBOLS: Final = ("symbol", "symbols")
 
-# GET /api/v3/userDataStream and its kin are not here: Binance has ended listen keys for spot; the stream is asked for on the WebSocket API.
+# Binance ended listen keys for spot on 2026-02-20: the user stream is asked for on the WebSocket API.
+GONE: Final = frozenset({"/api/v3/userDataStream", "/api/v1/userDataStream"})
+
 REST: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/api/v3/ping"): _public(market_data.ping, 1),
     ("GET", "/api/v3/time"): _public(market_data.time, 1),

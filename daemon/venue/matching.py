@@ -103,11 +103,12 @@ class Matching:
                 break
             wanted = floor_to((quote or ZERO) / price, new.market.step) if amount is None else amount
             size = min(wanted, available)
-            if size <= 0:
-                break
-            taken.append(Level(price, size))
+            if size > 0:
+                taken.append(Level(price, size))
             amount = None if amount is None else amount - size
             quote = None if quote is None else quote - size * price
+            if size < available:
+                break
         if new.kind == "LIMIT_MAKER" and taken:
             raise rejected("Order would immediately match and take.")
         if new.life == "FOK" and new.kind == "LIMIT" and amount:
@@ -135,7 +136,6 @@ class Matching:
 
     def _book_order(self, new: NewOrder, fills: list[Level], now: int) -> Order:
         history = self.orders[new.market.symbol]
-        amount = sum((size for _, size in fills), ZERO) if new.amount is None else new.amount
         order = Order(
             id=len(history) + 1,
             client_id=new.client_id,
@@ -144,7 +144,7 @@ class Matching:
             kind=new.kind,
             life=new.life,
             price=new.price or ZERO,
-            amount=amount,
+            amount=_amount(new, fills),
             quote=new.quote or ZERO,
             created=now,
             updated=now,
@@ -232,3 +232,13 @@ class Matching:
 
     def _tell_balances(self, order: Order, now: int) -> None:
         self._publish(reports.position(self._account, (order.market.base, order.market.quote), now))
+
+
+def _amount(new: NewOrder, fills: list[Level]) -> Decimal:
+    """How much the order is about, base units: by quote what it fills, and what the emptied book still owes it."""
+    if new.amount is not None:
+        return new.amount
+    if not fills:
+        return ZERO
+    left = (new.quote or ZERO) - sum((price * size for price, size in fills), ZERO)
+    return sum((size for _, size in fills), ZERO) + floor_to(left / fills[-1].price, new.market.step)

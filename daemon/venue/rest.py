@@ -10,14 +10,14 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from daemon.venue.endpoints import REST, Endpoint
+from daemon.venue.endpoints import GONE, REST, Endpoint
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
 from daemon.venue.listeners import dumps
 from daemon.venue.params import Params
 from daemon.venue.signing import payload_of
 
-NOT_FOUND = "<html><head><title>404 Not Found</title></head><body><center><h1>404 Not Found</h1></center></body></html>"
+NOT_FOUND = "<html><head><title>Not Found</title></head><body><center><h1>Not Found</h1></center></body></html>"
 
 
 async def serve(exchange: Exchange, request: web.Request) -> web.Response:
@@ -25,7 +25,7 @@ async def serve(exchange: Exchange, request: web.Request) -> web.Response:
     endpoint = REST.get((request.method, request.path))
     exchange.count(f"{request.method} {request.path}", known=endpoint is not None)
     if endpoint is None:
-        return web.Response(status=404, text=NOT_FOUND, content_type="text/html")
+        return web.Response(status=410 if request.path in GONE else 404, text=NOT_FOUND, content_type="text/html")
     query = request.raw_path.partition("?")[2]
     body = await request.text()
     sent = "&".join(part for part in (query, body) if part)

@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 
 from daemon.io.api import Api, CannotListen, PortInUse, is_loopback
 
+ANYWHERE = "0.0.0.0"  # noqa: S104 - what the API must not be without a token
+
 
 class Views:
     """A daemon with a little to show."""
@@ -151,10 +153,10 @@ async def test_pages_of_other_origins_cannot_read(headers: dict[str, str], statu
 
 async def test_a_bind_that_others_reach_needs_the_token() -> None:
     """There /api/v1 is 401 without the right bearer token; health and readiness stay open; any number of the machine is a good Host."""
-    async with serving(Views(), "0.0.0.0", "tökén-of-the-house") as client:
+    async with serving(Views(), ANYWHERE, "tökén-of-the-house") as client:
         right = "Bearer tökén-of-the-house".encode()
         codes = [
-            (await client.get(path, headers={"Authorization": header} if header else {})).status_code
+            (await client.get(path, headers=[(b"Authorization", header)] if header else [])).status_code
             for path, header in (
                 ("/healthz", b""),
                 ("/readyz", b""),
@@ -177,7 +179,7 @@ async def test_reading_on_loopback_needs_no_token() -> None:
         assert (await client.get("/api/v1/status")).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "box.example"])
+@pytest.mark.parametrize("host", [ANYWHERE, "::", "10.0.0.1", "box.example"])
 def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
     """What other machines could reach is not even constructed without a token."""
     with pytest.raises(ValueError, match=r"set api\.token, or api\.host to 127\.0\.0\.1"):
@@ -187,7 +189,7 @@ def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
 def test_loopback_is_recognised() -> None:
     """By name and by any number of its range."""
     assert [is_loopback(host) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]")] == [True] * 5
-    assert [is_loopback(host) for host in ("0.0.0.0", "::", "192.168.0.1", "localhost.evil.example", "")] == [False] * 5
+    assert [is_loopback(host) for host in (ANYWHERE, "::", "192.168.0.1", "localhost.evil.example", "")] == [False] * 5
 
 
 async def test_a_taken_port_is_one_sentence() -> None:

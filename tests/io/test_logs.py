@@ -252,14 +252,14 @@ def test_console_lines_are_short_and_break_where_they_would_be_long() -> None:
     paper.log.info("order.filled", symbol="BTC/USDT", amount=Decimal("0.5"), order_id="r1-abc")
     signals = {"momo": {f"S{i}/USDT": {"score": 0.123456, "rsi": 55.0} for i in range(40)}}
     paper.log.info("targets.chosen", targets={"BTC/USDT": 0.25}, keep=[], signals=signals)
-    paper.log.warning("order.unknown", order_id="r1-abc")
+    paper.log.warning("order.unknown", text="a\x1b[2Jb\nc", order_id="r1-abc")
     text = paper.text().splitlines()
-    assert text[0] == "12:00:00 order.filled       symbol=BTC/USDT  amount=0.5"
+    assert text[0] == "12:00:00 order.filled         symbol=BTC/USDT  amount=0.5"
     assert text[1].startswith("12:00:00 targets.chosen")
     assert text[2].strip() == "targets: BTC/USDT 0.25"
     assert text[3].strip() == "signals momo S0/USDT: score 0.12346  rsi 55"
     assert text[-2].strip() == "... 17 more"
-    assert text[-1].endswith("order_id=r1-abc")
+    assert text[-1].endswith("text=a [2Jb c  order_id=r1-abc")
 
 
 def test_console_shows_exceptions_without_their_frames_of_locals() -> None:

@@ -8,8 +8,10 @@ from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalErr
 from daemon.io.journal.facts import Fact, OrderFact, Put
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import OrderRecord, Recovered, read
+from daemon.io.journal.store import HALTED
 
 __all__ = [
+    "HALTED",
     "Fact",
     "Journal",
     "JournalConflict",

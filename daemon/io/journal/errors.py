@@ -61,6 +61,11 @@ def failed(path: Path, error: Exception | str) -> JournalFailed:
     return JournalFailed(f"{path}: the journal cannot be used ({error}); check permissions, free space and the disk, then start again")
 
 
+def closed(path: Path) -> JournalFailed:
+    """The sentence for whoever comes after the end."""
+    return JournalFailed(f"{path}: the journal is closed; nothing more is recorded or read")
+
+
 # A damaged schema is quoted in SQLite's message, and the message may then not be UTF-8.
 READ_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from daemon.core.events import WaveSettled
 from daemon.core.model import Decision, Fill
 from daemon.io.clock import Clock
+from daemon.io.journal.errors import closed
 from daemon.io.journal.facts import Fact, OrderFact
 from daemon.io.journal.lock import JournalLock
 from daemon.io.journal.reader import OrderRecord, Reader, Recovered, ask, read
@@ -43,6 +44,7 @@ class Journal:
             JournalDamaged: it cannot be trusted, is newer than this program, or belongs to another instance or mode.
             JournalFailed: it cannot be written.
         """
+        path = path.resolve()  # a link and what it points to are one journal, and must have one lock
         lock = JournalLock.acquire(path)
         try:
             store = Store.open(path, lock, instance=instance, mode=mode, run=(version, config_hash, clock.now()))
@@ -65,12 +67,14 @@ class Journal:
         """Write the facts, all or none, and wait until they are on disk. Commits are written in the order in which they are made.
 
         A fact that is recorded already (fill by symbol and trade id; flow, decision and intent by id) changes nothing. An order needs its
-        decision, in the same commit or before.
+        decision, in the same commit or before. Without facts it waits for what was committed before.
 
         Raises:
             JournalFailed: they are not known to be on disk; nothing will be from now on, so nothing may be sent.
             JournalConflict: a programmer's error, such as a second, different intent under an id.
         """
+        if self._closed:
+            raise closed(self._path)
         await self._writer.commit(Batch(facts, self._clock.now()))
 
     def recover(self) -> Recovered:
@@ -98,6 +102,8 @@ class Journal:
         return await self._ask(lambda reader: reader.events_of(order_id))
 
     async def _ask(self, question: Callable[[Reader], T]) -> T:
+        if self._closed:
+            raise closed(self._path)
         return await asyncio.get_running_loop().run_in_executor(self._readers, ask, self._path, question)
 
     def close(self, reason: str = "stopped") -> None:

@@ -36,12 +36,12 @@ class _Commit:
 class Writer:
     """Accepts commits on the loop, writes them in its own thread, answers on the loop."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, waiting_max: int = WAITING_MAX) -> None:
         self._sink = sink
         self._queue: SimpleQueue[_Commit | None] = SimpleQueue()
-        self._room = asyncio.Semaphore(WAITING_MAX)
+        self._room = asyncio.Semaphore(waiting_max)
         self.failed: str | None = None
-        self._closed = False
+        self._ended = False
         # A daemon thread: a process that ends without closing must end, not wait here.
         self._thread = Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -54,16 +54,16 @@ class Writer:
             JournalConflict, TypeError, ValueError: the batch itself is wrong; none of it was written.
         """
         await self._room.acquire()
-        if self.failed is not None or self._closed:
+        if self.failed is not None or self._ended:
             self._room.release()
-            raise JournalFailed(self.failed or "the journal is closed: nothing more is recorded")
+            raise JournalFailed(self.failed or "the journal was closed while this waited for its turn; it is not recorded")
         commit = _Commit(batch, asyncio.get_running_loop().create_future())
         self._queue.put(commit)
         await commit.done
 
     def stop(self) -> None:
         """Write what waits, then end the thread. Returns when it has ended."""
-        self._closed = True
+        self._ended = True
         self._queue.put(None)
         self._thread.join()
 

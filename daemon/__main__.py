@@ -1,0 +1,8 @@
+"""`python -m daemon` and the `rebalanced` command."""
+
+from daemon.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

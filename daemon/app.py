@@ -1,0 +1,314 @@
+"""The picture: what is joined to what (`routes`), what runs (`Daemon.run`), and in which order a daemon starts and ends.
+
+Rule: every task of the program is born in this file, in one TaskGroup, and ends with it. Start-up and recovery are one path: journal, lock,
+API, venue, orders, account, bars. Nothing is sent before account and ledger agree.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import structlog
+
+from daemon.core import events as e
+from daemon.core.bus import Bus, Handler
+from daemon.core.model import Instrument
+from daemon.core.slices import Aligner, align
+from daemon.io.api import Api
+from daemon.io.exchange import Fatal, Reason, VenueError
+from daemon.io.gateway import Gateway
+from daemon.io.paper_exchange import PaperExchange
+from daemon.io.pollers import AccountPoller
+from daemon.io.recorder import Recorder
+from daemon.io.streams import BarStreams
+from daemon.io.userstream import UserStream
+from daemon.io.warmup import warm_up
+from daemon.narrator import Narrator
+from daemon.parts import Parts, StartRefused
+from daemon.views import DaemonViews, Freshness
+
+log = structlog.get_logger()
+
+# Requests under way at once. Binance takes 100 orders in ten seconds; more side by side would only wait at the rate gate.
+WORKERS: Final = 8
+
+# The clock event: a quarter of a second is half the shortest grace (0.5 s for bars of a second).
+TICK_S: Final = 0.25
+
+# A stop waits this long for orders to come to a known end; the journal carries what is still unknown then. Below systemd's TimeoutStopSec.
+STOP_S: Final = 15.0
+
+# Probing a venue that is away: quickly at first, then every half minute, for as long as it takes.
+PROBE_FIRST_S, PROBE_MAX_S = 1.0, 30.0
+
+
+class _Stopped(Exception):
+    """Ends the TaskGroup in order."""
+
+
+def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
+    """Who hears what, in which order. This table is the architecture."""
+    p = d.parts
+    table: list[tuple[type, list[Any]]] = [
+        # market data
+        (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
+        (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick]),
+        (e.StreamLost, [d.aligner.on_lost]),
+        (e.StreamCaughtUp, [d.aligner.on_caught_up]),
+        (e.SliceClosed, [p.account.on_slice, d.views.on_slice, p.runner.on_slice, p.manager.on_slice]),
+        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time]),
+        # decisions
+        (e.TargetsChosen, [p.manager.on_targets]),
+        (e.PlanWave, [p.manager.on_plan]),
+        (e.WaveSettled, [d.recorder.accept]),
+        # requests to the edges
+        (e.SubmitOrders, [d.gateway.accept]),
+        (e.CancelOrder, [d.gateway.accept]),
+        (e.QueryOrder, [d.gateway.accept]),
+        (e.QueryTrades, [d.gateway.accept]),
+        (e.BookFlows, [d.gateway.accept]),
+        (e.PollAccount, [d.poller.accept]),
+        # what is known of orders
+        (e.OrderSent, [p.manager.on_sent]),
+        (e.OrderFilled, [p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_filled]),
+        (e.OrderReported, [p.manager.on_reported]),
+        (e.OrderRefused, [p.manager.on_refused]),
+        (e.OrderNotSent, [p.manager.on_not_sent]),
+        (e.OrderUnknown, [p.manager.on_unknown]),
+        (e.OrderNotFound, [p.manager.on_not_found]),
+        (e.OrderClosed, [d.recorder.accept]),
+        (e.TradesListed, [p.reconciler.on_listed]),
+        # the account
+        (e.AccountPolled, [p.account.on_polled, p.reconciler.on_polled]),
+        (e.BalanceMoved, [p.reconciler.on_moved]),
+        (e.FlowBooked, [p.ledger.on_flow]),
+        (e.AccountReconciled, [p.manager.on_reconciled]),
+        (e.DriftFound, [p.account.on_drift_found]),
+        (e.DriftCleared, [p.account.on_drift_cleared]),
+        # trading state
+        (e.TradingHalted, [p.manager.on_halt, d.recorder.accept]),
+        (e.StopRequested, [p.manager.on_stop]),
+        # told, and acted on by nobody
+        *((kind, []) for kind in (e.PlanMade, e.RiskLimited, e.PollFailed, e.TradingStarted)),
+    ]
+    return [(kind, [d.tell, *handlers]) for kind, handlers in table]
+
+
+class Daemon:
+    """One instance, from its first request to its last row. `run` returns when it was stopped in order."""
+
+    def __init__(self, parts: Parts) -> None:
+        p = self.parts = parts
+        self._narrate = Narrator()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.aligner = Aligner(p.symbols, p.timeframe, p.grace)
+        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
+        self.recorder = Recorder(p.journal)
+        self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade)
+        self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
+        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p))
+        self.bus: Bus[e.Event] = Bus(routes(self))
+        host, port, token = p.listen
+        self.api = Api(self.views, host, port, token)
+
+    # --- the bus -----------------------------------------------------------------------------------------------------
+
+    def publish(self, event: e.Event) -> None:
+        """Put an event on the bus; returns when everything that follows from it has been handled."""
+        self.bus.publish(event)
+
+    def tell(self, event: e.Event) -> Iterable[e.Event]:
+        """Log an event under its stable name."""
+        for line in self._narrate(event):
+            getattr(log, line.level)(line.name, **line.fields)
+        return ()
+
+    def paper_on(self, kind: type) -> list[Any]:
+        """The simulated venue sees every price before anybody decides on it: that is its first price after the order."""
+        exchange = self.parts.exchange
+        if not isinstance(exchange, PaperExchange):
+            return []
+        return [exchange.on_bar if kind is e.BarClosed else exchange.on_tick]
+
+    # --- start -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Start, trade, and return once `stop` was called and everything has ended.
+
+        Raises:
+            StartRefused: the venue refuses the credentials or the configuration.
+            JournalError: the journal has failed; nothing was sent after that.
+        """
+        p = self.parts
+        await self.api.start()
+        log.info("daemon.starting", **p.identity, api=f"http://{p.listen[0]}:{self.api.port}", symbols=len(p.symbols))
+        p.notifier.status("connecting to the exchange")
+        p.notifier.ready()
+        try:
+            async with asyncio.TaskGroup() as nest:
+                nest.create_task(self._end(), name="stop")
+                nest.create_task(self._heartbeat(), name="heartbeat")
+                nest.create_task(self._live(nest), name="start")
+        except* _Stopped:
+            pass
+        finally:
+            await self._close()
+
+    async def _live(self, nest: asyncio.TaskGroup) -> None:
+        """The start path; recovery is the same path with a longer journal."""
+        p = self.parts
+        markets = await self._connect()
+        p.account.markets = markets
+        conclusions = self._restore()
+        for name, job in self._edges():
+            nest.create_task(job(), name=name)
+        for event in conclusions:
+            self.publish(event)
+        streams, after = await self._warm()
+        streams.start_from(after)
+        for name, job in streams.jobs():
+            nest.create_task(job(), name=name)
+        log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
+        p.notifier.status(f"running, {len(p.symbols)} symbols")
+
+    def _edges(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """What runs beside the bars."""
+        jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [
+            ("clock", self._tick),
+            ("recorder", self.recorder.run),
+            ("account", self.poller.run),
+            ("userstream.watch", self.userstream.watch),
+            ("userstream.digest", self.userstream.digest),
+        ]
+        return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
+
+    async def _connect(self) -> Mapping[str, Instrument]:
+        """Load the rules and prove the key, probing calmly for as long as the venue is away."""
+        pause = PROBE_FIRST_S
+        while True:
+            try:
+                markets = await self.parts.exchange.connect()
+                await self.parts.exchange.balances()
+            except VenueError as error:
+                if isinstance(error, Fatal) or error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
+                    raise StartRefused(error.text, 77 if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION) else 78) from None
+                self.views.trouble = f"the exchange does not answer ({error.text}); probing again every {PROBE_MAX_S:g} s at most"
+                log.warning("exchange.unreachable", error=error.text, next_probe_s=pause)
+                self.parts.notifier.status("the exchange does not answer; probing")
+                await self.parts.clock.sleep(max(pause, error.retry_after_s or 0.0))
+                pause = min(PROBE_MAX_S, pause * 2)
+            else:
+                self.views.trouble = ""
+                return markets
+
+    def _restore(self) -> list[e.Event]:
+        """Fold the journal: holdings, orders that may be alive, the decision that was being worked on."""
+        p, record = self.parts, self.parts.recovered
+        for flow in record.flows:
+            p.ledger.flow(flow)
+        for fill in record.fills:
+            p.ledger.book(fill)
+        fills: dict[str, list[e.Event]] = {}
+        for fill in record.fills:
+            order_id = fill.order_id or record.order_of(fill.symbol, fill.venue_id) or ""
+            fills.setdefault(order_id, []).append(e.OrderFilled(fill, fill.at))
+        self._narrate.remember(order for order, _ in record.open_orders)
+        conclusions: list[e.Event] = []
+        for order, facts in record.open_orders:
+            conclusions += p.manager.replay(order, [*fills.get(order.id, []), *facts])
+        p.manager.doubt(p.clock.now())
+        p.runner.restore(record.last_decision)
+        if record.last_decision is not None:
+            p.manager.restore(record.last_decision, record.attempts, unfinished=record.open_decision is not None)
+        p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
+        return conclusions
+
+    async def _warm(self) -> tuple[BarStreams, Mapping[str, datetime | None]]:
+        """Feed the indicators their history, then build the streams that go on from there."""
+        p = self.parts
+        began = p.clock.now()
+        history = await warm_up(
+            p.exchange, p.symbols, p.timeframe, p.runner.need, p.clock, p.progress, together=together, rng=Random(p.seed)
+        )
+        slices = align(history, p.symbols, until=began)
+        p.runner.warm(slices)
+        if slices:
+            self.aligner = Aligner(p.symbols, p.timeframe, p.grace, after=slices[-1])
+            self.bus = Bus(routes(self))
+        streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
+        last = slices[-1].closes_at if slices else None
+        return streams, dict.fromkeys(p.symbols, last)
+
+    # --- while it runs -----------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Time, as an event; and what only a look can find: surprises, strategies in trouble."""
+        told: dict[str, str] = {}
+        while True:
+            await self.parts.clock.sleep(TICK_S)
+            self.publish(e.TimePassed(self.parts.clock.now()))
+            manager, problems = self.parts.manager, self.parts.runner.problems
+            while manager.surprises:
+                log.error("order.surprise", what=manager.surprises.pop())
+            for name, problem in problems.items():
+                if told.get(name) != problem:
+                    log.error("strategy.failed", strategy=name, problem=problem)
+            told = dict(problems)
+
+    async def _heartbeat(self) -> None:
+        """Tell the supervisor that the loop turns. An outage of the venue is no reason to be restarted."""
+        every = self.parts.watchdog_s
+        while every is not None:
+            self.parts.notifier.watchdog()
+            await self.parts.clock.sleep(every)
+
+    # --- stop --------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask for an end in order; a second call does not wait for orders."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def hang_up(self) -> None:
+        """SIGHUP: say that nothing was reloaded, so that nobody waits for it."""
+        log.warning("config.reloaded", reloaded=False, reason="a changed configuration needs a restart; the running one stays in force")
+
+    async def _end(self) -> None:
+        """Wait to be stopped; then let orders come to a known end, and end everything."""
+        await self._stop.wait()
+        self.parts.notifier.stopping()
+        self.publish(e.StopRequested(self.parts.clock.now()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                while not self.parts.manager.idle and not self._hurry.is_set():
+                    await self.parts.clock.sleep(0.05)
+        raise _Stopped
+
+    async def _close(self) -> None:
+        """Close every edge; each is tried even if one before it fails."""
+        if self.parts.journal.failed is None:
+            await self.recorder.flush()
+        await self.parts.exchange.close()
+        await self.api.stop()
+        self.parts.notifier.close()
+        log.info("daemon.stopped")
+
+
+async def together(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Run coroutines side by side, all of them to their end, or none of them after one has failed."""
+    try:
+        async with asyncio.TaskGroup() as nest:
+            for job in jobs:
+                nest.create_task(job)
+    except* VenueError as group:
+        raise group.exceptions[0] from None
+
+
+def _freshness(p: Parts) -> Freshness:
+    """Two bars and the grace; three turns of the poller."""
+    return Freshness(slice=2 * p.timeframe + p.grace + timedelta(seconds=15), reconcile=3 * p.poll_every + timedelta(seconds=30))

@@ -1,0 +1,52 @@
+"""Checks: what `rebalanced check` says of a configuration before anything is traded.
+
+Rule: it sends no order and opens no journal.
+"""
+
+from daemon.config import Config, Secrets
+from daemon.io.clock import SystemClock
+from daemon.io.exchange import Fatal, Reason, VenueError
+from daemon.parts import StartRefused
+from daemon.worlds import door, runner
+
+
+def summary(settings: Config) -> str:
+    """What would trade, one line a fact."""
+    need = runner(settings).need
+    lines = [
+        f"{settings.source}: {settings.name}, mode {settings.mode}, {settings.exchange.id} {settings.exchange.market}",
+        f"trades {len(settings.universe.symbols)} symbols in {settings.universe.quote}: {', '.join(settings.universe.symbols)}",
+        f"bars of {settings.timeframe} ({settings.bars.source}); {need} of them are read before the first decision",
+    ]
+    for strategy in settings.strategies:
+        every = strategy.schedule.bars(settings.bar_length)
+        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides every {every} bars; {strategy.params}")
+    lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
+    lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
+    return "\n".join(lines)
+
+
+async def check_venue(settings: Config, secrets: Secrets) -> str:
+    """Ask the exchange for the symbols' rules and, where there are keys, for the account.
+
+    Raises:
+        StartRefused: as `run` would be refused, or the exchange does not answer.
+    """
+    exchange = door(settings, secrets, SystemClock())
+    try:
+        markets = await exchange.connect()
+        held = {} if settings.mode == "paper" else await exchange.balances()
+    except VenueError as error:
+        if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
+            raise StartRefused(error.text, 77) from None
+        raise StartRefused(error.text, 78 if isinstance(error, Fatal) else 1) from None
+    finally:
+        await exchange.close()
+    lines = [f"{settings.exchange.id} answers; every symbol is listed:"]
+    lines += [
+        f"  {m.symbol}: steps of {m.amount_step} {m.base}, prices of {m.price_tick}, at least {m.notional_min} {m.quote}"
+        for m in sorted(markets.values(), key=lambda m: m.symbol)
+    ]
+    if held:
+        lines.append("the account holds " + ", ".join(f"{b.total} {c}" for c, b in sorted(held.items()) if b.total))
+    return "\n".join(lines)

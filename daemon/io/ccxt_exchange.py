@@ -1,0 +1,318 @@
+"""The door to ccxt: any of its exchanges, behind the Exchange protocol.
+
+Rule: only the modules `ccxt_*` know ccxt, and this one is their face. Values go in and come out; whatever ccxt raises leaves as one of the
+five VenueErrors, without its traceback, because that holds signed URLs.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
+
+import ccxt
+
+from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
+from daemon.io import ccxt_binance as binance
+from daemon.io import ccxt_parse as parse
+from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Gate, Guarded, build, calling
+from daemon.io.ccxt_clock import VenueClock
+from daemon.io.ccxt_errors import classify
+from daemon.io.ccxt_history import Pages
+from daemon.io.ccxt_streams import RESET, Streams, UnifiedStreams, timeframe_name
+from daemon.io.ccxt_types import Json
+from daemon.io.clock import Clock
+from daemon.io.exchange import AccountNews, BarUpdate, Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency
+
+T = TypeVar("T")
+
+# Venues whose ccxt class looks up, or cancels, an order by our id alone (read in its source); elsewhere the listings are searched.
+FETCH_BY_ID: Final = frozenset(
+    ("binance", "binanceus", "bitget", "bitstamp", "bitvavo", "htx", "hyperliquid", "kraken", "kucoin", "mexc", "myokx", "okx", "okxus"),
+)
+CANCEL_BY_ID: Final = frozenset(
+    ("binance", "binanceus", "bitfinex", "bingx", "bitget", "htx", "kraken", "mexc", "myokx", "okx", "okxus"),
+)
+
+MESSAGES_PER_S: Final = 5.0  # Binance's limit for a connection; of others' none is lower
+
+
+class CcxtExchange:
+    """A venue through ccxt, spot. Without a key it is a Market only.
+
+    `overrides` (exchange.ccxt) are merged deeply into ccxt's constructor and have the last word; for `urls` see ccxt_address. `gate` is told
+    the venue's limits. `calls` counts the end points called, for whoever wants to know where the door leads.
+    """
+
+    def __init__(
+        self,
+        exchange_id: str,
+        symbols: Sequence[str],
+        *,
+        sandbox: bool,
+        gate: Gate,
+        clock: Clock,
+        api_key: str = "",
+        secret: str = "",
+        password: str = "",
+        overrides: Mapping[str, object] | None = None,
+    ) -> None:
+        self._venue = exchange_id
+        self._symbols = tuple(symbols)
+        self._clock = clock
+        self._keyed = bool(api_key)
+        self._secrets = tuple(value for value in (secret, password, api_key) if value)
+        self._venue_clock = VenueClock()
+        self._one_listing = True  # whether open orders come in one listing, or symbol by symbol
+        known = exchange_id in binance.FAMILY
+        settings = {"apiKey": api_key, "secret": secret, "password": password, **(binance.SETTINGS if known else {})}
+        layer = binance.BinanceGuarded if known else Guarded
+        self._client = build(exchange_id, layer, settings, overrides or {}, sandbox=sandbox, clock=clock, gate=gate)
+        self._streams: Streams = (binance.BinanceStreams if known else UnifiedStreams)(self._client, self._now, self._secrets)
+        self._pages = Pages(self._client)
+        _state_limits(self._client, gate)
+
+    # --- market ------------------------------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How often each end point was called: "GET public/klines", "WS host:port"."""
+        return self._client.calls
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far the venue's clock is ahead of ours, as of the last `server_time`."""
+        return self._venue_clock.offset
+
+    async def connect(self) -> Mapping[str, Instrument]:
+        """See Market.connect. A key is tried out with one private read."""
+        await self.server_time()  # pays for the connection, so its time says little;
+        await self.server_time()  # the second look is the quicker one, and counts
+        markets = await self._ask(Urgency.DATA, self._listed)
+        found = {str(market["symbol"]): market for market in markets}
+        instruments = {symbol: parse.instrument(found[symbol], self._client.precisionMode) for symbol in self._symbols}
+        self._client.set_markets([found[symbol] for symbol in self._symbols])
+        if self._keyed:
+            await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(self._symbols[0]))
+        return instruments
+
+    async def close(self) -> None:
+        """See Market.close."""
+        await self.reset_streams()
+        await self._client.close()
+
+    async def server_time(self) -> datetime:
+        """See Market.server_time. Each look also tells how far our own clock is off, which signatures and closed bars then allow for."""
+        asked_at = self._clock.now()
+        said = await self._ask(Urgency.DATA, self._client.fetch_time)
+        if not isinstance(said, int):
+            raise Unknown("the venue's answer names no time")
+        venue = from_epoch_ms(said)
+        self._venue_clock.saw(asked_at, venue, self._clock.now())
+        # ccxt stamps requests with its clock minus this.
+        self._client.options["timeDifference"] = -self._venue_clock.offset // timedelta(milliseconds=1)
+        return venue
+
+    async def bars(self, symbol: str, timeframe: timedelta, *, since: datetime | None = None, limit: int = 1000) -> list[BarUpdate]:
+        """See Market.bars. A candle is closed if a later one is there, or if it had ended, for certain, when the venue was asked."""
+        name = timeframe_name(self._client, timeframe)
+        asked_at = self._certain_now()
+        start = since or (None if limit <= self._pages.bars_max else asked_at - limit * timeframe)
+        rows: list[Sequence[Any]] = []
+        while True:
+            from_ms = None if start is None else epoch_ms(start)
+            page = await self._ask(Urgency.DATA, lambda ms=from_ms: self._pages.bars(symbol, name, ms, limit))  # type: ignore[misc]
+            page = [row for row in page if from_ms is None or row[0] >= from_ms]
+            rows += page
+            if start is None or not page:
+                break
+            start = from_epoch_ms(int(page[-1][0])) + timeframe
+            if start + timeframe > asked_at:
+                break  # the next candle is still forming, if it has begun
+        rows = rows if since is not None else rows[-limit:]
+        newest = len(rows) - 1
+        read = (
+            parse.candle(symbol, row, timeframe, closed=at < newest or from_epoch_ms(int(row[0])) + timeframe <= asked_at)
+            for at, row in enumerate(rows)
+        )
+        return [update for update in read if update is not None]
+
+    async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
+        """See Market.watch_bars."""
+        await self._streams.bars(symbols, timeframe, sink)
+
+    @property
+    def batch_max(self) -> int:
+        """See Market.batch_max."""
+        return self._streams.batch_max
+
+    async def reset_streams(self) -> None:
+        """See Market.reset_streams."""
+        for socket in list(self._client.clients.values()):
+            await self._client.drop(socket, ccxt.NetworkError(RESET))
+
+    # --- account -----------------------------------------------------------------------------------------------------
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """See Exchange.balances."""
+        return parse.balances(await self._private(Urgency.RECONCILE, self._client.fetch_balance))
+
+    async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
+        """See Exchange.submit. A market order, under our id."""
+        amount = parse.plain(order.amount)
+        on_grid = await self._local(lambda: self._client.amount_to_precision(order.symbol, amount))
+        if Decimal(on_grid) != order.amount:
+            raise Refused(f"{order.symbol}: {amount} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
+        price = parse.plain(order.price) if order.side is Side.BUY and self._buys_by_cost() else None
+        request = self._client.create_order
+        params = {"clientOrderId": order.id}
+        raw = await self._private(urgency, lambda: request(order.symbol, "market", order.side.value, amount, price, params), order=True)
+        return parse.report(raw, symbol=order.symbol, now=self._now(), order_id=order.id, side=order.side, amount=order.amount)
+
+    async def cancel(self, order_id: str, symbol: str) -> None:
+        """See Exchange.cancel."""
+        if self._venue in CANCEL_BY_ID:
+            await self._private(Urgency.CANCEL, lambda: self._client.cancel_order("", symbol, {"clientOrderId": order_id}))
+        else:
+            listed = await self._private(Urgency.CANCEL, lambda: self._client.fetch_open_orders(symbol))
+            venue_id = _of(order_id, listed)["id"]
+            await self._private(Urgency.CANCEL, lambda: self._client.cancel_order(venue_id, symbol))
+
+    async def order(self, order_id: str, symbol: str) -> OrderReport:
+        """See Exchange.order."""
+        if self._venue in FETCH_BY_ID:
+            raw = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_order("", symbol, {"clientOrderId": order_id}))
+        else:
+            raw = await self._search(order_id, symbol)
+        return parse.report(raw, symbol=symbol, now=self._now(), order_id=order_id)
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        """See Exchange.open_orders."""
+        listed = await self._open_orders()
+        ours = [raw for raw in listed if raw.get("symbol") in self._symbols]
+        return tuple(parse.report(raw, symbol=raw["symbol"], now=self._now()) for raw in ours)
+
+    async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
+        """See Exchange.trades."""
+        now = self._now()
+        rows = await self._private(Urgency.RECONCILE, lambda: self._pages.trades(symbol, epoch_ms(since), epoch_ms(now)))
+        return tuple(parse.fill(row, symbol=symbol, order_id=str(row.get("clientOrderId") or "")) for row in rows)
+
+    async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
+        """See Exchange.watch_account."""
+        await self._streams.account(sink, connected)
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> datetime:
+        """The venue's time, as well as we know it."""
+        return self._clock.now() + self._venue_clock.offset
+
+    def _certain_now(self) -> datetime:
+        """A moment that the venue's clock has passed for certain."""
+        return self._now() - self._venue_clock.uncertainty
+
+    async def _ask(self, urgency: Urgency, request: Callable[[], Awaitable[T]], *, order: bool = False) -> T:
+        """One call through ccxt. What it raises is raised anew, outside of the handler: the original holds the signed URL."""
+        async with calling(urgency, order=order) as call:
+            try:
+                return await request()
+            except Exception as error:
+                failed = classify(error, venue=self._venue, answer=call.answer, order=order, secrets=self._secrets)
+        if failed.reason is Reason.CLOCK_SKEW:
+            self._venue_clock.forget()
+        raise failed
+
+    async def _private(self, urgency: Urgency, request: Callable[[], Awaitable[T]], *, order: bool = False) -> T:
+        """A signed call; first a look at the venue's clock, where it is not known or was found wrong."""
+        if not self._venue_clock.known:
+            try:
+                await self.server_time()
+            except Unknown as error:
+                raise NotSent(f"not sent, because the venue's time is not known: {error.text}", error.reason) from None
+        return await self._ask(urgency, request, order=order)
+
+    async def _local(self, read: Callable[[], str]) -> str:
+        """Something that ccxt works out without the venue."""
+
+        async def answer() -> str:
+            return read()
+
+        return await self._ask(Urgency.DATA, answer)
+
+    async def _listed(self) -> list[Json]:
+        """The markets of our symbols; a name that the venue does not have is Fatal, with the nearest one that it has."""
+        try:
+            markets = await self._client.listed(self._symbols)
+        except ccxt.BadRequest:  # it knows one of them not, and does not say which; or it takes no names
+            markets = []
+        known = {str(market["symbol"]) for market in markets}
+        if not known.issuperset(self._symbols):
+            markets = await self._client.listed(())
+            known = {str(market["symbol"]) for market in markets}
+        missing = [symbol for symbol in self._symbols if symbol not in known]
+        if missing:
+            raise Fatal("; ".join(f"{self._venue} has no market {symbol}{_hint(symbol, known)}" for symbol in missing), Reason.BAD_REQUEST)
+        return markets
+
+    def _buys_by_cost(self) -> bool:
+        """Whether a market buy is told in quote here; ccxt then wants the price, which elsewhere would change the order's meaning."""
+        options = self._client.options
+        nested = options.get("createOrder")
+        said = nested.get("createMarketBuyOrderRequiresPrice") if isinstance(nested, Mapping) else None
+        return bool(said if said is not None else options.get("createMarketBuyOrderRequiresPrice"))
+
+    async def _open_orders(self) -> list[Json]:
+        if self._one_listing:
+            try:
+                listed: list[Json] = await self._private(Urgency.RECONCILE, self._client.fetch_open_orders)
+            except Refused as error:
+                if error.reason is not Reason.BAD_REQUEST:
+                    raise
+                self._one_listing = False  # the venue wants a symbol
+            else:
+                return listed
+        found: list[Json] = []
+        for symbol in self._symbols:
+            found += await self._private(Urgency.RECONCILE, lambda s=symbol: self._client.fetch_open_orders(s))  # type: ignore[misc]
+        return found
+
+    async def _search(self, order_id: str, symbol: str) -> Json:
+        """An order of ours in the venue's listings, where it cannot be asked for by our id."""
+        has = self._client.has
+        listings = [name for feature, name in LISTINGS if has.get(feature)]
+        listed: list[Json] = []
+        for name in listings:
+            listed += await self._private(Urgency.RECONCILE, lambda n=name: getattr(self._client, n)(symbol))  # type: ignore[misc]
+        return _of(order_id, listed)
+
+
+LISTINGS: Final = (
+    ("fetchOpenOrders", "fetch_open_orders"),
+    ("fetchClosedOrders", "fetch_closed_orders"),
+    ("fetchCanceledOrders", "fetch_canceled_orders"),
+)
+
+
+def _of(order_id: str, listed: Sequence[Json]) -> Json:
+    for raw in listed:
+        if raw.get("clientOrderId") == order_id:
+            return raw
+    raise NotFound(f"the venue lists no order {order_id}")
+
+
+def _hint(symbol: str, known: set[str]) -> str:
+    near = get_close_matches(symbol.upper(), sorted(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _state_limits(client: Guarded, gate: Gate) -> None:
+    """What ccxt knows of the venue's limits, until the venue itself says more."""
+    gate.limit(MESSAGES, MESSAGES_PER_S, 1.0, tiered=False)
+    if isinstance(client, binance.BinanceGuarded):
+        gate.limit(WEIGHT, 6000.0, 60.0)
+        gate.limit(ORDERS, 100.0, 10.0)
+    else:
+        # ccxt states a pace, one unit of cost each `rateLimit` ms; ten of them, or a second's, may come together.
+        window_s = max(1.0, client.rateLimit / 100)
+        gate.limit(WEIGHT, window_s * 1000 / client.rateLimit, window_s)

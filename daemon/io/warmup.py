@@ -1,0 +1,76 @@
+"""Warm-up: the closed history that indicators need, read by REST before the streams start.
+
+Rule: it waits for a venue that is away and gives up on none; what comes back is closed, in order, and without repeats.
+"""
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+from daemon.core.model import Bar
+from daemon.core.vigil import Backoff
+from daemon.io.clock import Clock
+from daemon.io.exchange import Market, NotSent, Reason, Refused, Unknown
+
+# REST calls under way at once; the rate gate behind the market spaces them as the venue's limits ask.
+WORKERS: Final = 8
+# Refusals that waiting ends.
+PASSING: Final = frozenset({Reason.RATE_LIMITED, Reason.MAINTENANCE})
+
+Together = Callable[..., Coroutine[None, None, None]]
+"""Runs the coroutines it is given side by side and ends when all have, or when one raises (the nest's; tasks are born in app.py)."""
+
+
+async def warm_up(
+    market: Market,
+    symbols: Sequence[str],
+    timeframe: timedelta,
+    bars_needed: int,
+    clock: Clock,
+    progress: Callable[[int, int], None],
+    *,
+    together: Together,
+    rng: Random,
+) -> dict[str, list[Bar]]:
+    """The newest `bars_needed` closed bars of each symbol, oldest first; fewer where the venue has fewer.
+
+    `progress` is told (symbols done, symbols in all). A venue that is away is asked again, calmly, for ever.
+
+    Raises:
+        Refused, NotFound, Fatal: the venue answers, and will not give a symbol's bars.
+    """
+    waiting = deque(symbols)
+    history: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
+    backoff = Backoff(rng, first_s=0.5, spacing_s=0.0)
+    done = 0
+
+    async def work() -> None:
+        nonlocal done
+        while waiting:
+            symbol = waiting.popleft()
+            history[symbol] = await _history(market, symbol, timeframe, bars_needed, clock, backoff)
+            done += 1
+            progress(done, len(symbols))
+
+    if bars_needed > 0:
+        await together(*(work() for _ in range(min(WORKERS, len(symbols)))))
+    return history
+
+
+async def _history(market: Market, symbol: str, timeframe: timedelta, bars_needed: int, clock: Clock, backoff: Backoff) -> list[Bar]:
+    while True:
+        while (wait_s := backoff.wait_s(clock.monotonic())) > 0:
+            await clock.sleep(wait_s)
+        began_at = clock.monotonic()
+        try:
+            updates = await market.bars(symbol, timeframe, limit=bars_needed + 1)  # the last one may be forming
+        except (NotSent, Unknown, Refused) as error:
+            if isinstance(error, Refused) and error.reason not in PASSING:
+                raise
+            backoff.failed(began_at, clock.monotonic(), error.retry_after_s or 0.0)
+            continue
+        backoff.recovered()
+        by_close = {update.bar.closes_at: update.bar for update in updates if update.closed}
+        return [by_close[close] for close in sorted(by_close)][-bars_needed:]

@@ -1,0 +1,268 @@
+"""Which lines an event becomes, that every event was thought of, and that docs/log-events.md says the same."""
+
+import ast
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from daemon.core import events as e
+from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Money, Order, OrderReport, Side, Slice, Status, TargetWeights
+from daemon.io import logs
+from daemon.narrator import ORDERS_MAX, SIGNALS_MAX, Known, Line, Narrator, narrate
+
+ROOT = Path(__file__).parents[1]
+AT = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+BTC, ETH = "BTC/USDT", "ETH/USDT"
+
+
+def order(number: int = 1) -> Order:
+    """An order of decision d1."""
+    amounts = {"amount": Decimal("0.05"), "price": Decimal(50000), "reserve": Decimal(2513)}
+    return Order(id=f"r-{number}", symbol=BTC, side=Side.BUY, decision_id="d1", attempt=1, at=AT, **amounts)
+
+
+def report(status: Status = Status.OPEN, order_id: str = "r-1") -> OrderReport:
+    """What the venue says of it."""
+    said = {"order_id": order_id, "venue_id": "77", "symbol": BTC}
+    return OrderReport(**said, side=Side.BUY, status=status, amount=Decimal("0.05"), filled=Decimal(0), cost=Decimal(0), at=AT, fills=())
+
+
+def cross_section(*, missing: bool = False) -> Slice:
+    """Two symbols, the second perhaps without a bar."""
+    panel = np.array([[50000.0, 3000.0]] * 4 + [[1.0, 2.0]])
+    return Slice(AT, (BTC, ETH), panel, np.array([False, missing]), np.array([0, int(missing)]))
+
+
+SIGNALS = {BTC: {"price_momentum": 0.0312345678, "rsi": 61.5, "trend": 1.0, "score": 0.058}}
+DECISION = Decision("d1", AT, {BTC: 0.25, ETH: 0.0}, frozenset({ETH}), {"momo": TargetWeights({BTC: 0.25}, signals=SIGNALS)}, AT)
+FILL = Fill(
+    order_id="r-1",
+    venue_id="77",
+    trade_id="501",
+    symbol=BTC,
+    side=Side.BUY,
+    amount=Decimal("0.05"),
+    price=Decimal(50010),
+    cost=Decimal("2500.5"),
+    fees=(Money(Decimal("0.00005"), "BTC"),),
+    at=AT,
+)
+WAVE = e.WaveSettled(
+    decision=DECISION,
+    equity=Decimal("10000.25"),
+    sent=1,
+    filled=1,
+    refused={},
+    left={ETH: "kept"},
+    off_target={BTC: -0.000012345678, ETH: 0.0},
+    cost_bps=12.25,
+    took_ms=804,
+    at=AT,
+)
+
+# One event of each kind that is told, with the narrator's memory it needs.
+ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
+    (e.StreamCaughtUp(BTC, 0, AT), None),
+    (e.StreamLost(BTC, "no bar for 15 s", AT), None),
+    (e.StreamCaughtUp(BTC, 3, AT), None),
+    (e.BarClosed(Bar(BTC, AT, 50000.0, 50020.0, 49990.0, 50010.0, 1.5), AT), None),
+    (e.SliceClosed(cross_section(missing=True), AT), None),
+    (e.TargetsChosen(DECISION, AT), None),
+    (e.RiskLimited("d1", BTC, 0.5, 0.25, "weight_max", AT), None),
+    (e.PlanMade("d1", 1, (order(),), {ETH: "kept"}, AT), None),
+    (e.OrderSent("r-1", AT), Known(order())),
+    (e.OrderReported(report(), "answer", AT), Known(order())),
+    (e.OrderRefused("r-1", "insufficient_funds", "Account has insufficient balance", AT), Known(order())),
+    (e.OrderNotSent("r-1", "connection refused", AT), Known(order())),
+    (e.OrderUnknown("r-1", "no answer within 10 s", AT), Known(order())),
+    (e.OrderNotFound("r-1", AT, AT), Known(order(), "unknown")),
+    (e.OrderReported(report(Status.FILLED), "query", AT), Known(order(), "unknown")),
+    (e.CancelOrder("r-1", BTC, AT), Known(order(), "acked")),
+    (e.OrderFilled(FILL, AT), Known(order(), "acked")),
+    (e.OrderClosed("r-1", BTC, "filled", Decimal("0.05"), Decimal("2500.5"), AT), Known(order(), "acked")),
+    (WAVE, None),
+    (e.AccountReconciled({"BTC": Decimal("0.00000001")}, AT, AT), None),
+    (e.PollFailed("the venue did not answer", AT), None),
+    (e.FlowBooked(Flow("f1", "USDT", Decimal(500), "deposit", AT), AT), None),
+    (e.DriftFound("BTC", Decimal("-0.1"), AT), None),
+    (e.DriftCleared("BTC", AT), None),
+    (e.TradingStarted(AT), None),
+    (e.TradingHalted("the venue has forgotten every order", AT), None),
+    (e.StopRequested(AT), None),
+]
+SILENT: list[e.Event] = [
+    e.PriceTicked(BTC, 1.0, AT),
+    e.TimePassed(AT),
+    e.PlanWave(AT),
+    e.SubmitOrders(DECISION, (order(),), AT),
+    e.QueryOrder("r-1", BTC, AT, AT),
+    e.QueryTrades((BTC,), AT, AT),
+    e.PollAccount(AT),
+    e.BookFlows((), AT),
+    e.TradesListed((BTC,), AT, AT),
+    e.AccountPolled(AccountSnapshot({}, (), AT, AT), AT),
+    e.BalanceMoved("USDT", Decimal(1), "x", AT),
+]
+
+
+def names(lines: tuple[Line, ...]) -> list[str]:
+    """The names of these lines."""
+    return [line.name for line in lines]
+
+
+def test_every_event_was_thought_of() -> None:
+    """Each member of the union is either told or silent here; a new event fails until somebody decides."""
+    tried = {type(event) for event, _ in ONE_OF_EACH} | {type(event) for event in SILENT}
+    assert tried == set(get_args(e.Event))
+    assert all(narrate(event, known) for event, known in ONE_OF_EACH)
+    assert not any(narrate(event) for event in SILENT)
+
+
+def test_a_fill_can_be_joined_back_to_its_decision() -> None:
+    """Through a whole life every line of an order carries symbol, order_id and decision_id."""
+    tell = Narrator()
+    life: list[e.Event] = [
+        e.SubmitOrders(DECISION, (order(),), AT),
+        e.OrderSent("r-1", AT),
+        e.OrderReported(report(), "answer", AT),
+        e.OrderReported(report(), "poll", AT),
+        e.OrderFilled(FILL, AT),
+        e.OrderReported(report(Status.FILLED), "stream", AT),
+        e.OrderClosed("r-1", BTC, "filled", Decimal("0.05"), Decimal("2500.5"), AT),
+    ]
+    lines = [line for event in life for line in tell(event)]
+    assert [line.name for line in lines] == ["order.submitted", "order.accepted", "order.filled", "order.closed"]
+    for line in lines:
+        assert (line.fields["symbol"], line.fields["order_id"], line.fields["decision_id"]) == (BTC, "r-1", "d1")
+
+
+def test_an_unknown_order_is_told_when_it_is_known_again() -> None:
+    """Found by the venue's word or closed as absent: order.resolved comes once, and later reports are no news."""
+    tell = Narrator()
+    tell.remember([order(1), order(2)])
+    assert names(tell(e.OrderUnknown("r-1", "timeout", AT))) == ["order.unknown"]
+    assert names(tell(e.OrderReported(report(), "query", AT))) == ["order.resolved"]
+    assert names(tell(e.OrderReported(report(), "poll", AT))) == []
+    tell(e.OrderUnknown("r-2", "timeout", AT))
+    assert names(tell(e.OrderNotFound("r-2", AT, AT))) == ["order.not_found"]
+    assert names(tell(e.OrderClosed("r-2", BTC, "rejected", Decimal(0), Decimal(0), AT))) == ["order.resolved", "order.closed"]
+
+
+def test_orders_of_another_hand_are_told_by_their_fills_only() -> None:
+    """Their reports repeat with every poll; their fills move the account."""
+    tell = Narrator()
+    assert tell(e.OrderReported(report(order_id="web-1"), "poll", AT)) == ()
+    (line,) = tell(e.OrderFilled(FILL, AT))
+    assert "decision_id" not in line.fields
+
+
+def test_opening_a_stream_is_not_a_loss() -> None:
+    """The first StreamLost of a symbol only says that it is being opened; every later one is a warning."""
+    tell = Narrator()
+    assert tell(e.StreamLost(BTC, "opening", AT)) == ()
+    assert names(tell(e.StreamCaughtUp(BTC, 0, AT))) == ["stream.connected"]
+    assert names(tell(e.StreamLost(BTC, "silent", AT))) == ["stream.stale"]
+
+
+def test_memory_is_bounded() -> None:
+    """Only the last orders are remembered."""
+    tell = Narrator()
+    tell.remember(order(number) for number in range(ORDERS_MAX + 5))
+    assert len(tell._orders) == ORDERS_MAX
+    assert "r-4" not in tell._orders
+
+
+def test_a_complete_slice_has_no_second_line() -> None:
+    """slice.incomplete comes beside slice.closed, and only when a symbol is missing."""
+    assert names(narrate(e.SliceClosed(cross_section(), AT))) == ["slice.closed"]
+    _, incomplete = narrate(e.SliceClosed(cross_section(missing=True), AT))
+    assert incomplete.fields["missing"] == [ETH]
+
+
+def test_signals_of_a_large_universe_are_those_of_the_chosen() -> None:
+    """Beyond the bound, a line keeps the signals of symbols with a weight or a kept position."""
+    signals = {f"S{number}": {"score": 1.0} for number in range(SIGNALS_MAX + 1)}
+    chosen = TargetWeights({"S1": 0.5, "S2": 0.0}, keep=frozenset({"S3"}), signals=signals)
+    decision = Decision("d1", AT, {"S1": 0.5}, frozenset({"S3"}), {"momo": chosen}, AT)
+    (line,) = narrate(e.TargetsChosen(decision, AT))
+    assert line.fields["signals"] == {"momo": {"S1": {"score": 1.0}, "S3": {"score": 1.0}}}
+
+
+def test_only_what_a_person_must_look_at_is_an_error() -> None:
+    """A lost answer, a refusal and a stale stream are expected; drift and a halt are not."""
+    errors = {line.name for event, known in ONE_OF_EACH for line in narrate(event, known) if line.level == "error"}
+    assert errors == {"drift.found", "trading.halted"}
+
+
+# --- the document ----------------------------------------------------------------------------------------------------
+
+
+def documented() -> dict[str, tuple[str, set[str]]]:
+    """The tables of docs/log-events.md: name -> (level, fields)."""
+    text = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (\w+) \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
+    return {name: (level, set(re.findall(r"`(\w+)`", fields))) for name, level, fields in rows}
+
+
+def said_in_the_source() -> Iterator[tuple[str, str]]:
+    """(name, level) of every line the program can write: `log.LEVEL("a.name")`, `Line("LEVEL", "a.name")` and alike."""
+    for path in sorted((ROOT / "daemon").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant) and isinstance(argument.value, str)]
+                named = [text for text in texts if re.fullmatch(r"[a-z]+\.[a-z_]+", text)]
+                level = "error" if called == "exception" else next((text for text in [called, *texts] if text in logs._levels), None)
+                if named and level:
+                    yield named[0], level
+
+
+def test_the_document_names_every_line_with_its_level() -> None:
+    """docs/log-events.md and the source agree on names and levels, in both directions."""
+    written = {name: level for name, (level, _) in documented().items()}
+    said = dict(said_in_the_source())
+    assert {name: level for name, level in said.items() if written.get(name) != level} == {}
+    assert written.keys() - said.keys() == {"library.message"}  # its level is the library's own
+
+
+def rendered() -> list[dict[str, Any]]:
+    """One line of each kind, as the daemon writes it."""
+
+    class Clock:
+        def now(self) -> datetime:
+            return AT + timedelta(milliseconds=12)
+
+        def monotonic(self) -> float:
+            return 0.0
+
+        async def sleep(self, seconds: float) -> None: ...
+
+    stream = io.StringIO()
+    logs.configure("debug", "json", "demo", (), stream, Clock())
+    for event, known in ONE_OF_EACH:
+        for line in narrate(event, known):
+            logs.write(line.level, line.name, line.fields)
+    logs.shutdown()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_the_examples_of_the_document_are_real() -> None:
+    """The example lines are what the program writes for one event of each kind, byte for byte once parsed."""
+    text = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```jsonl\n(.*?)```", text, re.DOTALL)
+    assert [json.loads(line) for line in block.splitlines()] == rendered()
+
+
+@pytest.mark.parametrize("line", rendered(), ids=lambda line: line["event"])
+def test_the_document_lists_every_field(line: dict[str, Any]) -> None:
+    """A line has no field that its row does not list."""
+    _, fields = documented()[line["event"]]
+    assert line.keys() - {"ts", "level", "event", "name"} - fields == set()
