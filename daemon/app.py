@@ -6,7 +6,7 @@ API, venue, orders, account, bars. Nothing is sent before account and ledger agr
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -151,7 +151,8 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(self._end(), name="stop")
-                nest.create_task(self._heartbeat(), name="heartbeat")
+                if p.watchdog_s is not None:
+                    nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
                 nest.create_task(self._live(nest), name="start")
         except* _Stopped:
             pass
@@ -234,11 +235,11 @@ class Daemon:
         history = await warm_up(
             p.exchange, p.symbols, p.timeframe, p.runner.need, p.clock, p.progress, together=together, rng=Random(p.seed)
         )
-        slices = align(history, p.symbols, until=began)
+        # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
+        slices = align(history, p.symbols, until=began - p.grace)
         p.runner.warm(slices)
         if slices:
-            self.aligner = Aligner(p.symbols, p.timeframe, p.grace, after=slices[-1])
-            self.bus = Bus(routes(self))
+            self.aligner.resume(slices[-1])
         streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
         last = slices[-1].closes_at if slices else None
         return streams, dict.fromkeys(p.symbols, last)
@@ -248,6 +249,7 @@ class Daemon:
     async def _tick(self) -> None:
         """Time, as an event; and what only a look can find: surprises, strategies in trouble."""
         told: dict[str, str] = {}
+        late = 0
         while True:
             await self.parts.clock.sleep(TICK_S)
             self.publish(e.TimePassed(self.parts.clock.now()))
@@ -258,13 +260,15 @@ class Daemon:
                 if told.get(name) != problem:
                     log.error("strategy.failed", strategy=name, problem=problem)
             told = dict(problems)
+            if self.aligner.late > late:
+                log.warning("bar.late", bars=self.aligner.late - late)
+                late = self.aligner.late
 
-    async def _heartbeat(self) -> None:
+    async def _heartbeat(self, every_s: float) -> None:
         """Tell the supervisor that the loop turns. An outage of the venue is no reason to be restarted."""
-        every = self.parts.watchdog_s
-        while every is not None:
+        while True:
             self.parts.notifier.watchdog()
-            await self.parts.clock.sleep(every)
+            await self.parts.clock.sleep(every_s)
 
     # --- stop --------------------------------------------------------------------------------------------------------
 
@@ -290,12 +294,14 @@ class Daemon:
         raise _Stopped
 
     async def _close(self) -> None:
-        """Close every edge; each is tried even if one before it fails."""
-        if self.parts.journal.failed is None:
-            await self.recorder.flush()
-        await self.parts.exchange.close()
-        await self.api.stop()
-        self.parts.notifier.close()
+        """Write what waits, then close every edge; each is closed even if one before it fails."""
+        p = self.parts
+        async with AsyncExitStack() as edges:
+            edges.callback(p.notifier.close)
+            edges.push_async_callback(self.api.stop)
+            edges.push_async_callback(p.exchange.close)
+            if p.journal.failed is None:
+                edges.push_async_callback(self.recorder.flush)
         log.info("daemon.stopped")
 
 

@@ -31,7 +31,7 @@ def with_keys(environ: Mapping[str, str]) -> dict[str, str]:
 
 def forget(journal: Path) -> None:
     """Begin anew: remove the journal of earlier demos."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal", "-shm", ".lock"):
         journal.with_name(journal.name + suffix).unlink(missing_ok=True)
 
 

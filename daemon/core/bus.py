@@ -42,14 +42,16 @@ class Bus(Generic[E]):
 
     def _drain(self) -> None:
         self._running = True
+        handled = 0
         try:
-            for _ in range(self._limit):
-                if not self._queue:
-                    return
+            while self._queue:
                 event = self._queue.popleft()
+                handled += 1
+                if handled > self._limit:
+                    raise CascadeError(f"one event caused more than {self._limit} others; the last was {event!r}")
                 for handle in self._routes.get(type(event), ()):
+                    # Each handler has finished (a generator too) before the next one sees the event.
                     self._queue.extend(handle(event))
-            raise CascadeError(f"one event caused more than {self._limit} others; the last was {self._queue[-1]!r}")
         finally:
             self._running = False
             self._queue.clear()

@@ -5,10 +5,17 @@ Rule: each trade and each flow counts once, whatever was doubled, replayed or re
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
+from typing import Final
 
 from daemon.core.events import Event, FlowBooked, OrderFilled
 from daemon.core.model import ZERO, Fill, Flow, currencies
+
+# Sums are exact: 28 digits, Python's default, are too few for a coin of 18 decimals that is held by the trillion.
+_EXACT: Final = Context(prec=80)
+
+# The kind of flow that a first start books for what the account holds already.
+OPENING: Final = "opening"
 
 
 class Ledger:
@@ -53,7 +60,8 @@ class Ledger:
         A trade of somebody else's hand from before the opening balance is in that balance already.
         """
         key = (fill.symbol, fill.trade_id)
-        if key in self._trades or (not fill.order_id and self._opened_at is not None and fill.at <= self._opened_at):
+        before = self._opened_at is None or fill.at <= self._opened_at
+        if key in self._trades or (before and not fill.order_id):
             return
         self._trades.add(key)
         base, quote = currencies(fill.symbol)
@@ -67,8 +75,9 @@ class Ledger:
         """Move a currency by a flow."""
         if flow.id not in self._flows:
             self._flows.add(flow.id)
-            self._opened_at = self._opened_at or flow.at
+            if flow.kind == OPENING:
+                self._opened_at = self._opened_at or flow.at
             self._add(flow.currency, flow.amount)
 
     def _add(self, currency: str, amount: Decimal) -> None:
-        self._held[currency] = self._held.get(currency, ZERO) + amount
+        self._held[currency] = _EXACT.add(self._held.get(currency, ZERO), amount)

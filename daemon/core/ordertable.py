@@ -6,7 +6,7 @@ surprise is recorded, and the venue is asked. A filled amount never decreases.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -60,9 +60,13 @@ _REPORTED: Final = {
     Saw.EXPIRED: State.EXPIRED,
 }
 
+_OPEN: Final = (State.ACKED, State.PARTIAL, State.CANCEL_SENT)
+_KNOWN_TO_EXIST: Final = (*_OPEN, State.FILLED, State.CANCELED, State.EXPIRED)
+
 LIFE: Final[dict[tuple[State, Saw], State]] = {
     (State.NEW, Saw.DENIAL): State.DENIED,
     (State.NEW, Saw.SENDING): State.SENT,
+    (State.NEW, Saw.NOT_SENT): State.NEW,  # our own gate held it back
     (State.NEW, Saw.AMBIGUITY): State.UNKNOWN,  # a crash after the intent: nobody knows whether it was sent
     (State.SENT, Saw.NOT_SENT): State.NEW,
     (State.SENT, Saw.REFUSAL): State.REJECTED,
@@ -72,20 +76,23 @@ LIFE: Final[dict[tuple[State, Saw], State]] = {
     (State.ACKED, Saw.CANCELING): State.CANCEL_SENT,
     (State.PARTIAL, Saw.CANCELING): State.CANCEL_SENT,
     (State.CANCEL_SENT, Saw.CANCELING): State.CANCEL_SENT,
+    (State.CANCEL_SENT, Saw.ABSENCE): State.CANCELED,  # it existed, cancels were sent, and it is nowhere any more
     **{(state, saw): to for state in (State.SENT, State.UNKNOWN, State.ACKED) for saw, to in _REPORTED.items()},
     # A report may be older than what is known: an order that has fills is not merely open again.
-    **{(State.PARTIAL, saw): to for saw, to in _REPORTED.items() if saw is not Saw.OPEN},
+    **{(State.PARTIAL, saw): to for saw, to in _REPORTED.items()},
     (State.PARTIAL, Saw.OPEN): State.PARTIAL,
     # Until its end is seen, a cancel that was asked for has not happened.
-    **{(State.CANCEL_SENT, saw): to for saw, to in _REPORTED.items() if saw not in (Saw.OPEN, Saw.PART)},
+    **{(State.CANCEL_SENT, saw): to for saw, to in _REPORTED.items()},
     (State.CANCEL_SENT, Saw.OPEN): State.CANCEL_SENT,
     (State.CANCEL_SENT, Saw.PART): State.CANCEL_SENT,
     # Answers come twice (reply, stream, poll), and late ones after the end.
     **{(end, saw): end for end in (State.FILLED, State.CANCELED, State.EXPIRED) for saw in _REPORTED},
     (State.CANCELED, Saw.FULL): State.FILLED,
     (State.EXPIRED, Saw.FULL): State.FILLED,
+    # The answer to the request was lost, but the stream has told of the order before: what is known stands.
+    **{(state, Saw.AMBIGUITY): state for state in _KNOWN_TO_EXIST},
     # A refusal that was none: the venue shows the order after all.
-    **{(State.REJECTED, saw): to for saw, to in _REPORTED.items()},
+    **{(state, saw): to for state in (State.REJECTED, State.DENIED) for saw, to in _REPORTED.items()},
 }
 
 
@@ -93,7 +100,9 @@ LIFE: Final[dict[tuple[State, Saw], State]] = {
 class Tracked:
     """An order of ours and what is known of it. Amounts are base units, costs quote; `booked` is what its trades add up to.
 
-    `booked_fees` is worth of the fees in quote, as far as they were paid in base or quote.
+    `booked_fees` is worth of the fees in quote, as far as they were paid in base or quote. `reason` is a stable code where the order did
+    not go as wished. `seen_at`: when the venue last showed the order. `heard`: whether anything has been learnt of it in this process.
+    `absences`: the look-ups that did not find it. `closed`: its end has been told.
     """
 
     order: Order
@@ -106,10 +115,14 @@ class Tracked:
     booked_fees: Decimal = ZERO
     reason: str = ""
     sent_at: datetime | None = None
+    seen_at: datetime | None = None
     doubted_at: datetime | None = None
     absences: list[datetime] = field(default_factory=list)
     asked_at: datetime | None = None
     asks: int = 0
+    canceled_at: datetime | None = None
+    cancels: int = 0
+    heard: bool = False
     closed: bool = False
     trades: set[str] = field(default_factory=set)
 
@@ -117,6 +130,11 @@ class Tracked:
     def ended(self) -> bool:
         """Whether the venue expects nothing more of it."""
         return self.state in ENDED
+
+    @property
+    def open(self) -> bool:
+        """Whether the venue has it in its book, as far as is known."""
+        return self.state in _OPEN
 
     @property
     def filled(self) -> Decimal:
@@ -141,9 +159,10 @@ class Tracked:
     @property
     def reserved(self) -> Decimal:
         """What it may still take: quote for a buy, base for a sell. An unknown order reserves its whole size."""
-        if self.order.side is Side.SELL:
-            return self.remaining + self.unbooked
-        return self.order.reserve * (self.remaining + self.unbooked) / self.order.amount
+        outstanding = self.remaining + self.unbooked
+        if self.order.side is Side.SELL or not outstanding:
+            return outstanding
+        return self.order.reserve * outstanding / self.order.amount
 
     @property
     def settled(self) -> bool:
@@ -158,29 +177,45 @@ class Tracked:
         self.state = to
         return True
 
-    def report(self, report: OrderReport) -> bool:
+    def report(self, report: OrderReport, at: datetime) -> bool:
         """Take in what the venue says of the order; False if LIFE does not know such a step."""
-        self.venue_id = report.venue_id or self.venue_id
-        if report.filled > self.reported:
-            self.reported, self.reported_cost = report.filled, report.cost
+        self._shown(report.venue_id, at)
+        # An order that is filled has filled something, even where the report forgets to say how much.
+        filled = report.filled or (self.order.amount if report.status is Status.FILLED else ZERO)
+        if filled > self.reported:
+            self.reported, self.reported_cost = filled, report.cost
         return self.learn(sight(report))
 
-    def fill(self, fill: Fill) -> bool:
+    def fill(self, fill: Fill, at: datetime) -> bool:
         """Take in a trade of the order; False if it is known already."""
         if fill.trade_id in self.trades:
             return False
+        self._shown(fill.venue_id, at)
         self.trades.add(fill.trade_id)
-        self.venue_id = fill.venue_id or self.venue_id
         self.booked += fill.amount
         self.booked_cost += fill.cost
         base, quote = currencies(fill.symbol)
         worth = {base: fill.price, quote: Decimal(1)}
         self.booked_fees += sum((fee.amount * worth.get(fee.currency, ZERO) for fee in fill.fees), ZERO)
-        if self.booked >= self.order.amount:
-            self.learn(Saw.FULL)
-        elif not self.ended:
-            self.learn(Saw.PART)
+        self.learn(Saw.FULL if self.booked >= self.order.amount else Saw.PART)
         return True
+
+    def doubt(self, at: datetime) -> None:
+        """Begin again to ask: what was known may have changed while nobody listened, and what was asked before counts no more."""
+        if self.state in (State.NEW, State.SENT):
+            self.learn(Saw.AMBIGUITY)
+        if self.state is State.UNKNOWN:
+            self.doubted_at = at
+        self.absences, self.asked_at, self.asks, self.heard = [], None, 0, False
+
+    def _shown(self, venue_id: str, at: datetime) -> None:
+        """Whatever shows the order ends every doubt whether it exists, and every step taken towards its absence."""
+        self.venue_id = venue_id or self.venue_id
+        self.seen_at = at
+        self.heard = True
+        self.absences = []
+        if self.state in (State.UNKNOWN, State.REJECTED, State.DENIED):
+            self.reason = ""
 
 
 def sight(report: OrderReport) -> Saw:
@@ -197,30 +232,47 @@ def sight(report: OrderReport) -> Saw:
 
 
 class OrderTable:
-    """All orders that are not closed, by our id, with the venue's ids and the last closed ones beside them."""
+    """All orders that are not closed, by our id, with the venue's ids and the last closed ones beside them.
+
+    `moved_at`: when anything of ours last changed. An account that was read before that may show the time before or after.
+    """
 
     # Late trades and repeated reports concern orders of the last minutes; what is older is in the journal.
     CLOSED_KEPT: Final = 2_000
 
     def __init__(self) -> None:
-        self._orders: dict[str, Tracked] = {}
+        self._open: dict[str, Tracked] = {}
+        self._closed: dict[str, Tracked] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}  # venues count orders by market: an id alone is not unique
-        self._closed: dict[str, None] = {}
+        self.moved_at: datetime | None = None
 
     def __iter__(self) -> Iterator[Tracked]:
-        """Every order that is not closed, in the order in which they were made."""
-        return iter([t for t in self._orders.values() if not t.closed])
+        """Every order that is not closed, in the order in which they were made; the table may change meanwhile."""
+        return iter(tuple(self._open.values()))
+
+    def __len__(self) -> int:
+        """How many orders are not closed."""
+        return len(self._open)
 
     def add(self, order: Order) -> Tracked:
         """Register an intent. The same id again is the programmer's error: ids derive from decisions, which happen once."""
-        if order.id in self._orders:
+        if order.id in self._open or order.id in self._closed:
             raise ValueError(f"order {order.id} exists already")
-        tracked = self._orders[order.id] = Tracked(order)
+        tracked = self._open[order.id] = Tracked(order)
+        self.touch(order.at)
         return tracked
 
     def get(self, order_id: str, symbol: str = "", venue_id: str = "") -> Tracked | None:
         """The order by our id, or by the venue's within its market."""
-        return self._orders.get(order_id) or self._orders.get(self._by_venue_id.get((symbol, venue_id), ""))
+        for known in (order_id, self._by_venue_id.get((symbol, venue_id), "") if venue_id else ""):
+            tracked = self._open.get(known) or self._closed.get(known)
+            if tracked is not None:
+                return tracked
+        return None
+
+    def touch(self, at: datetime) -> None:
+        """Something of ours changes at this moment."""
+        self.moved_at = at if self.moved_at is None else max(at, self.moved_at)
 
     def link(self, tracked: Tracked) -> None:
         """Remember the venue's id of an order."""
@@ -230,16 +282,32 @@ class OrderTable:
     def close(self, tracked: Tracked) -> None:
         """The order is settled: keep it for late news, and forget the oldest such."""
         tracked.closed = True
-        self._closed[tracked.order.id] = None
+        self._open.pop(tracked.order.id, None)
+        self._closed[tracked.order.id] = tracked
         while len(self._closed) > self.CLOSED_KEPT:
-            old = self._orders.pop(next(iter(self._closed)))
-            del self._closed[old.order.id]
+            old = self._closed.pop(next(iter(self._closed)))
             self._by_venue_id.pop((old.order.symbol, old.venue_id), None)
 
-    def reserved(self, side: Side, symbols: Iterable[str]) -> Decimal:
+    def reopen(self, tracked: Tracked) -> None:
+        """Late news: the order has not ended, or not all of its trades are booked. It counts again until they are."""
+        tracked.closed = False
+        self._closed.pop(tracked.order.id, None)
+        self._open[tracked.order.id] = tracked
+
+    def reserved(self, side: Side, symbols: Container[str]) -> Decimal:
         """What orders of that side in these symbols may still take: quote for buys, base for sells."""
-        wanted = frozenset(symbols)
-        return sum((t.reserved for t in self if t.order.side is side and t.order.symbol in wanted), ZERO)
+        return sum((t.reserved for t in self._open.values() if t.order.side is side and t.order.symbol in symbols), ZERO)
+
+
+def diagram() -> str:
+    """LIFE as a mermaid state diagram, one line a transition; steps that leave the state as it is are left out."""
+    arrows: dict[tuple[State, State], list[str]] = {}
+    for (state, saw), to in LIFE.items():
+        if state is not to:
+            arrows.setdefault((state, to), []).append(saw.value)
+    lines = [f"    {state.value} --> {to.value}: {', '.join(sorted(saws))}" for (state, to), saws in sorted(arrows.items())]
+    ends = [f"    {state.value} --> [*]" for state in sorted(ENDED)]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {State.NEW.value}", *lines, *ends]) + "\n"
 
 
 def tag(instance: str) -> str:

@@ -6,7 +6,7 @@ venue's grid, and names a reason for every symbol that stays away from its targe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +16,9 @@ ONE: Final = Decimal(1)
 
 # Own margin over the venue's minimum notional: the price may fall between plan and arrival, and a refused order helps nobody.
 NOTIONAL_MARGIN: Final = Decimal("1.05")
+
+# Decimals have 28 digits here; a sum of some thousand reserves, each rounded in its last one, stays below one part in 10^24.
+_HAIR: Final = ONE - Decimal("1E-24")
 
 
 class Reason(StrEnum):
@@ -32,10 +35,13 @@ class Reason(StrEnum):
     UNFUNDED = "unfunded"
     LOCKED = "locked"
     ORDER_UNKNOWN = "order_unknown"
+    ORDER_OPEN = "order_open"
+    UNFILLED = "unfilled"
     DRIFT = "drift"
     NOT_SENT = "not_sent"
     SUPERSEDED = "superseded"
     HALTED = "halted"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +100,22 @@ class Plan:
 def plan(weights: Mapping[str, float], keep: Iterable[str], book: Book, markets: Mapping[str, Instrument], rules: Rules) -> Plan:
     """Legs that move each symbol from where it is projected to be to its target weight of equity.
 
-    `weights` is a full set: a symbol that is held but not named is wanted at 0. Symbols in `keep` stay as they are.
+    `weights` is a full set: a symbol that is held but not named is wanted at 0. Symbols in `keep` stay as they are. A symbol may have a
+    leg and a reason: the leg then goes as far as it can, and the reason says what stopped it.
     """
     kept = frozenset(keep)
-    legs: list[Leg] = []
+    reduces: list[Leg] = []
+    grows: list[Leg] = []
     left: dict[str, str] = {}
     for symbol in sorted(markets):
-        answer = Reason.KEPT if symbol in kept else _leg(markets[symbol], Decimal(repr(weights.get(symbol, 0.0))), book, rules)
-        if isinstance(answer, Leg):
-            legs.append(answer)
-        elif answer is not Reason.AT_TARGET:
-            left[symbol] = str(answer)
-    reduces = tuple(leg for leg in legs if leg.side is Side.SELL)
-    grows = sorted((leg for leg in legs if leg.side is Side.BUY), key=lambda leg: (-leg.notional, leg.symbol))
-    return Plan(reduces, tuple(grows), left)
+        wanted = weights.get(symbol, 0.0)
+        leg, reason = (None, Reason.KEPT) if symbol in kept else _leg(markets[symbol], wanted, book, rules)
+        if leg is not None:
+            (reduces if leg.side is Side.SELL else grows).append(leg)
+        if reason is not None:
+            left[symbol] = str(reason)
+    grows.sort(key=_largest_first)
+    return Plan(tuple(reduces), tuple(grows), left)
 
 
 def fund(grows: Sequence[Leg], cash: Decimal) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
@@ -124,28 +132,28 @@ def fund(grows: Sequence[Leg], cash: Decimal) -> tuple[tuple[Leg, ...], tuple[Le
 
 
 def scale(grows: Sequence[Leg], cash: Decimal, markets: Mapping[str, Instrument], rules: Rules) -> tuple[tuple[Leg, ...], dict[str, str]]:
-    """All buys shrunk alike until `cash` (quote) pays for them; those that fall below the venue's minimum are dropped and named.
+    """All buys shrunk alike until `cash` (quote) pays for them, and the reason by symbol for each that is smaller than wanted or gone.
 
-    Dropping the smallest first lets the others keep more (semantics of a small account: fewer whole positions beat many refused ones).
+    What falls below the venue's minimum is dropped, the smallest first, so that the others keep more (a small account: fewer whole
+    positions beat many refused ones). One pass is enough: each drop raises everybody's share, so who is above the minimum stays there.
     """
-    wanted = list(grows)
-    dropped: dict[str, str] = {}
-    while wanted:
-        need = sum((leg.reserve for leg in wanted), ZERO)
-        share = min(ONE, max(cash, ZERO) / need)
-        shrunk = [buy(markets[leg.symbol], leg.amount * share, leg.price, rules) for leg in wanted]
-        small = [leg for leg, now in zip(wanted, shrunk, strict=True) if not reaches_minimum(markets[leg.symbol], now.amount, now.price)]
-        if not small:
-            return tuple(shrunk), dropped
-        last = min(small, key=lambda leg: (leg.notional, leg.symbol))
-        wanted.remove(last)
-        dropped[last.symbol] = str(Reason.UNFUNDED)
-    return (), dropped
+    need = sum((leg.reserve for leg in grows), ZERO)
+    if not grows or need <= cash:
+        return tuple(grows), {}
+    kept: list[Leg] = []
+    for leg in sorted(grows, key=_largest_first, reverse=True):
+        if leg.amount * _share(cash, need) >= _smallest(markets[leg.symbol], leg.price):
+            kept.append(leg)
+        else:
+            need -= leg.reserve
+    share = _share(cash, need)
+    shrunk = [buy(markets[leg.symbol], leg.amount * share, leg.price, rules) for leg in sorted(kept, key=_largest_first)]
+    return tuple(leg for leg in shrunk if leg.amount > 0), {leg.symbol: str(Reason.UNFUNDED) for leg in grows}
 
 
 def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
     """A buy of at most `amount` base units on the grid, with the money it may take: price, slippage and fee."""
-    on_grid = _capped(market, market.floor(amount))
+    on_grid = capped(market, market.floor(amount))
     return Leg(market.symbol, Side.BUY, on_grid, price, on_grid * price * (ONE + rules.slippage) * (ONE + market.taker_fee))
 
 
@@ -154,30 +162,39 @@ def reaches_minimum(market: Instrument, amount: Decimal, price: Decimal, margin:
     return amount > 0 and amount >= market.amount_min and amount * price >= market.notional_min * margin
 
 
-def _leg(market: Instrument, weight: Decimal, book: Book, rules: Rules) -> Leg | str:
-    """The order of one symbol, or the reason for none."""
+def capped(market: Instrument, amount: Decimal) -> Decimal:
+    """At most what the venue takes in one order; the next round brings the rest."""
+    return amount if market.amount_max is None or amount <= market.amount_max else market.floor(market.amount_max)
+
+
+Answer = tuple[Leg | None, str | None]
+
+
+def _leg(market: Instrument, wanted: float, book: Book, rules: Rules) -> Answer:
+    """The order of one symbol, the reason for none, or both."""
     symbol = market.symbol
     price = book.prices.get(symbol)
     if symbol in book.untouchable:
-        return book.untouchable[symbol]
-    if price is None:
-        return Reason.NO_PRICE
+        return None, book.untouchable[symbol]
+    if price is None or not (price.is_finite() and price > 0):
+        return None, Reason.NO_PRICE
     if not market.active:
-        return Reason.NOT_TRADABLE
+        return None, Reason.NOT_TRADABLE
     held = book.projected.get(symbol, ZERO)
-    goal = _goal(weight, held * price / book.equity if book.equity > 0 else ZERO, rules)
+    if wanted <= 0:
+        # Always traded to: a residue as wide as the band would stay for ever.
+        return _exit(market, held, book, price) if held > 0 else (None, None)
+    weight = Decimal(repr(float(wanted)))
+    value = held * price
+    goal = _goal(weight, value / book.equity if book.equity > 0 else ZERO, rules)
     if goal is None:
-        return Reason.AT_TARGET if held * price == weight * book.equity else Reason.IN_BAND
-    if goal == 0:
-        return _exit(market, held, book, price)
-    delta = goal * book.equity / price - held
-    return _grow(market, delta, price, book, rules) if delta > 0 else _reduce(market, -delta, price, book)
+        return None, None if value == weight * book.equity else Reason.IN_BAND
+    delta = goal * max(book.equity, ZERO) / price - held
+    return _grow(market, delta, price, book, rules) if delta > 0 else _reduce(market, -delta, price, held, book)
 
 
 def _goal(wanted: Decimal, now: Decimal, rules: Rules) -> Decimal | None:
-    """The weight to trade to, None to stay. A wanted 0 is always traded to: a residue as wide as the band would stay for ever."""
-    if wanted <= 0:
-        return ZERO if now > 0 else None
+    """The weight to trade to, None to stay."""
     band = max(rules.band, rules.band_relative * wanted)
     if abs(now - wanted) <= band:
         return None
@@ -186,41 +203,56 @@ def _goal(wanted: Decimal, now: Decimal, rules: Rules) -> Decimal | None:
     return wanted - band if now < wanted else wanted + band
 
 
-def _grow(market: Instrument, delta: Decimal, price: Decimal, book: Book, rules: Rules) -> Leg | str:
+def _grow(market: Instrument, delta: Decimal, price: Decimal, book: Book, rules: Rules) -> Answer:
     if market.symbol in book.frozen:
-        return book.frozen[market.symbol]
+        return None, book.frozen[market.symbol]
     # The fee comes out of what is bought: to end with `delta`, more is ordered; rounding down ends on the small side of the target.
     gross = delta / (ONE - market.taker_fee) if market.buy_fee_in_base else delta
     leg = buy(market, gross, price, rules)
-    return leg if reaches_minimum(market, leg.amount, price, NOTIONAL_MARGIN) else Reason.BELOW_MINIMUM
+    return (leg, None) if reaches_minimum(market, leg.amount, price, NOTIONAL_MARGIN) else (None, Reason.BELOW_MINIMUM)
 
 
-def _reduce(market: Instrument, surplus: Decimal, price: Decimal, book: Book) -> Leg | str:
+def _reduce(market: Instrument, surplus: Decimal, price: Decimal, held: Decimal, book: Book) -> Answer:
     """Sell the surplus, rounded up to the grid so that the end is on the small side, but never more than is free."""
     if surplus * 2 < market.amount_step:
-        return Reason.AT_TARGET  # a whole step would end further from the target than it began
+        return None, None  # a whole step would end further from the target than it began
     steps = (surplus / market.amount_step).to_integral_value(ROUND_CEILING) * market.amount_step
-    free = market.floor(book.free.get(market.symbol, ZERO))
-    amount = _capped(market, min(steps, free))
-    if amount <= 0:
-        return Reason.LOCKED
-    return _sell(market, amount, price) if reaches_minimum(market, amount, price, NOTIONAL_MARGIN) else Reason.BELOW_MINIMUM
+    # Fees in base leave holdings off the grid: the last, broken step cannot be sold.
+    free = market.floor(min(book.free.get(market.symbol, ZERO), held))
+    if free <= 0:
+        return None, Reason.LOCKED if market.floor(held) > 0 else Reason.DUST
+    amount = capped(market, min(steps, free))
+    reason = Reason.LOCKED if free < steps <= market.floor(held) else None
+    return (
+        (_sell(market, amount, price), reason) if reaches_minimum(market, amount, price, NOTIONAL_MARGIN) else (None, Reason.BELOW_MINIMUM)
+    )
 
 
-def _exit(market: Instrument, held: Decimal, book: Book, price: Decimal) -> Leg | str:
+def _exit(market: Instrument, held: Decimal, book: Book, price: Decimal) -> Answer:
     """Sell everything that is free; what the grid or the venue's minimum leaves is dust, which is known and named."""
-    amount = _capped(market, market.floor(book.free.get(market.symbol, ZERO)))
+    whole = market.floor(held)
+    free = market.floor(book.free.get(market.symbol, ZERO))
+    amount = capped(market, free)
+    locked = Reason.LOCKED if free < whole else None
     if reaches_minimum(market, amount, price):
-        return _sell(market, amount, price)
-    return Reason.DUST if not reaches_minimum(market, market.floor(held), price) else Reason.LOCKED
+        return _sell(market, amount, price), locked
+    return None, locked if locked and reaches_minimum(market, whole, price) else Reason.DUST
 
 
 def _sell(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     return Leg(market.symbol, Side.SELL, amount, price, amount)
 
 
-def _capped(market: Instrument, amount: Decimal) -> Decimal:
-    """At most what the venue takes in one order; the next round brings the rest."""
-    if market.amount_max is None or amount <= market.amount_max:
-        return amount
-    return (market.amount_max / market.amount_step).to_integral_value(ROUND_FLOOR) * market.amount_step
+def _largest_first(leg: Leg) -> tuple[Decimal, str]:
+    return -leg.notional, leg.symbol
+
+
+def _share(cash: Decimal, need: Decimal) -> Decimal:
+    """How much of each buy the cash pays for, a hair less, so that rounding in the last digit never makes the sum exceed the cash."""
+    return max(cash, ZERO) / need * _HAIR if need > max(cash, ZERO) else ONE
+
+
+def _smallest(market: Instrument, price: Decimal) -> Decimal:
+    """The smallest order on the grid that the venue takes, in base units."""
+    least = max(market.amount_min, market.notional_min * NOTIONAL_MARGIN / price, market.amount_step)
+    return (least / market.amount_step).to_integral_value(ROUND_CEILING) * market.amount_step

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
-from daemon.core.model import currencies
+from daemon.core.model import ZERO, Side, currencies
 from daemon.core.ordertable import OrderTable, State, Tracked
 
 
@@ -20,7 +20,9 @@ class Patience:
 
     `fence`: after this much time since the doubt began, a request that has not surfaced cannot be executed any more. It is above the
     request's own validity (recvWindow, 5 s), the clock's skew and the venue's settling. `lookups` successful look-ups after it, at least
-    `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end.
+    `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end. `first_ask`: the
+    wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often a cancel is asked for before only reading
+    is left. `vanish`: an order that existed is given up no sooner than this after it was last seen; venues may lag that long.
     """
 
     fence: timedelta = timedelta(seconds=15)
@@ -29,6 +31,8 @@ class Patience:
     open_every: timedelta = timedelta(seconds=5)
     first_ask: timedelta = timedelta(milliseconds=500)
     ask_max: timedelta = timedelta(seconds=30)
+    cancels: int = 5
+    vanish: timedelta = timedelta(seconds=60)
 
 
 class Resolver:
@@ -37,27 +41,29 @@ class Resolver:
     def __init__(self, table: OrderTable, patience: Patience) -> None:
         self._table = table
         self._patience = patience
-        self._agreed_at: datetime | None = None
+        self._read_at: datetime | None = None
         self._differences: Mapping[str, Decimal] = {}
 
     def on_reconciled(self, event: AccountReconciled) -> None:
         """Remember when the account was last compared, and what differed."""
-        self._agreed_at, self._differences = event.asked_at, event.differences
+        self._read_at, self._differences = event.asked_at, event.differences
+
+    # --- asking ------------------------------------------------------------------------------------------------------
 
     def questions(self, at: datetime) -> Iterator[Event]:
         """What is to be asked now. Each order is asked about at growing intervals, never more often than every `spacing` once in doubt."""
         for tracked in self._table:
             wait = self._wait(tracked)
-            since = tracked.asked_at or tracked.doubted_at or tracked.sent_at
-            if wait is None or since is None or at - since < wait:
+            order = tracked.order
+            since = tracked.asked_at or tracked.doubted_at or tracked.sent_at or order.at
+            if wait is None or at - since < wait:
                 continue
             tracked.asked_at = at
             tracked.asks += 1
-            order = tracked.order
             if tracked.ended:
                 yield QueryTrades((order.symbol,), order.at, at)
-            else:
-                yield QueryOrder(order.id, order.symbol, order.at, at)
+                continue
+            yield QueryOrder(order.id, order.symbol, order.at, at)
             if tracked.state is State.UNKNOWN and at >= self._fence(tracked):
                 yield PollAccount(at)
 
@@ -65,28 +71,56 @@ class Resolver:
         """How long after the last question the next one is due; None while there is nothing to ask."""
         p = self._patience
         if tracked.state is State.UNKNOWN or (tracked.ended and not tracked.settled):
-            return min(p.spacing * 1.5 ** max(0, tracked.asks - 8), p.ask_max) if tracked.asks else p.first_ask
-        if tracked.state in (State.ACKED, State.PARTIAL, State.CANCEL_SENT):
-            return p.open_every
-        return None
+            return min(p.spacing * 1.5 ** min(max(0, tracked.asks - 8), 20), p.ask_max) if tracked.asks else p.first_ask
+        return p.open_every if tracked.open else None
+
+    def may_cancel(self, tracked: Tracked, at: datetime) -> bool:
+        """Whether a cancel may be asked for now: the first one, or again because the one before was lost, but not for ever."""
+        p = self._patience
+        if tracked.state is not State.CANCEL_SENT:
+            return tracked.open
+        return tracked.cancels < p.cancels and (tracked.canceled_at is None or at - tracked.canceled_at >= p.open_every)
+
+    # --- judging -----------------------------------------------------------------------------------------------------
 
     def absent(self, tracked: Tracked, event: OrderNotFound) -> bool:
-        """Count a look-up that did not find the order; True once its absence is confirmed by the full rule."""
+        """Count a look-up that did not find the order; True once its absence is confirmed by the full rule.
+
+        Of an order that was seen, absence is only believed once cancels were sent and a long time has passed (`vanish`).
+        """
+        p = self._patience
+        given_up = tracked.state is State.CANCEL_SENT and tracked.cancels >= p.cancels
+        if not given_up and tracked.state is not State.UNKNOWN:
+            return False
         fence = self._fence(tracked)
-        if tracked.state is not State.UNKNOWN or event.asked_at < fence:
+        if event.asked_at < fence:
             return False
         seen = tracked.absences
-        if not seen or event.asked_at - seen[-1] >= self._patience.spacing:
+        if not seen or event.asked_at - seen[-1] >= p.spacing:
             seen.append(event.asked_at)
-        return len(seen) >= self._patience.lookups and self._consistent(tracked, fence)
+        return len(seen) >= p.lookups and self._consistent(tracked, fence)
 
     def _consistent(self, tracked: Tracked, fence: datetime) -> bool:
         """Whether the account, read after the fence, holds what the ledger says: an order that had filled would show."""
-        return self._agreed_at is not None and self._agreed_at >= fence and not touches(self._differences, tracked.order.symbol)
+        return self._read_at is not None and self._read_at >= fence and not may_explain(tracked, self._differences)
 
     def _fence(self, tracked: Tracked) -> datetime:
-        doubted = tracked.doubted_at or tracked.order.at
-        return doubted + self._patience.fence
+        """From when on a look-up that finds nothing counts."""
+        order = tracked.order
+        if tracked.state is State.CANCEL_SENT:
+            return (tracked.seen_at or order.at) + self._patience.vanish
+        return (tracked.doubted_at or order.at) + self._patience.fence
+
+
+def may_explain(tracked: Tracked, differences: Mapping[str, Decimal]) -> bool:
+    """Whether trades of this order that nobody has told of may be behind what the account holds more or less than the ledger.
+
+    A buy adds base and takes quote, a sell the reverse; venues may show the one before the other. A difference the other way round is
+    something else, say a deposit.
+    """
+    base, quote = currencies(tracked.order.symbol)
+    sign = tracked.order.side.sign
+    return sign * differences.get(base, ZERO) > 0 or sign * differences.get(quote, ZERO) < 0
 
 
 def touches(found: Iterable[str], symbol: str) -> bool:

@@ -115,8 +115,8 @@ class Aligner:
         self._grace = min(grace, timeframe / 2)
         self._hold_max = hold_max
         self._completer = _Completer(symbols, after)
-        self._emitted = _BEFORE_ALL if after is None else epoch_ms(after.closes_at)
-        self._newest = np.full(len(symbols), self._emitted)  # close time (ms) of each symbol's newest bar
+        self._emitted = _BEFORE_ALL
+        self._newest = np.full(len(symbols), _BEFORE_ALL)  # close time (ms) of each symbol's newest bar
         self._lost: set[int] = set()
         self._holds = np.zeros(len(symbols), np.bool_)  # lost and not yet given up
         self._waiting: dict[int, _Waiting] = {}
@@ -124,6 +124,14 @@ class Aligner:
         # Of the oldest close time, to be told in O(1): how many symbols have not come to it, and how many of those hold it.
         self._behind = 0
         self._holding = 0
+        if after is not None:
+            self.resume(after)
+
+    def resume(self, after: Slice) -> None:
+        """Go on after this slice as if it had been emitted here: the end of the warm-up. Call it before the first bar."""
+        self._completer = _Completer(tuple(self._columns), after)
+        self._emitted = epoch_ms(after.closes_at)
+        self._newest[:] = self._emitted
 
     def on_bar(self, event: BarClosed) -> Iterable[SliceClosed]:
         """Take a bar in. One that is not newer than its symbol's last is a repetition and changes nothing."""

@@ -22,6 +22,8 @@ from daemon.io.exchange import Fatal, Reason
 
 PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
+MODES: Final = ("api", "test", "demo")
+
 # Here `set_sandbox_mode` leads to an environment that is closed; their `enable_demo_trading` is its successor (ccxt announces it so).
 DEMO_INSTEAD: Final = frozenset({"binancecoinm", "binanceusdm"})
 
@@ -50,9 +52,12 @@ def address(own: Mapping[str, object], given: Mapping[str, object], *, venue: st
     """The address book of a mode: `own` are the class's urls, `given` the user's.
 
     Raises:
-        Fatal: sandbox mode where the venue has no test environment, or where a production host would be called.
+        Fatal: sandbox mode where the venue has no test environment, or where a production host would be called; a key that leads nowhere.
     """
-    named = {key: given[key] for key in ("api", "test", "demo") if given.get(key)}
+    stray = [key for key in given if key not in own and key not in MODES]
+    if stray:  # ccxt would ignore it, and call the real venue
+        raise Fatal(f"exchange.ccxt.urls.{stray[0]} is not looked at: name it below {', '.join(MODES)}", Reason.BAD_REQUEST)
+    named = {key: given[key] for key in MODES if given.get(key)}
     return _sandbox(own, named, venue, hostname) if sandbox else _live(own, named, hostname)
 
 

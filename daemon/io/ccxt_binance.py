@@ -14,7 +14,7 @@ import ccxt
 
 from daemon.core.model import ZERO, Fill, Money, OrderReport, Side, Status, from_epoch_ms
 from daemon.io import ccxt_parse as parse
-from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded
+from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded, heard
 from daemon.io.ccxt_streams import stream_error, timeframe_name
 from daemon.io.ccxt_types import Json, Socket
 from daemon.io.exchange import AccountNews, BarUpdate, NotSent, Reason, Unknown, Urgency, VenueError
@@ -157,7 +157,7 @@ class BinanceStreams:
         failed: VenueError
         socket = client.client(url)
         end = socket.future("end")
-        end.add_done_callback(_read)
+        end.add_done_callback(heard)
         try:
             await self._dial(socket, end)
             await client.house.gate.acquire(Urgency.RECONCILE, {MESSAGES: 1.0})
@@ -184,12 +184,6 @@ class BinanceStreams:
             refusal = end.exception() if end.done() and not end.cancelled() else None
             text = stream_error(refusal, self._client.id, self._secrets).text if isinstance(refusal, Exception) else "no answer"
             raise NotSent(f"the websocket was refused: {text}", Reason.OTHER, socket.last_retry_after)
-
-
-def _read(end: "asyncio.Future[Any]") -> None:
-    """Look at how a connection ended, so that asyncio does not report it as overlooked when the watcher has gone before."""
-    if not end.cancelled():
-        end.exception()
 
 
 class Candles:

@@ -4,6 +4,7 @@ Rule: no request leaves without a token of the gate, taken before it is signed; 
 an answer that is not JSON is an error, and so is a websocket frame that cannot be read. No amount or price passes through a float.
 """
 
+import asyncio
 import difflib
 import json
 import logging
@@ -149,6 +150,8 @@ class Guarded(Ccxt):
             trace.on_request_redirect.append(_refuse_redirect)
             trace.freeze()
             self.session.trace_configs.append(trace)
+            # aiohttp would send a GET or DELETE again by itself when a kept connection breaks, past the gate and with an aged signature.
+            self.session._retry_connection = False  # noqa: SLF001 - it has no public switch
 
     def client(self, url: str) -> Socket:
         """A websocket to an implied host; one frame that cannot be read ends it, instead of its reader in silence."""
@@ -173,8 +176,16 @@ class Guarded(Ccxt):
         socket.error = socket.error or error
         if self.clients.get(socket.url) is socket:
             del self.clients[socket.url]
+        for future in socket.futures.values():
+            future.add_done_callback(heard)  # some of ccxt's own are awaited by nobody
         socket.reject(error)
         await socket.close()
+
+
+def heard(future: "asyncio.Future[Any]") -> None:
+    """Look at how a future ended, so that asyncio does not report it as overlooked when its waiter has gone before."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _guarded(socket: Socket) -> Callable[[Any], None]:
@@ -203,7 +214,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 @asynccontextmanager
 async def calling(urgency: Urgency, *, order: bool = False) -> AsyncIterator[Call]:
-    """The frame of one call. ccxt's rounding sets the current decimal context: here that is one of its own, so nobody else's sums change."""
+    """The frame of one call. ccxt's rounding sets the current decimal context: here that is a copy, so that no other sum changes."""
     call = Call(urgency, order)
     token = CALL.set(call)
     try:

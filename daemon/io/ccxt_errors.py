@@ -4,7 +4,6 @@ Rule: the venue's own code decides first, then ccxt's class, then the cause; wha
 picks its table by host name, so on any other host than the venue's own the same code changes class. Texts carry no query string, no secret.
 """
 
-import asyncio
 import re
 import socket
 from collections.abc import Iterable, Mapping
@@ -154,11 +153,11 @@ def classify(error: Exception, *, venue: str, answer: Answer, order: bool = Fals
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` on one line and not too long, without query strings, signatures and `secrets`."""
-    text = re.sub(r"((?:https?|wss?)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
-    text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)(\W{1,4})[\w%+/=.-]+", r"\1\2***", text)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
+    text = re.sub(r"((?:https?|wss?)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
+    text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)(\W{1,4})[\w%+/=.-]+", r"\1\2***", text)
     return " ".join(text.split())[:TEXT_MAX]
 
 
@@ -211,7 +210,3 @@ def _never_connected(error: BaseException) -> bool:
         return True
     return isinstance(seen, aiohttp.ConnectionTimeoutError) and not isinstance(seen, aiohttp.SocketTimeoutError)
 
-
-def timed_out(error: BaseException) -> bool:
-    """Whether the venue took too long."""
-    return isinstance(error, asyncio.TimeoutError | ccxt.RequestTimeout)

@@ -40,8 +40,8 @@ MESSAGES_PER_S: Final = 5.0  # Binance's limit for a connection; of others' none
 class CcxtExchange:
     """A venue through ccxt, spot. Without a key it is a Market only.
 
-    `overrides` (exchange.ccxt) are merged deeply into ccxt's constructor and have the last word; for `urls` see ccxt_address. `gate` is told
-    the venue's limits. `calls` counts the end points called, for whoever wants to know where the door leads.
+    `overrides` (exchange.ccxt) are merged deeply into ccxt's constructor and have the last word; for `urls` see ccxt_address. `gate` is
+    told the venue's limits. `calls` counts the end points called, for whoever wants to know where the door leads.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """RateGate: who may speak to the venue now, and who must wait.
 
-Rule: in no window of a lane's length does more than its share of the venue's limit pass, the most urgent goes first, and while the venue has
-told us to be silent nobody goes at all. Intervals are monotonic: a stepping wall clock changes nothing. A gate without waiters costs nothing.
+Rule: in no window of a lane's length does more than its share of the venue's limit pass, the most urgent goes first, and while the venue
+has told us to be silent nobody goes at all. Intervals are monotonic: a stepping wall clock changes nothing. Idle, it costs nothing.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ MESSAGES: Final = "messages"  # websocket messages sent
 RANK: Final = MappingProxyType({urgency: rank for rank, urgency in enumerate(Urgency)})
 
 # The part of a limit that each urgency may fill. Four fifths at most, because the venue may count others behind our address, and its own
-# window differs from ours by the time on the wire; less for what can wait, so that a warm-up never makes a cancel wait for the window to end.
+# window differs from ours by the time on the wire; less for what can wait, so that a warm-up never makes a cancel wait for the window's
+# end.
 SHARE: Final = MappingProxyType(
     {Urgency.CANCEL: 0.8, Urgency.REDUCE: 0.8, Urgency.GROW: 0.76, Urgency.RECONCILE: 0.72, Urgency.DATA: 0.6},
 )

@@ -106,6 +106,7 @@ async def _dump(venue: Venue, values: dict[str, Any]) -> Any:
     """Write the closed bars of the markets that were shown to anybody, or of `symbols`, as BASE_QUOTE-INTERVAL.parquet into `dir`."""
     exchange = venue.exchange
     names = values.get("symbols")
+    names = names.split(",") if isinstance(names, str) else names
     markets = [exchange.market(name) for name in names] if names else [exchange.markets[index] for index in sorted(exchange.shown)]
     return {"files": [str(path) for path in dump(exchange, Path(values["dir"]), markets)]}
 

@@ -55,6 +55,7 @@ class Exchange:
             taker=settings.fee,
             maker=settings.fee if settings.maker_fee is None else settings.maker_fee,
             partial=settings.partial,
+            first_id=settings.first_id,
             chance=random.Random(f"{settings.seed} dice"),
         )
         self.doorman = Doorman(settings.key, settings.secret)

@@ -38,11 +38,13 @@ class Matching:
         taker: Decimal,
         maker: Decimal,
         partial: float,
+        first_id: int,
         chance: random.Random,
     ) -> None:
         self._tape, self._book, self._account, self._publish = tape, book, account, publish
         self._fee = {False: taker, True: maker}
         self._partial, self._chance = partial, chance
+        self._first_id = first_id
         self._looked: dict[int, int] = {}  # market -> until when (ms) its open orders have been matched
         self.orders: dict[str, list[Order]] = defaultdict(list)  # by symbol, in order of their ids
         self.trades: dict[str, list[Trade]] = defaultdict(list)
@@ -137,7 +139,7 @@ class Matching:
     def _book_order(self, new: NewOrder, fills: list[Level], now: int) -> Order:
         history = self.orders[new.market.symbol]
         order = Order(
-            id=len(history) + 1,
+            id=self._first_id + len(history),
             client_id=new.client_id,
             market=new.market,
             side=new.side,
@@ -187,7 +189,7 @@ class Matching:
         fee = share(gets, self._fee[maker])
         book = self.trades[order.market.symbol]
         trade = Trade(
-            id=len(book) + 1,
+            id=self._first_id + len(book),
             order_id=order.id,
             market=order.market,
             side=order.side,

@@ -61,7 +61,7 @@ class RecordedRows:
 
 
 def read(folder: Path, timeframe: str | None) -> list[Recording]:
-    """The recordings of one timeframe in `folder`, the well-known markets' order being that of their names.
+    """The spot recordings of one timeframe in `folder`, sorted by name; without a timeframe 1h, else the one with most files.
 
     Raises:
         ValueError: when there is none, or a file is not what it should be.

@@ -24,6 +24,7 @@ from daemon.venue.urls import ccxt_urls
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
+CATCH_UP_MAX = 120  # closed rows sent late after the process was held up; older ones are left to REST, like at a venue that was away
 UPDATE_MIN, UPDATE_MAX = 250, 1000  # ms between two updates of a forming candle
 
 
@@ -73,13 +74,12 @@ class Venue:
         if runner is not None:
             await self.listeners.close_all()
             await runner.cleanup()
-        if task is not None:
-            task.cancel()
-            try:
-                await task
-            except asyncio.CancelledError:
-                if not task.cancelled():
-                    raise
+        if task is None:
+            return
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled() and (error := task.exception()):
+            raise error
 
     async def wait(self) -> None:
         """Wait until the venue fails; a venue that is well never ends by itself."""
@@ -113,6 +113,7 @@ class Venue:
         now = self.exchange.now()
         live = self.exchange.tape.index(now)
         boundary = self._closed < live
+        self._closed = max(self._closed, live - CATCH_UP_MAX)
         while self._closed < live:
             self.hub.close_row(self._closed)
             self._closed += 1

@@ -26,6 +26,7 @@ class VenueSettings:
     balance: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})
     key: str = "venue-key"
     secret: str = "venue-secret"  # noqa: S105 - a loopback venue's well-known default, worth nothing anywhere else
+    first_id: int = 1  # of the first order and trade in every market; a venue that goes on for an earlier one starts above its ids
     fee: Decimal = Decimal("0.001")  # taker, and maker unless maker_fee says otherwise
     maker_fee: Decimal | None = None
     spread_bps: Decimal = Decimal(2)  # between best bid and best ask, around the last price

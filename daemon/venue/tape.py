@@ -1,8 +1,7 @@
 """The tape: the last price of every market at any moment, and its candles.
 
-Rule: a pure function of the rows and of the time asked for. Inside a live bar the price runs in straight lines from the open over the
-nearer extreme and the farther one to the close (low first in a rising bar, high first in a falling one), so what was seen on
-the way and the closed bar always agree.
+Rule: a pure function of the rows and of the time asked for. Inside a live bar the price runs in straight lines from the open over both
+extremes to the close (the low first in a rising bar, the high first in a falling one), so all that was seen agrees with the closed bar.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import ccxt.pro
 import pytest
 
-from daemon.venue import Venue, VenueSettings
+from daemon.venue import Venue, VenueSettings, serve
 
 
 def client(venue: Venue, **extra: Any) -> Any:
@@ -31,12 +32,14 @@ def client(venue: Venue, **extra: Any) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def trading(settings: VenueSettings, *, sandbox: bool = False) -> AsyncIterator[tuple[Venue, Any]]:
-    """A venue and a client of it, markets loaded."""
+async def trading(settings: VenueSettings, mode: str = "live", **extra: Any) -> AsyncIterator[tuple[Venue, Any]]:
+    """A venue and a client of it, markets loaded; the books must agree in the end."""
     async with Venue(settings) as venue:
-        exchange = client(venue)
-        if sandbox:
+        exchange = client(venue, **extra)
+        if mode == "sandbox":
             exchange.set_sandbox_mode(True)
+        if mode == "demo":
+            exchange.enable_demo_trading(True)
         try:
             await exchange.load_markets()
             yield venue, exchange
@@ -45,10 +48,10 @@ async def trading(settings: VenueSettings, *, sandbox: bool = False) -> AsyncIte
     assert venue.audit() == []
 
 
-@pytest.mark.parametrize("sandbox", [False, True])
-async def test_buys_and_sells_by_client_id(sandbox: bool) -> None:
+@pytest.mark.parametrize("mode", ["live", "sandbox", "demo"])
+async def test_buys_and_sells_by_client_id(mode: str) -> None:
     """A market buy and a sell are filled at once, found by their client ids, and the balances are the trades' sum."""
-    async with trading(VenueSettings(), sandbox=sandbox) as (venue, exchange):
+    async with trading(VenueSettings(), mode) as (venue, exchange):
         bought = await exchange.create_order("BTC/USDT", "market", "buy", "0.3", None, {"clientOrderId": "buy-1"})
         assert (bought["clientOrderId"], bought["status"], Decimal(bought["filled"])) == ("buy-1", "closed", Decimal("0.3"))
         found = await exchange.fetch_order(None, "BTC/USDT", {"origClientOrderId": "buy-1"})
@@ -106,3 +109,96 @@ async def test_user_stream_reports_orders_and_balances() -> None:
         assert {order["clientOrderId"] for order in orders.result()} == {"seen"}
         assert Decimal(balance.result()["SOL"]["free"]) == Decimal("2.997")
         assert venue.exchange.unknown == {}
+
+
+async def test_fills_arrive_as_trades() -> None:
+    """The trades of the user stream are those that REST lists."""
+    async with trading(VenueSettings(partial=1.0)) as (_, exchange):
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            watched = group.create_task(exchange.watch_my_trades())
+            await exchange.authenticate({"type": "spot"})
+            await exchange.create_order("BTC/USDT", "market", "buy", "0.1")
+        listed = await exchange.fetch_my_trades("BTC/USDT")
+        cached = {trade["id"]: trade for trade in exchange.myTrades}
+        assert len(listed) == 2
+        assert watched.result()
+        for trade in listed:
+            same = cached[trade["id"]]
+            assert [Decimal(trade[n]) for n in ("amount", "price")] == [Decimal(same[n]) for n in ("amount", "price")]
+            assert Decimal(trade["fee"]["cost"]) == Decimal(same["fee"]["cost"])
+
+
+async def test_orders_over_the_websocket_api() -> None:
+    """The WebSocket API takes orders and answers about them and the balance like REST does."""
+    async with trading(VenueSettings()) as (venue, exchange):
+        order = await exchange.create_order_ws("ETH/USDT", "limit", "buy", "1", "1000", {"newClientOrderId": "ws-1"})
+        assert order["clientOrderId"] == "ws-1"
+        assert [o["id"] for o in await exchange.fetch_open_orders_ws("ETH/USDT")] == [order["id"]]
+        balances = (await exchange.fetch_balance_ws())["info"]["balances"]
+        assert [b["locked"] for b in balances if b["asset"] == "USDT"] == ["1000.00000000"]
+        await exchange.cancel_order_ws(order["id"], "ETH/USDT")
+        assert (await exchange.fetch_order(order["id"], "ETH/USDT"))["status"] == "canceled"
+        assert venue.exchange.unknown == {}
+
+
+async def refused(exchange: Any, *order: Any, **params: Any) -> type[BaseException]:
+    """The class of what ccxt raises for an order."""
+    with pytest.raises(ccxt.BaseError) as caught:
+        await exchange.create_order(*order, params)
+    return caught.type
+
+
+async def test_refusals_have_the_classes_of_the_real_one() -> None:
+    """What ccxt knows of Binance's codes holds here: each refusal is the exception it would be there."""
+    async with trading(VenueSettings(order_limit=6)) as (_, exchange):
+        buy = ("BTC/USDT", "market", "buy")
+        far = ("BTC/USDT", "limit", "buy", "0.01", "30000")
+        await exchange.create_order(*far, {"clientOrderId": "twin"})
+        assert await refused(exchange, *buy, "9", None) is ccxt.InsufficientFunds
+        assert await refused(exchange, *far, clientOrderId="twin") is ccxt.InvalidOrder
+        assert await refused(exchange, "BTC/USDT", "limit", "buy", "0.01", "99000", postOnly=True) is ccxt.OrderImmediatelyFillable
+        assert await refused(exchange, *buy, "0.00001", None) is ccxt.BadRequest
+        assert await refused(exchange, *buy, "0.01", None, clientOrderId="no spaces") is ccxt.BadRequest
+        assert await refused(exchange, *buy, "0.01", None) is ccxt.DDoSProtection
+        with pytest.raises(ccxt.OrderNotFound):
+            await exchange.fetch_order(None, "BTC/USDT", {"origClientOrderId": "never"})
+        with pytest.raises(ccxt.OrderNotFound):
+            await exchange.cancel_order("77", "BTC/USDT")
+        exchange.secret = "wrong"
+        with pytest.raises(ccxt.AuthenticationError):
+            await exchange.fetch_balance()
+
+
+async def test_a_clock_that_is_off_is_told() -> None:
+    """A client ten seconds late is refused as InvalidNonce."""
+    async with trading(VenueSettings()) as (_, exchange):
+        exchange.options["recvWindow"] = 5000
+        exchange.nonce = lambda: exchange.milliseconds() - 10_000
+        with pytest.raises(ccxt.InvalidNonce):
+            await exchange.fetch_balance()
+
+
+async def test_ccxt_knows_every_market_by_its_name() -> None:
+    """Of 3,500 markets none is renamed, and precision and limits are those of the filters."""
+    async with trading(VenueSettings(markets=3500)) as (venue, exchange):
+        assert {f"{market.base}/{market.quote}" for market in venue.exchange.markets} == set(exchange.symbols)
+        bitcoin = exchange.market("BTC/USDT")
+        assert (bitcoin["precision"]["amount"], bitcoin["precision"]["price"]) == ("0.00001000", "0.01000000")
+        assert Decimal(bitcoin["limits"]["cost"]["min"]) == 5
+        assert bitcoin["active"]
+
+
+async def test_serve_ends_quickly_when_cancelled() -> None:
+    """A served venue with an open stream ends within two seconds of being told to."""
+    started: asyncio.Future[Venue] = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        running = group.create_task(serve(VenueSettings(), ready=started.set_result))
+        exchange = client(await started)
+        try:
+            await exchange.watch_ohlcv("BTC/USDT", "1s")
+            begun = time.monotonic()
+            running.cancel()
+            await asyncio.wait((running,))
+            assert time.monotonic() - begun < 2
+        finally:
+            await exchange.close()

@@ -160,6 +160,13 @@ def test_fills_in_two_parts_when_the_dice_say_so() -> None:
     assert audit(desk.exchange) == []
 
 
+def test_ids_count_within_a_market() -> None:
+    """Order and trade ids are only unique within a market, as at Binance, and begin where they are told to."""
+    desk = Desk(first_id=500)
+    orders = [desk.order("BUY", amount, symbol=symbol) for symbol, amount in (("BTCUSDT", "0.1"), ("ETHUSDT", "1"), ("BTCUSDT", "0.1"))]
+    assert [(order["orderId"], order["fills"][0]["tradeId"]) for order in orders] == [(500, 500), (500, 500), (501, 501)]
+
+
 def test_every_change_of_money_is_told() -> None:
     """The last outboundAccountPosition of each asset is the balance that REST states."""
     desk = Desk()

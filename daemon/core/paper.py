@@ -1,0 +1,311 @@
+"""Paper: an account in memory whose orders fill at the prices it is shown. The pure half of io.paper_exchange.
+
+Rule: money is neither made nor lost, only exchanged at a price and charged a fee, exactly; an order id is used once for ever, and what it
+fills is decided once. Amounts are base units, prices and costs quote, moments UTC.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from typing import Any, Final, Self
+
+from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
+
+# 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
+EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+BPS: Final = Decimal(10_000)
+# Ended orders that are kept: the newest of them, and all that are younger than a start looks back for (10 minutes, and some).
+ENDED_KEPT: Final = 200
+KEPT_FOR: Final = timedelta(minutes=15)
+VERSION: Final = 1
+# Fees are booked to so many decimals, as venues do, the rest forgiven; it keeps the account's digits few, whatever the fee.
+FEE_UNIT: Final = Decimal("1e-8")
+NOTHING: Final = Balance(ZERO, ZERO)
+
+
+class Denied(Exception):  # named by what is known, like the venue errors it becomes
+    """The account refuses an order, and nothing has changed. `code` is a stable reason, one of io.exchange.Reason."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class PaperOrder:
+    """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it."""
+
+    report: OrderReport
+    intended_at: datetime
+    locked: Decimal
+
+
+class PaperAccount:
+    """Balances, orders and trades; everything takes the moment from outside.
+
+    `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it. `slippage_bps` is against us.
+    """
+
+    def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal) -> None:
+        if not 0 <= fee < 1 or not 0 <= slippage_bps < BPS:
+            raise ValueError(f"a fee of {fee} must lie in [0, 1) and slippage of {slippage_bps} bps in [0, 10000)")
+        if any(not (amount.is_finite() and amount >= 0) for amount in balances.values()):
+            raise ValueError(f"balances must be finite and at least 0: {dict(balances)}")
+        self._fee = fee
+        self._slippage = slippage_bps / BPS
+        self._balances = {currency: Balance(amount, ZERO) for currency, amount in balances.items()}
+        self._orders: dict[str, PaperOrder] = {}
+        self._texts: dict[str, str] = {}  # each order as it is saved: few change between two saves, and all are written
+        self._counter = 0  # of orders and trades, so that the same run has the same ids
+        self._forgotten_at: datetime | None = None  # the newest intent among the orders that were dropped
+
+    # --- what it holds -----------------------------------------------------------------------------------------------
+
+    @property
+    def balances(self) -> dict[str, Balance]:
+        """Every currency that it holds or has held."""
+        return dict(self._balances)
+
+    def order(self, order_id: str) -> OrderReport | None:
+        """One order by our id; None: never seen, or ended long ago."""
+        found = self._orders.get(order_id)
+        return found.report if found else None
+
+    def open_orders(self) -> tuple[OrderReport, ...]:
+        """Every order that waits for a price, oldest first."""
+        return tuple(order.report for order in self._orders.values() if not order.report.status.ended)
+
+    def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
+        """The trades of one symbol since a moment, oldest first."""
+        fills = (fill for order in self._orders.values() for fill in order.report.fills)
+        return tuple(sorted((f for f in fills if f.symbol == symbol and f.at >= since), key=lambda f: int(f.trade_id)))
+
+    # --- what happens to it ------------------------------------------------------------------------------------------
+
+    def submit(self, order: Order, market: Instrument, at: datetime, price: Decimal | None = None) -> OrderReport:
+        """Accept a market order and set aside what it may spend. `price`: the last one known, if there is one, for the smallest notional.
+
+        Raises:
+            Denied: an id seen before, off the grid, too small, too large, a closed market, or not enough money.
+        """
+        # Dropped orders are known by their age: a re-sent intent carries its own time, and no intent is that old when it is first sent.
+        if order.id in self._orders or (self._forgotten_at is not None and order.at <= self._forgotten_at):
+            raise Denied("duplicate_id", f"order {order.id} has been sent before")
+        with localcontext(EXACT):
+            _check_rules(order, market, price or order.price)
+            currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, order.amount)
+            held = self._balances.get(currency, NOTHING)
+            if locked > held.free:
+                raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {currency}, and {held.free} is free")
+            self._balances[currency] = Balance(held.free - locked, held.locked + locked)
+        self._drop_old(at)
+        report = OrderReport(
+            order_id=order.id,
+            venue_id=f"P{self._next()}",
+            symbol=order.symbol,
+            side=order.side,
+            status=Status.OPEN,
+            amount=order.amount,
+            filled=ZERO,
+            cost=ZERO,
+            at=at,
+        )
+        self._put(PaperOrder(report, order.at, locked))
+        return report
+
+    def match(self, market: Instrument, price: Decimal, at: datetime, *, accepted_before: datetime | None = None) -> list[OrderReport]:
+        """Fill the open orders of one market at a price, in order of arrival; only those accepted before a moment, where one is given.
+
+        A buy takes what its own money allows: a part, or nothing, and then expires, as it would at a venue whose price ran away.
+        """
+        waiting = [
+            order
+            for order in self._orders.values()
+            if not order.report.status.ended
+            and order.report.symbol == market.symbol
+            and (accepted_before is None or order.report.at < accepted_before)
+        ]
+        with localcontext(EXACT):
+            return [self._fill(order, market, self._slipped(price, order.report.side, market), at) for order in waiting]
+
+    def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
+        """End an open order unfilled and free its money; None: there is no such open order."""
+        order = self._orders.get(order_id)
+        if order is None or order.report.status.ended:
+            return None
+        with localcontext(EXACT):
+            self._release(market.quote if order.report.side is Side.BUY else market.base, order.locked, spent=ZERO)
+        return self._end(order, replace(order.report, status=Status.CANCELED, at=at))
+
+    def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime) -> OrderReport:
+        report = order.report
+        if report.side is Side.BUY:
+            affordable = order.locked // (price * market.amount_step) * market.amount_step
+            amount = min(report.amount, affordable)
+            cost = amount * price
+            fee = Money(amount * self._fee // FEE_UNIT * FEE_UNIT, market.base)
+            self._release(market.quote, order.locked, spent=cost)
+            self._receive(market.base, amount - fee.amount)
+        else:
+            amount = report.amount
+            cost = amount * price
+            fee = Money(cost * self._fee // FEE_UNIT * FEE_UNIT, market.quote)
+            self._release(market.base, order.locked, spent=amount)
+            self._receive(market.quote, cost - fee.amount)
+        if not amount:
+            return self._end(order, replace(report, status=Status.EXPIRED, at=at))
+        fill = Fill(
+            order_id=report.order_id,
+            venue_id=report.venue_id,
+            trade_id=str(self._next()),
+            symbol=report.symbol,
+            side=report.side,
+            amount=amount,
+            price=price,
+            cost=cost,
+            fees=(fee,) if fee.amount else (),
+            at=at,
+        )
+        status = Status.FILLED if amount == report.amount else Status.EXPIRED
+        return self._end(order, replace(report, status=status, filled=amount, cost=cost, fills=(fill,), at=at))
+
+    def _slipped(self, price: Decimal, side: Side, market: Instrument) -> Decimal:
+        """The price, moved against us and then rounded against us to the venue's grid; never below one tick."""
+        ticks, rest = divmod(price * (1 + side.sign * self._slippage), market.price_tick)
+        if rest and side is Side.BUY:
+            ticks += 1
+        return max(ticks, Decimal(1)) * market.price_tick
+
+    def _release(self, currency: str, locked: Decimal, *, spent: Decimal) -> None:
+        held = self._balances[currency]
+        self._balances[currency] = Balance(held.free + locked - spent, held.locked - locked)
+
+    def _receive(self, currency: str, amount: Decimal) -> None:
+        held = self._balances.get(currency, NOTHING)
+        self._balances[currency] = Balance(held.free + amount, held.locked)
+
+    def _end(self, order: PaperOrder, report: OrderReport) -> OrderReport:
+        self._put(PaperOrder(report, order.intended_at, ZERO))
+        return report
+
+    def _next(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def _put(self, order: PaperOrder) -> None:
+        self._orders[order.report.order_id] = order
+        self._texts[order.report.order_id] = json.dumps(_order_as_json(order))
+
+    def _drop_old(self, at: datetime) -> None:
+        ended = [order for order in self._orders.values() if order.report.status.ended]
+        for order in ended[: max(0, len(ended) - ENDED_KEPT)]:
+            if at - order.report.at > KEPT_FOR:
+                del self._orders[order.report.order_id], self._texts[order.report.order_id]
+                self._forgotten_at = max(order.intended_at, self._forgotten_at or order.intended_at)
+
+    # --- on disk -----------------------------------------------------------------------------------------------------
+
+    def dump(self) -> str:
+        """The whole account as JSON; money as decimal strings, moments as ISO 8601."""
+        head = {
+            "version": VERSION,
+            "counter": self._counter,
+            "forgotten_at": self._forgotten_at.isoformat() if self._forgotten_at else None,
+            "balances": {currency: [str(held.free), str(held.locked)] for currency, held in self._balances.items()},
+        }
+        return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts.values())}]}}'
+
+    @classmethod
+    def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal) -> Self:
+        """The account as it was dumped; what it fills from now on is charged by the terms given.
+
+        Raises:
+            ValueError: the text is no account of this version.
+        """
+        account = cls({}, fee=fee, slippage_bps=slippage_bps)
+        try:
+            state = json.loads(text)
+            if state["version"] != VERSION:
+                raise ValueError(f"version {state['version']}, where {VERSION} is known")
+            account._counter = int(state["counter"])
+            account._forgotten_at = datetime.fromisoformat(state["forgotten_at"]) if state["forgotten_at"] else None
+            account._balances = {
+                currency: Balance(Decimal(free), Decimal(locked)) for currency, (free, locked) in state["balances"].items()
+            }
+            for row in state["orders"]:
+                account._put(_order_from_json(row))
+        except (KeyError, TypeError, InvalidOperation, ValueError) as error:
+            raise ValueError(f"the stored paper account cannot be read: {error}") from error
+        return account
+
+
+def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
+    """Refuse what a venue's filters would refuse."""
+    if not market.active:
+        raise Denied("market_closed", f"{market.symbol} is not trading")
+    if order.amount % market.amount_step:
+        raise Denied("venue_filter", f"{order.symbol}: {order.amount} is not a multiple of {market.amount_step}")
+    if order.amount < market.amount_min or (market.amount_max is not None and order.amount > market.amount_max):
+        raise Denied("venue_filter", f"{order.symbol}: {order.amount} lies outside {market.amount_min} to {market.amount_max}")
+    if order.amount * price < market.notional_min:
+        raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.notional_min} {market.quote}")
+
+
+def _order_as_json(order: PaperOrder) -> dict[str, object]:
+    report = order.report
+    return {
+        "id": report.order_id,
+        "venue_id": report.venue_id,
+        "symbol": report.symbol,
+        "side": report.side.value,
+        "status": report.status.value,
+        "amount": str(report.amount),
+        "filled": str(report.filled),
+        "cost": str(report.cost),
+        "at": report.at.isoformat(),
+        "intended_at": order.intended_at.isoformat(),
+        "locked": str(order.locked),
+        "fills": [
+            {
+                "id": fill.trade_id,
+                "amount": str(fill.amount),
+                "price": str(fill.price),
+                "cost": str(fill.cost),
+                "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
+                "at": fill.at.isoformat(),
+            }
+            for fill in report.fills
+        ],
+    }
+
+
+def _order_from_json(row: dict[str, Any]) -> PaperOrder:
+    report = OrderReport(
+        order_id=row["id"],
+        venue_id=row["venue_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        status=Status(row["status"]),
+        amount=Decimal(row["amount"]),
+        filled=Decimal(row["filled"]),
+        cost=Decimal(row["cost"]),
+        at=datetime.fromisoformat(row["at"]),
+    )
+    fills = tuple(
+        Fill(
+            order_id=report.order_id,
+            venue_id=report.venue_id,
+            trade_id=fill["id"],
+            symbol=report.symbol,
+            side=report.side,
+            amount=Decimal(fill["amount"]),
+            price=Decimal(fill["price"]),
+            cost=Decimal(fill["cost"]),
+            fees=tuple(Money(Decimal(amount), currency) for amount, currency in fill["fees"]),
+            at=datetime.fromisoformat(fill["at"]),
+        )
+        for fill in row["fills"]
+    )
+    return PaperOrder(replace(report, fills=fills), datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"]))

@@ -1,0 +1,202 @@
+"""PaperExchange: the venue in memory. Real market data in, simulated fills out; no keys.
+
+Rule: nothing of the account is told, by whatever way, before the state that holds it is saved; so what was told survives any stop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import isfinite
+
+from daemon.core.events import BarClosed, Event, PriceTicked
+from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
+from daemon.core.paper import Denied, PaperAccount
+from daemon.io.clock import Clock
+from daemon.io.exchange import AccountNews, BarUpdate, Market, NotFound, Reason, Refused, Urgency
+
+
+class PaperExchange:
+    """An Exchange: the public side is a real venue's, the account is in memory.
+
+    `balances` open a fresh account; where there is a `state` (what `save` was last given), that is the account, and `balances` count for
+    nothing. `fee` is a fraction, or (maker, taker); market orders pay the taker's. `save` returns once the state is on disk.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        balances: Mapping[str, Decimal],
+        fee: Decimal | tuple[Decimal, Decimal],
+        slippage_bps: Decimal,
+        clock: Clock,
+        save: Callable[[str], Awaitable[None]],
+        state: str | None,
+    ) -> None:
+        self._market = market
+        self._clock = clock
+        self._save = save
+        self._fee = fee[1] if isinstance(fee, tuple) else fee
+        self._account = (
+            PaperAccount(balances, fee=self._fee, slippage_bps=slippage_bps)
+            if state is None
+            else PaperAccount.load(state, fee=self._fee, slippage_bps=slippage_bps)
+        )
+        self._markets: dict[str, Instrument] = {}
+        self._prices: dict[str, Decimal] = {}
+        self._sinks: list[Callable[[AccountNews], None]] = []
+        self._news: list[OrderReport] = []  # ended, not yet saved and told: never more than were open
+        self._wake = asyncio.Event()
+        self._saving = asyncio.Lock()
+        self._changes = 1 if state is None else 0  # of the account, its opening included; `_saved` of them are on disk
+        self._saved = 0
+
+    # --- the venue's public side -------------------------------------------------------------------------------------
+
+    async def connect(self) -> Mapping[str, Instrument]:
+        """The venue's rules with the fees of the paper account."""
+        found = await self._market.connect()
+        self._markets = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=True) for symbol, market in found.items()}
+        return dict(self._markets)
+
+    async def close(self) -> None:
+        """Release the connections of the market data."""
+        await self._market.close()
+
+    async def server_time(self) -> datetime:
+        """The venue's clock."""
+        return await self._market.server_time()
+
+    async def bars(self, symbol: str, timeframe: timedelta, *, since: datetime | None = None, limit: int = 1000) -> list[BarUpdate]:
+        """The venue's candles."""
+        return await self._market.bars(symbol, timeframe, since=since, limit=limit)
+
+    async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
+        """The venue's stream of candles."""
+        await self._market.watch_bars(symbols, timeframe, sink)
+
+    @property
+    def batch_max(self) -> int:
+        """The most symbols one `watch_bars` may carry."""
+        return self._market.batch_max
+
+    async def reset_streams(self) -> None:
+        """Drop the venue's streams; the account has none that could break."""
+        await self._market.reset_streams()
+
+    # --- prices, from the bus ----------------------------------------------------------------------------------------
+
+    def on_tick(self, event: PriceTicked) -> Iterable[Event]:
+        """A price after every order that is open: they fill at it."""
+        return self._match(event.symbol, event.price)
+
+    def on_bar(self, event: BarClosed) -> Iterable[Event]:
+        """A bar that closed after an order was accepted: its open is the first price there was, and the order fills at it."""
+        bar = event.bar
+        followed = self._match(bar.symbol, bar.open, accepted_before=bar.closes_at)
+        self._prices[bar.symbol] = _decimal(bar.close)
+        return followed
+
+    def _match(self, symbol: str, price: float, accepted_before: datetime | None = None) -> Iterable[Event]:
+        market = self._markets.get(symbol)
+        if market is None or not (isfinite(price) and price > 0):
+            return ()
+        self._prices[symbol] = _decimal(price)
+        ended = self._account.match(market, self._prices[symbol], self._clock.now(), accepted_before=accepted_before)
+        if ended:
+            self._changes += 1
+            self._news += ended
+            self._wake.set()
+        return ()
+
+    # --- the account -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Save what has filled, then tell it, until cancelled. One of the nest's jobs."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            news, self._news = self._news, []
+            await self._settle()
+            for report in news:
+                for sink in tuple(self._sinks):
+                    sink(report)
+
+    def jobs(self) -> list[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
+        """Named coroutines for the nest; none of them returns."""
+        return [("paper.fills", self.run)]
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """What the account holds or has held, by currency."""
+        await self._settle()
+        return self._account.balances
+
+    async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
+        """Accept an order and set its money aside; it fills at the next price, which `watch_account` tells.
+
+        Raises:
+            Refused: by the venue's rules, the account's funds, or because the id has been used.
+        """
+        market = self._markets.get(order.symbol)
+        if market is None:
+            raise Refused(f"{order.symbol} is not one of the markets traded here", Reason.BAD_REQUEST)
+        try:
+            report = self._account.submit(order, market, self._clock.now(), self._prices.get(order.symbol))
+        except Denied as error:
+            raise Refused(str(error), Reason(error.code)) from error
+        self._changes += 1
+        await self._settle()
+        return report
+
+    async def cancel(self, order_id: str, symbol: str) -> None:
+        """End an open order unfilled."""
+        market = self._markets.get(symbol)
+        report = self._account.cancel(order_id, market, self._clock.now()) if market else None
+        if report is None:
+            raise NotFound(f"there is no open order {order_id}")
+        self._changes += 1
+        self._news.append(report)
+        self._wake.set()
+        await self._settle()
+
+    async def order(self, order_id: str, symbol: str) -> OrderReport:
+        """One order by our id."""
+        await self._settle()
+        report = self._account.order(order_id)
+        if report is None or report.symbol != symbol:
+            raise NotFound(f"there is no order {order_id} in {symbol}")
+        return report
+
+    async def open_orders(self) -> tuple[OrderReport, ...]:
+        """Every order that waits for a price."""
+        await self._settle()
+        return self._account.open_orders()
+
+    async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
+        """The account's trades in one symbol since a moment, oldest first."""
+        await self._settle()
+        return self._account.trades(symbol, since)
+
+    async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
+        """Hand every order that ends to `sink`, with its trades, until cancelled."""
+        self._sinks.append(sink)
+        try:
+            connected()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self._sinks.remove(sink)
+
+    async def _settle(self) -> None:
+        """Return once everything that has happened is on disk. Whoever comes first saves for all who wait."""
+        async with self._saving:
+            while self._saved < self._changes:
+                changes = self._changes
+                await self._save(self._account.dump())
+                self._saved = changes
+
+
+def _decimal(price: float) -> Decimal:
+    """The shortest decimal that is this float: what the venue wrote."""
+    return Decimal(repr(float(price)))

@@ -1,0 +1,262 @@
+"""The rate gate under a clock that only tests move."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.io import ccxt_client
+from daemon.io.exchange import NotSent, Reason, Urgency
+from daemon.io.rategate import MESSAGES, ORDERS, RANK, SHARE, WEIGHT, RateGate
+
+Passed = list[tuple[float, str]]
+
+
+class HandClock:
+    """Time that stands until `advance`; everybody who wakes at a moment runs before the next moment comes."""
+
+    def __init__(self) -> None:
+        self.at_s = 1000.0
+        self.slept = 0
+        self._timers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return self.at_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept += 1
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._timers, (self.at_s + seconds, next(self._numbers), woken))
+        await woken
+
+    async def advance(self, seconds: float) -> None:
+        until = self.at_s + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= until:
+            self.at_s, _, woken = heapq.heappop(self._timers)
+            if not woken.done():
+                woken.set_result(None)
+            await settle()
+        self.at_s = until
+
+
+async def settle() -> None:
+    """Let everybody run who can."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+def spawn(request: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    return asyncio.get_running_loop().create_task(request)
+
+
+async def ask(gate: RateGate, clock: HandClock, passed: Passed, name: str, urgency: Urgency, weight: float = 1.0, lane: str = WEIGHT) -> None:
+    await gate.acquire(urgency, {lane: weight})
+    passed.append((clock.monotonic(), name))
+
+
+def gated(limit: float = 10.0, window_s: float = 10.0, **options: float) -> tuple[RateGate, HandClock]:
+    clock = HandClock()
+    gate = RateGate(clock, **options)
+    gate.limit(WEIGHT, limit, window_s)
+    return gate, clock
+
+
+requests = st.lists(
+    st.tuples(st.floats(0, 5), st.sampled_from([1, 2, 3, 5, 8]), st.sampled_from(list(Urgency))),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests)
+def test_no_window_holds_more_than_its_share(arrivals: list[tuple[float, int, Urgency]]) -> None:
+    """Whoever asks when, in no window of the lane's length do more than four fifths of the limit pass."""
+
+    async def run() -> list[tuple[float, int]]:
+        gate, clock = gated(wait_max_s=10_000)
+        passed: list[tuple[float, int]] = []
+
+        async def one(weight: int, urgency: Urgency) -> None:
+            await gate.acquire(urgency, {WEIGHT: weight})
+            passed.append((clock.monotonic(), weight))
+
+        tasks = []
+        for delay, weight, urgency in arrivals:
+            await clock.advance(delay)
+            tasks.append(spawn(one(weight, urgency)))
+            await settle()
+        await clock.advance(5_000)
+        assert all(task.done() for task in tasks)
+        return passed
+
+    passed = asyncio.run(run())
+    assert len(passed) == len(arrivals)
+    for end, _ in passed:
+        assert sum(weight for at, weight in passed if end - 10 < at <= end) <= 8 + 1e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(list(Urgency)), min_size=2, max_size=12))
+def test_the_most_urgent_goes_first(urgencies: list[Urgency]) -> None:
+    """Of those who wait together, the more urgent pass first, and equals in order of arrival."""
+
+    async def run() -> Passed:
+        gate, clock = gated(wait_max_s=10_000)
+        await gate.acquire(Urgency.CANCEL, {WEIGHT: 8})
+        passed: Passed = []
+        for number, urgency in enumerate(urgencies):
+            spawn(ask(gate, clock, passed, f"{RANK[urgency]}-{number:02}", urgency, 4))
+        await clock.advance(5_000)
+        return passed
+
+    names = [name for _, name in asyncio.run(run())]
+    assert names == sorted(names)
+    assert len(names) == len(urgencies)
+
+
+async def test_what_fits_does_not_wait() -> None:
+    """A request that fits passes without a sleep, a task or a turn of the loop."""
+    gate, clock = gated()
+    request = gate.acquire(Urgency.DATA, {WEIGHT: 6})
+    with pytest.raises(StopIteration):
+        request.send(None)
+    assert clock.slept == 0
+
+
+async def test_data_leaves_room_for_a_cancel() -> None:
+    """A warm-up that uses all it may use does not make a cancel wait."""
+    gate, clock = gated()
+    passed: Passed = []
+    waiting = [spawn(ask(gate, clock, passed, f"data-{n}", Urgency.DATA)) for n in range(8)]
+    await settle()
+    await ask(gate, clock, passed, "cancel", Urgency.CANCEL)
+    assert [name for _, name in passed] == [*(f"data-{n}" for n in range(6)), "cancel"]
+    await clock.advance(30)
+    await asyncio.gather(*waiting)
+
+
+async def test_silence_is_kept() -> None:
+    """While the venue wants silence nobody passes, not even a cancel; then everybody goes on."""
+    gate, clock = gated()
+    gate.pause(35)
+    passed: Passed = []
+    waiting = spawn(ask(gate, clock, passed, "cancel", Urgency.CANCEL))
+    await clock.advance(34.9)
+    assert passed == []
+    assert gate.paused_for_s == pytest.approx(0.1)
+    await clock.advance(0.2)
+    await waiting
+    assert [at for at, _ in passed] == [pytest.approx(1035)]
+
+
+async def test_silence_that_begins_meanwhile_is_kept() -> None:
+    """A pause that comes while somebody waits for weight is waited for as well."""
+    gate, clock = gated()
+    await gate.acquire(Urgency.CANCEL, {WEIGHT: 8})
+    passed: Passed = []
+    waiting = spawn(ask(gate, clock, passed, "cancel", Urgency.CANCEL))
+    await clock.advance(5)
+    gate.pause(40)
+    await clock.advance(39)
+    assert passed == []
+    await clock.advance(2)
+    await waiting
+
+
+async def test_hopeless_waits_are_refused_at_once() -> None:
+    """What could not pass within the bound is not sent, and says for how long there is no room."""
+    gate, clock = gated(wait_max_s=20)
+    gate.pause(3_600)
+    with pytest.raises(NotSent) as caught:
+        await gate.acquire(Urgency.GROW, {WEIGHT: 1})
+    assert (caught.value.reason, caught.value.retry_after_s) == (Reason.RATE_LIMITED, 3_600)
+    assert clock.slept == 0
+
+
+async def test_whoever_gives_up_lets_the_next_pass() -> None:
+    """A request that is cancelled while it waits neither passes nor blocks."""
+    gate, clock = gated()
+    await gate.acquire(Urgency.CANCEL, {WEIGHT: 8})
+    passed: Passed = []
+    first = spawn(ask(gate, clock, passed, "first", Urgency.GROW))
+    second = spawn(ask(gate, clock, passed, "second", Urgency.GROW))
+    await settle()
+    first.cancel()
+    await settle()
+    await clock.advance(10)
+    await second
+    assert [name for _, name in passed] == ["second"]
+    assert gate.used(WEIGHT) == 1
+
+
+async def test_the_venues_count_is_believed() -> None:
+    """What the venue has counted beyond our own book takes room, as after a restart; what it has not counted yet does not give any back."""
+    gate, clock = gated()
+    await gate.acquire(Urgency.GROW, {WEIGHT: 2})
+    gate.learn(WEIGHT, 7)
+    assert gate.used(WEIGHT) == 7
+    gate.learn(WEIGHT, 1)
+    assert gate.used(WEIGHT) == 7
+    passed: Passed = []
+    waiting = spawn(ask(gate, clock, passed, "grow", Urgency.GROW, 2))
+    await clock.advance(9.9)
+    assert passed == []
+    await clock.advance(0.2)
+    await waiting
+
+
+async def test_orders_that_wait_do_not_hold_up_data() -> None:
+    """A wave beyond the venue's count of new orders waits in its own lane."""
+    gate, clock = gated(100)
+    gate.limit(ORDERS, 2, 10)
+    passed: Passed = []
+
+    async def order(name: str) -> None:
+        await gate.acquire(Urgency.REDUCE, {ORDERS: 1, WEIGHT: 1})
+        passed.append((clock.monotonic(), name))
+
+    waiting = [spawn(order(f"order-{n}")) for n in range(3)]
+    await settle()
+    await ask(gate, clock, passed, "data", Urgency.DATA)
+    assert [name for _, name in passed] == ["order-0", "data"]
+    await clock.advance(21)
+    await asyncio.gather(*waiting)
+
+
+async def test_messages_are_paced() -> None:
+    """Of the five messages a second that a connection may send, four leave: pings count too."""
+    gate, clock = gated()
+    gate.limit(MESSAGES, 5, 1, tiered=False)
+    passed: Passed = []
+    waiting = [spawn(ask(gate, clock, passed, "m", Urgency.DATA, lane=MESSAGES)) for _ in range(12)]
+    await clock.advance(10)
+    await asyncio.gather(*waiting)
+    assert [at - 1000 for at, _ in passed] == pytest.approx([0] * 4 + [1] * 4 + [2] * 4)
+
+
+async def test_more_than_the_share_waits_for_an_empty_window() -> None:
+    """A request heavier than its share is not refused for ever: it goes alone."""
+    gate, clock = gated()
+    await gate.acquire(Urgency.DATA, {WEIGHT: 1})
+    passed: Passed = []
+    waiting = spawn(ask(gate, clock, passed, "heavy", Urgency.DATA, 50))
+    await clock.advance(10.1)
+    await waiting
+    assert gate.used(WEIGHT) == 50
+
+
+def test_the_door_and_the_gate_name_the_same_lanes() -> None:
+    """The door does not import the gate, so their names are compared here."""
+    assert (ccxt_client.WEIGHT, ccxt_client.ORDERS, ccxt_client.MESSAGES) == (WEIGHT, ORDERS, MESSAGES)
