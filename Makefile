@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check setup lock clean
+.PHONY: help run test soak kills check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,11 +21,22 @@ READY := .venv/ready-$(call checksum,cat requirements-dev.lock pyproject.toml)
 help: ## List what can be made
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 16
 
+# On a terminal Ctrl-C goes to the whole foreground group, and make would call an end in order an error. Under job control the demo is
+# the foreground group by itself; Ctrl-Z is ignored, because a stopped demo would leave a make behind that cannot continue it.
 run: setup ## Run the demo: an exchange on this machine and the daemon trading on it, offline; Ctrl-C stops it
-	@exec .venv/bin/rebalanced demo
+	@[ -t 0 ] || exec .venv/bin/rebalanced demo
+	trap '' TSTP
+	set -m
+	.venv/bin/rebalanced demo
 
 test: check ## Check format, lint and types, then run the tests
 	@.venv/bin/pytest -q -n 2 --dist worksteal
+
+soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
+	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
+
+kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge what is left; SEED=N repeats the aim of a run
+	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q -s tests/process/test_kills.py
 
 check: setup ## Check format, lint and types only
 	@.venv/bin/ruff format --check --quiet .

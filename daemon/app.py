@@ -35,8 +35,11 @@ log = structlog.get_logger()
 # Requests under way at once. Binance takes 100 orders in ten seconds; more side by side would only wait at the rate gate.
 WORKERS: Final = 8
 
-# The clock event: a quarter of a second is half the shortest grace (0.5 s for bars of a second).
-TICK_S: Final = 0.25
+# The clock event: a fifth of the shortest grace (0.5 s for bars of a second), so that no deadline is late by more.
+TICK_S: Final = 0.1
+
+# A loop that stands still for longer than this keeps bars and fills waiting; worth a line in the log.
+LAG_MAX_S: Final = 0.2
 
 # A stop waits this long for orders to come to a known end; the journal carries what is still unknown then. Below systemd's TimeoutStopSec.
 STOP_S: Final = 15.0
@@ -185,6 +188,8 @@ class Daemon:
             ("userstream.watch", self.userstream.watch),
             ("userstream.digest", self.userstream.digest),
         ]
+        if isinstance(self.parts.exchange, PaperExchange):
+            jobs += self.parts.exchange.jobs()
         return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
 
     async def _connect(self) -> Mapping[str, Instrument]:
@@ -251,7 +256,9 @@ class Daemon:
         told: dict[str, str] = {}
         late = 0
         while True:
+            asleep_at = self.parts.clock.monotonic()
             await self.parts.clock.sleep(TICK_S)
+            self._lagged(self.parts.clock.monotonic() - asleep_at - TICK_S)
             self.publish(e.TimePassed(self.parts.clock.now()))
             manager, problems = self.parts.manager, self.parts.runner.problems
             while manager.surprises:
@@ -263,6 +270,12 @@ class Daemon:
             if self.aligner.late > late:
                 log.warning("bar.late", bars=self.aligner.late - late)
                 late = self.aligner.late
+
+    def _lagged(self, lag_s: float) -> None:
+        """The loop woke up this much later than it was asked to."""
+        self.views.lag_max_s = max(self.views.lag_max_s, lag_s)
+        if lag_s > LAG_MAX_S:
+            log.warning("loop.lag", lag_ms=round(lag_s * 1000))
 
     async def _heartbeat(self, every_s: float) -> None:
         """Tell the supervisor that the loop turns. An outage of the venue is no reason to be restarted."""
@@ -287,6 +300,7 @@ class Daemon:
         await self._stop.wait()
         self.parts.notifier.stopping()
         self.publish(e.StopRequested(self.parts.clock.now()))
+        self.parts.exchange.shut()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 while not self.parts.manager.idle and not self._hurry.is_set():

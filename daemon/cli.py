@@ -135,7 +135,10 @@ def venue(
         fail(str(error), 2)
 
     def ready(running: Venue) -> None:
-        typer.echo(json.dumps({"url": running.url, "ws": running.ws_url, "urls": running.ccxt_urls()}))
+        streams = {"spot": f"{running.ws_url}/stream", "ws-api": {"spot": f"{running.ws_url}/ws-api/v3"}}
+        urls = {"public": f"{running.url}/api/v3", "private": f"{running.url}/api/v3", "ws": streams}
+        # What exchange.ccxt.urls of a configuration needs to lead here, in mode live or paper (api) and sandbox (test).
+        typer.echo(json.dumps({"url": running.url, "ws": running.ws_url, "urls": {"api": urls, "test": urls}}))
 
     try:
         asyncio.run(serve(settings, host, port, ready))

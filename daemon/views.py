@@ -49,6 +49,7 @@ class DaemonViews:
         self._started = clock.now()
         self._last_slice: datetime | None = None
         self.trouble = ""
+        self.lag_max_s = 0.0
 
     def on_slice(self, event: SliceClosed) -> tuple[()]:
         """Remember the newest slice."""
@@ -74,6 +75,7 @@ class DaemonViews:
             "drift": self._drift(),
             "uptime_s": round((self._clock.now() - self._started).total_seconds(), 3),
             "version": __version__,
+            "loop_lag_max_ms": round(self.lag_max_s * 1000),
             "last_wave": wave_row(wave) if wave else None,
         }
 

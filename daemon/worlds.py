@@ -21,12 +21,12 @@ from daemon.core.schedule import Schedule
 from daemon.core.strategy import Universe
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
-from daemon.io.exchange import Exchange
+from daemon.io.exchange import Exchange, Fatal
 from daemon.io.journal import Journal, Put, Recovered
 from daemon.io.notify import Notifier, watchdog_interval
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
-from daemon.parts import Parts
+from daemon.parts import Parts, StartRefused
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -70,18 +70,25 @@ def build(
 
 
 def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
-    """The venue as ccxt reaches it; without keys in mode paper."""
-    return CcxtExchange(
-        config.exchange.id,
-        tuple(sorted(config.universe.symbols)),
-        sandbox=config.mode == "sandbox",
-        api_key=_reveal(secrets.api_key) or "",
-        secret=_reveal(secrets.secret) or "",
-        password=_reveal(secrets.password) or "",
-        overrides=config.exchange.ccxt,
-        gate=RateGate(clock),
-        clock=clock,
-    )
+    """The venue as ccxt reaches it; without keys in mode paper.
+
+    Raises:
+        StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
+    """
+    try:
+        return CcxtExchange(
+            config.exchange.id,
+            tuple(sorted(config.universe.symbols)),
+            sandbox=config.mode == "sandbox",
+            api_key=_reveal(secrets.api_key) or "",
+            secret=_reveal(secrets.secret) or "",
+            password=_reveal(secrets.password) or "",
+            overrides=config.exchange.ccxt,
+            gate=RateGate(clock),
+            clock=clock,
+        )
+    except Fatal as error:
+        raise StartRefused(f"{config.source}: {error.text}", 78) from None
 
 
 def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Recovered, clock: Clock) -> Exchange:

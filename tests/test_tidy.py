@@ -31,8 +31,8 @@ CORE_ORDER: Final = [
     {"model", "plain"},
     {"events"},
     {"bus", "indicators", "schedule"},
-    {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy"},
-    {"account", "resolver"},
+    {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy", "paper"},
+    {"account", "resolver", "wave"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

@@ -6,6 +6,7 @@ Rule: equity is marked, cash is what nobody has reserved; a difference that nobo
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 
 from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
@@ -30,22 +31,22 @@ class Account:
     # --- what is learnt ----------------------------------------------------------------------------------------------
 
     def on_tick(self, event: PriceTicked) -> Iterable[Event]:
-        """Mark a symbol to its last price."""
-        self._prices[event.symbol] = (event.price, event.at)
+        """Mark a symbol to its last price; what cannot be one is not believed."""
+        self._mark(event.symbol, event.price, event.at)
         return ()
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """Mark every symbol that has a real bar in the slice."""
         closes_at = event.slice.closes_at
         for symbol, price, age in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.age.tolist(), strict=True):
-            known = self._prices.get(symbol)
-            if age == 0 and (known is None or known[1] <= closes_at):
-                self._prices[symbol] = (price, closes_at)
+            if age == 0:
+                self._mark(symbol, price, closes_at)
         return ()
 
     def on_polled(self, event: AccountPolled) -> Iterable[Event]:
-        """While nothing of ours is open, what stands locked is somebody else's and not ours to spend."""
-        if all(t.ended for t in self._table):
+        """If nothing of ours was open while the account was read, what stands locked is somebody else's and not ours to spend."""
+        moved_at = self._table.moved_at
+        if all(t.ended for t in self._table) and (moved_at is None or moved_at < event.snapshot.asked_at):
             self._foreign = {c: b.locked for c, b in event.snapshot.balances.items() if b.locked > 0}
         return ()
 
@@ -58,6 +59,11 @@ class Account:
         """The currency's symbols trade again."""
         self.drift.pop(event.currency, None)
         return ()
+
+    def _mark(self, symbol: str, price: float, at: datetime) -> None:
+        known = self._prices.get(symbol)
+        if isfinite(price) and price > 0 and (known is None or known[1] <= at):
+            self._prices[symbol] = (float(price), at)
 
     # --- what it is worth --------------------------------------------------------------------------------------------
 
@@ -73,6 +79,24 @@ class Account:
     def fresh_prices(self, at: datetime) -> dict[str, Decimal]:
         """The prices that are young enough to move money."""
         return {s: Decimal(repr(p)) for s, (p, known) in self._prices.items() if at - known <= self._fresh}
+
+    def fresh_price(self, symbol: str, at: datetime) -> Decimal | None:
+        """The price of a symbol if it is young enough to move money."""
+        known = self._prices.get(symbol)
+        return Decimal(repr(known[0])) if known is not None and at - known[1] <= self._fresh else None
+
+    def priced(self, at: datetime) -> bool:
+        """Whether every symbol that is traded has a price that may move money."""
+        fresh = {s for s, (_, known) in self._prices.items() if at - known <= self._fresh}
+        return bool(fresh) and all(s in fresh for s, market in self.markets.items() if market.active)
+
+    @property
+    def unvalued(self) -> tuple[str, ...]:
+        """Symbols that are held and have never had a price: while there are any, nobody knows what a weight of equity is.
+
+        A market that trades no more is not waited for; what is held of it counts nothing.
+        """
+        return tuple(s for s, m in self.markets.items() if m.active and s not in self._prices and self.held(s) > 0)
 
     @property
     def cash(self) -> Decimal:
@@ -101,11 +125,11 @@ class Account:
 
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
         """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
-        pending, selling, unknown = self._in_flight()
+        pending, selling, moving = self._in_flight()
         prices = self.fresh_prices(at)
         untouchable = {s: Reason.STALE_PRICE.value for s in self.markets if s in self._prices and s not in prices}
-        # What a symbol in doubt holds lies between two values: only selling all of what is certain cannot go wrong.
-        untouchable.update({s: Reason.ORDER_UNKNOWN.value for s in unknown if weights.get(s, 0.0) != 0})
+        # What a symbol in motion will hold lies between two values: only selling all of what is certain cannot go wrong.
+        untouchable.update({s: why for s, why in moving.items() if weights.get(s, 0.0) != 0})
         untouchable.update(refused)
         free = {s: self.held(s) - selling.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s in self.markets}
         return Book(
@@ -118,16 +142,18 @@ class Account:
             untouchable=untouchable,
         )
 
-    def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], set[str]]:
-        """By symbol: signed base units that orders may still bring, base units that sells may still take; and the symbols in doubt."""
+    def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
+        """By symbol: signed base units that orders may still bring; base units that sells may still take; why nobody knows how it ends."""
         pending: dict[str, Decimal] = {}
         selling: dict[str, Decimal] = {}
-        unknown: set[str] = set()
+        moving: dict[str, str] = {}
         for tracked in self._table:
             symbol = tracked.order.symbol
             pending[symbol] = pending.get(symbol, ZERO) + tracked.pending
             if tracked.order.side is Side.SELL:
                 selling[symbol] = selling.get(symbol, ZERO) + tracked.reserved
             if tracked.state is State.UNKNOWN:
-                unknown.add(symbol)
-        return pending, selling, unknown
+                moving[symbol] = Reason.ORDER_UNKNOWN.value
+            elif not tracked.ended:
+                moving.setdefault(symbol, Reason.ORDER_OPEN.value)
+        return pending, selling, moving

@@ -117,11 +117,11 @@ class BarFlow:
         return self._published(bars, at) + self._ticked(forming, at, mono)
 
     def lose(self, reason: str, at: datetime) -> list[Event]:
-        """Bars may be missing from here on. Nothing follows where that is already known."""
+        """Bars may be missing from here on. Nothing follows where that is already known, but it counts."""
+        self.losses += 1
         if self.lost:
             return []
         self.lost = True
-        self.losses += 1
         self._filled = 0
         return [StreamLost(self.symbol, reason, at)]
 

@@ -36,10 +36,11 @@ from daemon.core.events import (
     TradingStarted,
     WaveSettled,
 )
-from daemon.core.model import ZERO, Decision, Order, Side
+from daemon.core.model import Decision, Order, Side
 from daemon.core.ordertable import OrderTable, Saw, State, Tracked, client_id
 from daemon.core.planner import Leg, Reason
 from daemon.core.resolver import Patience, Resolver
+from daemon.core.wave import RETRYABLE, Wave, cost_bps
 
 
 class Trading(StrEnum):
@@ -57,7 +58,8 @@ class Settings:
 
     `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: the wait
     before it does so when the venue could not be reached or was busy. `held_up`: an order that has not settled for this long no longer
-    holds its wave (it stays tracked and reserved). `working`: an open order older than this is cancelled.
+    holds its wave (it stays tracked and reserved). `working`: an open order older than this is cancelled; below `held_up`, so that a wave
+    sees the cancel's outcome.
     """
 
     instance: str
@@ -68,28 +70,8 @@ class Settings:
     fresh: timedelta = timedelta(seconds=15)
     rounds: int = 3
     retry: timedelta = timedelta(seconds=5)
-    held_up: timedelta = timedelta(seconds=60)
+    held_up: timedelta = timedelta(seconds=90)
     working: timedelta = timedelta(seconds=60)
-
-
-# Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
-RETRYABLE = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
-
-
-@dataclass(slots=True)
-class Wave:
-    """A decision being worked off."""
-
-    decision: Decision
-    weights: dict[str, float]
-    book: planner.Book
-    round: int = 0
-    waiting: tuple[Leg, ...] = ()
-    orders: list[Tracked] = field(default_factory=list)
-    current: list[Tracked] = field(default_factory=list)
-    left: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-    retry_at: datetime | None = None
 
 
 class OrderManager:
@@ -126,7 +108,7 @@ class OrderManager:
         Returns what follows: its end, if that was known but not written.
         """
         self.table.add(order).learn(Saw.SENDING)  # not journalled by itself: what is written counts as sent
-        return [event for fact in facts for event in self._relearn(fact)]
+        return [event for fact in facts for event in self._relearn(fact) if isinstance(event, OrderClosed)]
 
     def _relearn(self, fact: Event) -> Iterable[Event]:
         match fact:
@@ -135,7 +117,7 @@ class OrderManager:
             case OrderFilled():
                 return self.on_filled(fact)
             case OrderRefused():
-                return [e for e in self.on_refused(fact) if isinstance(e, OrderClosed)]
+                return self.on_refused(fact)
             case OrderNotSent():
                 return self.on_not_sent(fact)
             case OrderUnknown():
@@ -144,26 +126,26 @@ class OrderManager:
                 return ()  # look-ups that found nothing are counted anew, since the account must agree after them
 
     def doubt(self, at: datetime) -> None:
-        """A process that has died leaves its orders unknown: what was written may have been sent."""
+        """A process that has died leaves its orders unknown: what was written may have been sent, what was open may have ended."""
         for tracked in self.table:
-            if tracked.state in (State.NEW, State.SENT):
-                tracked.learn(Saw.AMBIGUITY)
-            if tracked.state is State.UNKNOWN:
-                tracked.doubted_at, tracked.absences = at, []
+            tracked.doubt(at)
 
     # --- trading state -----------------------------------------------------------------------------------------------
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """The first agreement of account and ledger opens trading."""
         self.resolver.on_reconciled(event)
-        if self.trading is Trading.STARTING and not event.differences and not self._unasked():
+        if self.trading is Trading.STARTING and not event.differences and not self._unheard():
             self.trading, self.reason = Trading.RUNNING, ""
             yield TradingStarted(event.at)
 
     def on_halt(self, event: TradingHalted) -> Iterable[Event]:
         """Send nothing more until a person says so."""
-        self.trading, self.reason = Trading.HALTED, event.reason
-        self._drop_waiting(Reason.HALTED)
+        self.reason = event.reason
+        if self.trading is not Trading.STOPPING:
+            self.trading = Trading.HALTED
+        if self.wave is not None:
+            self.wave.drop_waiting(Reason.HALTED)
         return self._advance(event.at)
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
@@ -171,14 +153,17 @@ class OrderManager:
         self.trading, self.reason = Trading.STOPPING, "stopping"
         if self.wave is not None:
             self.wave.waiting = ()
-        for tracked in self.table:
-            if tracked.state in (State.ACKED, State.PARTIAL):
-                yield from self._cancel(tracked, event.at)
+        return self._cancel_overdue(event.at)
+
+    def may_send(self, order_id: str) -> bool:
+        """The one gate before the wire: whether this intent may still leave. A halt or a stop holds back what has not gone yet."""
+        tracked = self.table.get(order_id)
+        return tracked is not None and tracked.state is State.NEW and self.trading is Trading.RUNNING
 
     @property
     def idle(self) -> bool:
         """Whether no order is on its way or open; orders that are unknown are not waited for, the journal carries them."""
-        return not any(self._busy(t) for t in self.table)
+        return all(t.settled or t.state is State.UNKNOWN for t in self.table)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
@@ -194,35 +179,32 @@ class OrderManager:
 
     def on_plan(self, event: PlanWave) -> Iterable[Event]:
         """Begin the newest decision's wave, unless one is under way or prices are stale."""
-        if self.wave is not None and self._pending is not None and self.wave.waiting:
-            self._drop_waiting(Reason.SUPERSEDED)
+        if self.wave is not None and self._pending is not None:
+            self.wave.drop_waiting(Reason.SUPERSEDED)
+            yield from self._cancel_overdue(event.at)
             yield from self._advance(event.at)
         if self.trading is not Trading.RUNNING or self.wave is not None or self._pending is None:
             return
-        if not self._account.fresh_prices(event.at):
+        if self._account.unvalued or not self._account.fresh_prices(event.at):
             return
         decision, self._pending = self._pending, None
         weights, cuts = risk.apply(decision.weights, self._settings.limits, frozenset(self._account.markets))
         for cut in cuts:
             yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
-        self.wave = Wave(decision, weights, self._account.book(weights, {}, event.at))
+        self.wave = Wave(decision, weights, self._account.book(weights, {}, event.at), priced_at=event.at)
+        yield from self._cancel_overdue(event.at)
         yield from self._plan_round(self.wave, event.at)
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
-        wave.round += 1
-        wave.retry_at = None
-        wave.current = []
+        wave.begin_round(self.table)
         made = planner.plan(wave.weights, wave.decision.keep, wave.book, self._account.markets, self._settings.rules)
         wave.left = dict(made.left)
         wave.waiting = made.grows
-        sells = [self._make(wave, leg, at) for leg in made.reduces]
-        buys = self._release(wave, at)
-        if sells or buys or wave.waiting:
-            orders = tuple(sells + buys)
-            yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at)
+        orders = tuple([self._make(wave, leg, at) for leg in made.reduces] + self._release(wave, at))
+        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at)
+        if orders:
             yield SubmitOrders(wave.decision, orders, at)
         else:
-            yield PlanMade(wave.decision.id, wave.round, (), dict(wave.left), at)
             yield from self._advance(at)
 
     # --- orders of the wave ------------------------------------------------------------------------------------------
@@ -242,36 +224,36 @@ class OrderManager:
             attempt=attempt,
             at=at,
         )
-        tracked = self.table.add(order)
-        wave.orders.append(tracked)
-        wave.current.append(tracked)
+        wave.take(self.table.add(order))
         return order
 
     def _release(self, wave: Wave, at: datetime) -> list[Order]:
         """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
         if not wave.waiting or self.trading is not Trading.RUNNING:
             return []
+        if at > wave.priced_at:
+            self._reprice_waiting(wave, at)
         cash = self._account.cash_free()
-        if any(self._busy(t) for t in wave.current if t.order.side is Side.SELL):
+        if any(self._moving(t, at) for t in wave.current if t.order.side is Side.SELL):
             now, wave.waiting = planner.fund(wave.waiting, cash)
-        elif sum((leg.reserve for leg in wave.waiting), ZERO) <= cash:
-            now, wave.waiting = wave.waiting, ()
         else:
-            now, dropped = planner.scale(wave.waiting, cash, self._account.markets, self._settings.rules)
-            wave.left.update(dropped)
+            now, left = planner.scale(wave.waiting, cash, self._account.markets)
+            wave.left.update(left)
             wave.waiting = ()
         return [self._make(wave, leg, at) for leg in now]
 
-    def _drop_waiting(self, reason: Reason) -> None:
-        if self.wave is not None:
-            self.wave.left.update({leg.symbol: reason.value for leg in self.wave.waiting})
-            self.wave.waiting = ()
+    def _reprice_waiting(self, wave: Wave, at: datetime) -> None:
+        """Amounts stay as they were planned, but what a buy may take follows the price, and without a fresh one it does not go."""
+        prices = {leg.symbol: self._account.fresh_price(leg.symbol, at) for leg in wave.waiting}
+        wave.left.update({s: Reason.STALE_PRICE.value for s, price in prices.items() if price is None})
+        known = [(leg, prices[leg.symbol]) for leg in wave.waiting]
+        wave.waiting = tuple(planner.risen(leg, price) for leg, price in known if price is not None)
 
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 
     def on_sent(self, event: OrderSent) -> Iterable[Event]:
         """The request is on its way."""
-        tracked = self._take(event.order_id, Saw.SENDING)
+        tracked = self._take(event.order_id, Saw.SENDING, event.at)
         if tracked is not None:
             tracked.sent_at = event.at
         return ()
@@ -281,26 +263,29 @@ class OrderManager:
         tracked = self.table.get(event.report.order_id, event.report.symbol, event.report.venue_id)
         if tracked is None:
             return ()
-        if not tracked.report(event.report):
+        self.table.touch(event.at)
+        if not tracked.report(event.report, event.at):
             self.surprises.append(f"{tracked.order.id}: {event.report.status} while {tracked.state}")
-        self.table.link(tracked)
         return self._progress(tracked, event.at)
 
     def on_filled(self, event: OrderFilled) -> Iterable[Event]:
         """A trade; if it is of an order of ours, the order moves on. The ledger books it in any case."""
         tracked = self.table.get(event.fill.order_id, event.fill.symbol, event.fill.venue_id)
-        if tracked is None or not tracked.fill(event.fill):
+        if tracked is None:
+            self.table.stray(event.fill)
             return ()
-        self.table.link(tracked)
+        if not tracked.fill(event.fill, event.at):
+            return ()
+        self.table.touch(event.at)
         return self._progress(tracked, event.at)
 
     def on_refused(self, event: OrderRefused) -> Iterable[Event]:
         """The order does not exist and will not: its money is free again."""
-        tracked = self._take(event.order_id, Saw.REFUSAL)
+        tracked = self._take(event.order_id, Saw.REFUSAL, event.at)
         if tracked is None:
             return
         tracked.reason = event.code
-        if self.wave is not None and event.code not in RETRYABLE:
+        if self.wave is not None and tracked in self.wave.current and event.code not in RETRYABLE:
             self.wave.refused[tracked.order.symbol] = event.code
         if event.code == "credentials":
             yield TradingHalted("the exchange refuses the credentials; correct them and restart", event.at)
@@ -309,7 +294,7 @@ class OrderManager:
 
     def on_not_sent(self, event: OrderNotSent) -> Iterable[Event]:
         """It provably never left: the intent is withdrawn, and the wave plans afresh once the venue may be there again."""
-        tracked = self._take(event.order_id, Saw.NOT_SENT)
+        tracked = self._take(event.order_id, Saw.NOT_SENT, event.at)
         if tracked is None:
             return ()
         tracked.learn(Saw.DENIAL)
@@ -318,55 +303,82 @@ class OrderManager:
 
     def on_unknown(self, event: OrderUnknown) -> Iterable[Event]:
         """Nobody knows: its whole size stays reserved and its symbol still, and the venue is asked."""
-        tracked = self._take(event.order_id, Saw.AMBIGUITY)
+        tracked = self._take(event.order_id, Saw.AMBIGUITY, event.at)
         if tracked is None:
             return ()
-        tracked.reason = event.text
-        tracked.doubted_at = tracked.doubted_at or event.at
-        return self._advance(event.at)
+        if tracked.state is State.UNKNOWN:
+            tracked.reason = Reason.ORDER_UNKNOWN.value
+            tracked.doubted_at = tracked.doubted_at or event.at
+        return self._progress(tracked, event.at)
 
     def on_not_found(self, event: OrderNotFound) -> Iterable[Event]:
         """A look-up found nothing: one more step towards, but by itself no, proof of absence."""
         tracked = self.table.get(event.order_id)
-        if tracked is None or not self.resolver.absent(tracked, event):
+        if tracked is None:
             return ()
-        tracked.learn(Saw.ABSENCE)
-        tracked.reason = "confirmed_absent"
+        tracked.heard = True
+        if self.resolver.absent(tracked, event):
+            self.table.touch(event.at)
+            tracked.learn(Saw.ABSENCE)
+            tracked.reason = "confirmed_absent"
         return self._progress(tracked, event.at)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:
         """Ask about orders in doubt, cancel what has worked too long, and take up what waited for time or prices."""
         yield from self.resolver.questions(event.at)
-        for tracked in self.table:
-            if tracked.state in (State.ACKED, State.PARTIAL) and event.at - tracked.order.at > self._settings.working:
-                yield from self._cancel(tracked, event.at)
+        yield from self._cancel_overdue(event.at)
         if self.wave is not None:
             yield from self._advance(event.at)
-        elif self._pending is not None and self.trading is Trading.RUNNING and self._priced(event.at):
+        elif self._pending is not None and self.trading is Trading.RUNNING and self._account.priced(event.at):
             yield PlanWave(event.at)
 
-    def _take(self, order_id: str, saw: Saw) -> Tracked | None:
+    def _take(self, order_id: str, saw: Saw, at: datetime) -> Tracked | None:
         """The order if it can go where this leads; a step that LIFE does not know is recorded and changes nothing."""
         tracked = self.table.get(order_id)
-        if tracked is None or tracked.learn(saw):
-            return tracked
-        self.surprises.append(f"{order_id}: {saw} while {tracked.state}")
-        return None
+        if tracked is not None and not tracked.learn(saw):
+            self.surprises.append(f"{order_id}: {saw} while {tracked.state}")
+            return None
+        self.table.touch(at)
+        return tracked
 
-    def _cancel(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
-        if tracked.learn(Saw.CANCELING):
-            yield CancelOrder(tracked.order.id, tracked.order.symbol, at)
+    def _cancel_overdue(self, at: datetime) -> Iterable[Event]:
+        """Cancel what is open for too long or stands in the way; again where the cancel before had no effect."""
+        for tracked in self.table:
+            if tracked.open and self._unwanted(tracked, at) and self.resolver.may_cancel(tracked, at):
+                tracked.learn(Saw.CANCELING)
+                tracked.canceled_at = at
+                tracked.cancels += 1
+                yield CancelOrder(tracked.order.id, tracked.order.symbol, at)
+
+    def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
+        """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""
+        if tracked.state is State.CANCEL_SENT or self.trading is Trading.STOPPING or self._pending is not None:
+            return True
+        superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
+        return superseded or at - tracked.order.at > self._settings.working
 
     def _progress(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
-        """After news of an order: close it if it is settled, and see what the wave can do now."""
+        """After news of an order: close it if it is settled (or open it again if it is not after all), and see what the wave can do now."""
+        self.table.link(tracked, at)
         if tracked.settled and not tracked.closed:
             self.table.close(tracked)
             yield OrderClosed(tracked.order.id, tracked.order.symbol, tracked.state.value, tracked.booked, tracked.booked_cost, at)
+        elif tracked.closed and not tracked.settled:
+            self.table.reopen(tracked)
+        if self.trading is Trading.STARTING and not self._unheard():
+            yield PollAccount(at)  # the last answer that the start has waited for
+        yield from self._cancel_overdue(at)
         yield from self._advance(at)
 
-    def _busy(self, tracked: Tracked) -> bool:
-        """Whether a wave waits for this order."""
-        return not tracked.settled and tracked.state is not State.UNKNOWN
+    def _moving(self, tracked: Tracked, at: datetime) -> bool:
+        """Whether an order may be expected to end by itself, soon."""
+        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < self._settings.held_up
+
+    def _holds(self, tracked: Tracked, at: datetime) -> bool:
+        """Whether the wave waits for this order: those in doubt too, for a while, unless something newer is to be done."""
+        if tracked.state is not State.UNKNOWN or self._pending is not None or self.trading is not Trading.RUNNING:
+            return self._moving(tracked, at)
+        return at - (tracked.doubted_at or tracked.order.at) < self._settings.held_up
 
     # --- the wave's end ----------------------------------------------------------------------------------------------
 
@@ -378,41 +390,38 @@ class OrderManager:
         released = tuple(self._release(wave, at))
         if released:
             yield SubmitOrders(wave.decision, released, at)
-        if wave.waiting and self.trading is Trading.RUNNING:
-            return
-        if any(self._busy(t) and at - t.order.at < self._settings.held_up for t in wave.current):
+        if any(self._holds(t, at) for t in wave.current):
             return
         if self.trading is Trading.STOPPING:
             return  # the wave stays open in the journal, and the next start goes on with it
         if self._again(wave, at):
             if wave.retry_at is None or at >= wave.retry_at:
-                wave.book = self._next_book(wave, at)
+                self._look_again(wave, at)
                 yield from self._plan_round(wave, at)
             return
         yield from self._settle(wave, at)
 
     def _again(self, wave: Wave, at: datetime) -> bool:
-        """Whether this wave should plan once more: an order ended short, nothing newer waits, and rounds are left."""
-        short = [t for t in wave.current if t.settled and t.booked < t.order.amount and t.order.symbol not in wave.refused]
-        capped = [t for t in wave.current if t.settled and t.order.amount == self._account.markets[t.order.symbol].amount_max]
-        if self._pending is not None or self.trading is not Trading.RUNNING or not (short or capped) or wave.round >= self._settings.rounds:
+        """Whether this wave should plan once more: an order left something to do, nothing newer waits, and rounds are left."""
+        if self._pending is not None or self.trading is not Trading.RUNNING or wave.round >= self._settings.rounds:
             return False
+        short = wave.short()
         if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
             wave.retry_at = at + self._settings.retry * wave.round
-        return True
+        return bool(short)
 
-    def _next_book(self, wave: Wave, at: datetime) -> planner.Book:
+    def _look_again(self, wave: Wave, at: datetime) -> None:
         """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""
         book = self._account.book(wave.weights, wave.refused, at)
-        return book if wave.retry_at is not None else replace(book, prices=wave.book.prices, equity=wave.book.equity)
+        if wave.retry_at is None and at - wave.priced_at <= self._settings.fresh:
+            wave.book = replace(book, prices=wave.book.prices, equity=wave.book.equity)
+        else:
+            wave.book, wave.priced_at = book, at
 
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None
-        for tracked in wave.orders:
-            if tracked.state is State.UNKNOWN:
-                wave.left[tracked.order.symbol] = Reason.ORDER_UNKNOWN.value
-            elif tracked.reason and tracked.booked == 0 and tracked in wave.current:
-                wave.refused.setdefault(tracked.order.symbol, tracked.reason)
+        off_target = self._account.off_target(wave.weights, wave.decision.keep)
+        wave.explain(off_target, self._settings.rules, superseded=self._pending is not None)
         self.last_wave = WaveSettled(
             decision=wave.decision,
             equity=self._account.equity(),
@@ -420,7 +429,7 @@ class OrderManager:
             filled=sum(1 for t in wave.orders if t.booked > 0),
             refused=dict(wave.refused),
             left=dict(wave.left),
-            off_target=self._account.off_target(wave.weights, wave.decision.keep),
+            off_target=off_target,
             cost_bps=cost_bps(wave.orders),
             took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
             at=at,
@@ -431,20 +440,6 @@ class OrderManager:
         if self._pending is not None:
             yield PlanWave(at)
 
-    def _priced(self, at: datetime) -> bool:
-        """Whether every symbol has a price that may move money."""
-        return self._account.fresh_prices(at).keys() >= self._account.markets.keys()
-
-    def _unasked(self) -> bool:
-        """Whether an order that a stopped process left behind has not been looked up yet."""
-        return any(t.state is State.UNKNOWN and t.asks == 0 for t in self.table)
-
-
-def cost_bps(orders: Iterable[Tracked]) -> float:
-    """What trading cost against the reference prices, fees included, in basis points of what was traded; 0 if nothing was."""
-    cost = traded = ZERO
-    for tracked in orders:
-        reference = tracked.booked * tracked.order.price
-        cost += tracked.order.side.sign * (tracked.booked_cost - reference) + tracked.booked_fees
-        traded += reference
-    return float(cost / traded * 10_000) if traded else 0.0
+    def _unheard(self) -> bool:
+        """Whether an order that a stopped process left behind has not been successfully looked up yet."""
+        return any(not t.heard for t in self.table)

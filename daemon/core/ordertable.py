@@ -96,7 +96,7 @@ LIFE: Final[dict[tuple[State, Saw], State]] = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Tracked:
     """An order of ours and what is known of it. Amounts are base units, costs quote; `booked` is what its trades add up to.
 
@@ -239,11 +239,13 @@ class OrderTable:
 
     # Late trades and repeated reports concern orders of the last minutes; what is older is in the journal.
     CLOSED_KEPT: Final = 2_000
+    STRAYS_KEPT: Final = 2_000
 
     def __init__(self) -> None:
         self._open: dict[str, Tracked] = {}
         self._closed: dict[str, Tracked] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}  # venues count orders by market: an id alone is not unique
+        self._strays: dict[tuple[str, str], Fill] = {}
         self.moved_at: datetime | None = None
 
     def __iter__(self) -> Iterator[Tracked]:
@@ -274,10 +276,21 @@ class OrderTable:
         """Something of ours changes at this moment."""
         self.moved_at = at if self.moved_at is None else max(at, self.moved_at)
 
-    def link(self, tracked: Tracked) -> None:
-        """Remember the venue's id of an order."""
-        if tracked.venue_id:
-            self._by_venue_id[(tracked.order.symbol, tracked.venue_id)] = tracked.order.id
+    def link(self, tracked: Tracked, at: datetime) -> None:
+        """Remember the venue's id of an order, and give it the trades that came under that id before anybody knew whose it was."""
+        key = (tracked.order.symbol, tracked.venue_id)
+        if not tracked.venue_id or key in self._by_venue_id:
+            return
+        self._by_venue_id[key] = tracked.order.id
+        for stray in [t for t in self._strays.values() if (t.symbol, t.venue_id) == key]:
+            del self._strays[(stray.symbol, stray.trade_id)]
+            tracked.fill(stray, at)
+
+    def stray(self, fill: Fill) -> None:
+        """Keep a trade of no order that we know. It may be of one in doubt: listings name the venue's id alone."""
+        self._strays[(fill.symbol, fill.trade_id)] = fill
+        while len(self._strays) > self.STRAYS_KEPT:
+            del self._strays[next(iter(self._strays))]
 
     def close(self, tracked: Tracked) -> None:
         """The order is settled: keep it for late news, and forget the oldest such."""

@@ -52,7 +52,7 @@ def _number(value: bool | float | np.generic | None) -> Plain:  # noqa: FBT001 -
 def _words(value: object) -> str:
     match value:
         case Decimal():
-            return format(value, "f")
+            return format(value.normalize(), "f") if value.is_finite() else str(value)  # 2.50000000 tells no more than 2.5
         case datetime():
             return rfc3339(value)
         case timedelta():

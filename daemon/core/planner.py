@@ -5,7 +5,7 @@ venue's grid, and names a reason for every symbol that stays away from its targe
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 from typing import Final
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NOT_TRADABLE = "not_tradable"
     UNFUNDED = "unfunded"
     LOCKED = "locked"
+    AMOUNT_MAX = "amount_max"
     ORDER_UNKNOWN = "order_unknown"
     ORDER_OPEN = "order_open"
     UNFILLED = "unfilled"
@@ -131,7 +132,7 @@ def fund(grows: Sequence[Leg], cash: Decimal) -> tuple[tuple[Leg, ...], tuple[Le
     return tuple(now), tuple(later)
 
 
-def scale(grows: Sequence[Leg], cash: Decimal, markets: Mapping[str, Instrument], rules: Rules) -> tuple[tuple[Leg, ...], dict[str, str]]:
+def scale(grows: Sequence[Leg], cash: Decimal, markets: Mapping[str, Instrument]) -> tuple[tuple[Leg, ...], dict[str, str]]:
     """All buys shrunk alike until `cash` (quote) pays for them, and the reason by symbol for each that is smaller than wanted or gone.
 
     What falls below the venue's minimum is dropped, the smallest first, so that the others keep more (a small account: fewer whole
@@ -147,7 +148,7 @@ def scale(grows: Sequence[Leg], cash: Decimal, markets: Mapping[str, Instrument]
         else:
             need -= leg.reserve
     share = _share(cash, need)
-    shrunk = [buy(markets[leg.symbol], leg.amount * share, leg.price, rules) for leg in sorted(kept, key=_largest_first)]
+    shrunk = [_shrunk(leg, markets[leg.symbol], share) for leg in sorted(kept, key=_largest_first)]
     return tuple(leg for leg in shrunk if leg.amount > 0), {leg.symbol: str(Reason.UNFUNDED) for leg in grows}
 
 
@@ -155,6 +156,11 @@ def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Le
     """A buy of at most `amount` base units on the grid, with the money it may take: price, slippage and fee."""
     on_grid = capped(market, market.floor(amount))
     return Leg(market.symbol, Side.BUY, on_grid, price, on_grid * price * (ONE + rules.slippage) * (ONE + market.taker_fee))
+
+
+def risen(leg: Leg, price: Decimal) -> Leg:
+    """A buy that has waited: if the price has risen since, it may take more money than was thought."""
+    return replace(leg, reserve=leg.reserve * price / leg.price) if price > leg.price else leg
 
 
 def reaches_minimum(market: Instrument, amount: Decimal, price: Decimal, margin: Decimal = ONE) -> bool:
@@ -209,7 +215,9 @@ def _grow(market: Instrument, delta: Decimal, price: Decimal, book: Book, rules:
     # The fee comes out of what is bought: to end with `delta`, more is ordered; rounding down ends on the small side of the target.
     gross = delta / (ONE - market.taker_fee) if market.buy_fee_in_base else delta
     leg = buy(market, gross, price, rules)
-    return (leg, None) if reaches_minimum(market, leg.amount, price, NOTIONAL_MARGIN) else (None, Reason.BELOW_MINIMUM)
+    if not reaches_minimum(market, leg.amount, price, NOTIONAL_MARGIN):
+        return None, Reason.BELOW_MINIMUM
+    return leg, Reason.AMOUNT_MAX if leg.amount < market.floor(gross) else None
 
 
 def _reduce(market: Instrument, surplus: Decimal, price: Decimal, held: Decimal, book: Book) -> Answer:
@@ -222,25 +230,33 @@ def _reduce(market: Instrument, surplus: Decimal, price: Decimal, held: Decimal,
     if free <= 0:
         return None, Reason.LOCKED if market.floor(held) > 0 else Reason.DUST
     amount = capped(market, min(steps, free))
-    reason = Reason.LOCKED if free < steps <= market.floor(held) else None
-    return (
-        (_sell(market, amount, price), reason) if reaches_minimum(market, amount, price, NOTIONAL_MARGIN) else (None, Reason.BELOW_MINIMUM)
-    )
+    if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN):
+        return None, Reason.BELOW_MINIMUM
+    if amount < min(steps, free):
+        return _sell(market, amount, price), Reason.AMOUNT_MAX
+    return _sell(market, amount, price), Reason.LOCKED if free < min(steps, market.floor(held)) else None
 
 
 def _exit(market: Instrument, held: Decimal, book: Book, price: Decimal) -> Answer:
     """Sell everything that is free; what the grid or the venue's minimum leaves is dust, which is known and named."""
     whole = market.floor(held)
-    free = market.floor(book.free.get(market.symbol, ZERO))
+    free = min(whole, market.floor(book.free.get(market.symbol, ZERO)))
     amount = capped(market, free)
-    locked = Reason.LOCKED if free < whole else None
-    if reaches_minimum(market, amount, price):
-        return _sell(market, amount, price), locked
-    return None, locked if locked and reaches_minimum(market, whole, price) else Reason.DUST
+    if not reaches_minimum(market, amount, price):
+        return None, Reason.LOCKED if free < whole and reaches_minimum(market, whole, price) else Reason.DUST
+    if amount < free:
+        return _sell(market, amount, price), Reason.AMOUNT_MAX
+    rest = Reason.LOCKED if free < whole else Reason.DUST
+    return _sell(market, amount, price), rest if amount < held else None
 
 
 def _sell(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     return Leg(market.symbol, Side.SELL, amount, price, amount)
+
+
+def _shrunk(leg: Leg, market: Instrument, share: Decimal) -> Leg:
+    amount = market.floor(leg.amount * share)
+    return replace(leg, amount=amount, reserve=leg.reserve * amount / leg.amount)
 
 
 def _largest_first(leg: Leg) -> tuple[Decimal, str]:

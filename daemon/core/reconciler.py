@@ -23,15 +23,19 @@ from daemon.core.events import (
     QueryTrades,
     TimePassed,
     TradesListed,
+    TradingHalted,
 )
-from daemon.core.ledger import Ledger
+from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import ZERO, AccountSnapshot, Flow, currencies
 from daemon.core.ordertable import OrderTable
 
 
 @dataclass(slots=True)
 class Suspicion:
-    """A difference (account minus ledger, in units of its currency) that was seen on a quiet account, and what was done about it."""
+    """A difference (account minus ledger, in units of its currency) that was seen on a quiet account, and what was done about it.
+
+    `asked`: the symbols whose trades are being read; `read_at`: when they had been. `found`: whether it has been told as drift.
+    """
 
     currency: str
     amount: Decimal
@@ -45,13 +49,18 @@ class Suspicion:
 class Calm:
     """When a poll says something about the account.
 
-    `quiet`: no fill of ours within this time before the poll began, so that a lagging balance is not taken for a loss. `again`: a
-    difference is polled again after this long. `overlap`: trades are read from this long before the difference was last known not to be.
-    `lookups`: an order in doubt that so many look-ups have not found no longer makes the account restless.
+    `quiet`: nothing of ours has moved within this time before the poll began. `lag`: balances may be that old after a trade, so that a
+    difference is only believed when no trade is younger, or when it has not changed for so long. `flow`: no difference is booked before it
+    has stood for this long. `again`: a difference is polled again after this long, growing to `again_max`. `overlap`: trades are read from
+    this long before the difference was last known not to be. `lookups`: an order in doubt that so many look-ups have not found no longer
+    makes the account restless.
     """
 
     quiet: timedelta = timedelta(seconds=3)
+    lag: timedelta = timedelta(seconds=30)
+    flow: timedelta = timedelta(seconds=5)
     again: timedelta = timedelta(seconds=3)
+    again_max: timedelta = timedelta(seconds=30)
     overlap: timedelta = timedelta(minutes=10)
     lookups: int = 3
 
@@ -68,6 +77,9 @@ class PositionReconciler:
         self._last_fill: datetime | None = None
         self._agreed_at: datetime | None = None
         self._poll_at: datetime | None = None
+        self._unsure = 0
+        self._empty_since: datetime | None = None
+        self._halted = False
         self._suspicions: dict[str, Suspicion] = {}
         self.last_reconciled: datetime | None = None
         self.differences: Mapping[str, Decimal] = {}
@@ -82,8 +94,8 @@ class PositionReconciler:
         return ()
 
     def on_moved(self, event: BalanceMoved) -> Iterable[Event]:
-        """The venue itself says that money came or went: a flow."""
-        if event.currency in self._managed and event.amount:
+        """The venue itself says that money came or went: a flow. Before the opening balance is booked, it is part of that."""
+        if self._ledger.opened and event.currency in self._managed and event.amount:
             yield BookFlows((Flow(f"{event.currency}-{event.id}", event.currency, event.amount, "transfer", event.at),), event.at)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:
@@ -105,19 +117,26 @@ class PositionReconciler:
         if not self._ledger.opened:
             yield from self._open(snapshot, event.at)
             return
+        if self._emptied(snapshot):
+            yield from self._doubt_emptiness(snapshot, event.at)
+            return
+        self._empty_since = None
         differences, quiet = self._compare(snapshot), self._quiet(snapshot)
         yield AccountReconciled(differences, snapshot.asked_at, event.at, quiet=quiet)
         for currency in [c for c in self._suspicions if c not in differences]:
             if self._suspicions.pop(currency).found:
                 yield DriftCleared(currency, event.at)
         if differences:
-            self._poll_at = event.at + self._calm.again
+            self._poll_at = event.at + min(self._calm.again * 1.2 ** min(self._unsure, 20), self._calm.again_max)
+            self._unsure += 1
         else:
-            self._agreed_at = snapshot.asked_at
+            self._agreed_at, self._unsure = snapshot.asked_at, 0
         if quiet or not differences:
             self.last_reconciled, self.differences = event.at, differences
             for currency, amount in differences.items():
                 yield from self._suspect(currency, amount, snapshot, event.at)
+
+    # --- comparing ---------------------------------------------------------------------------------------------------
 
     def _compare(self, snapshot: AccountSnapshot) -> dict[str, Decimal]:
         """Account minus ledger, by managed currency, where it is not 0."""
@@ -125,32 +144,75 @@ class PositionReconciler:
         found = {c: held.get(c, ZERO) - self._ledger.held(c) for c in sorted(self._managed)}
         return {c: d for c, d in found.items() if d}
 
+    def _emptied(self, snapshot: AccountSnapshot) -> bool:
+        """Whether nothing is there of all that the ledger holds: more likely a wrong answer, or another account, than the truth."""
+        held = [c for c in self._managed if self._ledger.held(c) > 0]
+        return bool(held) and all(c not in snapshot.balances or not snapshot.balances[c].total for c in self._managed)
+
+    def _doubt_emptiness(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
+        """Conclude nothing; if it stays so, a person must look, since nothing can be traded and nothing should be booked."""
+        since = self._empty_since = self._empty_since or snapshot.asked_at
+        self._poll_at = at + self._calm.again
+        if not self._halted and snapshot.asked_at - since >= self._calm.lag:
+            self._halted = True
+            yield TradingHalted("the account holds nothing of what the journal knows of: it was emptied, reset, or is another account", at)
+
     def _quiet(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing of ours was moving while the account was read; an order that look-ups do not find is not moving."""
         if any(len(t.absences) < self._calm.lookups for t in self._table):
             return False
-        return self._last_fill is None or snapshot.asked_at - self._last_fill >= self._calm.quiet
+        moved = [moment for moment in (self._last_fill, self._table.moved_at) if moment is not None]
+        return all(snapshot.asked_at - moment >= self._calm.quiet for moment in moved)
+
+    # --- from difference to explanation ------------------------------------------------------------------------------
 
     def _suspect(self, currency: str, amount: Decimal, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
-        """First sight: read the trades. Still there after that: drift. Still there, unchanged, at the next quiet poll: it is a flow."""
+        """First sight: read the trades. Still there after that: drift. Still there, unchanged, after reading them again: a flow."""
         known = self._suspicions.get(currency)
         if known is None or known.amount != amount:
             self._suspicions[currency] = Suspicion(currency, amount, snapshot.asked_at, found=known.found if known else False)
             yield from self._read_trades(self._suspicions[currency], at)
-        elif known.read_at is None:
+            return
+        if known.read_at is None:
             yield from self._read_trades(known, at)
-        elif snapshot.asked_at <= known.read_at:
-            return  # this poll began before the trades were read: it says nothing yet
-        elif not known.found:
+            return
+        if snapshot.asked_at <= known.read_at or not self._believable(known, snapshot):
+            return  # this poll began before the trades were read, or shows an old balance: it says nothing yet
+        if not known.found:
             known.found = True
             yield DriftFound(currency, amount, at)
-        else:
+        elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency):
+            self._unsure, self._poll_at = 0, at + self._calm.again
             yield BookFlows((Flow(_flow_id(currency, amount, known.since), currency, amount, "unexplained", at),), at)
+            return
+        yield from self._read_trades(known, at)
+
+    def _believable(self, suspicion: Suspicion, snapshot: AccountSnapshot) -> bool:
+        """Whether a balance that lags behind our own trades cannot be what is seen."""
+        lag = self._calm.lag
+        return self._last_fill is None or snapshot.asked_at - self._last_fill >= lag or snapshot.asked_at - suspicion.since >= lag
+
+    def _stands(self, currency: str) -> timedelta:
+        """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it."""
+        touched = any(currency in currencies(t.order.symbol) for t in self._table)
+        return max(self._calm.flow, self._calm.lag) if touched else self._calm.flow
+
+    def _in_doubt(self, currency: str) -> bool:
+        """Whether an order in doubt may be behind a difference: it would have moved its base the right way, and its quote as well.
+
+        Both together, since a trade that changes one of them alone does not exist. Such a difference is not booked, however long it stands.
+        """
+        for tracked in self._table:
+            base, quote = currencies(tracked.order.symbol)
+            moved = tracked.order.side.sign * self.differences.get(base, ZERO) > 0 and quote in self.differences
+            if moved and currency in (base, quote):
+                return True
+        return False
 
     def _read_trades(self, suspicion: Suspicion, at: datetime) -> Iterable[Event]:
         """Ask for the trades that could explain a difference; where none can, that is known at once."""
         symbols = self._concerned(suspicion.currency)
-        suspicion.asked = frozenset(symbols)
+        suspicion.asked, suspicion.read_at = frozenset(symbols), None
         if symbols:
             yield QueryTrades(symbols, (self._agreed_at or suspicion.since) - self._calm.overlap, at)
         else:
@@ -166,7 +228,7 @@ class PositionReconciler:
         if any(True for _ in self._table):
             return
         held = {c: b.total for c, b in snapshot.balances.items()}
-        opening = (Flow(f"opening-{c}", c, held.get(c, ZERO), "opening", snapshot.asked_at) for c in sorted(self._managed))
+        opening = (Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in sorted(self._managed))
         yield BookFlows(tuple(opening), at)
         self._poll_at = at
 

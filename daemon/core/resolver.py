@@ -4,13 +4,13 @@ Rule: a time-out is not a failure. An order is absent only once its request can 
 have not found it, and the account holds what it would hold without it. Failed look-ups count for nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
-from daemon.core.model import ZERO, Side, currencies
+from daemon.core.model import ZERO, currencies
 from daemon.core.ordertable import OrderTable, State, Tracked
 
 
@@ -21,8 +21,9 @@ class Patience:
     `fence`: after this much time since the doubt began, a request that has not surfaced cannot be executed any more. It is above the
     request's own validity (recvWindow, 5 s), the clock's skew and the venue's settling. `lookups` successful look-ups after it, at least
     `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end. `first_ask`: the
-    wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often a cancel is asked for before only reading
-    is left. `vanish`: an order that existed is given up no sooner than this after it was last seen; venues may lag that long.
+    wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often a cancel is asked for of an order that
+    the venue does not show any more; then only reading is left. `vanish`: an order that existed is given up no sooner than this after it
+    was last seen; venues may lag that long.
     """
 
     fence: timedelta = timedelta(seconds=15)
@@ -72,14 +73,21 @@ class Resolver:
         p = self._patience
         if tracked.state is State.UNKNOWN or (tracked.ended and not tracked.settled):
             return min(p.spacing * 1.5 ** min(max(0, tracked.asks - 8), 20), p.ask_max) if tracked.asks else p.first_ask
-        return p.open_every if tracked.open else None
+        if tracked.open:
+            return p.open_every if tracked.heard else p.first_ask  # one that a restart found: what happened meanwhile is to be learnt soon
+        return None
 
     def may_cancel(self, tracked: Tracked, at: datetime) -> bool:
-        """Whether a cancel may be asked for now: the first one, or again because the one before was lost, but not for ever."""
+        """Whether a cancel may be asked for now: the first one, or again because the one before was lost.
+
+        At growing intervals, and not for ever, unless the venue still shows the order.
+        """
         p = self._patience
-        if tracked.state is not State.CANCEL_SENT:
+        if tracked.canceled_at is None or tracked.state is not State.CANCEL_SENT:
             return tracked.open
-        return tracked.cancels < p.cancels and (tracked.canceled_at is None or at - tracked.canceled_at >= p.open_every)
+        shown = tracked.seen_at is not None and tracked.seen_at > tracked.canceled_at
+        wait = min(p.open_every * 1.5 ** min(tracked.cancels - 1, 20), p.ask_max)
+        return (shown or tracked.cancels < p.cancels) and at - tracked.canceled_at >= wait
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
@@ -121,9 +129,3 @@ def may_explain(tracked: Tracked, differences: Mapping[str, Decimal]) -> bool:
     base, quote = currencies(tracked.order.symbol)
     sign = tracked.order.side.sign
     return sign * differences.get(base, ZERO) > 0 or sign * differences.get(quote, ZERO) < 0
-
-
-def touches(found: Iterable[str], symbol: str) -> bool:
-    """Whether any of these currencies is the base or quote of `symbol`."""
-    wanted = frozenset(found)
-    return any(currency in wanted for currency in currencies(symbol))

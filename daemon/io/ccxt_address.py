@@ -94,7 +94,7 @@ def _live(own: Mapping[str, object], named: Mapping[str, object], hostname: str)
 
 def _sandbox(own: Mapping[str, object], named: Mapping[str, object], venue: str, hostname: str) -> Address:
     key = _test_key(own, named, venue)
-    source = next((named[name] for name in (key, "api") if name in named), None)
+    source = named.get("test" if key == "test" else "demo", named.get("api"))
     user = list(_urls(source, hostname))
     test = list(_urls(own.get(key), hostname))
     if not user and not test:
@@ -108,11 +108,10 @@ def _sandbox(own: Mapping[str, object], named: Mapping[str, object], venue: str,
 
 
 def _test_key(own: Mapping[str, object], named: Mapping[str, object], venue: str) -> str:
-    if "test" in named:
-        return "test"
-    if "demo" in named or (venue in DEMO_INSTEAD and "demo" in own) or ("test" not in own and "demo" in own):
-        return "demo"
-    return "demotrading" if "test" not in own and "demotrading" in own else "test"
+    demo = "demotrading" if "demotrading" in own else "demo"  # the classes differ in the name
+    if "test" not in named and ("demo" in named or (demo in own and (venue in DEMO_INSTEAD or "test" not in own))):
+        return demo
+    return "test"
 
 
 def _switch(key: str) -> str:

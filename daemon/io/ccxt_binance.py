@@ -200,8 +200,7 @@ class Candles:
         if data.get("e") == "kline":
             self._candle(data["k"])
             return True
-        if data.get("error") is not None:
-            raise ccxt.ExchangeError(f"the subscription was refused: {data['error']}")
+        _refusal(data)
         return "result" in data
 
     def _candle(self, k: Mapping[str, Any]) -> None:
@@ -236,8 +235,14 @@ class Account:
             case "eventStreamTerminated" | "serverShutdown":
                 raise ccxt.NetworkError("the venue ends the user stream")
             case _:
+                _refusal(data)
                 return False
         return True
+
+
+def _refusal(data: Mapping[str, Any]) -> None:
+    if data.get("error") is not None:
+        raise ccxt.ExchangeError(f"the subscription was refused: {data['error']}")
 
 
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:

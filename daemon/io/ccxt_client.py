@@ -8,6 +8,7 @@ import asyncio
 import difflib
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -34,10 +35,11 @@ MESSAGES: Final = "messages"
 
 TIMEOUT_MS: Final = 10_000
 RECV_WINDOW_MS: Final = 5_000  # ccxt's 10 s would let a request that nobody waits for any more still trade
-KEEPALIVE_MS: Final = 4_000  # with two misses a half-open connection ends 12 to 16 s after its last pong; two misses are ccxt's own measure
+KEEPALIVE_MS: Final = 4_000  # with the two misses that ccxt allows, a half-open connection ends 12 s after its last pong
 CACHE_ROWS: Final = 10  # ccxt keeps this many rows per stream, which nobody reads: bars are stored elsewhere
 PAUSE_429_S: Final = 30.0  # where the venue says "too many" without saying for how long
 PAUSE_418_S: Final = 120.0  # the shortest ban
+BANNED_UNTIL: Final = re.compile(r"banned until (\d{13})")  # ms; how Binance says it where no header does
 
 
 class Gate(Protocol):
@@ -57,6 +59,10 @@ class Gate(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Be silent for that long."""
+        ...
+
+    def shut(self) -> None:
+        """Let no new order pass any more."""
         ...
 
 
@@ -81,6 +87,7 @@ class Guarded(Ccxt):
         self.house = SimpleNamespace(clock=clock, gate=gate, address=None)
         self.calls: Counter[str] = Counter()  # by end point: what was called how often
         self.taps: dict[str, Callable[[Any], bool]] = {}  # by websocket URL: who reads its messages first; True: read
+        self.dialled: list[Callable[[], None]] = []  # told of every websocket that has been connected
         super().__init__(config)
 
     def milliseconds(self) -> int:
@@ -122,11 +129,15 @@ class Guarded(Ccxt):
         call = CALL.get()
         wait_s = _retry_after(headers) if code in (418, 429, 503) else None
         if code in (418, 429):
-            wait_s = wait_s or (PAUSE_418_S if code == 418 else PAUSE_429_S)
+            wait_s = wait_s or self._ban_s(body) or (PAUSE_418_S if code == 418 else PAUSE_429_S)
             self.house.gate.pause(wait_s)
         if call is not None:
             call.answer.status, call.answer.retry_after_s = code, wait_s
-        return body.strip()
+        return super().on_rest_response(code, reason, url, method, headers, body, *rest)
+
+    def _ban_s(self, body: str) -> float | None:
+        until = BANNED_UNTIL.search(body)
+        return max(1.0, (int(until[1]) - self.milliseconds()) / 1000) if until else None
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, headers: Any, body: str, response: Any, *rest: object) -> object:
         """Note the venue's own code before ccxt turns it into a class."""
@@ -171,6 +182,12 @@ class Guarded(Ccxt):
         if tap is None or not tap(message):
             super().handle_message(client, message)
 
+    def on_connected(self, client: Socket, message: object = None) -> None:
+        """A websocket stands."""
+        super().on_connected(client, message)
+        for told in tuple(self.dialled):
+            told()
+
     async def drop(self, socket: Socket, error: Exception) -> None:
         """Close one websocket. Who waits on it gets `error`, where ccxt would have cancelled it like a task."""
         socket.error = socket.error or error
@@ -198,7 +215,8 @@ def _guarded(socket: Socket) -> Callable[[Any], None]:
             read(message)
         except Exception as error:
             # ccxt reads in a callback of the loop: an exception there would end the reading, and nobody would ever be told.
-            socket.on_error(ccxt.NetworkError(f"unreadable frame: {type(error).__name__}: {error}"))
+            known = isinstance(error, ccxt.BaseError)
+            socket.on_error(error if known else ccxt.NetworkError(f"unreadable frame: {type(error).__name__}: {error}"))
 
     return handle
 

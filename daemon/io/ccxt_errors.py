@@ -156,6 +156,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
+    text = re.sub(r"://[^/\s@]+@", "://", text)  # a proxy's password
     text = re.sub(r"((?:https?|wss?)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
     text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)(\W{1,4})[\w%+/=.-]+", r"\1\2***", text)
     return " ".join(text.split())[:TEXT_MAX]
@@ -209,4 +210,3 @@ def _never_connected(error: BaseException) -> bool:
     if isinstance(seen, aiohttp.ClientConnectorError | socket.gaierror | ConnectionRefusedError):
         return True
     return isinstance(seen, aiohttp.ConnectionTimeoutError) and not isinstance(seen, aiohttp.SocketTimeoutError)
-

@@ -34,6 +34,8 @@ CANCEL_BY_ID: Final = frozenset(
     ("binance", "binanceus", "bitfinex", "bingx", "bitget", "htx", "kraken", "mexc", "myokx", "okx", "okxus"),
 )
 
+CREDENTIALS: Final = ("apiKey", "secret", "password", "privateKey", "token", "twofa")  # ccxt's names, where overrides bring them
+
 MESSAGES_PER_S: Final = 5.0  # Binance's limit for a connection; of others' none is lower
 
 
@@ -60,8 +62,10 @@ class CcxtExchange:
         self._venue = exchange_id
         self._symbols = tuple(symbols)
         self._clock = clock
+        self._gate = gate
         self._keyed = bool(api_key)
-        self._secrets = tuple(value for value in (secret, password, api_key) if value)
+        given = [str((overrides or {}).get(name) or "") for name in CREDENTIALS]
+        self._secrets = tuple(value for value in (secret, password, api_key, *given) if value)
         self._venue_clock = VenueClock()
         self._one_listing = True  # whether open orders come in one listing, or symbol by symbol
         known = exchange_id in binance.FAMILY
@@ -90,8 +94,8 @@ class CcxtExchange:
         await self.server_time()  # the second look is the quicker one, and counts
         markets = await self._ask(Urgency.DATA, self._listed)
         found = {str(market["symbol"]): market for market in markets}
-        instruments = {symbol: parse.instrument(found[symbol], self._client.precisionMode) for symbol in self._symbols}
         self._client.set_markets([found[symbol] for symbol in self._symbols])
+        instruments = {symbol: parse.instrument(self._client.market(symbol), self._client.precisionMode) for symbol in self._symbols}
         if self._keyed:
             await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(self._symbols[0]))
         return instruments
@@ -168,6 +172,10 @@ class CcxtExchange:
         params = {"clientOrderId": order.id}
         raw = await self._private(urgency, lambda: request(order.symbol, "market", order.side.value, amount, price, params), order=True)
         return parse.report(raw, symbol=order.symbol, now=self._now(), order_id=order.id, side=order.side, amount=order.amount)
+
+    def shut(self) -> None:
+        """See Exchange.shut."""
+        self._gate.shut()
 
     async def cancel(self, order_id: str, symbol: str) -> None:
         """See Exchange.cancel."""

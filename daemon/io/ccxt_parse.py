@@ -71,7 +71,8 @@ def instrument(market: Json, precision_mode: int) -> Instrument:
         amount_min=max(positive(amount.get("min")) or ZERO, positive(of_market.get("min")) or ZERO),
         amount_max=min(maxima) if maxima else None,
         notional_min=positive(cost.get("min")) or ZERO,
-        taker_fee=decimal(market.get("taker")) or DEFAULT_TAKER,
+        taker_fee=taker if (taker := decimal(market.get("taker"))) is not None else DEFAULT_TAKER,
+        buy_fee_in_base=market.get("feeSide") not in ("quote", "give"),
         active=market.get("active") is not False,
     )
 

@@ -4,6 +4,7 @@ Rule: a watcher returns by raising: NotSent where there is no stream to be had, 
 ccxt tells no closed flag, so a candle is closed once a later one has appeared.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -13,10 +14,12 @@ import ccxt
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, Guarded, calling
 from daemon.io.ccxt_errors import Answer, classify
-from daemon.io.exchange import AccountNews, BarUpdate, NotSent, Reason, Urgency, VenueError
+from daemon.io.exchange import AccountNews, BarUpdate, Fatal, NotSent, Reason, Refused, Urgency, VenueError
 
 BATCH: Final = 100  # symbols in one unified subscription; the smallest limit of the large venues
 RESET: Final = "the stream was reset"
+
+CODE: Final = re.compile(r"""['"]code['"]: ?(-?\d+)""")  # of a refusal, which a websocket sends as a message like any other
 
 
 class Streams(Protocol):
@@ -55,6 +58,20 @@ class Forming:
         return [update for update in told if update is not None]
 
 
+class Once:
+    """Passes on the first call and none after it."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+        self._done = False
+
+    def __call__(self) -> None:
+        """Pass it on, or not."""
+        if not self._done:
+            self._done = True
+            self._then()
+
+
 class UnifiedStreams:
     """watchOHLCV(ForSymbols), watchOrders and watchMyTrades."""
 
@@ -90,16 +107,16 @@ class UnifiedStreams:
         if not (self._client.has.get("watchOrders") and self._client.apiKey):
             raise NotSent(f"{self._client.id} streams no orders", Reason.BAD_REQUEST)
         await self._message()
-        first = True
-        while True:
-            watching = self._client.watch_orders()
-            if first:
-                # ccxt does not tell when the subscription stands. Told too early, REST reads a moment that the stream may miss: the
-                # pollers read again, which a venue with a stream of its own (BinanceStreams) does not need.
-                connected()
-                first = False
-            for raw in await self._next(watching):
-                self._tell(raw, sink)
+        # ccxt does not tell when a subscription stands. That a connection does is the nearest thing; the pollers read what lies between.
+        standing = Once(connected)
+        self._client.dialled.append(standing)
+        try:
+            while True:
+                for raw in await self._next(self._client.watch_orders()):
+                    standing()
+                    self._tell(raw, sink)
+        finally:
+            self._client.dialled.remove(standing)
 
     def _tell(self, raw: Mapping[str, Any], sink: Callable[[AccountNews], None]) -> None:
         symbol = raw.get("symbol")
@@ -126,19 +143,20 @@ def timeframe_name(client: Guarded, timeframe: timedelta) -> str:
     """How ccxt names a timeframe.
 
     Raises:
-        NotSent: the venue has no candles of that length.
+        Fatal: the venue has no candles of that length.
     """
     seconds = timeframe.total_seconds()
     # Months and years are no fixed length; a bar's close is its open plus the timeframe.
     names = {client.parse_timeframe(name): name for name in client.timeframes or {} if name[-1] in "smhdw"}
     if seconds not in names:
-        raise NotSent(f"{client.id} has no candles of {timeframe}, but {', '.join(names.values())}", Reason.BAD_REQUEST)
+        raise Fatal(f"{client.id} has no candles of {timeframe}, but {', '.join(names.values())}", Reason.BAD_REQUEST)
     return names[seconds]
 
 
 def stream_error(error: Exception, venue: str, secrets: Sequence[str]) -> VenueError:
     """The outcome of a stream that failed. Its end is Unknown: what was sent meanwhile has to be read by REST."""
-    outcome = classify(error, venue=venue, answer=Answer(sent=True), secrets=secrets)
-    if isinstance(error, ccxt.NotSupported):
-        return NotSent(outcome.text, outcome.reason)
+    code = CODE.search(str(error))
+    outcome = classify(error, venue=venue, answer=Answer(sent=True, code=code and code[1]), secrets=secrets)
+    if isinstance(outcome, Refused) or isinstance(error, ccxt.NotSupported):
+        return NotSent(outcome.text, outcome.reason, outcome.retry_after_s)
     return outcome

@@ -130,6 +130,10 @@ class Exchange(Market, Protocol):
         """Send one order, once. Refused and NotSent are certain; Unknown is not."""
         ...
 
+    def shut(self) -> None:
+        """Send no order from now on: what waits for its turn, or comes, is NotSent. Cancels and look-ups go on."""
+        ...
+
     async def cancel(self, order_id: str, symbol: str) -> None:
         """Ask for a cancel. NotFound: the venue has no such open order, which says nothing about how it ended."""
         ...

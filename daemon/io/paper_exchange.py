@@ -14,7 +14,7 @@ from daemon.core.events import BarClosed, Event, PriceTicked
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Market, NotFound, Reason, Refused, Urgency
+from daemon.io.exchange import AccountNews, BarUpdate, Market, NotFound, NotSent, Reason, Refused, Unknown, Urgency
 
 
 class PaperExchange:
@@ -46,12 +46,13 @@ class PaperExchange:
         )
         self._markets: dict[str, Instrument] = {}
         self._prices: dict[str, Decimal] = {}
-        self._sinks: list[Callable[[AccountNews], None]] = []
+        self._watchers: dict[asyncio.Future[None], Callable[[AccountNews], None]] = {}
         self._news: list[OrderReport] = []  # ended, not yet saved and told: never more than were open
         self._wake = asyncio.Event()
         self._saving = asyncio.Lock()
         self._changes = 1 if state is None else 0  # of the account, its opening included; `_saved` of them are on disk
         self._saved = 0
+        self._shut = False
 
     # --- the venue's public side -------------------------------------------------------------------------------------
 
@@ -62,7 +63,8 @@ class PaperExchange:
         return dict(self._markets)
 
     async def close(self) -> None:
-        """Release the connections of the market data."""
+        """Release the connections of the market data, and accept no order from now on."""
+        self.shut()
         await self._market.close()
 
     async def server_time(self) -> datetime:
@@ -83,7 +85,10 @@ class PaperExchange:
         return self._market.batch_max
 
     async def reset_streams(self) -> None:
-        """Drop the venue's streams; the account has none that could break."""
+        """Drop every stream, the account's included."""
+        for watcher in self._watchers:
+            if not watcher.done():
+                watcher.set_exception(Unknown("the stream was reset"))
         await self._market.reset_streams()
 
     # --- prices, from the bus ----------------------------------------------------------------------------------------
@@ -121,7 +126,7 @@ class PaperExchange:
             news, self._news = self._news, []
             await self._settle()
             for report in news:
-                for sink in tuple(self._sinks):
+                for sink in tuple(self._watchers.values()):
                     sink(report)
 
     def jobs(self) -> list[tuple[str, Callable[[], Coroutine[None, None, None]]]]:
@@ -133,12 +138,19 @@ class PaperExchange:
         await self._settle()
         return self._account.balances
 
+    def shut(self) -> None:
+        """Accept no order from now on."""
+        self._shut = True
+
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
         """Accept an order and set its money aside; it fills at the next price, which `watch_account` tells.
 
         Raises:
+            NotSent: `shut` or `close` came first.
             Refused: by the venue's rules, the account's funds, or because the id has been used.
         """
+        if self._shut:
+            raise NotSent("not sent, because no order is accepted any more")
         market = self._markets.get(order.symbol)
         if market is None:
             raise Refused(f"{order.symbol} is not one of the markets traded here", Reason.BAD_REQUEST)
@@ -180,13 +192,14 @@ class PaperExchange:
         return self._account.trades(symbol, since)
 
     async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
-        """Hand every order that ends to `sink`, with its trades, until cancelled."""
-        self._sinks.append(sink)
+        """Hand every order that ends to `sink`, with its trades, until `reset_streams` (raises) or cancelled."""
+        watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers[watcher] = sink
         try:
             connected()
-            await asyncio.get_running_loop().create_future()
+            await watcher
         finally:
-            self._sinks.remove(sink)
+            del self._watchers[watcher]
 
     async def _settle(self) -> None:
         """Return once everything that has happened is on disk. Whoever comes first saves for all who wait."""

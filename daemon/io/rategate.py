@@ -29,6 +29,10 @@ SHARE: Final = MappingProxyType(
 )
 FLAT_SHARE: Final = 0.8
 
+# New orders. Once the gate is shut to them, one that waits is told within this many seconds.
+SENDING: Final = frozenset({Urgency.REDUCE, Urgency.GROW})
+NAP_S: Final = 0.5
+
 EPSILON: Final = 1e-9  # weights are sums of fifths: do not refuse the last one for a rounding error
 
 
@@ -101,6 +105,12 @@ class _Lane:
         """Queue up."""
         heapq.heappush(self._queue, (RANK[turn.urgency], next(self._numbers), turn))
 
+    def wake(self) -> None:
+        """Let everybody in the queue look again."""
+        for _, _, turn in self._queue:
+            if turn.called is not None and not turn.called.done():
+                turn.called.set_result(None)
+
     def leave(self, turn: _Turn) -> None:
         """Go, admitted or not, and call the next."""
         turn.left = True
@@ -121,6 +131,7 @@ class RateGate:
         self._wait_max_s = wait_max_s
         self._lanes: dict[str, _Lane] = {}
         self._silent_until = float("-inf")
+        self._shut = False
 
     def limit(self, lane: str, amount: float, window_s: float, *, tiered: bool = True) -> None:
         """State what the venue allows: `amount` in any `window_s` seconds. What has passed before stays counted."""
@@ -143,6 +154,12 @@ class RateGate:
         """Be silent for that long: nothing passes. The longest of several pauses counts."""
         self._silent_until = max(self._silent_until, self._clock.monotonic() + seconds)
 
+    def shut(self) -> None:
+        """Let no new order pass any more, nor those that wait here; cancels and look-ups go on. For an end in order."""
+        self._shut = True
+        for lane in self._lanes.values():
+            lane.wake()
+
     @property
     def paused_for_s(self) -> float:
         """Seconds of silence that remain, 0 when there is none. A restart asks for them with `pause`."""
@@ -157,20 +174,22 @@ class RateGate:
         """Return once `charges`, weight by lane, may be spent; they are spent then.
 
         Raises:
-            NotSent: the wait would exceed `wait_max_s`, or has.
+            NotSent: the wait would exceed `wait_max_s`, or has, or the gate was shut.
         """
+        self._check_open(urgency)
         deadline = self._clock.monotonic() + self._wait_max_s
         for lane, weight in charges.items():
             known = self._lanes.get(lane)
             if known is not None:
                 await self._pass(known, _Turn(weight, urgency), deadline)
         if self.paused_for_s > 0:  # silence was asked for between two lanes, or there is no lane at all
-            await self._sit_out(deadline)
+            await self._sit_out(deadline, urgency)
 
     async def _pass(self, lane: _Lane, turn: _Turn, deadline: float) -> None:
         lane.join(turn)
         try:
             while True:
+                self._check_open(turn.urgency)
                 now = self._clock.monotonic()
                 if lane.head() is turn:
                     wait_s = self._wait_s(lane, turn, now)
@@ -178,7 +197,7 @@ class RateGate:
                         lane.window.charge(now, turn.weight)
                         return
                     self._check(now + wait_s, deadline, now)
-                    await self._clock.sleep(wait_s)
+                    await self._clock.sleep(min(wait_s, NAP_S) if turn.urgency in SENDING else wait_s)
                 else:
                     # Nobody is woken to be told that it is hopeless: the look at the wait without the others is a lower bound.
                     self._check(now + self._wait_s(lane, turn, now), deadline, now)
@@ -187,6 +206,10 @@ class RateGate:
         finally:
             lane.leave(turn)
 
+    def _check_open(self, urgency: Urgency) -> None:
+        if self._shut and urgency in SENDING:
+            raise NotSent("the daemon is stopping")
+
     def _wait_s(self, lane: _Lane, turn: _Turn, now: float) -> float:
         return max(self._silent_until - now, lane.window.wait_s(now, turn.weight, turn.urgency))
 
@@ -194,8 +217,9 @@ class RateGate:
         if until > deadline:
             raise NotSent(f"the venue's limits leave no room for another {until - now:.0f} s", Reason.RATE_LIMITED, until - now)
 
-    async def _sit_out(self, deadline: float) -> None:
+    async def _sit_out(self, deadline: float, urgency: Urgency) -> None:
         while (wait_s := self.paused_for_s) > 0:
+            self._check_open(urgency)
             now = self._clock.monotonic()
             self._check(now + wait_s, deadline, now)
-            await self._clock.sleep(wait_s)
+            await self._clock.sleep(min(wait_s, NAP_S) if urgency in SENDING else wait_s)

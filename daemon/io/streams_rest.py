@@ -38,6 +38,7 @@ class Terms:
     grace_s: float
     stale_after_s: float
     marks_every_s: float
+    chases_max: int  # questions per bar and batch about what a standing stream has not told
 
     @property
     def live_delay_s(self) -> float:
@@ -73,7 +74,7 @@ class BarStream:
         self._forming: Bar | None = None
         self._wake = asyncio.Event()
         self._heard_at = float("-inf")
-        self._occasion: tuple[int, datetime | None] = (0, None)  # what was last asked for: after which loss, or which close
+        self._occasion: tuple[bool, datetime | None] = (False, None)  # whether lost, else up to which close was asked
         self._patience = Patience(max(0.05, terms.grace_s / 8))
 
     @property
@@ -104,11 +105,8 @@ class BarStream:
 
     def answer(self, updates: Sequence[BarUpdate]) -> None:
         """Take a REST answer that begins at `through`."""
-        now = self._clock.now()
         self._heard_at = self._clock.monotonic()
-        self._emit(self.flow.answered(*split(updates), now, self._heard_at))
-        if not self.flow.lost and self.flow.sequence.behind(now) is None:
-            self._patience.renew()
+        self._emit(self.flow.answered(*split(updates), self._clock.now(), self._heard_at))
 
     def lose(self, reason: str) -> None:
         """Bars may be missing from here on, unless that is already known."""
@@ -116,13 +114,16 @@ class BarStream:
 
     def catch_up(self, losses: int) -> None:
         """A question put when there had been `losses` is answered in full."""
+        now = self._clock.now()
         if losses == self.flow.losses:
-            self._emit(self.flow.caught_up(self._clock.now()))
+            self._emit(self.flow.caught_up(now))
+        if not self.flow.lost and self.flow.sequence.behind(now) is None:
+            self._patience.renew()
 
     def wants(self, now: datetime, mono: float, *, polling: bool) -> bool:
         """Whether REST should be asked now: something is missing, or (polling) a mark is due."""
         due = self.flow.sequence.behind(now)
-        occasion = (self.flow.losses, None if self.flow.lost else due or self._occasion[1])
+        occasion = (self.flow.lost, None if self.flow.lost else due or self._occasion[1])
         if occasion != self._occasion:
             self._occasion = occasion
             self._patience.renew()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from aiohttp import web
@@ -17,13 +17,35 @@ from daemon.venue import reports
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
 from daemon.venue.intervals import divides
-from daemon.venue.listeners import dumps
+from daemon.venue.listeners import Listeners, dumps
 from daemon.venue.markets import Market
 from daemon.venue.money import text
 from daemon.venue.recorded import COLUMNS
+from daemon.venue.streams import Hub
 
-if TYPE_CHECKING:
-    from daemon.venue.server import Venue
+
+class Venue(Protocol):
+    """What these end points need of the running venue."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """Account, markets, matching, prices."""
+        ...
+
+    @property
+    def hub(self) -> Hub:
+        """The market streams."""
+        ...
+
+    @property
+    def listeners(self) -> Listeners:
+        """The open websockets."""
+        ...
+
+    def audit(self) -> list[str]:
+        """What is wrong with the books."""
+        ...
+
 
 Handler = Callable[["Venue", dict[str, Any]], Awaitable[Any]]
 

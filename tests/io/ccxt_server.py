@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def market(base: str, quote: str = "USDT") -> dict[str, Any]:
     }
 
 
-def said(body: object, status: int = 200, **headers: str) -> Answer:
+def said(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer in JSON, or text as it is."""
 
     async def answer(request: web.Request) -> web.Response:
@@ -177,9 +177,7 @@ async def door(
     exchange_id = options.pop("exchange_id", "binance")
     # On loopback there is no TLS to be shut down gently.
     overrides = {"urls": {below: urls}, "timeout_on_exit": 0, "timeout": 1_000, **options}
-    exchange = CcxtExchange(
-        exchange_id, symbols, sandbox=sandbox, gate=gate, clock=clock, api_key=key, secret=secret, overrides=overrides
-    )
+    exchange = CcxtExchange(exchange_id, symbols, sandbox=sandbox, gate=gate, clock=clock, api_key=key, secret=secret, overrides=overrides)
     try:
         yield exchange
     finally:
@@ -219,3 +217,15 @@ def filled(order_id: str, amount: str, price: str) -> dict[str, Any]:
         "side": "BUY",
         "fills": [{"price": price, "qty": amount, "commission": "0.00000007", "commissionAsset": "BTC", "tradeId": 56}],
     }
+
+
+async def until(true: Callable[[], object], within_s: float = 5.0) -> None:
+    """Wait for something that a socket brings."""
+    async with asyncio.timeout(within_s):
+        while not true():  # noqa: ASYNC110 - there is nobody who would set an event
+            await asyncio.sleep(0.01)
+
+
+async def open_end(socket: web.WebSocketResponse, request: web.Request) -> None:
+    """A websocket that says nothing until the other side ends it."""
+    await until(lambda: socket.closed, 60.0)

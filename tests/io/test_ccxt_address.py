@@ -95,7 +95,10 @@ def test_no_test_network_is_said() -> None:
     """A venue without one cannot be traded in sandbox mode, and the sentence says what can be done."""
     with pytest.raises(Fatal, match="kraken has no test environment: use mode paper"):
         address(ccxt.pro.kraken().urls, {}, venue="kraken", hostname="", sandbox=True)
-    assert address(ccxt.pro.kraken().urls, {"api": LOCAL}, venue="kraken", hostname="", sandbox=True).hosts == {"127.0.0.1:80", "127.0.0.1:81"}
+    assert address(ccxt.pro.kraken().urls, {"api": LOCAL}, venue="kraken", hostname="", sandbox=True).hosts == {
+        "127.0.0.1:80",
+        "127.0.0.1:81",
+    }
 
 
 def test_a_hostname_is_filled_in() -> None:
@@ -106,5 +109,5 @@ def test_a_hostname_is_filled_in() -> None:
 
 def test_a_url_at_the_wrong_depth_is_refused() -> None:
     """A user who forgets `api` above `public` is told so, instead of being led to the real venue."""
-    with pytest.raises(Fatal, match="exchange.ccxt.urls.public is not looked at: name it below api, test, demo"):
+    with pytest.raises(Fatal, match=r"exchange\.ccxt\.urls\.public is not looked at: name it below api, test, demo"):
         binance({"public": LOCAL["public"]}, sandbox=True)

@@ -18,7 +18,7 @@ from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 from daemon.io.rategate import RateGate
-from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, said, serving
+from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, open_end, said, serving
 
 DIGITS = "18446744073.12345678"
 HTML = "<html><h1>We will be back soon</h1></html>"
@@ -123,7 +123,7 @@ async def test_silence_asked_for_is_kept(status: int, silence_s: float) -> None:
     async with serving() as server, door(server.urls(), gate=gate) as exchange:
         await exchange.connect()
         body = {"code": -1003, "msg": "Too much request weight used"}
-        server.answers["POST order"] = said(body, status, **{"Retry-After": "35"})
+        server.answers["POST order"] = said(body, status, {"Retry-After": "35"})
         with pytest.raises(Refused) as caught:
             await exchange.submit(an_order(), Urgency.GROW)
         assert (caught.value.reason, caught.value.retry_after_s) == (Reason.RATE_LIMITED, silence_s)
@@ -135,13 +135,26 @@ async def test_silence_asked_for_is_kept(status: int, silence_s: float) -> None:
         assert gate.paused_for_s == pytest.approx(silence_s, abs=1)
 
 
+async def test_a_ban_without_a_header_is_kept() -> None:
+    """Where the venue names the end of a ban in its sentence alone, that counts."""
+    gate = RateGate(SystemClock(), wait_max_s=1)
+    async with serving() as server, door(server.urls(), gate=gate) as exchange:
+        await exchange.connect()
+        until_ms = epoch_ms(datetime.now(UTC)) + 600_000
+        text = f"Way too much request weight used; IP banned until {until_ms}. Please use the websocket."
+        server.answers["GET account"] = said({"code": -1003, "msg": text}, 418)
+        with pytest.raises(Refused):
+            await exchange.balances()
+        assert gate.paused_for_s == pytest.approx(600, abs=2)
+
+
 async def test_the_weight_is_counted_as_the_venue_counts() -> None:
     """The gate holds what was sent, in the venue's unit, and what the venue says that others sent."""
     gate = RateGate(SystemClock())
     async with serving() as server, door(server.urls(), gate=gate, key="", secret="") as exchange:
         await exchange.connect()
         assert gate.used("weight") == 2 * 1 + 20
-        server.answers["GET time"] = said({"serverTime": 1_700_000_000_000}, **{"X-MBX-USED-WEIGHT-1M": "500"})
+        server.answers["GET time"] = said({"serverTime": 1_700_000_000_000}, headers={"X-MBX-USED-WEIGHT-1M": "500"})
         await exchange.server_time()
         assert gate.used("weight") == 500
 
@@ -164,7 +177,7 @@ async def test_no_redirect_is_followed() -> None:
     """A redirect would carry the key to another host: it is an error."""
     async with serving() as other, serving() as server, door(server.urls()) as exchange:
         await exchange.connect()
-        server.answers["GET account"] = said("", 302, Location=f"{other.url}/api/v3/account")
+        server.answers["GET account"] = said("", 302, {"Location": f"{other.url}/api/v3/account"})
         with pytest.raises(Unknown, match="redirected"):
             await exchange.balances()
         assert other.asked == []
@@ -183,7 +196,7 @@ async def test_no_other_host_is_called() -> None:
 
 
 @pytest.mark.parametrize(("sandbox", "below"), [(True, "test"), (True, "api"), (False, "api")])
-async def test_only_known_end_points_are_called(sandbox: bool, below: str) -> None:  # noqa: FBT001
+async def test_only_known_end_points_are_called(sandbox: bool, below: str) -> None:
     """With a few URLs alone, in either mode, the door calls these end points of that host and nothing else."""
     async with serving() as server, door(server.urls(), sandbox=sandbox, below=below) as exchange:
         server.answers["GET account"] = said({"balances": [{"asset": "BTC", "free": "1", "locked": "0"}]})
@@ -403,7 +416,7 @@ async def test_the_lost_order_is_not_found() -> None:
 
 
 async def test_nobody_elses_sums_change() -> None:
-    """ccxt sets the rounding of the current decimal context: that of the program stays as it was."""
+    """Ccxt sets the rounding of the current decimal context: that of the program stays as it was."""
     before = repr(decimal.getcontext())
     async with serving() as server, door(server.urls()) as exchange:
         server.answers["POST order"] = said(filled("r1", "0.5", "1"))
@@ -415,7 +428,7 @@ async def test_nobody_elses_sums_change() -> None:
 async def test_nothing_is_left_open() -> None:
     """After `close` no task of the door is alive, even with requests and streams under way."""
     async with serving() as server:
-        server.talk = _silent
+        server.talk = open_end
         tasks: list[asyncio.Task[Any]] = []
         async with door(server.urls()) as exchange:
             await exchange.connect()
@@ -428,8 +441,3 @@ async def test_nothing_is_left_open() -> None:
         assert all(isinstance(error, VenueError) for error in ended)
     await asyncio.sleep(0.05)
     assert {task for task in asyncio.all_tasks() if task is not asyncio.current_task()} == set()
-
-
-async def _silent(socket: web.WebSocketResponse, request: web.Request) -> None:
-    while not socket.closed:
-        await asyncio.sleep(0.01)

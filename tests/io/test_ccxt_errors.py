@@ -160,7 +160,7 @@ REFUSED_CONNECTION = aiohttp.ClientConnectorError(
     ],
     ids=lambda value: getattr(value, "__name__", None) or repr(value)[:50],
 )
-def test_the_cause_tells_whether_it_was_sent(error: Exception, sent: bool, kind: type[VenueError]) -> None:  # noqa: FBT001
+def test_the_cause_tells_whether_it_was_sent(error: Exception, sent: bool, kind: type[VenueError]) -> None:
     """Only a connection that was never made proves that nothing was sent; a break after that proves nothing."""
     assert type(classify(error, venue="binance", answer=Answer(sent=sent), order=True)) is kind
 

@@ -76,7 +76,7 @@ def test_a_line_is_a_json_object_of_the_stated_shape() -> None:
         price=float("nan"),
         side=Colour.RED,
         at=NOON,
-        fees=[{"amount": Decimal("0.10")}],
+        fees=[{"amount": Decimal("0.1")}],
         name="other",
     )
     (line,) = paper.lines()
@@ -90,7 +90,7 @@ def test_a_line_is_a_json_object_of_the_stated_shape() -> None:
         "price": None,
         "side": "red",
         "at": "2026-01-02T12:00:00.000123Z",
-        "fees": [{"amount": "0.10"}],
+        "fees": [{"amount": "0.1"}],
     }
 
 

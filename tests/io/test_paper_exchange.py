@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,7 +12,7 @@ import pytest
 from daemon.core.events import BarClosed, PriceTicked
 from daemon.core.model import ZERO, Balance, Bar, Instrument, Order, OrderReport, Side, Status
 from daemon.io.clock import SystemClock
-from daemon.io.exchange import AccountNews, Exchange, NotFound, Reason, Refused, Urgency
+from daemon.io.exchange import AccountNews, Exchange, NotFound, NotSent, Reason, Refused, Unknown, Urgency
 from daemon.io.paper_exchange import PaperExchange
 from tests.io.tape_venue import TapeVenue
 
@@ -65,6 +65,12 @@ class Desk:
             state=disk.states[-1] if disk.states else None,
         )
 
+    async def watch(self, connected: asyncio.Event) -> None:
+        """Keep the account stream open, like the daemon does."""
+        while True:
+            with suppress(Unknown):
+                await self.exchange.watch_account(self.news.append, connected.set)
+
     def tick(self, price: float) -> None:
         self.exchange.on_tick(PriceTicked(SYMBOL, price, CLOCK.now()))
 
@@ -81,7 +87,7 @@ async def at_work(disk: Disk | None = None) -> AsyncIterator[Desk]:
     connected = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(job()) for _, job in desk.exchange.jobs()]
-        tasks.append(group.create_task(desk.exchange.watch_account(desk.news.append, connected.set)))
+        tasks.append(group.create_task(desk.watch(connected)))
         await connected.wait()
         yield desk
         for task in tasks:
@@ -217,6 +223,31 @@ async def test_the_rules_carry_the_fee_that_is_charged() -> None:
     async with at_work() as desk:
         markets = await desk.exchange.connect()
         assert markets[SYMBOL].taker_fee == D("0.001")
+
+
+async def test_a_shut_account_accepts_nothing_and_answers_on() -> None:
+    """After `shut`, and after `close`, an order is not sent; one that was accepted may still be cancelled and looked up."""
+    for end in ("shut", "close"):
+        async with at_work() as desk:
+            await desk.exchange.submit(buy("r1"), Urgency.GROW)
+            if end == "shut":
+                desk.exchange.shut()
+            else:
+                await desk.exchange.close()
+            with pytest.raises(NotSent):
+                await desk.exchange.submit(buy("r2"), Urgency.GROW)
+            await desk.exchange.cancel("r1", SYMBOL)
+            assert (await desk.exchange.order("r1", SYMBOL)).status is Status.CANCELED
+
+
+async def test_a_reset_ends_the_account_stream() -> None:
+    """Like every other stream it ends by raising, and may be opened again."""
+    async with at_work() as desk:
+        standing = asyncio.Event()
+        watching = asyncio.ensure_future(desk.exchange.watch_account(lambda _: None, standing.set))
+        await standing.wait()
+        with pytest.raises(Unknown):
+            await asyncio.gather(desk.exchange.reset_streams(), watching)
 
 
 async def test_a_price_that_is_none_fills_nothing() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.io import ccxt_client
 from daemon.io.exchange import NotSent, Reason, Urgency
-from daemon.io.rategate import MESSAGES, ORDERS, RANK, SHARE, WEIGHT, RateGate
+from daemon.io.rategate import MESSAGES, ORDERS, RANK, WEIGHT, RateGate
 
 Passed = list[tuple[float, str]]
 
@@ -60,7 +60,9 @@ def spawn(request: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
     return asyncio.get_running_loop().create_task(request)
 
 
-async def ask(gate: RateGate, clock: HandClock, passed: Passed, name: str, urgency: Urgency, weight: float = 1.0, lane: str = WEIGHT) -> None:
+async def ask(
+    gate: RateGate, clock: HandClock, passed: Passed, name: str, urgency: Urgency, weight: float = 1.0, lane: str = WEIGHT
+) -> None:
     await gate.acquire(urgency, {lane: weight})
     passed.append((clock.monotonic(), name))
 
@@ -260,3 +262,23 @@ async def test_more_than_the_share_waits_for_an_empty_window() -> None:
 def test_the_door_and_the_gate_name_the_same_lanes() -> None:
     """The door does not import the gate, so their names are compared here."""
     assert (ccxt_client.WEIGHT, ccxt_client.ORDERS, ccxt_client.MESSAGES) == (WEIGHT, ORDERS, MESSAGES)
+
+
+async def test_a_shut_gate_sends_no_order_and_lets_cancels_pass() -> None:
+    """Once shut, an order that waits or comes is not sent, and told so at once, while cancels and look-ups go on."""
+    gate, clock = gated()
+    passed: Passed = []
+    await ask(gate, clock, passed, "full", Urgency.REDUCE, 8.0)
+    head, queued = spawn(ask(gate, clock, passed, "head", Urgency.REDUCE)), spawn(ask(gate, clock, passed, "queued", Urgency.GROW))
+    cancel = spawn(ask(gate, clock, passed, "cancel", Urgency.CANCEL))
+    await settle()
+    gate.shut()
+    await clock.advance(0.6)
+    for task in (head, queued):
+        with pytest.raises(NotSent):
+            await task
+    with pytest.raises(NotSent):
+        await ask(gate, clock, passed, "late", Urgency.GROW)
+    await clock.advance(10.0)
+    await cancel
+    assert [name for _, name in passed] == ["full", "cancel"]

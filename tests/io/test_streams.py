@@ -187,6 +187,30 @@ def test_a_break_is_told_filled_and_healed() -> None:
     assert len(venue.dials) == 2
 
 
+def test_an_answer_from_before_a_break_does_not_end_it() -> None:
+    """Without a connection a symbol stays lost, even if a question put while there still was one is answered now."""
+    venue = TapeVenue(SECOND, rest_takes_s=3.0)
+
+    def down() -> None:
+        venue.refuse = refused()
+        venue.cut()
+
+    def back() -> None:
+        venue.refuse = None
+
+    heard = play(venue, ["A/USDT"], 80.7, at(20.2, venue.cut, (22.5, down), (40.2, back)), source="stream")
+    assert not [moment for moment, _ in heard.returns("A/USDT") if 20.2 < moment < 40.2]
+    assert heard.is_the_venues("A/USDT", 60)
+
+
+def test_an_answer_from_before_the_first_candle_skips_nothing() -> None:
+    """Where the websocket was first to say where a symbol begins, a late answer to an open question is not taken for its beginning."""
+    venue = TapeVenue(SECOND, rest_takes_s=3.2)
+    venue.fate = lambda frame: () if frame.closed and frame.bar.closes_at <= START + 3 * SECOND else (0.0,)
+    heard = play(venue, ["A/USDT"], 20.7, after=None)
+    assert heard.is_the_venues("A/USDT", 10)
+
+
 def test_what_was_missed_during_an_outage_is_counted() -> None:
     """`filled` says how many bars the back-fill brought."""
     venue = TapeVenue(SECOND)
@@ -210,7 +234,7 @@ def test_websockets_refused_are_tried_calmly_while_polling_serves() -> None:
     symbols = [f"S{n}/USDT" for n in range(12)]
     heard = play(venue, symbols, 600.7)
     assert len(venue.dials) <= 30
-    assert min(b - a for a, b in pairwise(venue.dials)) >= 1
+    assert min(b - a for a, b in pairwise(venue.dials)) > 1 - 1e-9
     for symbol in symbols:
         assert heard.is_the_venues(symbol, 600)
         assert len(heard.losses(symbol)) == 1
@@ -315,7 +339,7 @@ def test_a_dead_batch_causes_no_storm_of_calls() -> None:
     lost_at = heard.losses("S0/USDT")[1][0]
     assert 15.2 < lost_at < 30.2
     judged = [call for call in venue.calls if 15.2 < call[0] < lost_at]
-    assert len(judged) / (lost_at - 15.2) <= 3 * 8 + 3
+    assert len(judged) / (lost_at - 15.2) <= 20 + 3
 
 
 def test_a_venue_that_is_away_is_probed_calmly() -> None:

@@ -121,18 +121,11 @@ def _orders(state: Line, journal: Path) -> list[str]:
 # --- waves -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """What decides how near a holding can come to its target."""
-
-    step: float
-    notional_min: float
-
-
 class Waves:
     """The waves of a log, and how far each left the holdings from its targets beyond a step and the band.
 
-    `initial` are the balances before the first trade, `trades` what was booked, oldest first.
+    `initial` are the balances before the first trade, `trades` what was booked, oldest first; `rules` has amount step and least notional
+    by symbol.
     """
 
     def __init__(
@@ -153,7 +146,7 @@ class Waves:
                 case "slice.closed":
                     prices = line["prices"]
                 case "plan.made" if line["attempt"] == 1:
-                    plan = line | {"prices": {**prices, **{order["symbol"]: float(order["price"]) for order in line["orders"]}}}
+                    plan = {**line, "prices": {**prices, **{order["symbol"]: float(order["price"]) for order in line["orders"]}}}
                 case "wave.settled":
                     found[line["decision_id"]] = self._excess(line, plan, band, band_relative)
         return found

@@ -1,6 +1,6 @@
 """Support: the program and the exchange as processes of their own, on real sockets.
 
-Rule: nothing waits for a fixed time; what is waited for is a line of the log, an answer or an end, each with a deadline and a story to tell.
+Rule: nothing waits for a fixed time; what is waited for is a line of the log, an answer or an end, each with a deadline.
 """
 
 import json
@@ -195,9 +195,9 @@ class Daemon(Program):
         left = iter(range(waves - 1, -1, -1))
         return self.wait("wave.settled", since=since, where=lambda line: line["sent"] >= sent and next(left) == 0, within=within)
 
-    def planned(self, *, since: int = 0) -> Line:
-        """The next plan that sends something, as soon as it is made."""
-        return self.wait("plan.made", since=since, where=lambda line: bool(line["orders"]))
+    def planned(self, *, within: float = PATIENCE_S) -> Line:
+        """The first plan that sends something, as soon as it is made."""
+        return self.wait("plan.made", where=lambda line: bool(line["orders"]), within=within)
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -207,7 +207,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**inherited, "KEY": KEY, "SECRET": SECRET, **(more or {})}
 
 
-def written(folder: Path, venue: Venue | str, *, mode: str = "sandbox", every: int = 2, **sections: Any) -> Path:
+def written(folder: Path, venue: Venue | str, *, mode: str = "sandbox", every: int = 1, **sections: Any) -> Path:
     """A configuration file that leads to `venue` and trades four symbols on bars of a second; `sections` replace whole sections."""
     urls = venue.urls["api"] if isinstance(venue, Venue) else addresses(venue)
     strategy = {

@@ -1,0 +1,98 @@
+"""Wave: one decision being worked off, and the account of it at the end.
+
+Rule: whatever a wave leaves away from its target has a reason.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from daemon.core.model import ZERO, Decision, Side
+from daemon.core.ordertable import State, Tracked
+from daemon.core.planner import Book, Leg, Reason, Rules
+
+# Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
+RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
+
+# What an order itself may have stopped: once it has ended, another round can go on.
+IN_THE_WAY: Final = frozenset({Reason.AMOUNT_MAX.value, Reason.ORDER_OPEN.value, Reason.ORDER_UNKNOWN.value})
+
+
+@dataclass(slots=True)
+class Wave:
+    """A decision being worked off, in rounds: each plans, sends, and waits for its orders to end.
+
+    `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
+    whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
+    reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before.
+    """
+
+    decision: Decision
+    weights: dict[str, float]
+    book: Book
+    priced_at: datetime
+    round: int = 0
+    waiting: tuple[Leg, ...] = ()
+    orders: list[Tracked] = field(default_factory=list)
+    current: list[Tracked] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    retry_at: datetime | None = None
+
+    def begin_round(self, unsettled: Iterable[Tracked]) -> None:
+        """Another round. Orders that have not ended, of an earlier round, decision or process, are waited for as well."""
+        self.round += 1
+        self.retry_at = None
+        self.current = list(unsettled)
+
+    def take(self, tracked: Tracked) -> None:
+        """An order of this round."""
+        self.current.append(tracked)
+        self.orders.append(tracked)
+
+    def drop_waiting(self, reason: Reason) -> None:
+        """The buys that still wait for money will not be made."""
+        self.left.update({leg.symbol: reason.value for leg in self.waiting})
+        self.waiting = ()
+
+    def short(self) -> list[Tracked]:
+        """Orders of this round that have ended and leave something that another round could do."""
+        return [t for t in self.current if t.settled and t.order.symbol not in self.refused and self._leaves(t)]
+
+    def _leaves(self, tracked: Tracked) -> bool:
+        """Ended short; stood in its symbol's way until now; or was a sell in doubt that brought money after all, when buys went without."""
+        late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
+        return late_money or tracked.booked < tracked.order.amount or self.left.get(tracked.order.symbol) in IN_THE_WAY
+
+    def explain(self, off_target: Mapping[str, float], rules: Rules, *, superseded: bool) -> None:
+        """See that everything which is off target (holding minus target, in weights) has its reason, and the right one."""
+        newest = {t.order.symbol: t for t in (*self.orders, *self.current)}
+        for symbol, tracked in newest.items():
+            if not tracked.settled:
+                self.left[symbol] = (Reason.ORDER_UNKNOWN if tracked.state is State.UNKNOWN else Reason.ORDER_OPEN).value
+            elif tracked.reason and tracked.booked == 0 and tracked in self.current:
+                self.refused.setdefault(symbol, tracked.reason)
+        for symbol, distance in off_target.items():
+            weight = self.weights.get(symbol, 0.0)
+            near = weight > 0 and abs(distance) <= max(float(rules.band), float(rules.band_relative) * weight)
+            if near and self.left.get(symbol) == Reason.UNFUNDED.value:
+                self.left[symbol] = Reason.IN_BAND.value
+            elif distance and not near and symbol not in self.left and symbol not in self.refused:
+                self.left[symbol] = self._why(newest.get(symbol), superseded=superseded).value
+
+    def _why(self, tracked: Tracked | None, *, superseded: bool) -> Reason:
+        """Why a symbol is off target although nothing forbade it to be traded."""
+        if tracked is None or tracked.booked >= tracked.order.amount:
+            return Reason.MOVED  # its price, or everything else's, since the plan was made
+        return Reason.SUPERSEDED if superseded else Reason.UNFILLED
+
+
+def cost_bps(orders: Iterable[Tracked]) -> float:
+    """What trading cost against the reference prices, fees included, in basis points of what was traded; 0 if nothing was."""
+    cost = traded = ZERO
+    for tracked in orders:
+        reference = tracked.booked * tracked.order.price
+        cost += tracked.order.side.sign * (tracked.booked_cost - reference) + tracked.booked_fees
+        traded += reference
+    return float(cost / traded * 10_000) if traded else 0.0

@@ -1,0 +1,76 @@
+"""Stops: it ends in order within seconds, whoever asks, and says when it does not do what was asked."""
+
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from daemon.io.journal import read
+from tests.process.books import disagreements
+from tests.process.support import STOP_S, SYMBOLS, Daemon, Venue, environment, written
+
+ROOT = Path(__file__).parent.parent.parent
+DEMO_S = 60.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_stop_inside_a_wave(number: signal.Signals, venue: Venue, tmp_path: Path) -> None:
+    """Asked to stop inside a wave, it ends with exit code 0 in time, every order at a known end and the journal closed."""
+    journal = tmp_path / "momo.sqlite"
+    with Daemon(written(tmp_path, venue)) as daemon:
+        daemon.planned()
+        daemon.stop(number)
+        assert [line["event"] for line in daemon.lines][-1] == "daemon.stopped"
+        assert daemon.stderr == ""
+    state = venue.state()
+    assert disagreements(state, journal, SYMBOLS) == []
+    assert read(journal).open_orders == ()
+    assert {order["status"] for order in state["orders"]} <= {"FILLED"}
+    assert [path.stat().st_size for path in tmp_path.glob("*-wal")] in ([], [0]), "the log of the journal was emptied"
+
+
+def test_stop_while_the_venue_is_away(tmp_path: Path) -> None:
+    """A daemon that still waits for its venue stops as quickly as any other."""
+    with Daemon(written(tmp_path, "http://127.0.0.1:9")) as daemon:
+        daemon.wait("exchange.unreachable")
+        daemon.stop()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+def test_ctrl_c_ends_make_run(tmp_path: Path) -> None:
+    """Ctrl-C on a terminal ends `make run` in time and with exit code 0, after it has shown a wave."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        # -o setup: what runs the tests is set up.
+        os.chdir(ROOT)
+        environ = environment({"STATE_DIRECTORY": str(tmp_path), "REBALANCED__API__PORT": "0", "TERM": "xterm"})
+        os.execvpe("make", ["make", "-o", "setup", "run"], environ)  # noqa: S606
+    try:
+        shown = _shown(terminal, b"wave.settled", DEMO_S)
+        assert b"wave.settled" in shown, shown.decode()
+        began = time.monotonic()
+        os.write(terminal, b"\x03")
+        shown += _shown(terminal, None, STOP_S)
+        _, status = os.waitpid(pid, 0)
+        assert (os.waitstatus_to_exitcode(status), time.monotonic() - began < STOP_S) == (0, True), shown.decode()[-2000:]
+        assert not re.search(rb"Error \d|Interrupt|Traceback", shown), shown.decode()[-2000:]
+    finally:
+        os.close(terminal)  # the hang-up ends whatever is left
+
+
+def _shown(terminal: int, until: bytes | None, within: float) -> bytes:
+    """What the terminal shows until something appears, it is closed, or the time is over."""
+    shown, deadline = b"", time.monotonic() + within
+    while (until is None or until not in shown) and (left := deadline - time.monotonic()) > 0:
+        if select.select([terminal], [], [], left)[0]:
+            try:
+                shown += os.read(terminal, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+    return shown

@@ -1,0 +1,68 @@
+"""Supervisor: what systemd is told of a start, a life and an end."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.support import Daemon, Venue, written
+
+
+class Supervisor:
+    """The other end of NOTIFY_SOCKET. It reads at once, as systemd does: the kernel keeps ten messages and drops the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self.told: list[str] = []
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while message := self._socket.recv(4096):
+            self.told.append(message.decode())
+
+    def close(self) -> None:
+        """End reading, by the empty message that nobody else sends."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", str(self.path))
+        self._thread.join()
+        self._socket.close()
+
+    def environ(self, watchdog_s: float) -> dict[str, str]:
+        """What systemd puts into a service's environment."""
+        return {"NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": str(int(watchdog_s * 1e6))}
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    """A supervisor that listens."""
+    listening = Supervisor(tmp_path / "notify")
+    yield listening
+    listening.close()
+
+
+def test_supervisor_is_told(supervisor: Supervisor, venue: Venue, tmp_path: Path) -> None:
+    """READY once and before the first WATCHDOG, WATCHDOG while it runs, STOPPING once and at the end."""
+    with Daemon(written(tmp_path, venue), supervisor.environ(0.6)) as daemon:
+        daemon.settled()
+        daemon.stop()
+        ran_s = daemon.count("slice.closed")
+    verbs = [message.partition("=")[0] for message in supervisor.told]
+    assert (verbs.count("READY"), verbs.count("STOPPING")) == (1, 1)
+    assert verbs.index("READY") < verbs.index("WATCHDOG") < verbs.index("STOPPING")
+    assert verbs.count("WATCHDOG") >= 3 * ran_s, "a third of the interval lies between two"
+    statuses = [message for message in supervisor.told if message.startswith("STATUS")]
+    assert statuses == ["STATUS=connecting to the exchange", "STATUS=running, 4 symbols"]
+
+
+def test_venue_outage_is_no_reason_for_a_restart(supervisor: Supervisor, tmp_path: Path) -> None:
+    """Without its venue it is ready for the supervisor and keeps telling that it lives."""
+    with Daemon(written(tmp_path, "http://127.0.0.1:9"), supervisor.environ(0.3)) as daemon:
+        daemon.wait("exchange.unreachable", where=lambda line: line["next_probe_s"] > 1)
+        daemon.stop()
+    assert supervisor.told.count("READY=1") == 1
+    assert supervisor.told.count("WATCHDOG=1") >= 5
