@@ -35,6 +35,7 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
     exchange = door(settings, secrets, SystemClock())
     try:
         markets = await exchange.connect()
+        await exchange.bars(settings.universe.symbols[0], settings.bar_length, limit=1)  # it has candles of this length
         held = {} if settings.mode == "paper" else await exchange.balances()
     except VenueError as error:
         if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):

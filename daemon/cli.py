@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from daemon import __version__, show
+from daemon import __version__
 from daemon.config import Config, ConfigError, Secrets, json_schema, load, resolve_secrets
 from daemon.io.api import CannotListen
 from daemon.io.clock import SystemClock
@@ -67,12 +67,14 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the journal of earlier demos.")] = False,
 ) -> None:
     """Everything on this machine, offline: an exchange on loopback and the daemon trading on it in mode sandbox."""
-    from daemon.demo import forget, loopback, with_keys  # the embedded exchange is needed here only
+    from daemon.demo import forget, loopback, refuse_others, with_keys  # the embedded exchange is needed here only
 
     environ = with_keys(os.environ)
     settings, secrets = _load(config or ready_config("demo.yaml"), environ)
-    if fresh:
-        forget(settings.journal_path(environ, Path.cwd()))
+    with _mistakes():
+        refuse_others(settings)
+        if fresh:
+            forget(settings.journal_path(environ, Path.cwd()))
     with _logging(settings, secrets):
         _serve(settings, secrets, loopback)
 
@@ -181,7 +183,16 @@ def fills(url: Url = None, config: ConfigOption = None, as_json: AsJson = False,
     _show("fills", url, config, as_json=as_json, limit=limit)
 
 
-def _show(what: show.What, url: str | None, config: Path | None, *, as_json: bool, limit: int | None = None) -> None:
+def _show(
+    what: Literal["status", "positions", "targets", "orders", "fills"],
+    url: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+    limit: int | None = None,
+) -> None:
+    from daemon import show  # the daemon itself needs neither an HTTP client nor tables
+
     token = None
     if config is not None:
         settings, secrets = _load(config, os.environ, need_secrets=False)
@@ -214,9 +225,12 @@ def _balances(given: list[str]) -> dict[str, Decimal]:
     for text in given:
         asset, _, amount = text.partition("=")
         try:
-            found[asset.strip().upper()] = Decimal(amount)
+            units = Decimal(amount)
         except InvalidOperation:
+            units = Decimal("NaN")
+        if not (asset.strip() and units.is_finite()):
             fail(f"--balance {text} is not ASSET=AMOUNT, like USDT=100000", 2)
+        found[asset.strip().upper()] = units
     return found
 
 

@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from daemon import __version__
 from daemon.core.account import Account
 from daemon.core.events import SliceClosed, WaveSettled
-from daemon.core.model import ZERO, Decision, currencies
+from daemon.core.model import Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager, Trading
 from daemon.core.reconciler import PositionReconciler
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
+
+EARLIER_MAX: Final = 1000  # what the journal hands out at once; older trades are shown without their decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +63,15 @@ class DaemonViews:
         """One mapping, as contracts name it."""
         manager, account = self._manager, self._account
         decision, wave = manager.decision, manager.last_wave
-        known = bool(account.markets)
+        loaded, read = bool(account.markets), self._reconciler.last_reconciled is not None
         return {
             **self._identity,
             "state": manager.trading.value,
             "reason": self.trouble or manager.reason,
-            "equity": account.equity() if known else None,
-            "cash": account.cash if known else None,
-            "positions": sum(1 for s in account.markets if account.held(s) > 0),
-            "open_orders": sum(1 for t in manager.table if not t.ended),
+            "equity": self._equity(),
+            "cash": account.cash if read else None,
+            "positions": sum(1 for s in account.markets if account.held(s) > 0) if read else None,
+            "open_orders": sum(1 for t in manager.table if not t.ended) if loaded else None,
             "last_slice": self._last_slice,
             "last_decision": decision.as_of if decision else None,
             "last_reconcile": self._reconciler.last_reconciled,
@@ -79,13 +82,20 @@ class DaemonViews:
             "last_wave": wave_row(wave) if wave else None,
         }
 
-    def _drift(self) -> float:
+    def _equity(self) -> Decimal | None:
+        """What the account is worth; None before it was read, and while something that it holds has no price."""
+        known = self._reconciler.last_reconciled is not None and not self._account.unvalued
+        return self._account.equity() if known else None
+
+    def _drift(self) -> float | None:
         """The largest unexplained difference between ledger and account, as a share of equity; 0 when they agree."""
-        equity = self._account.equity()
-        prices = {currencies(s)[0]: self._account.mark(s) or ZERO for s in self._account.markets}
+        if self._reconciler.last_reconciled is not None and not self._reconciler.differences:
+            return 0.0
+        equity = self._equity()
+        prices = {currencies(s)[0]: self._account.mark(s) for s in self._account.markets}
         prices[self._account.quote] = Decimal(1)
-        worth = [abs(amount) * prices.get(c, ZERO) for c, amount in self._reconciler.differences.items()]
-        return float(max(worth, default=ZERO) / equity) if equity > 0 else 0.0
+        worth = [abs(amount) * price for c, amount in self._reconciler.differences.items() if (price := prices.get(c)) is not None]
+        return float(max(worth) / equity) if equity and worth else None
 
     def ready(self) -> tuple[bool, Sequence[str]]:
         """Whether trading may go on, and each check that fails as a sentence."""
@@ -97,36 +107,29 @@ class DaemonViews:
         manager, reconciled = self._manager, self._reconciler.last_reconciled
         return (
             (manager.trading is Trading.RUNNING, f"trading is {manager.trading.value}: {self.trouble or manager.reason}"),
-            (
-                self._last_slice is not None and now - self._last_slice <= self._freshness.slice,
-                f"the newest slice is of {self._last_slice}, older than {self._freshness.slice}",
-            ),
-            (
-                reconciled is not None and now - reconciled <= self._freshness.reconcile,
-                f"the account was last reconciled at {reconciled}, longer ago than {self._freshness.reconcile}",
-            ),
+            _young("slice of bars", self._last_slice, now, self._freshness.slice),
+            _young("comparison with the account", reconciled, now, self._freshness.reconcile),
             (self._record.failed is None, f"the journal has failed: {self._record.failed}"),
         )
 
     def positions(self) -> Sequence[Mapping[str, object]]:
         """One row a symbol of the universe, and one for the cash."""
-        account, decision = self._account, self._manager.decision
-        equity = account.equity()
+        account, decision, equity = self._account, self._manager.decision, self._equity()
         rows = [self._position(symbol, equity, decision) for symbol in sorted(account.markets)]
         if rows:
-            weight = float(account.cash / equity) if equity > 0 else None
+            weight = float(account.cash / equity) if equity else None
             cash = {"symbol": account.quote, "amount": account.cash, "price": Decimal(1), "value": account.cash, "weight": weight}
             rows.append({**cash, "target": None, "account": self._identity["name"]})
         return rows
 
-    def _position(self, symbol: str, equity: Decimal, decision: Decision | None) -> Mapping[str, object]:
+    def _position(self, symbol: str, equity: Decimal | None, decision: Decision | None) -> Mapping[str, object]:
         held, price = self._account.held(symbol), self._account.mark(symbol)
         return {
             "symbol": symbol,
             "amount": held,
             "price": price,
             "value": held * price if price is not None else None,
-            "weight": self._account.weight(symbol, equity) if price is not None else None,
+            "weight": self._account.weight(symbol, equity) if equity is not None else None,
             "target": decision.weights.get(symbol, 0.0) if decision else None,
             "account": self._identity["name"],
         }
@@ -166,28 +169,40 @@ class DaemonViews:
         }
 
     async def fills(self, limit: int) -> Sequence[Mapping[str, object]]:
-        """The newest trades, from the journal."""
-        return [
-            {
-                "id": fill.trade_id,
-                "order_id": fill.order_id,
-                "symbol": fill.symbol,
-                "side": fill.side.value,
-                "amount": fill.amount,
-                "filled": fill.amount,
-                "price": fill.price,
-                "fees": [{"amount": fee.amount, "currency": fee.currency} for fee in fill.fees],
-                "state": "filled",
-                "reason": "",
-                "decision_id": self._decision_of(fill.order_id),
-                "at": fill.at,
-            }
-            for fill in await self._record.fills(limit)
-        ]
+        """The newest trades, from the journal, each with the order and the decision that it came of."""
+        fills = await self._record.fills(limit)
+        tracked = [self._manager.table.get(fill.order_id, fill.symbol, fill.venue_id) for fill in fills]
+        orders = await self._earlier() if any(t is None and f.order_id for t, f in zip(tracked, fills, strict=True)) else {}
+        return [_fill_row(fill, t.order if t else orders.get(fill.order_id)) for t, fill in zip(tracked, fills, strict=True)]
 
-    def _decision_of(self, order_id: str) -> str | None:
-        tracked = self._manager.table.get(order_id)
-        return tracked.order.decision_id if tracked else None
+    async def _earlier(self) -> Mapping[str, Order]:
+        """The orders of processes before this one, as many as one question brings: the table does not know them."""
+        return {record.order.id: record.order for record in await self._record.orders(EARLIER_MAX)}
+
+
+def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:
+    return {
+        "id": fill.trade_id,
+        "order_id": order.id if order else fill.order_id,
+        "symbol": fill.symbol,
+        "side": fill.side.value,
+        "amount": fill.amount,
+        "filled": fill.amount,
+        "price": fill.price,
+        "fees": [{"amount": fee.amount, "currency": fee.currency} for fee in fill.fees],
+        "state": "filled",
+        "reason": "",
+        "decision_id": order.decision_id if order else None,
+        "at": fill.at,
+    }
+
+
+def _young(what: str, seen: datetime | None, now: datetime, age_max: timedelta) -> tuple[bool, str]:
+    """Whether something has been seen lately, and the sentence for when it has not."""
+    if seen is None:
+        return False, f"there has been no {what} yet"
+    age = now - seen
+    return age <= age_max, f"the last {what} is {age.total_seconds():.0f} s old; {age_max.total_seconds():.0f} s are allowed"
 
 
 def wave_row(wave: WaveSettled) -> Mapping[str, object]:

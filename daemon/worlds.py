@@ -31,6 +31,9 @@ from daemon.parts import Parts, StartRefused
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
 
+# An order that is still open after this is cancelled.
+WORKING = timedelta(seconds=60)
+
 
 def build(
     config: Config,
@@ -109,6 +112,8 @@ def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Rec
 
 def _settings(config: Config) -> Settings:
     execution = config.execution
+    # A simulated order may wait for the next bar, where a venue tells nothing between two; a real market order ends at once or hangs.
+    working = max(WORKING, 2 * config.bar_length) if config.mode == "paper" else WORKING
     return Settings(
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
         instance=f"{config.name}|{config.mode}",
@@ -120,7 +125,8 @@ def _settings(config: Config) -> Settings:
             to_edge=execution.destination == "edge",
         ),
         fresh=FRESH,
-        working=max(timedelta(seconds=60), 2 * config.bar_length),
+        working=working,
+        held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
     )
 
 

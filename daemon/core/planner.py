@@ -196,7 +196,11 @@ def _leg(market: Instrument, wanted: float, book: Book, rules: Rules) -> Answer:
     if goal is None:
         return None, None if value == weight * book.equity else Reason.IN_BAND
     delta = goal * max(book.equity, ZERO) / price - held
-    return _grow(market, delta, price, book, rules) if delta > 0 else _reduce(market, -delta, price, held, book)
+    if delta > 0:
+        return _grow(market, delta, price, book, rules)
+    if -delta * 2 < market.amount_step:
+        return None, Reason.IN_BAND if rules.to_edge else None  # a whole step would end further from the goal than it began
+    return _reduce(market, -delta, price, held, book)
 
 
 def _goal(wanted: Decimal, now: Decimal, rules: Rules) -> Decimal | None:
@@ -222,8 +226,6 @@ def _grow(market: Instrument, delta: Decimal, price: Decimal, book: Book, rules:
 
 def _reduce(market: Instrument, surplus: Decimal, price: Decimal, held: Decimal, book: Book) -> Answer:
     """Sell the surplus, rounded up to the grid so that the end is on the small side, but never more than is free."""
-    if surplus * 2 < market.amount_step:
-        return None, None  # a whole step would end further from the target than it began
     steps = (surplus / market.amount_step).to_integral_value(ROUND_CEILING) * market.amount_step
     # Fees in base leave holdings off the grid: the last, broken step cannot be sold.
     free = market.floor(min(book.free.get(market.symbol, ZERO), held))

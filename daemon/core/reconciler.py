@@ -85,8 +85,8 @@ class PositionReconciler:
         self.differences: Mapping[str, Decimal] = {}
 
     def since(self, moment: datetime | None) -> None:
-        """After a restart: the account was last known to agree no later than `moment`."""
-        self._agreed_at = moment
+        """After a restart: the last trade or flow that is known. The account agreed no later, and balances may lag behind it still."""
+        self._agreed_at = self._last_fill = moment
 
     def on_fill(self, event: OrderFilled) -> Iterable[Event]:
         """Balances polled right after a trade may not show it yet."""

@@ -60,12 +60,14 @@ class Gateway:
         publish: Callable[[Event], None],
         clock: Clock,
         booked: Callable[[str, str], bool],
+        may_send: Callable[[str], bool],
     ) -> None:
         self._exchange = exchange
         self._record = record
         self._publish = publish
         self._clock = clock
         self._booked = booked
+        self._may_send = may_send
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
 
     def accept(self, request: SubmitOrders | CancelOrder | QueryOrder | QueryTrades | BookFlows) -> Iterable[Event]:
@@ -107,7 +109,10 @@ class Gateway:
     # --- orders ------------------------------------------------------------------------------------------------------
 
     async def _send(self, order: Order) -> None:
-        """One request, one answer, one fact."""
+        """One request, one answer, one fact; an intent that a halt or a stop has overtaken is not sent."""
+        if not self._may_send(order.id):
+            await self.learn(OrderNotSent(order.id, "not sent, because trading has been halted or is ending", self._clock.now()))
+            return
         self._publish(OrderSent(order.id, self._clock.now()))
         try:
             report = await self._exchange.submit(order, Urgency.REDUCE if order.side is Side.SELL else Urgency.GROW)

@@ -36,7 +36,7 @@ class AccountPoller:
         while True:
             self._asked.clear()
             await self._poll()
-            await self._clock.sleep(min(SPACING_S, self._every_s))
+            await self._clock.sleep(SPACING_S)
             await self._wait(max(0.0, self._every_s - SPACING_S))
 
     async def _wait(self, seconds: float) -> None:

@@ -1,144 +1,20 @@
-"""The order manager with everything around it: seeded stories in a toy world, and single cases told step by step."""
+"""The order manager, single cases told step by step; the seeded stories are in test_stories.py."""
 
-import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from random import Random
+from itertools import pairwise
 
 import pytest
 
 from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.ledger import Ledger
-from daemon.core.model import Decision, Flow, Instrument, Money, Order, Side, Status
+from daemon.core.model import Flow, Instrument, Money, Order, Side, Status
 from daemon.core.orders import OrderManager, Settings, Trading
 from daemon.core.ordertable import OrderTable, State, Tracked
-from daemon.core.reconciler import PositionReconciler
 from tests.core.builders import after, decision, fill, market, report
-from tests.core.toyworld import ToyWorld, Weather
-
-STORIES = int(os.environ.get("STORIES", "1200"))
-CHUNKS = 12
-
-# Orders that end by evidence need the fence, three look-ups and an account that agrees; a story that waits longer than this has hung.
-PATIENCE_S = 400
-
-
-def weather(rng: Random) -> Weather:
-    """Bad in a different way each time."""
-    return Weather(
-        trouble=rng.choice([0, 0.3, 0.7, 1]),
-        lost_lookups=rng.choice([0, 0.1, 0.5]),
-        stream=rng.choice([0, 0.7, 1]),
-        doubled=rng.choice([0, 0.3]),
-        late_s=rng.choice([0.01, 0.3, 2]),
-        lookup_lag_s=rng.choice([0, 0, 1, 10]),
-        trades_lag_s=rng.choice([0, 0, 5]),
-        balance_lag_s=rng.choice([0, 0, 4, 10]),
-        flows=rng.choice([0, 0, 0.05]),
-        crashes=rng.choice([0, 0, 0.03]),
-    )
-
-
-def wait_for_calm(world: ToyWorld) -> None:
-    """Nothing goes wrong any more, and all that was begun comes to its end."""
-    world.calm()
-    waited = 0.0
-    while not world.settled() and waited < PATIENCE_S:
-        world.run(2)
-        waited += 2
-
-
-def held(world: ToyWorld) -> bool:
-    """Whether what is left is for a person: an order nobody finds, and a deposit that looks like its trade."""
-    return world.foreign_hands and all(t.state is State.UNKNOWN for t in world.table) and world.manager.wave is None
-
-
-def story(seed: int) -> ToyWorld:
-    """Some decisions in bad weather, then one in good weather that must end on its targets."""
-    rng = Random(seed)
-    world = ToyWorld(seed, weather(rng))
-    world.run(6)
-    for _ in range(rng.randint(1, 3)):
-        world.decide()
-        world.ticking = rng.random() > 0.1
-        world.run(rng.uniform(1, 40))
-        world.ticking = True
-    wait_for_calm(world)
-    if held(world):
-        return world
-    assert world.settled(), f"hung: {world.manager.wave}, {world.manager.trading}, {list(world.table)}, {world.ledger.holdings()}"
-    wanted = world.decide()
-    wait_for_calm(world)
-    assert world.settled()
-    assert_on_target(world, wanted)
-    assert not world.manager.surprises
-    return world
-
-
-def assert_on_target(world: ToyWorld, wanted: Decision) -> None:
-    """The newest wave is of the newest decision, and what is off target is so for a reason that calm weather allows."""
-    wave = world.waves[-1]
-    assert wave.decision.id == wanted.id
-    for symbol, distance in wave.off_target.items():
-        weight = wanted.weights.get(symbol, 0.0)
-        step = float(world.markets[symbol].amount_step * world.venue.prices[symbol] / world.equity())
-        if abs(distance) > max(0.02, 0.1 * weight) + step + 0.002:
-            assert wave.left.get(symbol) in ("unfunded", "below_minimum", "dust"), (symbol, distance, wave.left, wave.refused)
-
-
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_story_buys_twice_hangs_or_loses_count(chunk: int) -> None:
-    """Whatever is lost, late, doubled or killed: no id twice, nothing beyond the money, ledger equals account, the newest targets."""
-    for seed in range(chunk * STORIES // CHUNKS, (chunk + 1) * STORIES // CHUNKS):
-        try:
-            story(seed)
-        except Exception as error:
-            error.add_note(f"seed {seed}: tests.core.test_orders.story({seed})")
-            raise
-
-
-@pytest.mark.parametrize("ending", [e.TradingHalted, e.StopRequested])
-def test_nothing_is_sent_after_a_halt_or_a_stop(ending: type) -> None:
-    """Whenever it comes, in the middle of a wave or before: from that event on no order reaches the venue, and what is open ends."""
-    for seed in range(150):
-        rng = Random(seed)
-        world = ToyWorld(seed, weather(rng))
-        world.weather.crashes = world.weather.flows = 0.0
-        world.run(6)
-        world.decide()
-        world.run(rng.uniform(0, 6))
-        arrived = set(world.venue.ids)
-        late = {t.order.id for t in world.table if t.state is not State.NEW}
-        world.publish(e.TradingHalted("a test", world.now) if ending is e.TradingHalted else e.StopRequested(world.now))
-        world.decide()
-        world.calm()
-        world.run(200)
-        assert world.venue.ids - arrived <= late, f"seed {seed}"
-        assert world.manager.idle, f"seed {seed}"
-        assert (world.manager.wave is None) or ending is e.StopRequested, f"seed {seed}"
-
-
-def test_a_stopped_process_goes_on_with_its_wave() -> None:
-    """The wave that a stop interrupted is taken up by the next start, and ends on its targets."""
-    for seed in range(60):
-        world = ToyWorld(seed, Weather(trouble=0.3))
-        world.run(6)
-        wanted = world.decide()
-        world.run(0.5)
-        if not any(isinstance(fact, Decision) for fact in world.journal):
-            continue  # the account had not been read yet: nothing was begun
-        world.publish(e.StopRequested(world.now))
-        world.calm()
-        world.run(20)
-        world.crash()
-        wait_for_calm(world)
-        assert world.settled(), f"seed {seed}"
-        assert world.waves[-1].decision.id == wanted.id, f"seed {seed}"
-
-
-# --- single cases -----------------------------------------------------------------------------------------------------
 
 
 class Desk:
@@ -150,7 +26,6 @@ class Desk:
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = {m.symbol: m for m in listed}
         self.manager = OrderManager(settings or Settings(instance="desk", quote="USDT"), self.account, self.table)
-        self.reconciler = PositionReconciler(self.account.markets, self.ledger, self.table)
         self.at = 0.0
         for currency, amount in (("USDT", cash), ("BTC", held)):
             self.ledger.flow(Flow(f"opening-{currency}", currency, Decimal(amount), "opening", after(-60)))
@@ -348,7 +223,7 @@ def test_a_venue_that_cannot_be_reached_is_tried_a_few_times_and_calmly() -> Non
                 desk.take(desk.manager.on_not_sent(e.OrderNotSent(order.id, "refused connection", after(desk.at))))
         desk.wait(0.5)
     assert len(moments) == 3
-    assert all(b - a >= 5 for a, b in zip(moments, moments[1:], strict=False))
+    assert all(b - a >= 5 for a, b in pairwise(moments))
     assert desk.settled().refused == {"BTC/USDT": "not_sent"}
     assert len({o.id for o in desk.orders()}) == 3
 
@@ -432,19 +307,13 @@ def test_a_trade_that_is_listed_before_its_order_is_known_counts_once() -> None:
     desk.sent(order)
     desk.unknown(order)
     listed = fill(order, at=after(1))
-    nameless = e.OrderFilled(_nameless(listed), after(1))
+    nameless = e.OrderFilled(replace(listed, order_id=""), after(1))
     desk.ledger.on_fill(nameless)
     desk.take(desk.manager.on_filled(nameless))
     assert desk.tracked(order).booked == 0
     desk.reported(order, Status.FILLED, str(order.amount))
     assert desk.tracked(order).settled
     assert desk.table.reserved(Side.BUY, desk.account.markets) == 0
-
-
-def _nameless(trade: object) -> object:
-    from dataclasses import replace
-
-    return replace(trade, order_id="")  # type: ignore[type-var]
 
 
 def test_a_refused_order_that_shows_up_after_all_is_followed_again() -> None:
@@ -493,15 +362,17 @@ def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
     (order,) = old.orders()
     new = Desk()
     new.manager.trading = Trading.STARTING
+    new.out.clear()
     new.manager.replay(order, [])
     new.manager.doubt(after(10))
     agreed = e.AccountReconciled({}, after(11), after(11))
     new.take(new.manager.on_reconciled(agreed))
-    assert new.manager.trading is Trading.STARTING
+    assert not new.of(e.TradingStarted)
+    new.out.clear()
     new.take(new.manager.on_not_found(e.OrderNotFound(order.id, after(11), after(12))))
     assert isinstance(new.out[-1], e.PollAccount)
     new.take(new.manager.on_reconciled(agreed))
-    assert new.manager.trading is Trading.RUNNING
+    assert new.of(e.TradingStarted)
 
 
 def test_replay_tells_only_ends() -> None:

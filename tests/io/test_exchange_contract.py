@@ -14,8 +14,11 @@ from typing import Final
 
 import pytest
 
+from daemon.core.events import PriceTicked
 from daemon.core.model import AccountSnapshot, Balance, Fill, Instrument, Order, OrderReport, Side, Status
+from daemon.io.clock import SystemClock
 from daemon.io.exchange import AccountNews, BarUpdate, Exchange, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
+from daemon.io.paper_exchange import PaperExchange
 from daemon.venue import Venue, VenueSettings
 from tests.io.ccxt_server import door, until
 
@@ -71,8 +74,45 @@ def _complain(complaints: list[str]) -> None:
     assert complaints == []
 
 
+class Prompt(PaperExchange):
+    """The paper exchange with a price after every order, so that an order fills as promptly as at the venue."""
+
+    async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
+        """See Exchange.submit."""
+        report = await super().submit(order, urgency)
+        newest = (await self.bars(order.symbol, SECOND, limit=1))[-1]
+        self.on_tick(PriceTicked(order.symbol, newest.bar.close, datetime.now(UTC)))
+        return report
+
+
+@asynccontextmanager
+async def paper_on_the_venue() -> AsyncIterator[Bench]:
+    """The account in memory, the market data of the embedded venue through a door without a key."""
+    saved: list[str] = []
+
+    async def save(state: str) -> None:
+        saved[:] = [state]
+
+    async with Venue(VenueSettings(markets=3)) as venue, door(venue.ccxt_urls()["api"], SYMBOLS, key="", secret="") as market:
+        exchange = Prompt(
+            market,
+            balances={"USDT": Decimal(200_000)},
+            fee=Decimal("0.001"),
+            slippage_bps=Decimal(5),
+            clock=SystemClock(),
+            save=save,
+            state=None,
+        )
+        async with asyncio.TaskGroup() as nest:
+            jobs = [nest.create_task(job(), name=name) for name, job in exchange.jobs()]
+            yield Bench(exchange, await exchange.connect(), lambda: _complain(venue.audit()))
+            for job in jobs:
+                job.cancel()
+
+
 BENCHES: Final[Mapping[str, Callable[[], AbstractAsyncContextManager[Bench]]]] = {
     "ccxt": ccxt_on_the_venue,
+    "paper": paper_on_the_venue,
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
-from tests.process.support import Daemon, Venue, asked, free_port, written
+from tests.process.support import KEY, SECRET, Daemon, Venue, asked, free_port, written
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -80,15 +80,15 @@ def test_unknown_symbol(venue: Venue, tmp_path: Path) -> None:
     told(config, 78, "SOLL/USDT", "SOL/USDT", folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["KEY", "SECRET"])
-def test_wrong_credentials(name: str, venue: Venue, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("verb", "name"), [("run", "KEY"), ("check", "SECRET")])
+def test_wrong_credentials(verb: str, name: str, venue: Venue, tmp_path: Path) -> None:
     """Credentials that the venue refuses are the user's to correct, and the refusal does not repeat them."""
     wrong = "canary-that-the-venue-does-not-know"
     config = written(tmp_path, venue, logging={"level": "debug"})
-    told(config, 77, folder=tmp_path, environ={name: wrong})
-    ended = asked("check", config, folder=tmp_path, environ={name: wrong})
-    assert (ended.returncode, wrong in ended.stdout + ended.stderr) == (77, False), ended
-    assert not any(wrong.encode() in path.read_bytes() for path in tmp_path.glob("momo.sqlite*"))
+    ended = asked(verb, config, folder=tmp_path, environ={name: wrong})
+    assert (ended.returncode, bool(SENTENCE.fullmatch(ended.stderr))) == (77, True), ended
+    said = ended.stdout + ended.stderr + "".join(path.read_bytes().decode("latin-1") for path in tmp_path.glob("momo.sqlite*"))
+    assert [canary for canary in (wrong, KEY, SECRET) if canary in said] == []
 
 
 def test_second_instance(tmp_path: Path) -> None:

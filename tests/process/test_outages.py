@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.process.books import disagreements
 from tests.process.support import KEY, SECRET, SYMBOLS, Daemon, Venue, free_port, written
 
-AWAY_S = 4.0
+AWAY_S = 3.0
 VIEWS = ("/healthz", "/readyz", *(f"/api/v1/{view}" for view in ("status", "positions", "targets", "orders", "fills")))
 
 
@@ -54,7 +54,7 @@ def test_streams_refused_for_a_while(venue: Venue, tmp_path: Path) -> None:
     with Daemon(written(tmp_path, venue)) as daemon:
         daemon.settled()
         venue.post("/venue/streams", enabled=False)
-        daemon.settled(3, since=len(daemon.lines))
+        daemon.settled(2, since=len(daemon.lines))
         venue.post("/venue/streams", enabled=True)
         daemon.settled(2, since=len(daemon.lines))
         daemon.stop()

@@ -1,0 +1,71 @@
+"""The ledger: every trade and flow once, exactly."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.core.events import FlowBooked, OrderFilled
+from daemon.core.ledger import Ledger
+from daemon.core.model import Fill, Flow, Money, Side
+from tests.core.builders import after, fill, order
+
+
+def opened(cash: str = "1000") -> Ledger:
+    """A ledger with an opening balance."""
+    ledger = Ledger()
+    ledger.flow(Flow("opening-USDT", "USDT", Decimal(cash), "opening", after(0)))
+    return ledger
+
+
+def trade(n: int, side: Side = Side.BUY, fee: Money | None = None) -> Fill:
+    return fill(order(f"r{n}", side=side, amount="2"), trade_id=f"t{n}", fee=fee, at=after(n + 1))
+
+
+def test_a_trade_moves_base_quote_and_fee() -> None:
+    """A buy of 2 at 100 with a fee of 0.1 BNB."""
+    ledger = opened()
+    ledger.book(trade(1, fee=Money(Decimal("0.1"), "BNB")))
+    assert ledger.holdings() == {"BNB": Decimal("-0.1"), "BTC": Decimal(2), "USDT": Decimal(800)}
+
+
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_doubled_and_reordered_facts_count_once(story: list[int]) -> None:
+    """Any sequence of repeats ends where each trade told once would end."""
+    ledger, once = opened(), opened()
+    for n in story:
+        ledger.on_fill(OrderFilled(trade(n), after(9)))
+        ledger.on_flow(FlowBooked(Flow(f"f{n}", "USDT", Decimal(n), "transfer", after(n)), after(9)))
+    for n in sorted(set(story)):
+        once.book(trade(n))
+        once.flow(Flow(f"f{n}", "USDT", Decimal(n), "transfer", after(n)))
+    assert ledger.holdings() == once.holdings()
+
+
+def test_somebody_elses_trades_before_the_opening_are_in_it_already() -> None:
+    """An old manual trade that a listing shows is not booked on top of the opening balance; a later one is."""
+    ledger = Ledger()
+    old = replace(trade(1), order_id="", at=after(-5))
+    ledger.book(old)
+    ledger.flow(Flow("opening-USDT", "USDT", Decimal(1000), "opening", after(0)))
+    ledger.book(old)
+    assert not ledger.has_trade(old.symbol, old.trade_id)
+    ledger.book(replace(trade(2), order_id=""))
+    assert ledger.held("BTC") == 2
+
+
+def test_only_an_opening_balance_opens() -> None:
+    """A transfer alone says nothing of what the account held before."""
+    ledger = Ledger()
+    ledger.flow(Flow("x", "USDT", Decimal(1), "transfer", after(0)))
+    assert not ledger.opened
+    ledger.flow(Flow("opening-USDT", "USDT", Decimal(1), "opening", after(0)))
+    assert ledger.opened
+
+
+def test_sums_are_exact_beyond_twenty_eight_digits() -> None:
+    """A trillion of a coin and its eighteenth decimal are both kept."""
+    ledger = opened("123456789012345678.0")
+    ledger.flow(Flow("tiny", "USDT", Decimal("0.000000000000000001"), "transfer", after(1)))
+    assert ledger.held("USDT") == Decimal("123456789012345678.000000000000000001")

@@ -1,0 +1,277 @@
+"""The reconciler: agreement, trades, flows and drift told apart; absence is not zero."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from daemon.core.events import (
+    AccountPolled,
+    AccountReconciled,
+    BalanceMoved,
+    BookFlows,
+    DriftCleared,
+    DriftFound,
+    Event,
+    FlowBooked,
+    OrderFilled,
+    PollAccount,
+    QueryTrades,
+    TimePassed,
+    TradesListed,
+    TradingHalted,
+)
+from daemon.core.ledger import Ledger
+from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, Side, currencies
+from daemon.core.ordertable import OrderTable, State
+from daemon.core.reconciler import PositionReconciler
+from tests.core.builders import after, fill, order
+
+
+class Office:
+    """A reconciler whose questions are answered: trades are listed, flows are booked, polls come every three seconds."""
+
+    def __init__(self, *, open_account: bool = True) -> None:
+        self.ledger, self.table = Ledger(), OrderTable()
+        self.reconciler = PositionReconciler(("BTC/USDT", "ETH/USDT"), self.ledger, self.table)
+        self.at = 0.0
+        self.balances = {"USDT": Decimal(1000), "BTC": Decimal(1), "ETH": Decimal(0), "DOGE": Decimal(7)}
+        self.trades: list[Fill] = []
+        self.answers = True
+        self.out: list[Event] = []
+        if open_account:
+            self.poll()
+            self.poll()
+
+    def take(self, events: Iterable[Event]) -> None:
+        for event in list(events):
+            self.out.append(event)
+            match event:
+                case BookFlows():
+                    for flow in event.flows:
+                        self.ledger.on_flow(FlowBooked(flow, after(self.at)))
+                case QueryTrades() if self.answers:
+                    for trade in self.trades:
+                        if trade.symbol in event.symbols and not self.ledger.has_trade(trade.symbol, trade.trade_id):
+                            self.filled(trade)
+                    self.take(self.reconciler.on_listed(TradesListed(event.symbols, event.since, after(self.at))))
+                case _:
+                    pass
+
+    def filled(self, trade: Fill) -> None:
+        self.ledger.on_fill(OrderFilled(trade, after(self.at)))
+        self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
+
+    def poll(self, **shown: str) -> None:
+        """A poll, with some balances shown otherwise than they are."""
+        self.at += 3
+        balances = {c: Balance(amount, Decimal(0)) for c, amount in self.balances.items()}
+        balances.update({c: Balance(Decimal(amount), Decimal(0)) for c, amount in shown.items()})
+        snapshot = AccountSnapshot(balances, (), after(self.at), after(self.at))
+        self.take(self.reconciler.on_polled(AccountPolled(snapshot, after(self.at))))
+
+    def polls(self, count: int, **shown: str) -> None:
+        for _ in range(count):
+            self.poll(**shown)
+
+    def trade(self, symbol: str = "BTC/USDT", side: Side = Side.BUY, amount: str = "0.5", *, told: bool = True) -> Fill:
+        """A trade happens at the venue; `told`: we hear of it."""
+        made = fill(order(f"r{self.at}", symbol, side, amount), trade_id=f"t{self.at}", at=after(self.at))
+        base, quote = currencies(symbol)
+        self.balances[base] += side.sign * made.amount
+        self.balances[quote] -= side.sign * made.cost
+        self.trades.append(made)
+        if told:
+            self.filled(made)
+        return made
+
+    def of(self, kind: type) -> list[Event]:
+        return [event for event in self.out if isinstance(event, kind)]
+
+    def flows(self) -> list[Flow]:
+        return [flow for event in self.out if isinstance(event, BookFlows) for flow in event.flows if flow.kind != "opening"]
+
+    @property
+    def agreed(self) -> bool:
+        return all(self.ledger.held(c) == self.balances[c] for c in ("USDT", "BTC", "ETH"))
+
+
+def test_a_first_poll_opens_the_ledger_and_the_second_agrees() -> None:
+    """What the account holds of managed currencies is its opening balance; the rest is ring-fenced."""
+    office = Office()
+    assert office.agreed
+    assert office.ledger.held("DOGE") == 0
+    (reconciled,) = office.of(AccountReconciled)
+    assert isinstance(reconciled, AccountReconciled)
+    assert reconciled.differences == {}
+
+
+def test_a_transfer_before_the_opening_is_part_of_it() -> None:
+    """The stream tells of a deposit while the first poll is under way: the opening balance contains it, nothing is booked twice."""
+    office = Office(open_account=False)
+    office.take(office.reconciler.on_moved(BalanceMoved("USDT", Decimal(50), "m1", after(0))))
+    office.polls(2)
+    assert office.flows() == []
+    assert office.agreed
+
+
+@pytest.mark.parametrize("currency", ["USDT", "BTC", "ETH"])
+@pytest.mark.parametrize("amount", ["120", "-0.3"])
+def test_a_deposit_or_withdrawal_is_booked_once(currency: str, amount: str) -> None:
+    """No trade explains it, it stands: drift for a moment, then one flow, and the drift is cleared."""
+    office = Office()
+    office.balances[currency] += Decimal(amount)
+    office.polls(6)
+    assert [(f.currency, f.amount) for f in office.flows()] == [(currency, Decimal(amount))]
+    assert office.agreed
+    assert len(office.of(DriftFound)) == len(office.of(DriftCleared)) == 1
+
+
+def test_a_transfer_that_the_stream_tells_is_booked_at_once() -> None:
+    """No suspicion, no drift."""
+    office = Office()
+    office.balances["USDT"] += 100
+    office.take(office.reconciler.on_moved(BalanceMoved("USDT", Decimal(100), "m1", after(office.at))))
+    office.polls(5)
+    assert len(office.flows()) == 1
+    assert office.of(DriftFound) == []
+
+
+def test_a_trade_nobody_told_of_is_found_and_no_flow() -> None:
+    """A manual trade, or a fill that the stream lost: the listing explains the difference in both currencies."""
+    office = Office()
+    office.trade(told=False)
+    office.polls(5)
+    assert office.flows() == []
+    assert office.of(DriftFound) == []
+    assert office.agreed
+
+
+@pytest.mark.parametrize("lag_s", [3, 6, 12, 24])
+@pytest.mark.parametrize("stale", [("BTC",), ("USDT",), ("BTC", "USDT")])
+def test_balances_that_lag_behind_our_trades_are_no_flow(lag_s: int, stale: tuple[str, ...]) -> None:
+    """For as long as venues lag, all or part of the balances, an old balance after a trade is not a withdrawal."""
+    office = Office()
+    office.polls(20)
+    before = {c: str(office.balances[c]) for c in stale}
+    office.trade()
+    office.polls(lag_s // 3, **before)
+    office.polls(5)
+    assert office.flows() == []
+    assert office.of(DriftFound) == []
+    assert office.agreed
+
+
+def test_a_deposit_on_a_busy_account_is_booked_too() -> None:
+    """Trades every twelve seconds for ever leave no calm half minute; a difference that never changes is believed all the same."""
+    office = Office()
+    office.balances["USDT"] += 500
+    for _ in range(6):
+        office.trade(amount="0.01")
+        office.polls(4)
+    assert [f.amount for f in office.flows()] == [Decimal(500)]
+    assert office.agreed
+
+
+def test_nothing_is_concluded_while_orders_move() -> None:
+    """A difference with an order of ours under way is its trade, most likely: no listing, no drift, no flow."""
+    office = Office()
+    office.table.add(order(at=after(office.at))).state = State.SENT
+    office.polls(20, BTC="1.5")
+    assert [*office.of(QueryTrades), *office.of(DriftFound), *office.flows()] == []
+
+
+def test_a_deposit_while_an_order_is_in_doubt_is_booked() -> None:
+    """Base agrees, so the order has not filled: the quote that came is a flow, and the doubt can end."""
+    office = Office()
+    tracked = office.table.add(order(at=after(office.at)))
+    tracked.state, tracked.absences = State.UNKNOWN, [after(1), after(2), after(3)]
+    office.balances["USDT"] += 100
+    office.polls(20)
+    assert [f.amount for f in office.flows()] == [Decimal(100)]
+
+
+def test_what_an_order_in_doubt_may_have_done_is_never_booked_as_a_flow() -> None:
+    """More base and less quote, an unknown buy, and trades that cannot be read: drift for a person to see, but no flow, however long."""
+    office = Office()
+    tracked = office.table.add(order(at=after(office.at)))
+    tracked.state, tracked.absences = State.UNKNOWN, [after(1), after(2), after(3)]
+    made = office.trade(told=False)
+    office.trades.clear()
+    office.polls(100)
+    assert office.flows() == []
+    assert {event.currency for event in office.out if isinstance(event, DriftFound)} == {"BTC", "USDT"}
+    office.trades.append(made)
+    office.filled(made)
+    office.polls(2)
+    assert len(office.of(DriftCleared)) == 2
+
+
+def test_trades_that_cannot_be_read_prove_nothing() -> None:
+    """While listings fail, a difference stays a suspicion; once they answer, it takes its course."""
+    office = Office()
+    office.answers = False
+    office.balances["BTC"] += 1
+    office.polls(20)
+    assert [*office.of(DriftFound), *office.flows()] == []
+    office.answers = True
+    office.polls(5)
+    assert len(office.flows()) == 1
+
+
+def test_a_poll_that_began_before_the_trades_were_read_says_nothing() -> None:
+    """A slow poll is not a second opinion."""
+    office = Office()
+    office.balances["BTC"] += 1
+    office.poll()
+    suspicion = office.reconciler._suspicions["BTC"]
+    suspicion.read_at = after(office.at + 60)
+    office.polls(10)
+    assert office.of(DriftFound) == []
+
+
+def test_an_account_that_shows_nothing_at_all_is_not_believed() -> None:
+    """All zero, or nothing listed: no flow, no drift; a person is called if it stays so, and all is well if it does not."""
+    office = Office()
+    for shown in ({"USDT": "0", "BTC": "0"}, {}):
+        held, office.balances = office.balances, dict.fromkeys(office.balances, Decimal(0)) if not shown else office.balances
+        office.polls(5, **shown)
+        office.balances = held
+        office.poll()
+    assert [*office.flows(), *office.of(DriftFound), *office.of(TradingHalted)] == []
+    office.polls(30, USDT="0", BTC="0")
+    assert len(office.of(TradingHalted)) == 1
+    assert office.flows() == []
+
+
+def test_a_difference_is_polled_again_soon_and_ever_more_calmly() -> None:
+    """Three seconds after the first sight; a drift that stays does not poll for ever at that pace."""
+    office = Office()
+    office.answers = False
+    office.balances["BTC"] += 1
+    moments = []
+    office.poll()
+    for n in range(1200):
+        office.at += 0.5
+        asked = list(office.reconciler.on_time(TimePassed(after(office.at))))
+        if any(isinstance(event, PollAccount) for event in asked):
+            moments.append(n / 2)
+            office.at -= 3
+            office.poll()
+    gaps = [b - a for a, b in pairwise(moments)]
+    assert moments[0] <= 3.5
+    assert max(gaps) <= 31
+    assert len(moments) < 40
+
+
+def test_trades_are_read_from_before_the_last_agreement() -> None:
+    """What was missed happened after the account last agreed; some minutes more allow for clocks."""
+    office = Office()
+    agreed_at = office.at
+    office.balances["BTC"] += 1
+    office.poll()
+    (asked,) = office.of(QueryTrades)
+    assert isinstance(asked, QueryTrades)
+    assert asked.symbols == ("BTC/USDT",)
+    assert asked.since < after(agreed_at)

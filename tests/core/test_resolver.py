@@ -1,0 +1,185 @@
+"""The resolver: when to ask, and when silence is proof."""
+
+from dataclasses import replace
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+
+from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
+from daemon.core.model import Side, Status
+from daemon.core.ordertable import OrderTable, State, Tracked
+from daemon.core.resolver import Patience, Resolver, may_explain
+from tests.core.builders import after, order, report
+
+
+class Inquiry:
+    """One order in doubt since second 0, asked about every second."""
+
+    def __init__(self, state: State = State.UNKNOWN) -> None:
+        self.table = OrderTable()
+        self.resolver = Resolver(self.table, Patience())
+        self.tracked: Tracked = self.table.add(order(at=after(0)))
+        self.tracked.state = state
+        self.tracked.doubted_at = after(0) if state is State.UNKNOWN else None
+
+    def not_found(self, asked: float, answered: float | None = None) -> bool:
+        event = OrderNotFound(self.tracked.order.id, after(asked), after(asked if answered is None else answered))
+        return self.resolver.absent(self.tracked, event)
+
+    def account(self, asked: float, **differences: str) -> None:
+        found = {currency: Decimal(amount) for currency, amount in differences.items()}
+        self.resolver.on_reconciled(AccountReconciled(found, after(asked), after(asked)))
+
+    def asked(self, kind: type, seconds: float) -> list[float]:
+        """When, in seconds, questions of a kind are put while a clock ticks every half second."""
+        moments = []
+        for n in range(int(seconds * 2)):
+            moments += [n / 2 for event in self.resolver.questions(after(n / 2)) if isinstance(event, kind)]
+        return moments
+
+
+def test_absence_needs_the_fence_three_look_ups_and_the_account() -> None:
+    """The full rule: after the fence, three answers at least two seconds apart, and an account read after the fence that agrees."""
+    case = Inquiry()
+    case.account(16)
+    assert not case.not_found(16)
+    assert not case.not_found(18)
+    assert case.not_found(20)
+
+
+def test_look_ups_before_the_fence_count_for_nothing() -> None:
+    """However often it was not found while it could still arrive."""
+    case = Inquiry()
+    case.account(16)
+    assert not any(case.not_found(n) for n in range(15))
+    assert case.tracked.absences == []
+    assert not case.not_found(14.9, answered=40)
+
+
+def test_look_ups_too_close_together_count_once() -> None:
+    """Ten answers within a second are one."""
+    case = Inquiry()
+    case.account(16)
+    assert not any(case.not_found(16 + n / 10) for n in range(10))
+    assert len(case.tracked.absences) == 1
+
+
+@pytest.mark.parametrize("asked_at", [None, 14.9])
+def test_an_account_not_read_since_the_fence_proves_nothing(asked_at: float | None) -> None:
+    """Without a reading after the fence, no number of look-ups is enough; with it, the next one is."""
+    case = Inquiry()
+    if asked_at is not None:
+        case.account(asked_at)
+    assert not any(case.not_found(16 + 2 * n) for n in range(10))
+    case.account(40)
+    assert case.not_found(41)
+
+
+@pytest.mark.parametrize("differences", [{"BTC": "0.5"}, {"USDT": "-50"}, {"BTC": "0.5", "USDT": "-50"}])
+def test_an_account_that_shows_the_trade_keeps_the_doubt(differences: dict[str, str]) -> None:
+    """More base or less quote than the ledger has is what a filled buy looks like: the order may not be called absent."""
+    case = Inquiry()
+    case.account(16, **differences)
+    assert not any(case.not_found(16 + 2 * n) for n in range(10))
+
+
+@pytest.mark.parametrize("differences", [{"BTC": "-0.5"}, {"USDT": "50"}, {"ETH": "3"}])
+def test_a_difference_that_a_buy_cannot_make_does_not_keep_the_doubt(differences: dict[str, str]) -> None:
+    """A deposit of quote, a withdrawal of base or another coin's drift has nothing to do with it."""
+    case = Inquiry()
+    case.account(16, **differences)
+    assert [case.not_found(16 + 2 * n) for n in range(3)] == [False, False, True]
+
+
+def test_a_sighting_between_look_ups_starts_the_count_again() -> None:
+    """Alternating answers never add up to absence."""
+    case = Inquiry()
+    case.account(16)
+    for n in range(10):
+        case.not_found(16 + 4 * n)
+        case.not_found(18 + 4 * n)
+        case.tracked.report(report(case.tracked.order, Status.OPEN), after(19 + 4 * n))
+        case.tracked.state = State.UNKNOWN
+    assert case.tracked.absences == []
+
+
+def test_an_acknowledged_order_that_is_not_found_is_lagging_not_absent() -> None:
+    """Not found after an acknowledgement is a slow venue; nothing is concluded, however long."""
+    case = Inquiry(State.ACKED)
+    case.account(1000)
+    assert not any(case.not_found(1000 + 10 * n) for n in range(100))
+
+
+def test_an_order_cancelled_in_vain_that_vanished_is_given_up_after_a_minute() -> None:
+    """After five cancels, a minute unseen, three look-ups and an account that agrees."""
+    case = Inquiry(State.CANCEL_SENT)
+    case.tracked.seen_at, case.tracked.cancels = after(10), 5
+    case.account(100)
+    assert not any(case.not_found(60 + n) for n in range(10))
+    assert [case.not_found(71 + 2 * n) for n in range(3)] == [False, False, True]
+
+
+def test_cancels_are_repeated_at_growing_intervals_and_not_for_ever() -> None:
+    """A cancel that had no effect is asked for again, five times at most unless the venue still shows the order."""
+    case = Inquiry(State.ACKED)
+    tracked = case.tracked
+    moments = []
+    for n in range(600):
+        if case.resolver.may_cancel(tracked, after(n)):
+            tracked.state, tracked.canceled_at, tracked.cancels = State.CANCEL_SENT, after(n), tracked.cancels + 1
+            moments.append(n)
+    assert len(moments) == 5
+    gaps = [b - a for a, b in pairwise(moments)]
+    assert gaps == sorted(gaps)
+    tracked.report(report(tracked.order, Status.OPEN), after(700))
+    assert case.resolver.may_cancel(tracked, after(700))
+
+
+def test_doubt_is_asked_about_at_once_and_then_ever_more_calmly() -> None:
+    """Half a second after the doubt, then every two seconds, in the end every half minute."""
+    moments = Inquiry().asked(QueryOrder, 600)
+    gaps = [b - a for a, b in pairwise(moments)]
+    assert moments[0] == 0.5
+    assert gaps[:8] == [2.0] * 8
+    assert max(gaps) == gaps[-1] == 30.0
+    assert len(moments) < 40
+
+
+def test_the_account_is_read_once_the_fence_has_passed() -> None:
+    """The reading that the rule needs is asked for, and not before it can help."""
+    moments = Inquiry().asked(PollAccount, 60)
+    assert moments
+    assert min(moments) >= 15
+
+
+def test_open_orders_are_asked_about_in_case_the_stream_has_lost_their_end() -> None:
+    """Every five seconds; one that a restart found at once."""
+    case = Inquiry(State.ACKED)
+    case.tracked.heard = True
+    assert case.asked(QueryOrder, 21) == [5.0, 10.0, 15.0, 20.0]
+    case.tracked.doubt(after(100))
+    (first,) = [event for event in case.resolver.questions(after(100.5)) if isinstance(event, QueryOrder)]
+    assert first.order_id == case.tracked.order.id
+
+
+def test_an_ended_order_without_its_trades_asks_for_trades() -> None:
+    """The report was faster than the listing of trades."""
+    case = Inquiry()
+    case.tracked.report(report(case.tracked.order, Status.FILLED, "1"), after(1))
+    asked: list[Event] = list(case.resolver.questions(after(5)))
+    assert [type(event) for event in asked] == [QueryTrades]
+
+
+def test_new_and_sent_orders_are_not_asked_about() -> None:
+    """Their answer is on its way; asking now could only be misunderstood."""
+    for state in (State.NEW, State.SENT, State.REJECTED, State.DENIED):
+        assert Inquiry(state).asked(QueryOrder, 60) == []
+
+
+def test_what_a_trade_may_explain_depends_on_its_side() -> None:
+    """A sell takes base and brings quote."""
+    sell = Tracked(replace(order(), side=Side.SELL))
+    assert may_explain(sell, {"BTC": Decimal(-1)})
+    assert may_explain(sell, {"USDT": Decimal(1)})
+    assert not may_explain(sell, {"BTC": Decimal(1), "USDT": Decimal(-1)})

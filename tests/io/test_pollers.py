@@ -1,0 +1,105 @@
+"""The account poller: steady, quick when asked, never too often, and silent about what it could not read."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed
+from daemon.core.model import AccountSnapshot, Balance
+from daemon.io.exchange import NotSent, Unknown, VenueError
+from daemon.io.pollers import SPACING_S, AccountPoller
+from tests.io.scripted import ScriptedExchange
+from tests.io.tape_venue import START, VirtualClock, nest, run
+
+HELD = {"USDT": Balance(Decimal(1000), Decimal(0))}
+
+
+class Office:
+    """A poller in virtual time, and when it told what."""
+
+    def __init__(self, every_s: float = 30.0, takes_s: float = 0.0) -> None:
+        self.clock = VirtualClock()
+        self.exchange = ScriptedExchange()
+        self.exchange.held = self._read
+        self.takes_s = takes_s
+        self.error: VenueError | None = None
+        self.began: list[float] = []
+        self.told: list[Event] = []
+        self.poller = AccountPoller(self.exchange, self.told.append, self.clock, timedelta(seconds=every_s))
+
+    async def _read(self) -> Mapping[str, Balance]:
+        self.began.append(round(self.clock.monotonic(), 6))
+        await self.clock.sleep(self.takes_s)
+        if self.error:
+            raise self.error
+        return HELD
+
+    async def poke(self, *at_s: float) -> None:
+        """Ask at these seconds."""
+        for moment in at_s:
+            await self.clock.sleep(moment - self.clock.monotonic())
+            assert not list(self.poller.accept(PollAccount(self.clock.now())))
+
+    def play(self, seconds: float, *pokes_s: float) -> None:
+        """Run for so long, asking at these seconds."""
+        run(nest([("account", self.poller.run)], seconds, self.poke(*pokes_s)))
+
+
+def test_the_account_is_read_at_once_and_then_steadily() -> None:
+    """The first poll is immediate, and one follows every thirty seconds."""
+    office = Office()
+    office.play(100)
+    assert office.began == [0, 30, 60, 90]
+
+
+def test_a_snapshot_says_from_when_to_when_it_looked() -> None:
+    """What moved between the question and the answer may or may not be in it, so both moments are told."""
+    office = Office(takes_s=0.5)
+    office.play(1)
+    until = START + timedelta(seconds=0.5)
+    assert office.told == [AccountPolled(AccountSnapshot(HELD, (), START, until), until)]
+
+
+def test_who_asks_is_served_at_once() -> None:
+    """A request in the middle of a pause ends it, and the pace goes on from there."""
+    office = Office()
+    office.play(50, 12.5)
+    assert office.began == [0, 12.5, 42.5]
+
+
+def test_what_was_asked_while_it_read_is_read_again() -> None:
+    """A request that comes during a poll is about what that poll may not have seen; the next one follows as soon as it may."""
+    office = Office(takes_s=1.0)
+    office.play(20, 0.5)
+    assert office.began == [0, 1 + SPACING_S]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.0, 30.0), max_size=40).map(sorted), st.sampled_from([1.0, 2.0, 5.0, 30.0]))
+def test_it_never_asks_too_often(pokes_s: list[float], every_s: float) -> None:
+    """However often it is asked, and however short its period, polls are two seconds apart; and never further than the period or that."""
+    office = Office(every_s)
+    office.play(40, *pokes_s)
+    gaps = [later - earlier for earlier, later in zip(office.began, office.began[1:], strict=False)]
+    assert min(gaps) >= SPACING_S - 1e-6
+    assert max(gaps) <= max(every_s, SPACING_S) + 1e-6
+
+
+def test_a_poll_that_fails_is_told_and_changes_nothing() -> None:
+    """Whichever half of the poll fails, there is no snapshot, only the failure; the pace is kept and the next success tells again."""
+    office = Office(every_s=5)
+
+    async def trouble() -> None:
+        office.error = Unknown("time-out")
+        await office.clock.sleep(4)
+        office.error, office.exchange.listed = None, NotSent("banned")
+        await office.clock.sleep(5)
+        office.exchange.listed = ()
+
+    run(nest([("account", office.poller.run)], 14, trouble()))
+    assert [type(event) for event in office.told] == [PollFailed, PollFailed, AccountPolled]
+    assert [event.text for event in office.told if isinstance(event, PollFailed)] == ["time-out", "banned"]
+    assert office.began == [0, 5, 10]

@@ -1,0 +1,103 @@
+"""The recorder: conclusions reach the journal in order, and none is lost by a stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from daemon.core.events import OrderClosed, TradingHalted, WaveSettled
+from daemon.core.model import Decision
+from daemon.io.journal import Journal, JournalFailed, read
+from daemon.io.recorder import Recorder
+from tests.io.journal_facts import START, a_closing, a_decision, a_settling, an_order, open_journal
+
+ORDER = an_order()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    with open_journal(tmp_path / "momo.sqlite") as kept:
+        await kept.commit(a_decision(), ORDER)
+        yield kept
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """Cancel and wait."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_an_order_that_has_ended_is_open_no_more(journal: Journal, tmp_path: Path) -> None:
+    """The end of an order, and of its wave, are on disk soon after they were told: a start finds nothing to resume."""
+    recorder = Recorder(journal)
+    task = asyncio.create_task(recorder.run())
+    assert not list(recorder.accept(a_closing(ORDER)))
+    assert not list(recorder.accept(a_settling(a_decision())))
+    async with asyncio.timeout(5):
+        while read(tmp_path / "momo.sqlite").open_decision is not None:
+            await journal.commit()
+    await stop(task)
+    record = read(tmp_path / "momo.sqlite")
+    assert (record.open_orders, record.last_decision) == ((), a_decision())
+    assert await journal.waves() == (a_settling(a_decision()),)
+
+
+async def test_a_wave_that_sent_nothing_brings_its_decision_along(journal: Journal, tmp_path: Path) -> None:
+    """Where no intent was written, the settled wave is the first to name its decision, and both are kept."""
+    recorder = Recorder(journal)
+    recorder.accept(a_settling(a_decision(2)))
+    await recorder.flush()
+    record = read(tmp_path / "momo.sqlite")
+    assert (record.last_decision, record.open_decision) == (a_decision(2), None)
+
+
+async def test_a_halt_is_kept(journal: Journal, tmp_path: Path) -> None:
+    """Why trading was halted can be read after the process has ended."""
+    recorder = Recorder(journal)
+    recorder.accept(TradingHalted("the exchange refuses the credentials", START))
+    await recorder.flush()
+    assert read(tmp_path / "momo.sqlite").halted == TradingHalted("the exchange refuses the credentials", START)
+
+
+class Slow:
+    """A journal's writer that lets everything else go first."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+        self.written: list[Decision | OrderClosed | TradingHalted | WaveSettled] = []
+
+    async def commit(self, *facts: Decision | OrderClosed | TradingHalted | WaveSettled) -> None:
+        self.written += facts  # as the real one: a caller that is cancelled has it written all the same
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_stop_at_any_moment_loses_no_conclusion(turns: int) -> None:
+    """Stopped after any number of turns of the loop and flushed, everything that was accepted is written once, in order."""
+    record = Slow(2)
+    recorder = Recorder(record)
+    closings = [a_closing(an_order(number=n)) for n in range(5)]
+    task = asyncio.create_task(recorder.run())
+    for n in range(turns):
+        if n < len(closings):
+            recorder.accept(closings[n])
+        await asyncio.sleep(0)
+    await stop(task)
+    for closing in closings[turns:]:
+        recorder.accept(closing)
+    await recorder.flush()
+    assert record.written == closings
+
+
+async def test_a_journal_that_fails_ends_the_job(tmp_path: Path) -> None:
+    """What cannot be recorded is not swallowed."""
+    journal = open_journal(tmp_path / "momo.sqlite")
+    recorder = Recorder(journal)
+    journal.close()
+    recorder.accept(TradingHalted("why", START))
+    with pytest.raises(JournalFailed):
+        await recorder.run()
