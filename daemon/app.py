@@ -219,15 +219,17 @@ class Daemon:
             p.ledger.flow(flow)
         for fill in record.fills:
             p.ledger.book(fill)
-        fills: dict[str, list[e.Event]] = {}
+        fills: dict[str, list[e.OrderFilled]] = {}
         for fill in record.fills:
             order_id = fill.order_id or record.order_of(fill.symbol, fill.venue_id) or ""
             fills.setdefault(order_id, []).append(e.OrderFilled(fill, fill.at))
         self._narrate.remember(order for order, _ in record.open_orders)
+        for stray in fills.pop("", []):
+            list(p.manager.on_filled(stray))  # kept until an order turns out to be theirs
         conclusions: list[e.Event] = []
         for order, facts in record.open_orders:
             conclusions += p.manager.replay(order, [*fills.get(order.id, []), *facts])
-        p.manager.doubt(p.clock.now())
+        conclusions += p.manager.doubt(p.clock.now())
         p.runner.restore(record.last_decision)
         if record.last_decision is not None:
             p.manager.restore(record.last_decision, record.attempts, unfinished=record.open_decision is not None)
@@ -248,6 +250,7 @@ class Daemon:
         slices = await asyncio.to_thread(self._digest, history, began - p.grace)
         if slices:
             self.aligner.resume(slices[-1])
+            p.account.on_slice(e.SliceClosed(slices[-1], began))
         streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
         last = slices[-1].closes_at if slices else None
         return streams, dict.fromkeys(p.symbols, last)

@@ -208,7 +208,10 @@ def _chosen(decision: Decision) -> dict[str, object]:
 
 
 def _settled(wave: e.WaveSettled) -> dict[str, object]:
+    held = {symbol: wave.targets.get(symbol, 0.0) + off for symbol, off in wave.off_target.items()}
     return _chosen(wave.decision) | {
+        "targets": _weights(wave.targets),
+        "holdings": _weights(held),
         "equity": wave.equity,
         "sent": wave.sent,
         "filled": wave.filled,
@@ -285,7 +288,8 @@ def _reported(report: OrderReport, how: str, known: Known | None) -> tuple[Line,
 def _closed(event: e.OrderClosed, known: Known | None) -> tuple[Line, ...]:
     ids = {"symbol": event.symbol, "order_id": event.order_id} | (known.ids if known else {})
     price = {"average": round(event.cost / event.filled, 8)} if event.filled else {}
-    closed = Line("info", "order.closed", ids | {"state": event.state, "filled": event.filled, "cost": event.cost} | price)
+    why = {"reason": event.reason} if event.reason else {}
+    closed = Line("info", "order.closed", ids | {"state": event.state, "filled": event.filled, "cost": event.cost} | price | why)
     if known is None or known.phase != "unknown":
         return (closed,)
     return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": "absence"}), closed)

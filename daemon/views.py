@@ -13,8 +13,9 @@ from daemon import __version__
 from daemon.core.account import Account
 from daemon.core.events import SliceClosed, WaveSettled
 from daemon.core.model import Decision, Fill, Order, currencies
-from daemon.core.orders import OrderManager, Trading
+from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.trading import Trading
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
 
@@ -130,7 +131,7 @@ class DaemonViews:
             "price": price,
             "value": held * price if price is not None else None,
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
-            "target": decision.weights.get(symbol, 0.0) if decision else None,
+            "target": self._manager.targets.get(symbol, 0.0) if decision else None,
             "account": self._identity["name"],
         }
 
@@ -142,7 +143,7 @@ class DaemonViews:
         return [
             {
                 "symbol": symbol,
-                "weight": decision.weights.get(symbol, 0.0),
+                "weight": self._manager.targets.get(symbol, 0.0),
                 "strategies": {name: targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()},
                 "as_of": decision.as_of,
             }
@@ -210,7 +211,7 @@ def wave_row(wave: WaveSettled) -> Mapping[str, object]:
     return {
         "decision_id": wave.decision.id,
         "as_of": wave.decision.as_of,
-        "targets": wave.decision.weights,
+        "targets": wave.targets,
         "equity": wave.equity,
         "sent": wave.sent,
         "filled": wave.filled,

@@ -13,12 +13,13 @@ from daemon.config import Config, Secret, Secrets
 from daemon.core import planner, risk
 from daemon.core.account import Account
 from daemon.core.ledger import Ledger
-from daemon.core.orders import OrderManager, Settings
+from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.strategy import Universe
+from daemon.core.trading import Settings
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Fatal

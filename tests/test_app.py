@@ -1,153 +1,322 @@
-"""The daemon in one process with its exchange: it starts, trades, answers, ends in order, and lets nothing die in silence."""
+"""The daemon as a whole: it starts, trades, answers, ends in order, goes on where it was, and lets nothing die in silence."""
 
 import asyncio
-import json
+import gc
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import httpx
 import pytest
+from structlog.testing import capture_logs
 
-from daemon.app import Daemon, lasting, routes, together
-from daemon.config import load, resolve_secrets
+from daemon.app import lasting, routes, together
 from daemon.core import events as e
-from daemon.core.orders import Trading
-from daemon.io.clock import SystemClock
-from daemon.io.exchange import Exchange, Fatal, NotSent, Unknown, VenueError
-from daemon.io.journal import Journal, JournalFailed, read
+from daemon.core.ledger import Ledger
+from daemon.io.api import PortInUse
+from daemon.io.exchange import Exchange, Fatal, Unknown
+from daemon.io.journal import JournalFailed, read
+from daemon.io.journal.store import Batch
 from daemon.parts import Parts, StartRefused
-from daemon.venue import Venue, VenueSettings
-from daemon.worlds import build
-
-SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
-KEYS = {"KEY": "venue-key", "SECRET": "venue-secret"}
-PATIENCE_S = 15.0  # for what takes a second on an idle machine
-
-
-def written(folder: Path, urls: Mapping[str, Any], *, mode: str = "sandbox", **sections: object) -> Path:
-    """A configuration that leads to a venue and decides on every bar of a second; `sections` replace whole sections."""
-    strategy = {
-        "name": "momo",
-        "use": "portfolio_momentum",
-        "schedule": {"every": 1, "at_start": True},
-        "params": {"lookback": 5, "rsi_period": 2, "top": 2},
-    }
-    keys = {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}
-    content: dict[str, object] = {
-        "name": "momo",
-        "mode": mode,
-        "live": {"i_understand": mode == "live"},
-        "exchange": {"id": "binance", "ccxt": {"urls": urls}, **({} if mode == "paper" else {"credentials": keys})},
-        "universe": {"quote": "USDT", "symbols": list(SYMBOLS)},
-        "timeframe": "1s",
-        "strategies": [strategy],
-        "reconcile": {"every": "2s"},
-        "journal": {"path": "momo.sqlite"},
-        "api": {"port": 0},
-    }
-    path = folder / "momo.yaml"
-    path.write_text(json.dumps(content | sections))  # JSON is YAML
-    return path
-
-
-class Run:
-    """A daemon at work, its journal, and everything that went over its bus."""
-
-    def __init__(self, config: Path, keys: Mapping[str, str] = KEYS) -> None:
-        settings = load(config, {})
-        secrets = resolve_secrets(settings, keys)
-        self.path = config.with_name("momo.sqlite")
-        self.clock = SystemClock()
-        self.journal = Journal.open(self.path, instance=settings.name, mode=settings.mode, clock=self.clock)
-        try:
-            self.parts = build(settings, secrets, self.journal, self.journal.recover(), self.clock, {}, lambda _done, _all: None)
-            self.daemon = Daemon(self.parts)
-        except BaseException:
-            self.journal.close()
-            raise
-        self.heard: list[e.Event] = []
-        publish = self.daemon.bus.publish
-
-        def overheard(event: e.Event) -> None:
-            self.heard.append(event)
-            publish(event)
-
-        self.daemon.bus.publish = overheard  # type: ignore[method-assign]
-        self.waves: list[e.WaveSettled] = []
-
-    async def until(self, what: Callable[[], bool]) -> None:
-        """Wait until something is so; an end of the daemon ends the wait with what ended it."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not what():
-                if self.task.done():
-                    self.task.result()
-                    raise AssertionError("the daemon has ended")
-                await asyncio.sleep(0.01)
-
-    async def settled(self, sent: int = 1) -> e.WaveSettled:
-        """The first wave that sent something."""
-        await self.until(lambda: self.wave is not None and self.wave.sent >= sent)
-        assert self.wave is not None
-        return self.wave
-
-    @property
-    def wave(self) -> e.WaveSettled | None:
-        """The newest settled wave."""
-        return self.parts.manager.last_wave
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON of its API."""
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.get(f"http://127.0.0.1:{self.daemon.api.port}{path}")
-        return answer.status_code, answer.json()
-
-    async def start(self) -> None:
-        """Begin, beside the test."""
-        self.task = asyncio.create_task(self.daemon.run())
-        await asyncio.sleep(0)
-
-    async def ends(self) -> BaseException | None:
-        """What the daemon ended with."""
-        async with asyncio.timeout(PATIENCE_S):
-            try:
-                await self.task
-            except BaseExceptionGroup as group:
-                return innermost(group)
-        return None
-
-
-def innermost(error: BaseException) -> BaseException:
-    """The first failure of nested groups."""
-    return innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
-
-
-@asynccontextmanager
-async def at_work(config: Path, keys: Mapping[str, str] = KEYS, change: Callable[[Parts], None] = lambda _: None) -> AsyncIterator[Run]:
-    """A daemon for the length of the block, stopped in order behind it; afterwards no task of it is left."""
-    before = asyncio.all_tasks()
-    run = Run(config, keys)
-    change(run.parts)
-    run.daemon = Daemon(run.parts)
-    with run.journal:
-        await run.start()
-        try:
-            yield run
-        finally:
-            began = time.monotonic()
-            run.daemon.stop()
-            with suppress(BaseExceptionGroup):
-                await run.task
-    assert time.monotonic() - began < 3.0
-    await asyncio.sleep(0)
-    assert {task.get_name() for task in asyncio.all_tasks() - before if not task.get_name().startswith("Task-")} == set()
+from daemon.venue import Venue
+from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, at_work, exchange, written
 
 
 @pytest.fixture
-async def venue(tmp_path: Path) -> AsyncIterator[Venue]:
-    async with Venue(VenueSettings(data=None, interval="1s", markets=4, history=200)) as running:
+async def venue() -> AsyncIterator[Venue]:
+    async with exchange() as running:
         yield running
-        assert running.audit() == []
+    gc.collect()  # what was left open warns now, and a warning is an error
+
+
+def held_by(venue: Venue) -> dict[str, Any]:
+    """Totals by asset, without those of nothing."""
+    totals = {asset: each.free + each.locked for asset, each in venue.exchange.account.balances.items()}
+    return {asset: total for asset, total in totals.items() if total}
+
+
+def held_in(journal: Path) -> dict[str, Any]:
+    """The journal's fold."""
+    ledger, record = Ledger(), read(journal)
+    for flow in record.flows:
+        ledger.flow(flow)
+    for fill in record.fills:
+        ledger.book(fill)
+    return ledger.holdings()
+
+
+# --- one life after the other ----------------------------------------------------------------------------------------
+
+
+async def test_it_trades_answers_stops_and_goes_on(venue: Venue, tmp_path: Path) -> None:
+    """From nothing to a settled wave that the API shows; stopped in order; and the next start goes on from the journal."""
+    config = written(tmp_path, venue.ccxt_urls())
+    async with at_work(config) as run:
+        await run.until(lambda: run.daemon.api.port != 0)
+        assert (await run.get("/readyz"))[0] == 503
+        first = await run.settled()
+        await run.until(lambda: run.daemon.views.ready()[0])
+        assert await run.get("/readyz") == (200, {"ready": True, "failing": []})
+        assert (await run.get("/healthz"))[0] == 200
+        (_, status), (_, orders), (_, fills) = [await run.get(f"/api/v1/{view}") for view in ("status", "orders", "fills")]
+        assert (status["state"], status["drift"], status["mode"]) == ("running", 0.0, "sandbox")
+        assert {order["decision_id"] for order in orders} >= {first.decision.id}
+        assert {fill["order_id"] for fill in fills} <= {order["id"] for order in orders}
+        assert [row["symbol"] for row in (await run.get("/api/v1/positions"))[1]] == [*SYMBOLS, "USDT"]
+        assert [row["symbol"] for row in (await run.get("/api/v1/targets"))[1]] == list(SYMBOLS)
+    assert read(run.path).open_orders == ()
+    assert held_in(run.path) == held_by(venue)
+
+    known = read(run.path).last_decision
+    assert known is not None
+    async with at_work(config) as again:
+        later = await again.settled(sent=0, after=known.id)
+        fills = (await again.get("/api/v1/fills?limit=1000"))[1]
+        assert all(fill["decision_id"] for fill in fills), "those of the process before too"
+    assert later.decision.as_of > known.as_of
+    assert [(flow.kind, flow.currency) for flow in read(run.path).flows] == [("opening", "USDT")]
+    assert held_in(run.path) == held_by(venue)
+    ids = [order["clientOrderId"] for order in venue.state()["orders"]]
+    assert len(ids) == len(set(ids))
+
+
+async def test_paper_trades_without_a_key_and_goes_on(venue: Venue, tmp_path: Path) -> None:
+    """In mode paper the same waves settle from the venue's prices, nothing reaches the venue, and the account survives a stop."""
+    config = written(tmp_path, venue.ccxt_urls(), mode="paper")
+    async with at_work(config, {}) as run:
+        first = await run.settled()
+    held = held_in(run.path)
+    assert len(held) > 1
+    async with at_work(config, {}) as again:
+        await again.until(lambda: again.parts.reconciler.last_reconciled is not None)
+        assert again.parts.ledger.holdings() == held
+        assert again.parts.reconciler.differences == {}
+        assert (await again.settled(sent=0, after=first.decision.id)).decision.id != first.decision.id
+    assert venue.state()["orders"] == []
+
+
+# --- starts that are refused -----------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], int, str]] = {
+    "a wrong key": ({**KEYS, "KEY": "another"}, {}, 77, "key"),
+    "a wrong secret": ({**KEYS, "SECRET": "another"}, {}, 77, "signature"),
+    "an unknown symbol": (KEYS, {"universe": {"quote": "USDT", "symbols": ["BTC/USDT", "ETX/USDT"]}}, 78, "ETH/USDT"),
+    "a bar length that the venue does not have": (KEYS, {"timeframe": "7s"}, 78, "0:00:07"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_cannot_work_is_refused_at_the_start(what: str, venue: Venue, tmp_path: Path) -> None:
+    """A start that waiting would not help ends with one sentence and its exit code, and nothing was sent."""
+    keys, sections, code, word = REFUSED[what]
+    async with at_work(written(tmp_path, venue.ccxt_urls(), **sections), keys) as run:
+        error = await run.end()
+    assert isinstance(error, StartRefused), repr(error)
+    assert error.exit_code == code
+    assert word.lower() in str(error).lower()
+    assert "\n" not in str(error)
+    assert venue.state()["orders"] == []
+
+
+async def test_a_port_in_use_ends_the_start_before_anything_is_asked(venue: Venue, tmp_path: Path) -> None:
+    """The API comes first: a second daemon on its port ends there, and the exchange has heard nothing of it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = written(tmp_path, venue.ccxt_urls(), api={"port": taken.getsockname()[1]})
+        async with at_work(config) as run:
+            assert isinstance(await run.end(), PortInUse)
+    assert not venue.exchange.requests
+
+
+async def test_a_venue_that_is_away_is_probed_and_said(tmp_path: Path) -> None:
+    """A venue that does not answer is no mistake: the daemon waits, says why, claims nothing, and stops at once when asked."""
+    urls = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
+    async with at_work(written(tmp_path, {"api": urls, "test": urls})) as run:
+        await run.until(lambda: bool(run.daemon.views.trouble))
+        status = (await run.get("/api/v1/status"))[1]
+        assert (await run.get("/readyz"))[0] == 503
+        began = time.monotonic()
+        run.daemon.stop()
+        assert await run.end() is None
+        assert time.monotonic() - began < 1
+    assert "does not answer" in status["reason"]
+    assert (status["state"], status["equity"], status["open_orders"]) == ("starting", None, None)
+
+
+# --- nothing dies in silence -----------------------------------------------------------------------------------------
+
+
+class Tripwire:
+    """An exchange of which one call fails, from its `first` one on."""
+
+    def __init__(self, inner: Exchange, call: str, fails: Callable[[], Awaitable[object]], first: int = 1) -> None:
+        self._inner, self._call, self._fails, self._left = inner, call, fails, first
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name != self._call:
+            return found
+
+        async def tried(*given: object, **named: object) -> object:
+            self._left -= 1
+            return await self._fails() if self._left <= 0 else await found(*given, **named)
+
+        return tried
+
+
+def tripped(call: str, fails: Callable[[], Awaitable[object]], first: int = 1) -> Callable[[Parts], None]:
+    """Parts whose exchange fails at a call."""
+
+    def change(parts: Parts) -> None:
+        parts.exchange = cast("Exchange", Tripwire(parts.exchange, call, fails, first))
+
+    return change
+
+
+def raising(error: BaseException) -> Callable[[], Awaitable[object]]:
+    """A call that raises."""
+
+    async def fails() -> object:
+        raise error
+
+    return fails
+
+
+BUG = ZeroDivisionError("a programmer's error")
+DEATHS: dict[str, tuple[Callable[[Parts], None], type[BaseException], str]] = {
+    "the account's poller": (tripped("balances", raising(BUG), first=2), ZeroDivisionError, "programmer"),
+    "the user stream": (tripped("watch_account", raising(BUG)), ZeroDivisionError, "programmer"),
+    "the user stream, cancelled from within": (
+        tripped("watch_account", raising(asyncio.CancelledError())),
+        RuntimeError,
+        "userstream.watch has ended by itself",
+    ),
+    "the bars": (tripped("watch_bars", raising(BUG)), ZeroDivisionError, "programmer"),
+    "the bars, for good": (tripped("watch_bars", raising(Fatal("delisted"))), Fatal, "delisted"),
+    "an order": (tripped("submit", raising(BUG)), ZeroDivisionError, "programmer"),
+    "an order, cancelled from within": (tripped("submit", raising(asyncio.CancelledError())), RuntimeError, "gateway"),
+}
+
+
+@pytest.mark.parametrize("who", DEATHS)
+async def test_no_task_dies_alone(who: str, venue: Venue, tmp_path: Path) -> None:
+    """Whatever ends one task ends the daemon with it, and is what `run` raises: the supervisor starts it afresh."""
+    change, kind, word = DEATHS[who]
+    async with at_work(written(tmp_path, venue.ccxt_urls()), change=change) as run:
+        error = await run.end()
+    assert isinstance(error, kind), repr(error)
+    assert word in str(error)
+
+
+class FullDisk:
+    """A disk that takes the rows of the start and no more."""
+
+    def __init__(self, inner: Any, takes: int) -> None:
+        self.inner, self.takes = inner, takes
+
+    def write(self, batches: Sequence[Batch]) -> list[Exception | None]:
+        """Write as long as there is room."""
+        self.takes -= len(batches)
+        if self.takes < 0:
+            raise OSError(28, "No space left on device")
+        written: list[Exception | None] = self.inner.write(batches)
+        return written
+
+
+async def test_without_a_journal_nothing_is_sent(venue: Venue, tmp_path: Path) -> None:
+    """A journal that fails at the intents of the first wave ends the daemon, and the venue never hears of an order."""
+
+    def change(parts: Parts) -> None:
+        parts.journal._writer._sink = FullDisk(parts.journal._writer._sink, takes=1)  # the opening balance, and no more
+
+    async with at_work(written(tmp_path, venue.ccxt_urls()), change=change) as run:
+        assert isinstance(await run.end(), JournalFailed)
+    assert venue.state()["orders"] == []
+    assert [(flow.kind, flow.currency) for flow in read(run.path).flows] == [("opening", "USDT")]
+
+
+async def test_a_job_that_returns_is_missed() -> None:
+    """Jobs of the nest never end by themselves: one that does is an error with its name in it."""
+
+    async def done() -> None:
+        return None
+
+    with pytest.raises(RuntimeError, match="account has ended by itself"):
+        await lasting("account", done)
+
+
+async def test_a_job_that_is_cancelled_is_not_missed() -> None:
+    """An end in order is no error."""
+    task = asyncio.create_task(lasting("account", asyncio.Event().wait))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert task.cancelled()
+
+
+async def test_jobs_side_by_side_end_with_the_first_error() -> None:
+    """Where one of several coroutines fails at the venue, the others are stopped, and that error itself is raised."""
+    others: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            others.append("stopped")
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise Unknown("time-out")
+
+    with pytest.raises(Unknown, match="time-out"):
+        await together(waits(), fails(), waits())
+    assert others == ["stopped", "stopped"]
+
+
+# --- stopping --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_second_stop_does_not_wait_for_orders(venue: Venue, tmp_path: Path) -> None:
+    """A stop waits for the answer to an order under way; asked again, it leaves the order to the journal and the next start."""
+    on_its_way = asyncio.Event()
+
+    async def never() -> object:
+        on_its_way.set()
+        return await asyncio.Event().wait()
+
+    async with at_work(written(tmp_path, venue.ccxt_urls()), change=tripped("submit", never)) as run:
+        await run.until(on_its_way.is_set)
+        run.daemon.stop()
+        await asyncio.sleep(0.3)
+        assert not run.task.done()
+        assert (await run.get("/api/v1/status"))[1]["state"] == "stopping"
+        run.daemon.stop()
+        assert await run.end() is None
+    assert [facts for _, facts in read(run.path).open_orders] == [(), ()]
+    assert read(run.path).open_decision is not None
+
+
+async def test_a_hang_up_is_answered_in_the_log(venue: Venue, tmp_path: Path) -> None:
+    """SIGHUP reloads nothing yet, and says so; the daemon goes on."""
+    async with at_work(written(tmp_path, venue.ccxt_urls())) as run:
+        with capture_logs() as lines:
+            run.daemon.hang_up()
+        await asyncio.sleep(0)
+        assert not run.task.done()
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["reloaded"]) == ("config.reloaded", "warning", False)
+
+
+# --- the picture -----------------------------------------------------------------------------------------------------
+
+
+async def test_every_event_has_its_line_in_the_picture(venue: Venue, tmp_path: Path) -> None:
+    """No kind of event can be published that nobody hears: each stands in the route table, once, and the log hears all of them first."""
+    tables: list[Sequence[tuple[type, Sequence[object]]]] = []
+
+    async with at_work(written(tmp_path, venue.ccxt_urls())) as run:
+        tables.append(cast("Any", routes(run.daemon)))
+        tell = run.daemon.tell
+    kinds = [kind for kind, _ in tables[0]]
+    assert sorted(kind.__name__ for kind in kinds) == sorted(kind.__name__ for kind in get_args(e.Event))
+    assert {handlers[0] for _, handlers in tables[0]} == {tell}

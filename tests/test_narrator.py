@@ -57,6 +57,7 @@ FILL = Fill(
 )
 WAVE = e.WaveSettled(
     decision=DECISION,
+    targets=DECISION.weights,
     equity=Decimal("10000.25"),
     sent=1,
     filled=1,

@@ -15,10 +15,11 @@ from daemon.core.account import Account
 from daemon.core.bus import Bus
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import AccountSnapshot, Balance, Decision, Flow, Side, Slice, Status, TargetWeights
-from daemon.core.orders import OrderManager, Settings, Trading
+from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, Saw
 from daemon.core.plain import plain
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.trading import Settings, Trading
 from daemon.io.journal import Journal
 from daemon.views import DaemonViews, Freshness
 from tests.core.builders import fill, market, order, report
@@ -62,6 +63,7 @@ class World:
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
             (e.AccountReconciled, [self.manager.on_reconciled]),
             (e.OrderFilled, [self.ledger.on_fill, self.reconciler.on_fill, self.manager.on_filled]),
+            (e.TargetsChosen, [self.manager.on_targets]),
             (e.TradingHalted, [self.manager.on_halt]),
         ]
         self.bus: Bus[e.Event] = Bus(routes)
@@ -113,7 +115,7 @@ def running(world: World) -> World:
     world.poll(USDT="75000", BTC="0.5")
     world.close_slice(50_000.0, 3_000.0)
     by_strategy = {"momo": TargetWeights({"BTC/USDT": 0.3})}
-    world.manager.decision = Decision("d1", START, {"BTC/USDT": 0.3}, frozenset(), by_strategy, START)
+    world.bus.publish(e.TargetsChosen(Decision("d1", START, {"BTC/USDT": 0.3}, frozenset(), by_strategy, START), START))
     return world
 
 

@@ -109,11 +109,13 @@ class PlanMade:
 class WaveSettled:
     """A decision has been worked off: the canonical line of a rebalance.
 
-    `sent` and `filled` count orders; `refused` and `left` name a reason by symbol; `off_target` is holding minus target, in weight;
-    `cost_bps` is what the fills cost against the reference price, fees included, of what was traded; `took_ms` runs from the decision.
+    `targets` are the decision's weights after every limit; `sent` and `filled` count orders; `refused` and `left` name a reason by symbol;
+    `off_target` is holding minus target, in weight; `cost_bps` is what the fills cost against the reference price, fees included, of what
+    was traded; `took_ms` runs from the decision.
     """
 
     decision: Decision
+    targets: Mapping[str, float]
     equity: Decimal
     sent: int
     filled: int
@@ -242,7 +244,10 @@ class OrderNotFound:
 
 @dataclass(frozen=True, slots=True)
 class OrderClosed:
-    """An order of ours has come to its end and every trade of it is booked. `state` is its last one in core.orders.State."""
+    """An order of ours has come to its end and every trade of it is booked.
+
+    `state` is its last one in core.ordertable.State, `reason` a stable code where it did not end as it was meant to.
+    """
 
     order_id: str
     symbol: str
@@ -250,6 +255,7 @@ class OrderClosed:
     filled: Decimal
     cost: Decimal
     at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ and ends when every order has come to a known end or is known to be unknown. A n
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from daemon.core import planner, risk
 from daemon.core.account import Account
@@ -39,39 +38,12 @@ from daemon.core.events import (
 from daemon.core.model import Decision, Order, Side
 from daemon.core.ordertable import OrderTable, Saw, State, Tracked, client_id
 from daemon.core.planner import Leg, Reason
-from daemon.core.resolver import Patience, Resolver
+from daemon.core.resolver import Resolver
+from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, Wave, cost_bps
 
-
-class Trading(StrEnum):
-    """Whether orders may be sent."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    HALTED = "halted"
-    STOPPING = "stopping"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Plain values of the configuration that orders depend on.
-
-    `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: the wait
-    before it does so when the venue could not be reached or was busy. `held_up`: an order that has not settled for this long no longer
-    holds its wave (it stays tracked and reserved). `working`: an open order older than this is cancelled; below `held_up`, so that a wave
-    sees the cancel's outcome.
-    """
-
-    instance: str
-    quote: str
-    limits: risk.Limits = field(default_factory=risk.Limits)
-    rules: planner.Rules = field(default_factory=planner.Rules)
-    patience: Patience = field(default_factory=Patience)
-    fresh: timedelta = timedelta(seconds=15)
-    rounds: int = 3
-    retry: timedelta = timedelta(seconds=5)
-    held_up: timedelta = timedelta(seconds=90)
-    working: timedelta = timedelta(seconds=60)
+# Why an order of an earlier process is in doubt; only evidence from the venue ends that.
+RESTARTED = "the daemon ended before it knew what became of the order"
 
 
 class OrderManager:
@@ -87,6 +59,7 @@ class OrderManager:
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
+        self.targets: Mapping[str, float] = {}
         self.surprises: list[str] = []
         self._pending: Decision | None = None
         self._attempts: dict[tuple[str, str, Side], int] = {}
@@ -99,6 +72,7 @@ class OrderManager:
         `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice.
         """
         self.decision = decision
+        self.targets = self._limited(decision)[0]
         self._pending = decision if unfinished else None
         self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
 
@@ -125,10 +99,14 @@ class OrderManager:
             case _:
                 return ()  # look-ups that found nothing are counted anew, since the account must agree after them
 
-    def doubt(self, at: datetime) -> None:
-        """A process that has died leaves its orders unknown: what was written may have been sent, what was open may have ended."""
+    def doubt(self, at: datetime) -> list[Event]:
+        """A process that has died leaves its orders unknown: what was written may have been sent, what was open may have ended.
+
+        Returns what is to be told of it.
+        """
         for tracked in self.table:
             tracked.doubt(at)
+        return [OrderUnknown(t.order.id, RESTARTED, at) for t in self.table if t.state is State.UNKNOWN]
 
     # --- trading state -----------------------------------------------------------------------------------------------
 
@@ -170,6 +148,7 @@ class OrderManager:
     def on_targets(self, event: TargetsChosen) -> Iterable[Event]:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
         self.decision = self._pending = event.decision
+        self.targets = self._limited(event.decision)[0]
         yield PlanWave(event.at)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
@@ -188,12 +167,16 @@ class OrderManager:
         if self._account.unvalued or not self._account.fresh_prices(event.at):
             return
         decision, self._pending = self._pending, None
-        weights, cuts = risk.apply(decision.weights, self._settings.limits, frozenset(self._account.markets))
+        weights, cuts = self._limited(decision)
         for cut in cuts:
             yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
         self.wave = Wave(decision, weights, self._account.book(weights, {}, event.at), priced_at=event.at)
         yield from self._cancel_overdue(event.at)
         yield from self._plan_round(self.wave, event.at)
+
+    def _limited(self, decision: Decision) -> tuple[dict[str, float], tuple[risk.Cut, ...]]:
+        """The account's target weights: the decision's, after every limit."""
+        return risk.apply(decision.weights, self._settings.limits, frozenset(self._account.markets))
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
@@ -362,7 +345,8 @@ class OrderManager:
         self.table.link(tracked, at)
         if tracked.settled and not tracked.closed:
             self.table.close(tracked)
-            yield OrderClosed(tracked.order.id, tracked.order.symbol, tracked.state.value, tracked.booked, tracked.booked_cost, at)
+            order, ended = tracked.order, tracked.state.value
+            yield OrderClosed(order.id, order.symbol, ended, tracked.booked, tracked.booked_cost, at, tracked.reason)
         elif tracked.closed and not tracked.settled:
             self.table.reopen(tracked)
         if self.trading is Trading.STARTING and not self._unheard():
@@ -424,6 +408,7 @@ class OrderManager:
         wave.explain(off_target, self._settings.rules, superseded=self._pending is not None)
         self.last_wave = WaveSettled(
             decision=wave.decision,
+            targets=wave.weights,
             equity=self._account.equity(),
             sent=len(wave.orders),
             filled=sum(1 for t in wave.orders if t.booked > 0),

@@ -227,8 +227,10 @@ class PositionReconciler:
         """A first start: what the account holds of the managed currencies is its opening balance, not a profit."""
         if any(True for _ in self._table):
             return
-        held = {c: b.total for c, b in snapshot.balances.items()}
-        opening = (Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in sorted(self._managed))
+        held = {c: b.total for c, b in snapshot.balances.items() if c in self._managed and b.total}
+        # An account that holds nothing is opened all the same, by one flow of nothing.
+        found = sorted(held) or sorted(self._managed)[:1]
+        opening = (Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in found)
         yield BookFlows(tuple(opening), at)
         self._poll_at = at
 

@@ -92,7 +92,7 @@ class CcxtExchange:
         """See Market.connect. A key is tried out with one private read."""
         await self.server_time()  # pays for the connection, so its time says little;
         await self.server_time()  # the second look is the quicker one, and counts
-        markets = await self._ask(Urgency.DATA, self._listed)
+        markets = await self._ask(Urgency.RECONCILE, self._listed)
         found = {str(market["symbol"]): market for market in markets}
         self._client.set_markets([found[symbol] for symbol in self._symbols])
         instruments = {symbol: parse.instrument(self._client.market(symbol), self._client.precisionMode) for symbol in self._symbols}
@@ -194,9 +194,12 @@ class CcxtExchange:
             raw = await self._search(order_id, symbol)
         return parse.report(raw, symbol=symbol, now=self._now(), order_id=order_id)
 
-    async def open_orders(self) -> tuple[OrderReport, ...]:
+    async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
         """See Exchange.open_orders."""
-        listed = await self._open_orders()
+        if symbol is None:
+            listed = await self._open_orders()
+        else:
+            listed = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(symbol))
         ours = [raw for raw in listed if raw.get("symbol") in self._symbols]
         return tuple(parse.report(raw, symbol=raw["symbol"], now=self._now()) for raw in ours)
 

@@ -142,8 +142,11 @@ class Exchange(Market, Protocol):
         """One order by our id. NotFound is an answer, not an error."""
         ...
 
-    async def open_orders(self) -> tuple[OrderReport, ...]:
-        """Every open order of the account in the configured symbols, ours or not. A foreign one's `order_id` is what the venue gives."""
+    async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
+        """Every open order of the account in `symbol`, or in all configured symbols (which costs a venue's limits much more).
+
+        Ours or not; a foreign one's `order_id` is what the venue gives.
+        """
         ...
 
     async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:

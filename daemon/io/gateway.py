@@ -7,6 +7,7 @@ a look-up that fails becomes nothing at all. No request that spends money is eve
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -152,7 +153,8 @@ class Gateway:
         except VenueError:
             return  # a failed look-up says nothing; the resolver asks again
         if report is not None:
-            await self._tell(report, "query", (*report.fills, *(t for t in trades if t.venue_id == report.venue_id)))
+            mine = [replace(t, order_id=request.order_id) for t in trades if t.venue_id == report.venue_id]
+            await self._tell(report, "query", (*report.fills, *mine))
         elif mine := [t for t in trades if t.order_id == request.order_id]:
             await self.learn(*(OrderFilled(fill, self._clock.now()) for fill in mine))
         else:
@@ -162,7 +164,7 @@ class Gateway:
         try:
             return await self._exchange.order(request.order_id, request.symbol)
         except NotFound:
-            listed = await self._exchange.open_orders()
+            listed = await self._exchange.open_orders(request.symbol)
             return next((report for report in listed if report.order_id == request.order_id), None)
 
     async def _tell(self, report: OrderReport, how: str, fills: Iterable[Fill]) -> None:

@@ -181,10 +181,10 @@ class PaperExchange:
             raise NotFound(f"there is no order {order_id} in {symbol}")
         return report
 
-    async def open_orders(self) -> tuple[OrderReport, ...]:
+    async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
         """Every order that waits for a price."""
         await self._settle()
-        return self._account.open_orders()
+        return tuple(report for report in self._account.open_orders() if symbol in (None, report.symbol))
 
     async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
         """The account's trades in one symbol since a moment, oldest first."""

@@ -12,8 +12,9 @@ from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.ledger import Ledger
 from daemon.core.model import Flow, Instrument, Money, Order, Side, Status
-from daemon.core.orders import OrderManager, Settings, Trading
+from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, State, Tracked
+from daemon.core.trading import Settings, Trading
 from tests.core.builders import after, decision, fill, market, report
 
 

@@ -14,7 +14,8 @@ from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, OrderReport, Side, Status, currencies
-from daemon.core.orders import OrderManager, Trading
+from daemon.core.orders import OrderManager
+from daemon.core.trading import Trading
 from tests.core.toyvenue import Booked, ToyVenue
 
 MARGIN = timedelta(minutes=1)

@@ -15,10 +15,11 @@ from daemon.core.account import Account
 from daemon.core.bus import Bus
 from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, Side, currencies
-from daemon.core.orders import OrderManager, Settings, Trading
+from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner import Rules
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.trading import Settings, Trading
 from tests.core.builders import START, decision, market
 from tests.core.toyvenue import ToyVenue
 from tests.core.toywire import SPACING, ToyWire, Weather

@@ -101,6 +101,7 @@ def a_flow(id_: str = "opening:USDT", amount: str = "-10000.50") -> FlowBooked:
 def a_settling(decision: Decision) -> WaveSettled:
     return WaveSettled(
         decision=decision,
+        targets={"SOL/USDT": 1 / 7},
         equity=Decimal("10000.120"),
         sent=3,
         filled=2,

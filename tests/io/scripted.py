@@ -84,7 +84,7 @@ class ScriptedExchange:
         self.calls.append(("order", order_id))
         return await give(self.found, order_id)
 
-    async def open_orders(self) -> tuple[OrderReport, ...]:
+    async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
         self.calls.append(("open_orders",))
         return await give(self.listed)
 

@@ -322,7 +322,8 @@ async def test_missing_trades_are_read_and_told_before_the_report(desk: Desk) ->
     listed = [replace(a_fill(ORDER, t, venue), order_id="") for t, venue in (("1", "42"), ("2", "42"), ("3", "43"))]
     desk.exchange.found, desk.exchange.traded[ORDER.symbol] = report, tuple(listed)
     await desk.work(LOOK)
-    assert desk.told == [*(OrderFilled(fill, START) for fill in listed[:2]), OrderReported(report, "query", START)]
+    mine = [replace(fill, order_id=ORDER.id) for fill in listed[:2]]
+    assert desk.told == [*(OrderFilled(fill, START) for fill in mine), OrderReported(report, "query", START)]
 
 
 @pytest.mark.parametrize("answer", [None, NotFound("already closed"), Unknown("time-out"), Refused("busy")])

@@ -118,6 +118,7 @@ waves = st.builds(
     filled=st.integers(0, 500),
     refused=reasons,
     left=reasons,
+    targets=by_symbol,
     off_target=by_symbol,
     cost_bps=floats,
     took_ms=st.integers(0, 10**9),

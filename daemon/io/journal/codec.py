@@ -137,7 +137,7 @@ def order_fact_to_json(fact: OrderFact) -> str:
         case OrderNotFound(_, asked_at):
             return dump({"asked_at": micros(asked_at)})
         case OrderClosed(_, symbol, state, filled, cost):
-            return dump({"symbol": symbol, "state": state, "filled": str(filled), "cost": str(cost)})
+            return dump({"symbol": symbol, "state": state, "filled": str(filled), "cost": str(cost), "reason": fact.reason})
     assert_never(fact)
 
 
@@ -149,7 +149,7 @@ _ORDER_FACTS: Final[Mapping[str, Callable[[str, Json, datetime], OrderFact]]] = 
     "OrderUnknown": lambda order_id, value, at: OrderUnknown(order_id, value["text"], at),
     "OrderNotFound": lambda order_id, value, at: OrderNotFound(order_id, moment(value["asked_at"]), at),
     "OrderClosed": lambda order_id, value, at: OrderClosed(
-        order_id, value["symbol"], value["state"], Decimal(value["filled"]), Decimal(value["cost"]), at
+        order_id, value["symbol"], value["state"], Decimal(value["filled"]), Decimal(value["cost"]), at, value["reason"]
     ),
 }
 
@@ -192,6 +192,7 @@ def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetim
 def wave_to_json(wave: WaveSettled) -> str:
     """What a settled wave says beyond its decision and moment."""
     return dump({
+        "targets": dict(wave.targets),
         "equity": str(wave.equity),
         "sent": wave.sent,
         "filled": wave.filled,
@@ -208,6 +209,7 @@ def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
     value = json.loads(text)
     return WaveSettled(
         decision=decision,
+        targets=value["targets"],
         equity=Decimal(value["equity"]),
         sent=value["sent"],
         filled=value["filled"],

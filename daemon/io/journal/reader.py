@@ -45,8 +45,8 @@ _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions O
 class OrderRecord:
     """An order and what became of it.
 
-    `state` is its last one once it has ended, None before; `reason` the code of its refusal; `filled` (base units) and `cost` (quote) are
-    what has been booked of it.
+    `state` is its last one once it has ended, None before; `reason` a stable code, why it did not end as it was meant to;
+    `filled` (base units) and `cost` (quote) are what has been booked of it.
     """
 
     order: Order
@@ -197,7 +197,7 @@ class Reader:
         return OrderRecord(
             order=order,
             state=closed.state if closed else None,
-            reason=refused.code if refused else None,
+            reason=(closed.reason if closed else None) or (refused.code if refused else None),
             filled=sum((fill.amount for fill in fills), ZERO),
             cost=sum((fill.cost for fill in fills), ZERO),
             closed_at=closed.at if closed else None,

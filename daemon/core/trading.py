@@ -1,0 +1,42 @@
+"""Trading: whether orders may be sent, and the plain values that sending them depends on.
+
+Rule: values only; the order manager decides.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from daemon.core import planner, risk
+from daemon.core.resolver import Patience
+
+
+class Trading(StrEnum):
+    """Whether orders may be sent."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    HALTED = "halted"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Plain values of the configuration that orders depend on.
+
+    `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: the wait
+    before it does so when the venue could not be reached or was busy. `held_up`: an order that has not settled for this long no longer
+    holds its wave (it stays tracked and reserved). `working`: an open order older than this is cancelled; below `held_up`, so that a wave
+    sees the cancel's outcome.
+    """
+
+    instance: str
+    quote: str
+    limits: risk.Limits = field(default_factory=risk.Limits)
+    rules: planner.Rules = field(default_factory=planner.Rules)
+    patience: Patience = field(default_factory=Patience)
+    fresh: timedelta = timedelta(seconds=15)
+    rounds: int = 3
+    retry: timedelta = timedelta(seconds=5)
+    held_up: timedelta = timedelta(seconds=90)
+    working: timedelta = timedelta(seconds=60)

@@ -1,0 +1,131 @@
+"""A daemon and its exchange in the test's own process and loop, on real sockets and a real journal."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from daemon.app import Daemon
+from daemon.config import load, resolve_secrets
+from daemon.core.events import WaveSettled
+from daemon.io.clock import SystemClock
+from daemon.io.journal import Journal
+from daemon.parts import Parts
+from daemon.venue import Venue, VenueSettings
+from daemon.worlds import build
+
+SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+KEYS: Final = {"KEY": "venue-key", "SECRET": "venue-secret"}
+NOWHERE: Final = "http://127.0.0.1:9"  # the discard port, where nobody listens
+PATIENCE_S: Final = 15.0  # for what takes a second on an idle machine
+
+
+@asynccontextmanager
+async def exchange() -> AsyncIterator[Venue]:
+    """An exchange with bars of a second, whose books must agree in the end."""
+    async with Venue(VenueSettings(interval="1s", markets=4, history=200)) as running:
+        yield running
+    assert running.audit() == []
+
+
+def written(folder: Path, urls: Mapping[str, Any], *, mode: str = "sandbox", **sections: object) -> Path:
+    """A configuration that decides on every second bar of a second; `sections` replace whole sections."""
+    strategy = {
+        "name": "momo",
+        "use": "portfolio_momentum",
+        "schedule": {"every": 2, "at_start": True},
+        "params": {"lookback": 5, "rsi_period": 2, "top": 2},
+    }
+    keys = {"credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}}
+    content: dict[str, object] = {
+        "name": "momo",
+        "mode": mode,
+        "live": {"i_understand": mode == "live"},
+        "exchange": {"id": "binance", "ccxt": {"urls": urls}, **({} if mode == "paper" else keys)},
+        "universe": {"quote": "USDT", "symbols": list(SYMBOLS)},
+        "timeframe": "1s",
+        "strategies": [strategy],
+        "reconcile": {"every": "2s"},
+        "journal": {"path": "momo.sqlite"},
+        "api": {"port": 0},
+    }
+    path = folder / "momo.yaml"
+    path.write_text(json.dumps(content | sections))  # JSON is YAML
+    return path
+
+
+class Run:
+    """One life of a daemon. `change` has its parts before they are joined."""
+
+    def __init__(self, config: Path, keys: Mapping[str, str], change: Callable[[Parts], None]) -> None:
+        settings = load(config, {})
+        secrets = resolve_secrets(settings, keys)
+        self.path = config.with_name("momo.sqlite")
+        self.journal = Journal.open(self.path, instance=settings.name, mode=settings.mode, clock=SystemClock())
+        try:
+            recovered = self.journal.recover()
+            self.parts = build(settings, secrets, self.journal, recovered, SystemClock(), {}, lambda _done, _all: None)
+            change(self.parts)
+            self.daemon = Daemon(self.parts)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.task = asyncio.create_task(self.daemon.run())
+
+    async def until(self, what: Callable[[], bool]) -> None:
+        """Wait until something is so; a daemon that ends meanwhile raises what ended it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not what():
+                if self.task.done():
+                    self.task.result()
+                    raise AssertionError("the daemon has ended")
+                await asyncio.sleep(0.01)
+
+    async def settled(self, *, sent: int = 1, after: str = "") -> WaveSettled:
+        """The newest wave, as soon as it has sent so many orders and is of a later decision than `after`."""
+        found: list[WaveSettled] = []
+
+        def there() -> bool:
+            wave = self.parts.manager.last_wave
+            if wave is not None and wave.sent >= sent and wave.decision.id > after:
+                found.append(wave)
+            return bool(found)
+
+        await self.until(there)
+        return found[0]
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON that its API answers."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"http://127.0.0.1:{self.daemon.api.port}{path}")
+        return answer.status_code, answer.json()
+
+    async def end(self) -> BaseException | None:
+        """What it ends with, by itself: the first failure, or nothing."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait((self.task,))
+        error = self.task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        return error
+
+
+@asynccontextmanager
+async def at_work(config: Path, keys: Mapping[str, str] = KEYS, change: Callable[[Parts], None] = lambda _: None) -> AsyncIterator[Run]:
+    """A daemon for the length of the block, stopped in order and in time behind it unless it has ended; no task of it is left."""
+    before = asyncio.all_tasks()
+    run = Run(config, keys, change)
+    with run.journal:
+        try:
+            yield run
+        finally:
+            run.daemon.stop()
+            done, _ = await asyncio.wait((run.task,), timeout=3.0)
+    assert done, "a stop takes less than three seconds"
+    await asyncio.sleep(0)
+    ours = {"start", "stop", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
+    assert {task.get_name() for task in asyncio.all_tasks() - before} & ours == set()

@@ -1,0 +1,81 @@
+"""What `check` says: what would trade, in lines a person can compare with the file, and what would be refused."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.checks import check_venue, summary
+from daemon.config import Config, load, resolve_secrets
+from daemon.parts import StartRefused
+from daemon.venue import Venue
+from tests.oneprocess import KEYS, NOWHERE, exchange, written
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[Venue]:
+    async with exchange() as running:
+        yield running
+
+
+def configured(folder: Path, venue: Venue | None = None, **sections: Any) -> Config:
+    """A configuration that leads to a venue, or nowhere."""
+    nowhere = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
+    return load(written(folder, venue.ccxt_urls() if venue else {"api": nowhere, "test": nowhere}, **sections), {})
+
+
+def test_the_summary_has_all_that_would_trade(tmp_path: Path) -> None:
+    """Mode, venue, symbols, bars, warm-up, strategy with its parameters and pace, limits and journal: each is in it once."""
+    config = configured(tmp_path, risk={"gross": 0.9, "weight_max": 0.35})
+    lines = summary(config).splitlines()
+    assert lines[0] == f"{tmp_path}/momo.yaml: momo, mode sandbox, binance spot"
+    assert lines[1] == "trades 3 symbols in USDT: BTC/USDT, ETH/USDT, SOL/USDT"
+    assert lines[2] == "bars of 1s (auto); 80 of them are read before the first decision"
+    assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 2 bars; ")
+    assert all(word in lines[3] for word in ("lookback=5", "rsi_period=2", "top=2"))
+    assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "journal: momo.sqlite"]
+
+
+def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_path: Path) -> None:
+    """A schedule given as a length of time is told in bars, and a journal that is not configured by where it will be."""
+    strategy = {"name": "slow", "use": "portfolio_momentum", "schedule": {"every": "24h"}}
+    lines = summary(configured(tmp_path, timeframe="1h", strategies=[strategy], journal={})).splitlines()
+    assert "decides every 24 bars" in lines[3]
+    assert lines[-1] == "journal: var/momo.sqlite"
+
+
+@pytest.mark.parametrize("mode", ["paper", "sandbox", "live"])
+async def test_the_venue_is_asked_for_rules_and_account(mode: str, venue: Venue, tmp_path: Path) -> None:
+    """Every symbol's rules are shown, and what the account holds where there is one; no order is sent."""
+    config = configured(tmp_path, venue, mode=mode)
+    text = await check_venue(config, resolve_secrets(config, KEYS))
+    for symbol in config.universe.symbols:
+        assert f"  {symbol}: steps of " in text
+    assert ("the account holds 100000 USDT" in text) is (mode != "paper")
+    assert venue.state()["orders"] == []
+
+
+REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], int]] = {
+    "a wrong key": ({**KEYS, "KEY": "another"}, {}, 77),
+    "an unknown symbol": (KEYS, {"universe": {"quote": "USDT", "symbols": ["BTC/USDT", "ETX/USDT"]}}, 78),
+    "a bar length that the venue does not have": (KEYS, {"timeframe": "7s"}, 78),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+async def test_what_run_would_refuse_check_refuses(what: str, venue: Venue, tmp_path: Path) -> None:
+    """Everything that would end a start ends the check, with the same exit code."""
+    keys, sections, code = REFUSED[what]
+    config = configured(tmp_path, venue, **sections)
+    with pytest.raises(StartRefused) as caught:
+        await check_venue(config, resolve_secrets(config, keys))
+    assert caught.value.exit_code == code
+
+
+async def test_a_venue_that_is_away_is_said(tmp_path: Path) -> None:
+    """A check does not wait for a venue as the daemon does: it fails, and not as if the file were wrong."""
+    config = configured(tmp_path)
+    with pytest.raises(StartRefused) as caught:
+        await check_venue(config, resolve_secrets(config, KEYS))
+    assert caught.value.exit_code == 1
