@@ -4,6 +4,7 @@ Rule: it sends no order and opens no journal.
 """
 
 from daemon.config import Config, Secrets
+from daemon.core.plain import plain
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.parts import StartRefused
@@ -44,10 +45,9 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
     finally:
         await exchange.close()
     lines = [f"{settings.exchange.id} answers; every symbol is listed:"]
-    lines += [
-        f"  {m.symbol}: steps of {m.amount_step} {m.base}, prices of {m.price_tick}, at least {m.notional_min} {m.quote}"
-        for m in sorted(markets.values(), key=lambda m: m.symbol)
-    ]
+    for m in sorted(markets.values(), key=lambda m: m.symbol):
+        step, tick, least = plain(m.amount_step), plain(m.price_tick), plain(m.notional_min)
+        lines.append(f"  {m.symbol}: steps of {step} {m.base}, prices of {tick}, at least {least} {m.quote}")
     if held:
-        lines.append("the account holds " + ", ".join(f"{b.total} {c}" for c, b in sorted(held.items()) if b.total))
+        lines.append("the account holds " + ", ".join(f"{plain(b.total)} {c}" for c, b in sorted(held.items()) if b.total))
     return "\n".join(lines)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,9 @@ import httpx
 
 from daemon.app import Daemon
 from daemon.config import load, resolve_secrets
-from daemon.core.events import WaveSettled
+from daemon.core.events import FlowBooked, WaveSettled
+from daemon.core.ledger import OPENING
+from daemon.core.model import Flow
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.parts import Parts
@@ -33,11 +36,11 @@ async def exchange() -> AsyncIterator[Venue]:
 
 
 def written(folder: Path, urls: Mapping[str, Any], *, mode: str = "sandbox", **sections: object) -> Path:
-    """A configuration that decides on every second bar of a second; `sections` replace whole sections."""
+    """A configuration that decides on every bar of a second; `sections` replace whole sections."""
     strategy = {
         "name": "momo",
         "use": "portfolio_momentum",
-        "schedule": {"every": 2, "at_start": True},
+        "schedule": {"every": 1, "at_start": True},
         "params": {"lookback": 5, "rsi_period": 2, "top": 2},
     }
     keys = {"credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}}
@@ -56,6 +59,14 @@ def written(folder: Path, urls: Mapping[str, Any], *, mode: str = "sandbox", **s
     path = folder / "momo.yaml"
     path.write_text(json.dumps(content | sections))  # JSON is YAML
     return path
+
+
+async def opened(config: Path) -> Path:
+    """A journal that knows what the exchange's account opens with, so that the next start agrees with it at its first look."""
+    settings, at = load(config, {}), SystemClock().now()
+    with Journal.open(config.with_name("momo.sqlite"), instance=settings.name, mode=settings.mode, clock=SystemClock()) as journal:
+        await journal.commit(FlowBooked(Flow("opening-USDT", "USDT", Decimal(100_000), OPENING, at), at))
+    return config
 
 
 class Run:
@@ -86,17 +97,15 @@ class Run:
                 await asyncio.sleep(0.01)
 
     async def settled(self, *, sent: int = 1, after: str = "") -> WaveSettled:
-        """The newest wave, as soon as it has sent so many orders and is of a later decision than `after`."""
-        found: list[WaveSettled] = []
-
-        def there() -> bool:
-            wave = self.parts.manager.last_wave
-            if wave is not None and wave.sent >= sent and wave.decision.id > after:
-                found.append(wave)
-            return bool(found)
-
-        await self.until(there)
-        return found[0]
+        """The first wave in the journal that has sent so many orders and is of a later decision than `after`."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.task.done():
+                waves = await self.journal.waves(1000)
+                if found := [wave for wave in waves if wave.sent >= sent and wave.decision.id > after]:
+                    return found[-1]
+                await asyncio.sleep(0.02)
+        self.task.result()
+        raise AssertionError("the daemon has ended")
 
     async def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON that its API answers."""

@@ -32,7 +32,7 @@ def test_the_summary_has_all_that_would_trade(tmp_path: Path) -> None:
     assert lines[0] == f"{tmp_path}/momo.yaml: momo, mode sandbox, binance spot"
     assert lines[1] == "trades 3 symbols in USDT: BTC/USDT, ETH/USDT, SOL/USDT"
     assert lines[2] == "bars of 1s (auto); 80 of them are read before the first decision"
-    assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 2 bars; ")
+    assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 1 bars; ")
     assert all(word in lines[3] for word in ("lookback=5", "rsi_period=2", "top=2"))
     assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "journal: momo.sqlite"]
 
@@ -45,7 +45,7 @@ def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_
     assert lines[-1] == "journal: var/momo.sqlite"
 
 
-@pytest.mark.parametrize("mode", ["paper", "sandbox", "live"])
+@pytest.mark.parametrize("mode", ["paper", "live"])
 async def test_the_venue_is_asked_for_rules_and_account(mode: str, venue: Venue, tmp_path: Path) -> None:
     """Every symbol's rules are shown, and what the account holds where there is one; no order is sent."""
     config = configured(tmp_path, venue, mode=mode)

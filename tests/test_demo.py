@@ -1,5 +1,6 @@
 """The demo: an exchange that goes on where the journal ended, and a journal that is forgotten only when nobody holds it."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -66,7 +67,7 @@ def test_keys_are_new_every_time() -> None:
 
 
 def test_the_first_demo_starts_with_money() -> None:
-    """Without a journal the account holds the starting balance, and the exchange takes the keys of this run and bars of the file's length."""
+    """Without a journal the account holds the starting balance, and the exchange takes this run's keys and bars of the file's length."""
     config, secrets = demo()
     settings = venue_settings(config, secrets, NOTHING, NOW)
     assert (settings.balance, settings.history, settings.interval) == (START, HISTORY, "1s")
@@ -129,11 +130,11 @@ def test_a_demo_keeps_off_real_journals(mode: str, tmp_path: Path) -> None:
     refuse_others(demo()[0])
 
 
-async def test_forgetting_removes_the_journal_and_its_companions(tmp_path: Path) -> None:
+def test_forgetting_removes_the_journal_and_its_companions(tmp_path: Path) -> None:
     """Afterwards a fresh journal begins in its place; of the old one only the lock file is left, and no harm comes from it."""
     path = tmp_path / "demo.sqlite"
     with open_journal(path) as journal:
-        await journal.commit(a_decision())
+        asyncio.run(journal.commit(a_decision()))
     for companion in ("-wal", "-shm"):
         path.with_name(path.name + companion).write_bytes(b"left by a crash")
     forget(path)

@@ -44,11 +44,8 @@ async def built(folder: Path, journal: Journal, **sections: Any) -> Parts:
 async def test_a_mode_decides_who_holds_the_money(mode: str, tmp_path: Path, journal: Journal) -> None:
     """Paper simulates the account on the venue's market data; sandbox and live talk to the venue itself."""
     parts = await built(tmp_path, journal, mode=mode)
-    try:
-        assert isinstance(parts.exchange, PaperExchange if mode == "paper" else CcxtExchange)
-        assert (parts.identity["mode"], parts.symbols, parts.timeframe) == (mode, SYMBOLS, timedelta(seconds=1))
-    finally:
-        await parts.exchange.close()
+    assert isinstance(parts.exchange, PaperExchange if mode == "paper" else CcxtExchange)
+    assert (parts.identity["mode"], parts.symbols, parts.timeframe) == (mode, SYMBOLS, timedelta(seconds=1))
 
 
 async def test_paper_gives_the_venue_no_key(tmp_path: Path) -> None:
@@ -57,11 +54,8 @@ async def test_paper_gives_the_venue_no_key(tmp_path: Path) -> None:
     secrets = resolve_secrets(config, {})
     assert secrets == Secrets()
     exchange = door(config, secrets, SystemClock())
-    try:
-        assert not exchange._keyed
-        assert not exchange._client.apiKey
-    finally:
-        await exchange.close()
+    assert not exchange._keyed
+    assert not exchange._client.apiKey
 
 
 def test_orders_of_one_name_differ_by_mode(tmp_path: Path) -> None:
@@ -79,7 +73,6 @@ async def test_sandbox_and_live_go_to_different_places(tmp_path: Path) -> None:
         config = load(written(tmp_path, urls, mode=mode), {})
         exchange = door(config, resolve_secrets(config, KEYS), SystemClock())
         places[mode] = exchange._client.urls["api"]["private"]
-        await exchange.close()
     assert {mode: url.split(":")[2].split("/")[0] for mode, url in places.items()} == {"paper": "10", "sandbox": "11", "live": "10"}
 
 
@@ -115,7 +108,5 @@ async def test_a_paper_account_goes_on_where_the_journal_says(tmp_path: Path, jo
     paper = {"balances": {"USDT": 500}}
     parts = await built(tmp_path, journal, mode="paper", paper=paper)
     assert {c: b.total for c, b in (await parts.exchange.balances()).items()} == {"USDT": 500}
-    await parts.exchange.close()
     again = await built(tmp_path, journal, mode="paper", paper={"balances": {"USDT": 9000}})
     assert {c: b.total for c, b in (await again.exchange.balances()).items()} == {"USDT": 500}
-    await again.exchange.close()
