@@ -98,6 +98,24 @@ async def test_paper_trades_without_a_key_and_goes_on(venue: Venue, tmp_path: Pa
     assert venue.state()["orders"] == []
 
 
+async def test_a_start_repeats_no_decision(venue: Venue, tmp_path: Path) -> None:
+    """A strategy that decides at the start of a fresh journal does not decide again at the next one: nothing is due, nothing is sent."""
+    rarely = {"schedule": {"every": 1000, "at_start": True}, "params": {"lookback": 5, "rsi_period": 2, "top": 2}}
+    strategy = {"name": "momo", "use": "portfolio_momentum", **rarely}
+    config = await opened(written(tmp_path, venue.ccxt_urls(), strategies=[strategy]))
+    async with at_work(config) as run:
+        known = (await run.settled()).decision
+    sent = len(venue.state()["orders"])
+    async with at_work(config) as again:
+        await again.until(lambda: again.daemon.views.ready()[0])
+        began = again.daemon.views.status()["last_slice"]
+        await again.until(lambda: again.daemon.views.status()["last_slice"] != began)
+        assert again.parts.manager.decision == known
+        assert [row["weight"] for row in again.daemon.views.targets()] == [known.weights.get(symbol, 0.0) for symbol in SYMBOLS]
+    assert read(run.path).last_decision == known
+    assert len(venue.state()["orders"]) == sent
+
+
 # --- starts that are refused -----------------------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], int, str]] = {
@@ -283,8 +301,10 @@ async def test_a_second_stop_does_not_wait_for_orders(venue: Venue, tmp_path: Pa
         await asyncio.sleep(0.3)
         assert not run.task.done()
         assert (await run.get("/api/v1/status"))[1]["state"] == "stopping"
+        began = time.monotonic()
         run.daemon.stop()
         assert await run.end() is None
+        assert time.monotonic() - began < 2
     assert [facts for _, facts in read(run.path).open_orders] == [(), ()]
     assert read(run.path).open_decision is not None
 

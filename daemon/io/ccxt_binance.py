@@ -78,7 +78,9 @@ class BinanceGuarded(Guarded):
         """Learn from the venue's own count."""
         for name, value in headers.items():
             if value.isdigit() and name.lower() in ("x-mbx-used-weight-1m", "x-mbx-order-count-10s"):
-                self.house.gate.learn(WEIGHT if "weight" in name.lower() else ORDERS, float(value))
+                lane, window_ms = (WEIGHT, 60_000) if "weight" in name.lower() else (ORDERS, 10_000)
+                # Its windows begin on the minute (and every ten seconds) of its own clock.
+                self.house.gate.learn(lane, float(value), self.nonce() % window_ms / 1000)
         return super().on_rest_response(code, reason, url, method, headers, body, *rest)
 
     def _limits(self, stated: Sequence[Json]) -> None:

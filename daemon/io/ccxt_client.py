@@ -53,8 +53,8 @@ class Gate(Protocol):
         """State a limit of the venue."""
         ...
 
-    def learn(self, lane: str, used: float) -> None:
-        """Pass on what the venue says it has counted."""
+    def learn(self, lane: str, used: float, age_s: float = 0.0) -> None:
+        """Pass on what the venue says it has counted, in a window that began `age_s` ago."""
         ...
 
     def pause(self, seconds: float) -> None:

@@ -57,9 +57,12 @@ class Window:
             self._sum = 0.0  # forget the rounding errors of a day
         return self._sum
 
-    def charge(self, now: float, weight: float) -> None:
-        """Book `weight` at this moment."""
-        self._passed.append((now, weight))
+    def charge(self, moment: float, weight: float) -> None:
+        """Book `weight` at a moment, which may lie before those booked last."""
+        at = len(self._passed)
+        while at and self._passed[at - 1][0] > moment:
+            at -= 1
+        self._passed.insert(at, (moment, weight))
         self._sum += weight
 
     def wait_s(self, now: float, weight: float, urgency: Urgency) -> float:
@@ -141,14 +144,18 @@ class RateGate:
         else:
             known.window.limit, known.window.window_s, known.window.tiered = amount, window_s, tiered
 
-    def learn(self, lane: str, used: float) -> None:
-        """The venue counts `used` against us now. What is beyond our own book was somebody else, or ourselves before a restart."""
+    def learn(self, lane: str, used: float, age_s: float = 0.0) -> None:
+        """The venue counts `used` against us now. What is beyond our own book was somebody else, or ourselves before a restart.
+
+        `age_s`: how long ago the window began in which it counts. It forgets at that window's end, so from then on we may as well: a
+        restart then waits for the rest of a minute, not for a whole one.
+        """
         known = self._lanes.get(lane)
         if known is not None:
             now = self._clock.monotonic()
             foreign = used - known.window.used(now)
             if foreign > EPSILON:
-                known.window.charge(now, foreign)
+                known.window.charge(now - age_s, foreign)
 
     def pause(self, seconds: float) -> None:
         """Be silent for that long: nothing passes. The longest of several pauses counts."""

@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from daemon.core.events import Event, OrderClosed, TradingHalted, WaveSettled
-from daemon.core.model import Decision
 
 
 class Record(Protocol):
     """What the recorder needs of the journal."""
 
-    async def commit(self, *facts: Decision | OrderClosed | TradingHalted | WaveSettled) -> None:
-        """Return once all of these are on disk."""
+    async def commit(self, *facts: OrderClosed | TradingHalted | WaveSettled) -> None:
+        """Return once all of these are on disk, a wave with the decision that it worked off."""
         ...
 
 
@@ -35,17 +34,9 @@ class Recorder:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._write([await self._queue.get()])
+            await self._record.commit(await self._queue.get())
 
     async def flush(self) -> None:
         """Write what still waits; called once, when `run` has ended."""
-        await self._write([self._queue.get_nowait() for _ in range(self._queue.qsize())])
-
-    async def _write(self, events: list[OrderClosed | TradingHalted | WaveSettled]) -> None:
-        facts: list[Decision | OrderClosed | TradingHalted | WaveSettled] = []
-        for event in events:
-            if isinstance(event, WaveSettled):
-                facts.append(event.decision)  # a wave that had nothing to send has not been written yet
-            facts.append(event)
-        if facts:
-            await self._record.commit(*facts)
+        if waiting := [self._queue.get_nowait() for _ in range(self._queue.qsize())]:
+            await self._record.commit(*waiting)

@@ -219,6 +219,19 @@ async def test_the_venues_count_is_believed() -> None:
     await waiting
 
 
+async def test_a_foreign_count_ends_with_the_venues_own_window() -> None:
+    """What was counted in a window that began a while ago is forgotten when that window ends, not a whole window later."""
+    gate, clock = gated()
+    gate.learn(WEIGHT, 8, age_s=7.0)
+    passed: Passed = []
+    waiting = spawn(ask(gate, clock, passed, "reduce", Urgency.REDUCE))
+    await clock.advance(2.9)
+    assert passed == []
+    await clock.advance(0.2)
+    await waiting
+    assert gate.used(WEIGHT) == 1
+
+
 async def test_orders_that_wait_do_not_hold_up_data() -> None:
     """A wave beyond the venue's count of new orders waits in its own lane."""
     gate, clock = gated(100)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from daemon.core.events import OrderClosed, TradingHalted, WaveSettled
-from daemon.core.model import Decision
 from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.recorder import Recorder
 from tests.io.journal_facts import START, a_closing, a_decision, a_settling, an_order, open_journal
@@ -67,9 +66,9 @@ class Slow:
 
     def __init__(self, turns: int) -> None:
         self.turns = turns
-        self.written: list[Decision | OrderClosed | TradingHalted | WaveSettled] = []
+        self.written: list[OrderClosed | TradingHalted | WaveSettled] = []
 
-    async def commit(self, *facts: Decision | OrderClosed | TradingHalted | WaveSettled) -> None:
+    async def commit(self, *facts: OrderClosed | TradingHalted | WaveSettled) -> None:
         self.written += facts  # as the real one: a caller that is cancelled has it written all the same
         for _ in range(self.turns):
             await asyncio.sleep(0)
