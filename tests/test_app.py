@@ -100,7 +100,7 @@ async def test_paper_trades_without_a_key_and_goes_on(venue: Venue, tmp_path: Pa
 
 async def test_a_start_repeats_no_decision(venue: Venue, tmp_path: Path) -> None:
     """A strategy that decides at the start of a fresh journal does not decide again at the next one: nothing is due, nothing is sent."""
-    rarely = {"schedule": {"every": 1000, "at_start": True}, "params": {"lookback": 5, "rsi_period": 2, "top": 2}}
+    rarely = {"schedule": {"every": 100_000, "at_start": True}, "params": {"lookback": 5, "rsi_period": 2, "top": 2}}
     strategy = {"name": "momo", "use": "portfolio_momentum", **rarely}
     config = await opened(written(tmp_path, venue.ccxt_urls(), strategies=[strategy]))
     async with at_work(config) as run:
