@@ -21,6 +21,7 @@ from daemon import __version__
 from daemon.config import Config, ConfigError, Secrets, json_schema, load, resolve_secrets
 from daemon.io.api import CannotListen
 from daemon.io.clock import SystemClock
+from daemon.io.exchange import VenueError
 from daemon.io.journal import Journal, JournalError, Recovered
 from daemon.io.logs import configure, shutdown
 
@@ -252,6 +253,8 @@ def _mistakes() -> Iterator[None]:
         fail(str(error), error.exit_code)
     except CannotListen as error:
         fail(str(error), 78)
+    except VenueError as error:
+        fail(f"the exchange gave an answer that ends the daemon, look at the log: {error.text}", 1)
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

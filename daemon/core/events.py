@@ -141,10 +141,11 @@ class SubmitOrders:
 
 @dataclass(frozen=True, slots=True)
 class CancelOrder:
-    """Ask the venue to cancel an order of ours."""
+    """Ask the venue to cancel an order of ours, made at `since`, and then what became of it."""
 
     order_id: str
     symbol: str
+    since: datetime
     at: datetime
 
 

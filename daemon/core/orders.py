@@ -331,7 +331,7 @@ class OrderManager:
                 tracked.learn(Saw.CANCELING)
                 tracked.canceled_at = at
                 tracked.cancels += 1
-                yield CancelOrder(tracked.order.id, tracked.order.symbol, at)
+                yield CancelOrder(tracked.order.id, tracked.order.symbol, tracked.order.at, at)
 
     def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""

@@ -140,7 +140,7 @@ class Gateway:
         """Ask for a cancel, then look: whatever the answer, only the order's own state says how it ended."""
         with suppress(VenueError):  # the look-up that follows says it better
             await self._exchange.cancel(request.order_id, request.symbol)
-        await self._look_up(QueryOrder(request.order_id, request.symbol, request.at, request.at))
+        await self._look_up(QueryOrder(request.order_id, request.symbol, request.since, request.at))
 
     async def _look_up(self, request: QueryOrder) -> None:
         """Find an order by its id, else in the open orders, else in the trades; only if all three answered and none knew it, say so."""

@@ -11,7 +11,7 @@ from daemon.core.risk import Limits, Reason, apply
 SYMBOLS = frozenset({"A", "B", "C"})
 
 weights = st.dictionaries(st.sampled_from(["A", "B", "C", "X"]), st.floats(), max_size=4)
-limits = st.builds(Limits, gross=st.floats(0, 10), weight_max=st.floats(0, 10))
+limits = st.builds(Limits, gross=st.floats(0, 10, allow_subnormal=False), weight_max=st.floats(0, 10, allow_subnormal=False))
 
 
 @given(weights, limits)

@@ -330,9 +330,16 @@ async def test_missing_trades_are_read_and_told_before_the_report(desk: Desk) ->
 async def test_a_cancel_is_followed_by_a_look_whatever_its_answer(answer: VenueError | None, desk: Desk) -> None:
     """How an order ended is what the order says, never what the cancel was answered."""
     desk.exchange.canceling, desk.exchange.found = answer, a_report()
-    await desk.work(CancelOrder(ORDER.id, ORDER.symbol, START))
+    await desk.work(CancelOrder(ORDER.id, ORDER.symbol, START, START))
     assert desk.exchange.calls == [("cancel", ORDER.id), ("order", ORDER.id)]
     assert desk.kinds == ["OrderFilled", "OrderReported"]
+
+
+async def test_the_look_behind_a_cancel_goes_back_to_the_orders_birth(desk: Desk) -> None:
+    """An order that was open for long may have trades from its beginning; they are read before it is called absent."""
+    made_at = START - timedelta(hours=3)
+    await desk.work(CancelOrder(ORDER.id, ORDER.symbol, made_at, START))
+    assert desk.exchange.asked_since == [made_at - timedelta(minutes=1)]
 
 
 # --- listings and flows ----------------------------------------------------------------------------------------------
