@@ -41,7 +41,7 @@ class Ledger:
         return {c: amount for c, amount in sorted(self._held.items()) if amount}
 
     def has_trade(self, symbol: str, trade_id: str) -> bool:
-        """Whether this trade is accounted for: booked, or known to be in the opening balance."""
+        """Whether this trade has been booked."""
         return (symbol, trade_id) in self._trades
 
     def on_fill(self, event: OrderFilled) -> Iterable[Event]:
@@ -60,11 +60,10 @@ class Ledger:
         A trade of somebody else's hand from before the opening balance is in that balance already.
         """
         key = (fill.symbol, fill.trade_id)
-        if key in self._trades or (self._opened_at is None and not fill.order_id):
+        before = self._opened_at is None or fill.at <= self._opened_at
+        if key in self._trades or (before and not fill.order_id):
             return
         self._trades.add(key)
-        if self._opened_at is not None and fill.at <= self._opened_at and not fill.order_id:
-            return
         base, quote = currencies(fill.symbol)
         sign = fill.side.sign
         self._add(base, sign * fill.amount)
