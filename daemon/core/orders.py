@@ -214,23 +214,25 @@ class OrderManager:
         """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
         if not wave.waiting or self.trading is not Trading.RUNNING:
             return []
-        if at > wave.priced_at:
-            self._reprice_waiting(wave, at)
+        legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
         cash = self._account.cash_free()
         if any(self._moving(t, at) for t in wave.current if t.order.side is Side.SELL):
-            now, wave.waiting = planner.fund(wave.waiting, cash)
+            now, later = planner.fund(legs, cash)
         else:
-            now, left = planner.scale(wave.waiting, cash, self._account.markets)
+            now, left = planner.scale(legs, cash, self._account.markets)
             wave.left.update(left)
-            wave.waiting = ()
+            later = ()
+        # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
+        waits = {leg.symbol for leg in later}
+        wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
         return [self._make(wave, leg, at) for leg in now]
 
-    def _reprice_waiting(self, wave: Wave, at: datetime) -> None:
+    def _repriced(self, wave: Wave, at: datetime) -> tuple[Leg, ...]:
         """Amounts stay as they were planned, but what a buy may take follows the price, and without a fresh one it does not go."""
         prices = {leg.symbol: self._account.fresh_price(leg.symbol, at) for leg in wave.waiting}
         wave.left.update({s: Reason.STALE_PRICE.value for s, price in prices.items() if price is None})
         known = [(leg, prices[leg.symbol]) for leg in wave.waiting]
-        wave.waiting = tuple(planner.risen(leg, price) for leg, price in known if price is not None)
+        return tuple(planner.risen(leg, price) for leg, price in known if price is not None)
 
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 

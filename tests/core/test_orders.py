@@ -125,6 +125,23 @@ def test_buys_wait_for_the_money_of_sells() -> None:
     assert (buy.symbol, buy.side) == ("ETH/USDT", Side.BUY)
 
 
+def test_a_buy_that_waits_reserves_no_more_for_having_waited() -> None:
+    """A price that has risen while a buy waits is counted once, however often the clock looks."""
+    desk = Desk(cash="500", held="9")
+    desk.want({"ETH/USDT": 0.9})
+    (sell,) = desk.orders()
+    desk.sent(sell)
+    desk.reported(sell, Status.OPEN, "0")
+    for _ in range(40):
+        desk.at += 0.5
+        desk.prices(101.0)
+        desk.take(desk.manager.on_time(e.TimePassed(after(desk.at))))
+    desk.filled(sell)
+    (_, buy) = desk.orders()
+    planned = buy.amount * buy.price
+    assert planned * Decimal("1.01") < buy.reserve < planned * Decimal("1.03"), "slippage, fee and one per cent"
+
+
 def test_a_newer_decision_drops_the_waiting_buys() -> None:
     """What waits for money when something newer is wanted is never sent; the newer decision follows once the sells have ended."""
     desk = Desk(cash="100", held="9")
