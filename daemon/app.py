@@ -18,6 +18,7 @@ from daemon.core.bus import Bus, Handler
 from daemon.core.model import Bar, Instrument, Slice
 from daemon.core.slices import Aligner, align
 from daemon.io.api import Api
+from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
@@ -27,7 +28,7 @@ from daemon.io.streams import BarStreams
 from daemon.io.userstream import UserStream
 from daemon.io.warmup import warm_up
 from daemon.narrator import Narrator
-from daemon.parts import Parts, StartRefused
+from daemon.parts import Parts, StartRefused, refused_key
 from daemon.views import DaemonViews, Freshness
 
 log = structlog.get_logger()
@@ -85,7 +86,8 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.OrderClosed, [d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
-        (e.AccountPolled, [p.account.on_polled, p.reconciler.on_polled]),
+        (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
+        (e.PollFailed, [d.views.on_poll_failed]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
         (e.FlowBooked, [p.ledger.on_flow]),
         (e.AccountReconciled, [p.manager.on_reconciled]),
@@ -95,7 +97,7 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.TradingHalted, [p.manager.on_halt, d.recorder.accept]),
         (e.StopRequested, [p.manager.on_stop]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.PlanMade, e.RiskLimited, e.PollFailed, e.TradingStarted)),
+        *((kind, []) for kind in (e.PlanMade, e.RiskLimited, e.ForeignOrdersSeen, e.TradingStarted)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -108,6 +110,7 @@ class Daemon:
         self._narrate = Narrator()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._streams: BarStreams | None = None
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.recorder = Recorder(p.journal)
@@ -170,13 +173,14 @@ class Daemon:
         p.account.markets = markets
         conclusions = self._restore()
         for name, job in self._edges():
-            nest.create_task(lasting(name, job), name=name)
+            nest.create_task(lasting(name, job, p.clock), name=name)
         for event in conclusions:
             self.publish(event)
         streams, after = await self._warm()
         streams.start_from(after)
+        self._streams = streams
         for name, job in streams.jobs():
-            nest.create_task(lasting(name, job), name=name)
+            nest.create_task(lasting(name, job, p.clock), name=name)
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
         p.notifier.status(f"running, {len(p.symbols)} symbols")
 
@@ -201,8 +205,10 @@ class Daemon:
                 markets = await self.parts.exchange.connect()
                 await self.parts.exchange.balances()
             except VenueError as error:
-                if isinstance(error, Fatal) or error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
-                    raise StartRefused(error.text, 77 if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION) else 78) from None
+                if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
+                    raise StartRefused(refused_key(self.parts.source_file, error), 77) from None
+                if isinstance(error, Fatal):
+                    raise StartRefused(f"{self.parts.source_file}: {error.text}", 78) from None
                 self.views.trouble = f"the exchange does not answer ({error.text}); probing again every {PROBE_MAX_S:g} s at most"
                 log.warning("exchange.unreachable", error=error.text, next_probe_s=pause)
                 self.parts.notifier.status("the exchange does not answer; probing")
@@ -232,7 +238,8 @@ class Daemon:
         conclusions += p.manager.doubt(p.clock.now())
         p.runner.restore(record.last_decision)
         if record.last_decision is not None:
-            p.manager.restore(record.last_decision, record.attempts, unfinished=record.open_decision is not None)
+            unfinished = record.open_decision is not None and not p.runner.overtaken(record.last_decision, p.clock.now())
+            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished)
         p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
         return conclusions
 
@@ -245,7 +252,7 @@ class Daemon:
                 p.exchange, p.symbols, p.timeframe, p.runner.need, p.clock, p.progress, together=together, rng=Random(p.seed)
             )
         except VenueError as error:  # waiting would not help: no such timeframe there, or no such market
-            raise StartRefused(error.text, 78) from None
+            raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
         # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
         slices = await asyncio.to_thread(self._digest, history, began - p.grace)
         if slices:
@@ -279,9 +286,27 @@ class Daemon:
                 if told.get(name) != problem:
                     log.error("strategy.failed", strategy=name, problem=problem)
             told = dict(problems)
+            self._transport()
             if self.aligner.late > late:
                 log.warning("bar.late", bars=self.aligner.late - late)
                 late = self.aligner.late
+
+    def _transport(self) -> None:
+        """Say by what way bars and fills come, whenever it changes: it decides how soon they are known."""
+        bars = "" if self._streams is None else "stream" if self._streams.streaming else "poll"
+        orders = "connected" if self.userstream.connected else "polled"
+        if bars and bars != self.views.bars:
+            self.views.bars = bars
+            if bars == "stream":
+                log.info("bars.streaming")
+            else:
+                log.warning("bars.polling")
+        if orders != self.views.orders_by and self._streams is not None:
+            self.views.orders_by = orders
+            if orders == "connected":
+                log.info("account.streaming")
+            else:
+                log.warning("account.polling")
 
     def _lagged(self, lag_s: float) -> None:
         """The loop woke up this much later than it was asked to."""
@@ -331,19 +356,26 @@ class Daemon:
         log.info("daemon.stopped")
 
 
-async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
     """Run a job of the nest. One that ends by itself, or is cancelled by nobody here, would leave its work undone without a word.
+
+    What the venue says while the daemon runs does not end it: positions are open. The job begins anew after a pause, and a person is told.
 
     Raises:
         RuntimeError: it has ended without being asked to.
     """
-    try:
-        await job()
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-    raise RuntimeError(f"{name} has ended by itself")
+    while True:
+        try:
+            await job()
+        except VenueError as error:
+            log.error("exchange.refused", job=name, error=error.text, next_try_s=PROBE_MAX_S)
+            await clock.sleep(PROBE_MAX_S)
+            continue
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+        raise RuntimeError(f"{name} has ended by itself")
 
 
 async def together(*jobs: Coroutine[Any, Any, None]) -> None:

@@ -49,7 +49,7 @@ WaveEvent = e.TargetsChosen | e.RiskLimited | e.PlanMade | e.WaveSettled
 OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
-AccountEvent = e.PollFailed | e.FlowBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
+AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
 
 
 class Narrator:
@@ -125,7 +125,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.CancelOrder()
         ):
             return _order(event, known)
-        case e.PollFailed() | e.FlowBooked() | e.AccountReconciled() | e.DriftFound() | e.DriftCleared():
+        case e.ForeignOrdersSeen() | e.PollFailed() | e.FlowBooked() | e.AccountReconciled() | e.DriftFound() | e.DriftCleared():
             return (_account(event),)
         case e.TradingStarted():
             return (Line("info", "trading.started", {}),)
@@ -307,6 +307,8 @@ def _filled(fill: Fill, known: Known | None) -> Line:
 
 def _account(event: AccountEvent) -> Line:
     match event:
+        case e.ForeignOrdersSeen(orders=orders):
+            return Line("warning", "account.foreign_orders", {"orders": orders})
         case e.PollFailed(text=text):
             return Line("warning", "account.poll_failed", {"text": text})
         case e.FlowBooked(flow=flow):
@@ -315,7 +317,7 @@ def _account(event: AccountEvent) -> Line:
         case e.AccountReconciled(differences=differences, asked_at=asked_at):
             return Line("info", "account.reconciled", {"asked_at": asked_at, "differences": differences})
         case e.DriftFound(currency=currency, amount=amount):
-            return Line("error", "drift.found", {"currency": currency, "amount": amount})
+            return Line("warning", "drift.found", {"currency": currency, "amount": amount})
         case e.DriftCleared(currency=currency):
             return Line("info", "drift.cleared", {"currency": currency})
         case _:

@@ -14,7 +14,7 @@ from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
 from daemon.io.clock import Clock
-from daemon.io.exchange import Exchange
+from daemon.io.exchange import Exchange, VenueError
 from daemon.io.journal import Journal, Recovered
 from daemon.io.notify import Notifier
 from daemon.io.streams_rest import Source
@@ -26,6 +26,14 @@ class StartRefused(Exception):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+def refused_key(source_file: str, error: VenueError) -> str:
+    """The sentence for a key that the exchange does not take."""
+    return (
+        f"{source_file}: exchange.credentials: the exchange refuses the key ({error.text}); "
+        "check that key and secret belong together, to this mode, and may trade from this address"
+    )
 
 
 @dataclass(slots=True)
@@ -42,6 +50,7 @@ class Parts:
     source: Source
     poll_every: timedelta
     identity: Mapping[str, str]
+    source_file: str
     ledger: Ledger
     table: OrderTable
     account: Account

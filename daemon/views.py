@@ -11,7 +11,7 @@ from typing import Final
 
 from daemon import __version__
 from daemon.core.account import Account
-from daemon.core.events import SliceClosed, WaveSettled
+from daemon.core.events import AccountPolled, PollFailed, SliceClosed, WaveSettled
 from daemon.core.model import Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
@@ -54,10 +54,22 @@ class DaemonViews:
         self._last_slice: datetime | None = None
         self.trouble = ""
         self.lag_max_s = 0.0
+        self.bars = self.orders_by = ""
+        self._unread = ""
 
     def on_slice(self, event: SliceClosed) -> tuple[()]:
         """Remember the newest slice."""
         self._last_slice = event.slice.closes_at
+        return ()
+
+    def on_polled(self, _: AccountPolled) -> tuple[()]:
+        """The account can be read."""
+        self._unread = ""
+        return ()
+
+    def on_poll_failed(self, event: PollFailed) -> tuple[()]:
+        """The account cannot be read, which a person should see at once."""
+        self._unread = f"the account cannot be read: {event.text}"
         return ()
 
     def status(self) -> Mapping[str, object]:
@@ -68,7 +80,7 @@ class DaemonViews:
         return {
             **self._identity,
             "state": manager.trading.value,
-            "reason": self.trouble or manager.reason,
+            "reason": self.trouble or manager.reason or self._unread,
             "equity": self._equity(),
             "cash": account.cash if read else None,
             "positions": sum(1 for s in account.markets if account.held(s) > 0) if read else None,
@@ -79,6 +91,8 @@ class DaemonViews:
             "drift": self._drift(),
             "uptime_s": round((self._clock.now() - self._started).total_seconds(), 3),
             "version": __version__,
+            "bars": self.bars or None,
+            "user_stream": self.orders_by or None,
             "loop_lag_max_ms": round(self.lag_max_s * 1000),
             "last_wave": wave_row(wave) if wave else None,
         }
@@ -110,6 +124,7 @@ class DaemonViews:
             (manager.trading is Trading.RUNNING, f"trading is {manager.trading.value}: {self.trouble or manager.reason}"),
             _young("slice of bars", self._last_slice, now, self._freshness.slice),
             _young("comparison with the account", reconciled, now, self._freshness.reconcile),
+            (not self._unread, self._unread),
             (self._record.failed is None, f"the journal has failed: {self._record.failed}"),
         )
 

@@ -59,6 +59,7 @@ def build(
         grace=config.grace,
         source=config.bars.source,
         poll_every=config.reconcile.every,
+        source_file=str(config.source),
         identity={"name": config.name, "mode": config.mode, "exchange": config.exchange.id},
         ledger=ledger,
         table=table,

@@ -11,10 +11,11 @@ from typing import Any, cast, get_args
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.app import lasting, routes, together
+from daemon.app import PROBE_MAX_S, lasting, routes, together
 from daemon.core import events as e
 from daemon.core.ledger import Ledger
 from daemon.io.api import PortInUse
+from daemon.io.clock import SystemClock
 from daemon.io.exchange import Exchange, Fatal, Unknown
 from daemon.io.journal import JournalFailed, read
 from daemon.io.journal.store import Batch
@@ -211,7 +212,6 @@ DEATHS: dict[str, tuple[Callable[[Parts], None], type[BaseException], str]] = {
         "userstream.watch has ended by itself",
     ),
     "the bars": (tripped("watch_bars", raising(BUG)), ZeroDivisionError, "programmer"),
-    "the bars, for good": (tripped("watch_bars", raising(Fatal("delisted"))), Fatal, "delisted"),
     "an order": (tripped("submit", raising(BUG)), ZeroDivisionError, "programmer"),
 }
 
@@ -253,16 +253,37 @@ async def test_a_job_that_returns_is_missed() -> None:
         return None
 
     with pytest.raises(RuntimeError, match="account has ended by itself"):
-        await lasting("account", done)
+        await lasting("account", done, SystemClock())
 
 
 async def test_a_job_that_is_cancelled_is_not_missed() -> None:
     """An end in order is no error."""
-    task = asyncio.create_task(lasting("account", asyncio.Event().wait))  # type: ignore[arg-type]
+    task = asyncio.create_task(lasting("account", asyncio.Event().wait, SystemClock()))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait((task,))
     assert task.cancelled()
+
+
+async def test_what_the_venue_says_while_running_ends_nothing() -> None:
+    """A job that the venue refuses in the middle of a run begins anew after a pause; positions are open, so the process stays."""
+    begun: list[float] = []
+
+    class Quick(SystemClock):
+        async def sleep(self, seconds: float) -> None:
+            begun.append(seconds)
+
+    async def refused() -> None:
+        if len(begun) < 3:
+            raise Fatal("451: not from here")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(lasting("bars", refused, Quick()))
+    await asyncio.sleep(0.05)
+    assert begun == [PROBE_MAX_S] * 3
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 async def test_jobs_side_by_side_end_with_the_first_error() -> None:

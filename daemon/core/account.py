@@ -138,6 +138,7 @@ class Account:
             prices=prices,
             cash=self.cash_free(),
             equity=self.equity(),
+            moving=moving,
             frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
             untouchable=untouchable,
         )

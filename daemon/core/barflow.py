@@ -15,6 +15,8 @@ from daemon.core.model import EPOCH, Bar
 HELD_MAX: Final = 64
 # Ticks a symbol may publish: marks feed the equity and the dashboard, where four a second are plenty.
 TICK_SPACING_S: Final = 0.25
+# A price that has not moved is told again, since what was told long ago counts as stale: well within the 15 s that a price stays fresh.
+TICK_REPEAT_S: Final = 5.0
 
 
 def close_before(now: datetime, timeframe: timedelta, anchor: datetime | None = None) -> datetime:
@@ -140,7 +142,7 @@ class BarFlow:
     def _ticked(self, forming: Bar | None, at: datetime, mono: float) -> list[Event]:
         if forming is None or not self.sequence.forming(forming):
             return []
-        if forming.close == self._price or mono - self._ticked_at < TICK_SPACING_S:
+        if mono - self._ticked_at < (TICK_REPEAT_S if forming.close == self._price else TICK_SPACING_S):
             return []
         self._price, self._ticked_at = forming.close, mono
         return [PriceTicked(self.symbol, forming.close, at)]

@@ -288,6 +288,14 @@ class AccountPolled:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignOrdersSeen:
+    """The open orders of other hands in this account have changed: their number by symbol. They are not touched."""
+
+    orders: Mapping[str, int]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PollFailed:
     """The account could not be read. Nothing is concluded from it: absence is not zero."""
 
@@ -396,6 +404,7 @@ Event = (
     | OrderFilled
     | TradesListed
     | AccountPolled
+    | ForeignOrdersSeen
     | PollFailed
     | BalanceMoved
     | FlowBooked

@@ -389,12 +389,19 @@ class OrderManager:
 
     def _again(self, wave: Wave, at: datetime) -> bool:
         """Whether this wave should plan once more: an order left something to do, nothing newer waits, and rounds are left."""
-        if self._pending is not None or self.trading is not Trading.RUNNING or wave.round >= self._settings.rounds:
+        if self._pending is not None or self.trading is not Trading.RUNNING:
             return False
         short = wave.short()
         if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
-            wave.retry_at = at + self._settings.retry * wave.round
-        return bool(short)
+            self._put_off(wave, at)
+        return bool(short) and wave.round < self._settings.rounds
+
+    def _put_off(self, wave: Wave, at: datetime) -> None:
+        """Another round later, at growing intervals. One that was turned away whole does not count: what was due is not lost."""
+        wave.refusals = wave.refusals + 1 if wave.turned_away() else 0
+        if wave.refusals:
+            wave.round -= 1
+        wave.retry_at = at + min(self._settings.retry * (1 << min(wave.refusals or wave.round, 10)), self._settings.retry_max)
 
     def _look_again(self, wave: Wave, at: datetime) -> None:
         """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""

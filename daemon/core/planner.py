@@ -61,7 +61,8 @@ class Book:
 
     `projected` holds base units by symbol: what is held plus what every order that has not ended may still add or take. `free` is what of
     the base may be sold. `cash` is quote that nothing has reserved. `equity` is in quote. `prices` are quote per base.
-    `frozen` names symbols that must not grow, with the reason; `untouchable` those that must not trade at all.
+    `frozen` names symbols that must not grow, with the reason, `untouchable` those that must not trade at all, and `moving` those with
+    orders that have not ended.
     """
 
     projected: Mapping[str, Decimal]
@@ -70,6 +71,7 @@ class Book:
     cash: Decimal
     equity: Decimal
     frozen: Mapping[str, str] = field(default_factory=dict)
+    moving: Mapping[str, str] = field(default_factory=dict)
     untouchable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -245,6 +247,8 @@ def _exit(market: Instrument, held: Decimal, book: Book, price: Decimal) -> Answ
     free = min(whole, market.floor(book.free.get(market.symbol, ZERO)))
     amount = capped(market, free)
     if not reaches_minimum(market, amount, price):
+        if market.symbol in book.moving:
+            return None, book.moving[market.symbol]
         return None, Reason.LOCKED if free < whole and reaches_minimum(market, whole, price) else Reason.DUST
     if amount < free:
         return _sell(market, amount, price), Reason.AMOUNT_MAX

@@ -5,6 +5,7 @@ not explain it. Absence is not zero, and nothing is corrected on the evidence of
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from daemon.core.events import (
     DriftCleared,
     DriftFound,
     Event,
+    ForeignOrdersSeen,
     OrderFilled,
     PollAccount,
     QueryTrades,
@@ -80,6 +82,7 @@ class PositionReconciler:
         self._unsure = 0
         self._empty_since: datetime | None = None
         self._halted = False
+        self._foreign: dict[str, int] = {}
         self._suspicions: dict[str, Suspicion] = {}
         self.last_reconciled: datetime | None = None
         self.differences: Mapping[str, Decimal] = {}
@@ -114,6 +117,7 @@ class PositionReconciler:
     def on_polled(self, event: AccountPolled) -> Iterable[Event]:
         """Compare; then conclude nothing, agreement, or one step further on the way from difference to trade, flow or drift."""
         snapshot = event.snapshot
+        yield from self._foreign_orders(snapshot, event.at)
         if not self._ledger.opened:
             yield from self._open(snapshot, event.at)
             return
@@ -135,6 +139,14 @@ class PositionReconciler:
             self.last_reconciled, self.differences = event.at, differences
             for currency, amount in differences.items():
                 yield from self._suspect(currency, amount, snapshot, event.at)
+
+    def _foreign_orders(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
+        """Tell of the open orders that are not ours, once, and again when they have changed."""
+        others = [r.symbol for r in snapshot.open_orders if self._table.get(r.order_id, r.symbol, r.venue_id) is None]
+        seen = dict(sorted(Counter(others).items()))
+        if seen != self._foreign:
+            self._foreign = seen
+            yield ForeignOrdersSeen(seen, at)
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 

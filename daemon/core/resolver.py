@@ -74,7 +74,8 @@ class Resolver:
         if tracked.state is State.UNKNOWN or (tracked.ended and not tracked.settled):
             return min(p.spacing * 1.5 ** min(max(0, tracked.asks - 8), 20), p.ask_max) if tracked.asks else p.first_ask
         if tracked.open:
-            return p.open_every if tracked.heard else p.first_ask  # one that a restart found: what happened meanwhile is to be learnt soon
+            # A market order that its answer leaves open, or that a restart found, has most likely ended by now: look soon, then less often.
+            return min(p.first_ask * (1 << min(tracked.asks, 10)), p.open_every)
         return None
 
     def may_cancel(self, tracked: Tracked, at: datetime) -> bool:

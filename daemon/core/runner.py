@@ -152,6 +152,10 @@ class StrategyRunner:
                 weights = {symbol: weight for symbol, weight in targets.weights.items() if symbol in known}
                 desk.targets = replace(targets, weights=weights)
 
+    def overtaken(self, decision: Decision, now: datetime) -> bool:
+        """Whether a due time has passed since that decision: the make-up for it will take its place, so it is not worked on any more."""
+        return any(desk.sleeve.schedule.missed(decision.as_of, now) for desk in self._desks)
+
     def on_slice(self, event: SliceClosed) -> Iterable[TargetsChosen]:
         """Step every indicator, then decide if a sleeve is owed a decision and the slice can carry one."""
         closed = event.slice

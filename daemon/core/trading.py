@@ -24,10 +24,10 @@ class Trading(StrEnum):
 class Settings:
     """Plain values of the configuration that orders depend on.
 
-    `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: the wait
-    before it does so when the venue could not be reached or was busy. `held_up`: an order that has not settled for this long no longer
-    holds its wave (it stays tracked and reserved). `working`: an open order older than this is cancelled; below `held_up`, so that a wave
-    sees the cancel's outcome.
+    `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: half the
+    wait before it does so when the venue could not be reached or was busy, doubled each time up to `retry_max`. `held_up`: an order that
+    has not settled for this long no longer holds its wave (it stays tracked and reserved). `working`: an open order older than this is
+    cancelled; below `held_up`, so that a wave sees the cancel's outcome.
     """
 
     instance: str
@@ -37,6 +37,7 @@ class Settings:
     patience: Patience = field(default_factory=Patience)
     fresh: timedelta = timedelta(seconds=15)
     rounds: int = 3
-    retry: timedelta = timedelta(seconds=5)
+    retry: timedelta = timedelta(seconds=2.5)
+    retry_max: timedelta = timedelta(seconds=60)
     held_up: timedelta = timedelta(seconds=90)
     working: timedelta = timedelta(seconds=60)

@@ -15,6 +15,9 @@ from daemon.core.planner import Book, Leg, Reason, Rules
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
 RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
 
+# Of these, the ones that say nothing of the order, only that the venue was away or busy.
+PASSING: Final = RETRYABLE - {"insufficient_funds"}
+
 # What an order itself may have stopped: once it has ended, another round can go on.
 IN_THE_WAY: Final = frozenset({Reason.AMOUNT_MAX.value, Reason.ORDER_OPEN.value, Reason.ORDER_UNKNOWN.value})
 
@@ -25,7 +28,8 @@ class Wave:
 
     `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
-    reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before.
+    reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before. `refusals` counts the
+    rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed.
     """
 
     decision: Decision
@@ -39,6 +43,7 @@ class Wave:
     left: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     retry_at: datetime | None = None
+    refusals: int = 0
 
     def begin_round(self, unsettled: Iterable[Tracked]) -> None:
         """Another round. Orders that have not ended, of an earlier round, decision or process, are waited for as well."""
@@ -59,6 +64,11 @@ class Wave:
     def short(self) -> list[Tracked]:
         """Orders of this round that have ended and leave something that another round could do."""
         return [t for t in self.current if t.settled and t.order.symbol not in self.refused and self._leaves(t)]
+
+    def turned_away(self) -> bool:
+        """Whether nothing of this round was taken, for reasons that pass: a venue that is away, busy or in maintenance."""
+        tried = [t for t in self.current if t in self.orders]
+        return bool(tried) and all(t.reason in PASSING and t.booked == 0 for t in tried)
 
     def _leaves(self, tracked: Tracked) -> bool:
         """Ended short; stood in its symbol's way until now; or was a sell in doubt that brought money after all, when buys went without."""

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed
+from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed, TradingHalted
 from daemon.core.model import AccountSnapshot
 from daemon.io.clock import Clock
-from daemon.io.exchange import Exchange, VenueError
+from daemon.io.exchange import Exchange, Reason, VenueError
 
 # Balances and open orders together cost 100 of Binance's 6,000 request weights a minute: 30 polls a minute are half of the allowance.
 SPACING_S = 2.0
@@ -25,6 +25,7 @@ class AccountPoller:
         self._clock = clock
         self._every_s = every.total_seconds()
         self._asked = asyncio.Event()
+        self._refused = False
 
     def accept(self, _: PollAccount) -> Iterable[Event]:
         """Somebody wants to know now."""
@@ -53,6 +54,9 @@ class AccountPoller:
             open_orders = await self._exchange.open_orders()
         except VenueError as error:
             self._publish(PollFailed(error.text, self._clock.now()))
+            if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION) and not self._refused:
+                self._refused = True
+                self._publish(TradingHalted(f"the exchange refuses the credentials ({error.text})", self._clock.now()))
             return
         at = self._clock.now()
         self._publish(AccountPolled(AccountSnapshot(balances, open_orders, asked_at, at), at))

@@ -248,6 +248,11 @@ class BarStreams:
             self._pacers.append(Pacer(feed, self._rest, terms, clock))
             self._guards.append(Guard(market, feed, terms, clock, dial))
 
+    @property
+    def streaming(self) -> bool:
+        """Whether every symbol's candles come by websocket now; otherwise some are polled for."""
+        return not self._polled_only and all(feed.up for feed in self._feeds)
+
     def start_from(self, closes: Mapping[str, datetime | None]) -> None:
         """Continue each symbol after its last close already known (UTC); None, or a symbol not named, begins at the first live candle."""
         for symbol, after in closes.items():
