@@ -1,211 +1,219 @@
-"""Indicators: worked values from their sources, the same bits however the rows are cut, no drift, warm-up by symbol."""
+"""Indicators: the laws that each of them keeps. The same bits however rows are cut, a memory that fits, enough history, a bounded step."""
 
-from collections.abc import Callable
-from itertools import pairwise
-from math import fsum
+from time import perf_counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.indicators import RSI, SMA, Indicator, Momentum
-from daemon.core.model import CLOSE, Floats
+from daemon.core import indicators
+from daemon.core.indicators import SMA, Covariance, Indicator, Of, Ratio, StdDev, Volatility, ZScore
+from daemon.core.model import CLOSE, HIGH, LOW, Floats
+from tests.core.pricewalks import KINDS, WIDTH, bars, same_bits, walk
 
-# StockCharts ChartSchool, "Relative Strength Index (RSI)", the spreadsheet example: QQQQ closes and RSI(14) from the 15th on.
-QQQQ = [
-    *(44.3389, 44.0902, 44.1497, 43.6124, 44.3278, 44.8264, 45.0955, 45.4245, 45.8433, 46.0826, 45.8931, 46.0328, 45.6140, 46.2820),
-    *(46.2820, 46.0028, 46.0328, 46.4116, 46.2222, 45.6439, 46.2122, 46.2521, 45.7137, 46.4515, 45.7835, 45.3548, 44.0288, 44.1783),
-    *(44.2181, 44.5672, 43.4205, 42.6628, 43.1314),
-]
-QQQQ_RSI = [
-    70.53,
-    66.32,
-    66.55,
-    69.41,
-    66.36,
-    57.97,
-    62.93,
-    63.26,
-    56.06,
-    62.38,
-    54.71,
-    50.42,
-    39.99,
-    41.46,
-    41.87,
-    45.46,
-    37.30,
-    33.08,
-    37.77,
-]
-
-KINDS: dict[str, Callable[[int, int], Indicator]] = {"momentum": Momentum, "sma": SMA, "rsi": RSI}
-every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS.keys())
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def column(values: list[float]) -> Floats:
-    return np.array(values, np.float64)[:, None]
+def stepped(indicator: Indicator, rows: Floats) -> Floats:
+    return np.array([indicator.step(row) for row in rows]).reshape(len(rows), *indicator.shape)
 
 
-def walk(rng: np.random.Generator, times: int) -> Floats:
-    """Prices of seven symbols: two walks, very small, very large, constant, quantised with many unchanged, a crash and a spike."""
-    steps: Floats = np.exp(np.cumsum(rng.normal(0, 0.01, (times, 7)), axis=0)) * np.array([100.0, 1.0, 1e-8, 1e8, 1.0, 2.0, 1.0])
-    steps[:, 4] = 0.1
-    steps[:, 5] = np.round(steps[:, 5], 1)
-    steps[times // 3 :, 6] *= 1e8
-    steps[times // 2 :, 6] *= 1e-12
-    return steps
-
-
-def same_bits(a: Floats, b: Floats) -> bool:
-    return a.shape == b.shape and bool(((a == b) | (np.isnan(a) & np.isnan(b))).all())
-
-
-def plain_momentum(closes: list[float], lookback: int) -> list[float]:
-    return [closes[i] / closes[i - lookback] - 1 for i in range(lookback, len(closes))]
-
-
-def plain_sma(closes: list[float], length: int) -> list[float]:
-    return [fsum(closes[i - length + 1 : i + 1]) / length for i in range(length - 1, len(closes))]
-
-
-def plain_rsi(closes: list[float], period: int) -> list[float]:
-    """By the book, symbol by symbol: the textbook form with the ratio of averages."""
-    changes = [b - a for a, b in pairwise(closes)]
-    gain = fsum(max(c, 0.0) for c in changes[:period]) / period
-    loss = fsum(max(-c, 0.0) for c in changes[:period]) / period
-    values = []
-    for change in [None, *changes[period:]]:
-        if change is not None:
-            gain += (max(change, 0.0) - gain) / period
-            loss += (max(-change, 0.0) - loss) / period
-        values.append(50.0 if gain == loss == 0 else 100.0 if loss == 0 else 100 - 100 / (1 + gain / loss))
-    return values
-
-
-PLAIN: dict[str, Callable[[list[float], int], list[float]]] = {"momentum": plain_momentum, "sma": plain_sma, "rsi": plain_rsi}
-
-
-def test_rsi_worked_values() -> None:
-    """Wilder's RSI gives the published table to its last digit, first at the 15th close."""
-    values = RSI(14, 1).block(column(QQQQ))[:, 0]
-    assert np.isnan(values[:14]).all()
-    assert [round(v, 2) for v in values[14:].tolist()] == QQQQ_RSI
-
-
-@pytest.mark.parametrize(
-    ("closes", "last"), [([1.0, 2, 3, 4], 100.0), ([4.0, 3, 2, 1], 0.0), ([2.0, 2, 2, 2], 50.0), ([1.0, 2, 1, 2], 200 / 3)]
-)
-def test_rsi_corners(closes: list[float], last: float) -> None:
-    """No losses give 100, no gains 0, no change at all 50."""
-    assert RSI(3, 1).block(column(closes))[-1, 0] == pytest.approx(last, abs=1e-12)
-
-
-def test_sma_worked_values() -> None:
-    """StockCharts ChartSchool, "Moving Averages", 5-day SMA of 11 to 17: 13, 14, 15."""
-    values = SMA(5, 1).block(column([11, 12, 13, 14, 15, 16, 17]))[:, 0]
-    assert same_bits(values, np.array([np.nan] * 4 + [13.0, 14.0, 15.0]))
-
-
-def test_momentum_worked_values() -> None:
-    """100, 110, 99, 132 over two bars: -1 %, then +20 %; first at the third bar."""
-    values = Momentum(2, 1).block(column([100, 110, 99, 132]))[:, 0]
-    assert np.isnan(values[:2]).all()
-    assert values[2:].tolist() == pytest.approx([-0.01, 0.2], abs=1e-15)
+@st.composite
+def histories(draw: st.DrawFn) -> Floats:
+    """Bars with late first rows, whole rows and single symbols without a value, and stretches of constant prices."""
+    times = draw(st.integers(1, 110))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    rows = walk(rng, times)
+    for start, symbol in draw(st.lists(st.tuples(st.integers(0, times - 1), st.integers(0, WIDTH - 1)), max_size=3)):
+        rows[start : start + 30, symbol] = rows[start, symbol]
+    for symbol, first in enumerate(draw(st.lists(st.integers(0, times), min_size=WIDTH, max_size=WIDTH))):
+        rows[:first, symbol] = np.nan
+    for hole in draw(st.lists(st.tuples(st.integers(0, times - 1), st.integers(0, WIDTH - 1)), max_size=3)):
+        rows[hole] = np.nan
+    return bars(rng, rows)
 
 
 @every_kind
-@settings(deadline=None, max_examples=60)
-@given(data=st.data())
-def test_cutting_changes_no_bit(make: Callable[[int, int], Indicator], data: st.DataObject) -> None:
-    """Row by row, in one block, in any blocks, saved and restored between them: the same bits, with late first bars and holes."""
-    times = data.draw(st.integers(1, 120), "times")
-    length = data.draw(st.integers(2, 25), "length")
-    rows = walk(np.random.default_rng(data.draw(st.integers(0, 2**32), "seed")), times)
-    for symbol, first in enumerate(data.draw(st.lists(st.integers(0, times), min_size=7, max_size=7), "first bars")):
-        rows[:first, symbol] = np.nan
-    for hole in data.draw(st.lists(st.tuples(st.integers(0, times - 1), st.integers(0, 6)), max_size=3), "holes"):
-        rows[hole] = np.nan
-    plain = make(length, 7)
-    expected = np.array([plain.step(row) for row in rows])
-    assert same_bits(make(length, 7).block(rows), expected)
+@settings(deadline=None, max_examples=30)
+@given(panels=histories(), length=st.integers(2, 25), data=st.data())
+def test_cutting_changes_no_bit(kind: str, panels: Floats, length: int, data: st.DataObject) -> None:
+    """Row by row, in one block, in any blocks, saved and restored between them: the same bits."""
+    plain = KINDS[kind](length)
+    rows = plain.rows(panels)
+    expected = stepped(plain, rows)
+    assert same_bits(KINDS[kind](length).block(rows), expected)
+    assert same_bits(KINDS[kind](length).last(rows), expected[-1])
 
-    cuts = sorted(data.draw(st.lists(st.integers(0, times), max_size=4), "cuts"))
-    parts, indicator = [], make(length, 7)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4), "cuts"))
+    parts, indicator = [], KINDS[kind](length)
     for piece in np.split(rows, cuts):
-        fresh = make(length, 7)
+        fresh = KINDS[kind](length)
         fresh.restore(indicator.state())
-        parts.append(fresh.block(piece) if data.draw(st.booleans()) else np.array([fresh.step(row) for row in piece]).reshape(-1, 7))
+        parts.append(fresh.block(piece) if data.draw(st.booleans()) else stepped(fresh, piece))
         indicator = fresh
     assert same_bits(np.concatenate(parts), expected)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("length", [2, 14, 50])
-def test_equals_a_plain_reference(kind: str, length: int) -> None:
-    """Every value from warm-up on equals the textbook's to 1e-9, each symbol warm at its own bar."""
-    rows = walk(np.random.default_rng(length), 400)[:, :6]
-    firsts = [0, 3, 17, 0, 60, 1]
-    for symbol, first in enumerate(firsts):
-        rows[:first, symbol] = np.nan
-    values = KINDS[kind](length, 6).block(rows)
-    for symbol, first in enumerate(firsts):
-        expected = PLAIN[kind](rows[first:, symbol].tolist(), length)
-        got = values[:, symbol]
-        assert np.isnan(got[: len(rows) - len(expected)]).all()
-        np.testing.assert_allclose(got[len(rows) - len(expected) :], expected, rtol=1e-9, atol=1e-9 * min(1.0, abs(expected[-1])))
-
-
-def test_the_mean_of_equal_prices_is_the_price() -> None:
-    """Flat prices give a mean that is equal to the bit: `close > SMA` is not decided by rounding."""
-    prices = np.random.default_rng(5).uniform(1e-8, 1e5, 2000)
-    for length in (3, 7, 20, 49):
-        assert (SMA(length, 2000).block(np.tile(prices, (3 * length, 1)))[length:] == prices).all()
-
-
-def test_sma_forgets_a_spike() -> None:
-    """A price of 1e8 among 1e-8 leaves no trace once it has left the window."""
-    rows = np.full((200, 1), 1e-8)
-    rows[50] = 1e8
-    values = SMA(20, 1).block(rows)[:, 0]
-    assert (values[70:] == 1e-8).all()
-
-
-def test_no_drift_over_millions_of_rows() -> None:
-    """After two million rows a mean is as right as the first."""
-    rng = np.random.default_rng(7)
-    sma = SMA(20, 1)
-    for _ in range(40):
-        rows = np.exp(rng.normal(0, 2, (50_000, 1)))
-        means = sma.block(rows)
-    assert means[-1, 0] == pytest.approx(fsum(rows[-20:, 0]) / 20, rel=1e-15)
+def test_a_long_block_has_the_same_bits() -> None:
+    """A block too long to be worked on at once is like the short ones that it falls into."""
+    rows = np.exp(np.cumsum(np.random.default_rng(13).normal(0, 0.01, (20_000, WIDTH)), axis=0))
+    whole, parts = ZScore(30, WIDTH), ZScore(30, WIDTH)
+    assert same_bits(whole.block(rows), np.concatenate([parts.block(piece) for piece in np.split(rows, [11, 900, 7001, 13_000])]))
 
 
 @every_kind
-def test_need_is_enough(make: Callable[[int, int], Indicator]) -> None:
+def test_what_was_told_stays_as_it_was(kind: str) -> None:
+    """A value is not written to by later steps, and rows are never written to at all."""
+    rng = np.random.default_rng(2)
+    indicator = KINDS[kind](6)
+    rows = indicator.rows(bars(rng, walk(rng, 60)))
+    given_rows = rows.copy()
+    told = [indicator.step(row) for row in rows[:30]]
+    copies = [value.copy() for value in told]
+    block = indicator.block(rows[30:])
+    block_copy = block.copy()
+    indicator.block(rows)
+    assert all(same_bits(value, copy) for value, copy in zip(told, copies, strict=True))
+    assert same_bits(block, block_copy)
+    assert same_bits(rows, given_rows)
+
+
+@every_kind
+def test_need_is_enough(kind: str) -> None:
     """`need` rows of history give the value of the endless history to 1e-9, and they are enough to be warm."""
-    rows = walk(np.random.default_rng(11), 3000)[:, :6]
-    endless = make(14, 6).block(rows)[-1]
-    indicator = make(14, 6)
-    np.testing.assert_allclose(indicator.block(rows[-indicator.need :])[-1], endless, rtol=1e-9, atol=1e-9)
+    rng = np.random.default_rng(11)
+    indicator = KINDS[kind](14)
+    rows = indicator.rows(bars(rng, walk(rng, 3000)))
+    endless = KINDS[kind](14).block(rows)[-1]
+    value = indicator.block(rows[-indicator.need :])[-1]
+    assert (np.isnan(value) == np.isnan(endless)).all()
+    np.testing.assert_allclose(value, endless, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind](14).need < 40])
+def test_less_than_need_is_not_warm(kind: str) -> None:
+    """Where a window is all that counts, `need` is its length: one row less has no value."""
+    rng = np.random.default_rng(12)
+    indicator = KINDS[kind](14)
+    rows = indicator.rows(bars(rng, walk(rng, indicator.need)[:, [0, 1, 2, 3, 5, 5, 6]]))
+    values = indicator.block(rows)
+    assert np.isnan(values[:-1]).all() or kind == "window"
+    assert np.isfinite(values[-1]).any()
 
 
 @every_kind
-def test_foreign_memory_is_refused(make: Callable[[int, int], Indicator]) -> None:
-    """A memory of another width is refused with a sentence, and nothing of it is taken over."""
-    indicator = make(5, 2)
-    indicator.block(np.arange(1.0, 21.0).reshape(10, 2))
+def test_the_past_before_a_hole_is_forgotten(kind: str) -> None:
+    """After a row without any value, an indicator is as if it had just begun."""
+    rng = np.random.default_rng(4)
+    panels = bars(rng, walk(rng, 160))
+    panels[70] = np.nan
+    whole = KINDS[kind](9)
+    rows = whole.rows(panels)
+    values = whole.block(rows)[71:]
+    fresh = KINDS[kind](9).block(rows[71:])
+    if kind not in {"window", "momentum"}:  # which look at rows, whatever lies between
+        assert (np.isnan(values) == np.isnan(fresh)).all()
+    np.testing.assert_allclose(values[20:], fresh[20:], rtol=1e-9, atol=1e-9)
+
+
+@every_kind
+def test_foreign_memory_is_refused(kind: str) -> None:
+    """A memory of another length is refused with a sentence, and nothing of it is taken over."""
+    rng = np.random.default_rng(5)
+    indicator = KINDS[kind](5)
+    rows = indicator.rows(bars(rng, walk(rng, 20)))
+    indicator.block(rows)
     before = indicator.state()
+    foreign = {name: np.append(value, 1.0) for name, value in before.items()}
+    if not before:
+        return
     with pytest.raises(ValueError, match="does not fit"):
-        indicator.restore(make(5, 3).state())
+        indicator.restore({})
+    with pytest.raises(ValueError, match="does not fit"):
+        indicator.restore({**before, list(before)[-1]: foreign[list(before)[-1]]})
     assert all(same_bits(before[name], value) for name, value in indicator.state().items())
 
 
 @every_kind
-def test_reads_the_closes(make: Callable[[int, int], Indicator]) -> None:
-    """Of one panel and of many, an indicator reads the closing prices."""
-    panels = np.random.default_rng(3).uniform(1, 2, (4, 5, 2))
-    indicator = make(2, 2)
+def test_lookback_does_not_matter_to_the_step(kind: str) -> None:
+    """A step takes the same time, on average, for a long window as for a short one."""
+    rng = np.random.default_rng(6)
+    panels = bars(rng, walk(rng, 1024))
+
+    def took(length: int) -> float:
+        indicator = KINDS[kind](length)
+        rows = indicator.rows(panels)
+        began = perf_counter()
+        for row in rows:
+            indicator.step(row)
+        return perf_counter() - began
+
+    assert min(took(512) for _ in range(3)) < 5 * min(took(8) for _ in range(3))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"atr", "highest of the highs"}))
+def test_reads_the_closes(kind: str) -> None:
+    """Of one panel and of many, an indicator reads the closing prices, unless its name says otherwise."""
+    panels = np.random.default_rng(3).uniform(1, 2, (4, 5, WIDTH))
+    indicator = KINDS[kind](2)
     assert same_bits(indicator.rows(panels), panels[:, CLOSE])
     assert same_bits(indicator.rows(panels[0]), panels[0, CLOSE])
+
+
+def test_reads_other_fields() -> None:
+    """The true range reads high, low and close; a field reads what it was made for."""
+    panels = np.random.default_rng(3).uniform(1, 2, (4, 5, WIDTH))
+    for many in (panels, panels[0]):
+        assert same_bits(KINDS["atr"](2).rows(many), np.stack((many[..., HIGH, :], many[..., LOW, :], many[..., CLOSE, :]), axis=-2))
+        assert same_bits(KINDS["highest of the highs"](2).rows(many), many[..., HIGH, :])
+
+
+def test_infinity_is_no_value() -> None:
+    """A row with an infinity is like one with a hole, for every indicator."""
+    rng = np.random.default_rng(8)
+    panels = bars(rng, walk(rng, 80))
+    holed, infinite = panels.copy(), panels.copy()
+    holed[40, :, 1], infinite[40, :, 1] = np.nan, np.inf
+    for kind in KINDS.keys() - {"window", "highest of the highs"}:
+        indicator = KINDS[kind](7)
+        assert same_bits(KINDS[kind](7).block(indicator.rows(infinite)), indicator.block(indicator.rows(holed))), kind
+
+
+@pytest.mark.parametrize("length", [0, -3])
+@pytest.mark.parametrize("make", [SMA, StdDev, ZScore, Volatility, Covariance, indicators.RSI, indicators.Momentum, indicators.Window])
+def test_senseless_lengths_are_refused(make: type[Indicator], length: int) -> None:
+    """A window of no rows is a mistake, said in a sentence."""
+    with pytest.raises(ValueError, match="must be at least 1, not"):
+        make(length, 2)  # type: ignore[call-arg]
+
+
+def test_a_sample_needs_two() -> None:
+    """The sample deviation of one row does not exist, and a slope needs two points."""
+    for make in (lambda: StdDev(1, 1, ddof=1), lambda: Covariance(1, 1, ddof=1), lambda: indicators.Beta(1, [(0, 1)])):
+        with pytest.raises(ValueError, match="length must be at least 2, not 1"):
+            make()
+
+
+def test_an_empty_basket_is_refused() -> None:
+    """A basket of nothing has no value to tell."""
+    with pytest.raises(ValueError, match="at least one member"):
+        indicators.Basket([{0: 1.0}, {}])
+
+
+def test_composition_needs_both_one_after_the_other() -> None:
+    """What an indicator of an indicator needs is what both need, less the row that they share."""
+    assert Of(ZScore(30, 1), Ratio([(0, 1)])).need == 30
+    assert Volatility(60, 1).need == 61
+    assert Of(SMA(5, 1), SMA(5, 1)).need == 9
+
+
+def test_everything_public_is_tried() -> None:
+    """Every indicator that the package offers is held to these laws."""
+    names = {name for name in indicators.__all__ if isinstance(getattr(indicators, name), type)}
+
+    def parts(indicator: Indicator) -> set[str]:
+        inner = [value for value in vars(indicator).values() if isinstance(value, Indicator)]
+        return {type(indicator).__name__}.union(*map(parts, inner))
+
+    assert names == {"Indicator"}.union(*(parts(make(2)) for make in KINDS.values()))
