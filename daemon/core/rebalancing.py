@@ -1,0 +1,82 @@
+"""Rebalancing: the rules between a decision and its wave: cooldown, distance from the target, turnover.
+
+Rule: what is judged follows from holdings, prices and the journal, never from how long this process has run: a restart changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from daemon.core import planner
+from daemon.core.account import Account
+from daemon.core.model import EPOCH, Decision
+from daemon.core.ordertable import Tracked
+from daemon.core.wave import Wave
+
+
+class Cooldown:
+    """The time after a rebalance in which no other one begins, counted between close times from the decision whose orders were sent.
+
+    Exits do not wait for its end, and do not put it off.
+    """
+
+    def __init__(self, length: timedelta) -> None:
+        self._length = length
+        self._until = EPOCH
+
+    def restore(self, newest: Decision, *, ordered: bool) -> None:
+        """Go on after a stop; `ordered`: orders were made for the newest decision. Before that one, no cooldown can be running."""
+        if newest.exits_until is not None:
+            self._until = newest.exits_until
+        elif ordered:
+            self.begin(newest)
+
+    def begin(self, decision: Decision) -> None:
+        """An order was made for this decision."""
+        if decision.exits_until is None:
+            self._until = decision.as_of + self._length
+
+    def over(self, moment: datetime) -> bool:
+        """Whether a rebalance may begin at a slice that closes at `moment`."""
+        return moment >= self._until
+
+    def bound(self, decision: Decision) -> Decision:
+        """The decision as it may be worked on: as it is, or its exits only."""
+        return decision if self.over(decision.as_of) else replace(decision, exits_until=self._until)
+
+
+def strayed(
+    weights: Mapping[str, float],
+    keep: frozenset[str],
+    account: Account,
+    rules: planner.Rules,
+    *,
+    limit: float,
+    refused: Mapping[str, str],
+    at: datetime,
+) -> bool:
+    """Whether a holding is further than `limit` (weight of equity) from its target and can be brought nearer now.
+
+    What cannot be traded (refused symbols, dust, no money, a band that is wider) begins no wave, or it would begin one every bar.
+    """
+    far = {symbol for symbol, distance in account.off_target(weights, keep).items() if abs(distance) > limit}
+    if not far:
+        return False
+    made = planner.plan(weights, keep, account.book(weights, refused, at), account.markets, rules)
+    return not far.isdisjoint(planner.moved(made, account.cash_free(), account.markets))
+
+
+def begin(
+    decision: Decision, weights: dict[str, float], account: Account, orders: Iterable[Tracked], before: Decimal, at: datetime
+) -> Wave:
+    """The wave of a decision. `orders` are all that have not ended; `before` is what this decision's others had traded, in quote."""
+    inherited = tuple(t for t in orders if t.order.decision_id == decision.id)
+    return Wave(decision, weights, account.book(weights, {}, at), priced_at=at, inherited=inherited, before=before)
+
+
+def planned(wave: Wave, account: Account, rules: planner.Rules) -> planner.Plan:
+    """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
+    book = replace(wave.book, traded=wave.traded)
+    exits_only = wave.decision.exits_until is not None
+    return planner.plan(wave.weights, wave.decision.keep, book, account.markets, rules, exits_only=exits_only)
