@@ -1,0 +1,48 @@
+"""Away: the events between the loop and the strategies that run in processes of their own.
+
+Rule: as for all events. `events.py` has them by name, and in its union.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from daemon.core.model import Slice, TargetWeights
+
+
+@dataclass(frozen=True, slots=True)
+class AskStrategy:
+    """Have a strategy that runs in a process of its own decide on this slice; `last` is what it wanted before, None: nothing yet."""
+
+    name: str
+    slice: Slice
+    last: TargetWeights | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyStarted:
+    """A strategy runs in a process of its own; its indicators need so many bars of history."""
+
+    name: str
+    need: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyAnswered:
+    """What a strategy in a process of its own wants at the slice of a close time. `warm`: the symbols with history enough for it."""
+
+    name: str
+    as_of: datetime
+    targets: TargetWeights
+    warm: frozenset[str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDisabled:
+    """A user's own strategy has failed and is asked no more; its last targets stand. `problem` is a sentence."""
+
+    name: str
+    problem: str
+    at: datetime
