@@ -1,0 +1,122 @@
+"""Cells: values of the API's answers as a person reads them in a terminal, and the tables they stand in.
+
+Rule: whatever the daemon says is text, never markup, and nothing in it may command the terminal. A value that is not there is empty.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+_MEASURES: Final = ("return", "vol", "drawdown", "profit", "adds", "risk", "costs", "share", "number", "correlation")
+NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "target", "off target", "fees", *_MEASURES})
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def table(columns: Iterable[str]) -> Table:
+    """A table with these headings; columns of numbers stand to the right."""
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in columns:
+        right = name in NUMBERS
+        made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=right or name == "symbol", overflow="fold")
+    return made
+
+
+def add(to: Table, *texts: str) -> None:
+    """One more row."""
+    to.add_row(*(Text(tame(each)) for each in texts))  # Text: a symbol or a venue's sentence may hold what rich takes for markup
+
+
+def tame(text: str) -> str:
+    """Without control characters, which a terminal would obey."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def pair(label: str, value: str) -> tuple[Text, Text]:
+    """A label and its value, for a grid."""
+    return Text(label, style="dim"), Text(value)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def number(value: object) -> Decimal | None:
+    """The finite number that is meant, None where there is none."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        found = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def cell(value: object) -> str:
+    """Whatever it is: text as it is, a mapping as shares by name."""
+    if isinstance(value, Mapping):
+        return "  ".join(f"{key} {percent(number(item))}" for key, item in value.items())
+    return "" if value is None else str(value)
+
+
+def fees(value: object) -> str:
+    """What was paid, by currency; a fill of one trade has one fee almost always."""
+    paid = value if isinstance(value, list) else []
+    return " + ".join(f"{fee.get('amount')} {fee.get('currency')}" for fee in paid if isinstance(fee, Mapping))
+
+
+def money(value: object) -> str:
+    """Quote with two decimals."""
+    found = number(value)
+    return "" if found is None else f"{found:,.2f}"
+
+
+def short(value: object, digits: int = 6) -> str:
+    """A measure with so many significant digits."""
+    found = number(value)
+    return "" if found is None else f"{float(found):.{digits}g}"
+
+
+def weight(value: object) -> str:
+    """A share, in percent."""
+    return percent(number(value))
+
+
+def percent(value: Decimal | None, *, signed: bool = False) -> str:
+    """A share, in percent with two decimals."""
+    if value is None:
+        return ""
+    return f"{100 * value:+.2f}%" if signed else f"{100 * value:.2f}%"
+
+
+def parsed(value: object) -> datetime | None:
+    """The moment that is meant; None where it is none, or has no time zone."""
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def moment(value: object) -> str:
+    """A moment to the second, UTC as the daemon writes it."""
+    found = parsed(value)
+    return f"{found:%Y-%m-%d %H:%M:%S}" if found else cell(value)
+
+
+def age(value: object, now: datetime) -> str:
+    """How long ago."""
+    found = parsed(value)
+    return f"{duration(now - found)} ago" if found else "never"
+
+
+def duration(length: timedelta) -> str:
+    """The two largest units: 3 d 4 h, 5 min 2 s, 0 s."""
+    seconds = max(0, int(length.total_seconds()))
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])

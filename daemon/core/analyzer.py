@@ -1,0 +1,189 @@
+"""Analyzer: what the portfolio and its markets did, measured as it happens.
+
+Rule: it only listens. A slice is kept when it closes and measured at the next tick of the clock, so that no order waits for statistics, or
+before the first trade after it, so that the holdings are those of the close. Memory does not grow with time. The market is known from the
+warm-up on, the account from `since`: a restart begins a new account.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+
+from daemon.core.account import Account
+from daemon.core.analyzer_books import Books, Trade
+from daemon.core.analyzer_market import CorrelationWatch, Market
+from daemon.core.analyzer_report import Analysis, Period, analyse
+from daemon.core.events import CorrelationHigh, FlowBooked, OrderFilled, SliceClosed, TargetsChosen, TimePassed, WaveSettled
+from daemon.core.model import Decision, Fill, Floats, Money, Slice, currencies
+from daemon.core.ordertable import OrderTable
+
+# Slices that wait to be measured: the clock ticks ten times a second, so more than one waits only while history is caught up with.
+PENDING_MAX: Final = 64
+# Decisions whose closes are remembered for the delay of their fills; a wave ends or is superseded within a few of them.
+DECISIONS_MAX: Final = 8
+
+
+class Analyzer:
+    """Listens to slices, fills, flows and waves; answers `report`.
+
+    `shares`: the share of the capital of each strategy. `slippage`: what a simulated venue's fills cost beyond the price of the moment, a
+    fraction; there the price at the order is not the last one before it, since the next bar's open may lie apart. `jump`: see the watch.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        timeframe: timedelta,
+        account: Account,
+        table: OrderTable,
+        shares: Mapping[str, float],
+        *,
+        jump: float,
+        slippage: float | None = None,
+    ) -> None:
+        self.market = Market(len(symbols), CorrelationWatch(jump))
+        self.books = Books(len(symbols), shares)
+        self.since: datetime | None = None
+        self.fees_elsewhere: dict[str, float] = {}
+        self.symbols = tuple(symbols)
+        self.shares = dict(shares)
+        self._column = {symbol: column for column, symbol in enumerate(symbols)}
+        self._of_base = {currencies(symbol)[0]: symbol for symbol in symbols}
+        self._timeframe = timeframe
+        self._account, self._table = account, table
+        self._slippage = slippage
+        self._pending: list[Slice] = []
+        self._decided: dict[str, Floats] = {}
+        self._judged = 0
+        self._history_since: datetime | None = None
+        self._as_of: datetime | None = None
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def warm(self, slices: Sequence[Slice]) -> None:
+        """Take the history before the first `on_slice`."""
+        self.market.extend(cross_section.close for cross_section in slices)
+        if slices:
+            self._history_since = self._history_since or slices[0].closes_at
+            self._as_of = slices[-1].closes_at
+
+    def resume(self, decision: Decision, targets: Mapping[str, float]) -> None:
+        """Go on after a restart: what was wanted last is in force."""
+        self.books.follow(decision, targets, self.symbols)
+
+    def on_slice(self, event: SliceClosed) -> Iterable[CorrelationHigh]:
+        """Keep the slice for the next tick."""
+        self._pending.append(event.slice)
+        return self._measure(event.at) if len(self._pending) >= PENDING_MAX else ()
+
+    def on_time(self, event: TimePassed) -> Iterable[CorrelationHigh]:
+        """Measure what has closed since the last tick."""
+        return self._measure(event.at)
+
+    def on_targets(self, event: TargetsChosen) -> Iterable[CorrelationHigh]:
+        """Remember the prices of a decision, for the delay of its fills."""
+        newest = self._pending[-1].close if self._pending else self.market.last
+        self._decided[event.decision.id] = newest
+        while len(self._decided) > DECISIONS_MAX:
+            del self._decided[next(iter(self._decided))]
+        return ()
+
+    def on_settled(self, event: WaveSettled) -> Iterable[CorrelationHigh]:
+        """These targets are in force now."""
+        self.books.follow(event.decision, event.targets, self.symbols)
+        return ()
+
+    def on_fill(self, event: OrderFilled) -> Iterable[CorrelationHigh]:
+        """Book what a trade moved and cost; somebody else's moves the holding, but is no turnover of ours. Before the ledger does."""
+        self._digest()
+        fill, column = event.fill, self._column.get(event.fill.symbol)
+        if column is None or not self.books.begun:
+            return ()
+        self.books.pay(column, fill.side.sign * float(fill.cost))
+        fee = sum(self._fee(column, fill, money) for money in fill.fees)
+        tracked = self._table.get(fill.order_id, fill.symbol, fill.venue_id)
+        if tracked is not None:
+            decided = self._decided.get(tracked.order.decision_id)
+            arrival = self._arrival(fill, float(tracked.order.price))
+            known = decided is not None and decided[column] == decided[column]
+            sign, amount, cost = fill.side.sign, float(fill.amount), float(fill.cost)
+            self.books.trade(
+                Trade(column, sign, amount, cost, fee, arrival, float(decided[column]) if known and decided is not None else arrival)
+            )
+        return ()
+
+    def on_flow(self, event: FlowBooked) -> Iterable[CorrelationHigh]:
+        """What comes or goes without a trade is no profit. Quote needs no word: equity before the bar's profit counts it. As `on_fill`."""
+        self._digest()
+        symbol = self._of_base.get(event.flow.currency)
+        if symbol is not None and self.books.begun:
+            self.books.pay(self._column[symbol], float(event.flow.amount) * self._price(symbol))
+        return ()
+
+    # --- the arithmetic ----------------------------------------------------------------------------------------------
+
+    def _fee(self, column: int, fill: Fill, fee: Money) -> float:
+        """What a fee is worth in quote; it counts against the symbol that was traded, whatever it was paid in."""
+        base, quote = currencies(fill.symbol)
+        if fee.currency == base:
+            return float(fee.amount * fill.price)  # the holding is smaller by it already
+        elsewhere = self._of_base.get(fee.currency)
+        if fee.currency != quote and elsewhere is None:
+            self.fees_elsewhere[fee.currency] = self.fees_elsewhere.get(fee.currency, 0.0) + float(fee.amount)
+            return 0.0
+        worth = float(fee.amount) * (1.0 if elsewhere is None or fee.currency == quote else self._price(elsewhere))
+        self.books.pay(column, worth)
+        if fee.currency != quote and elsewhere is not None:
+            self.books.pay(self._column[elsewhere], -worth)
+        return worth
+
+    def _arrival(self, fill: Fill, reference: float) -> float:
+        if self._slippage is None:
+            return reference
+        return float(fill.cost / fill.amount) / (1.0 + fill.side.sign * self._slippage)
+
+    def _price(self, symbol: str) -> float:
+        mark = self._account.mark(symbol)
+        return 0.0 if mark is None else float(mark)
+
+    def _measure(self, at: datetime) -> Iterable[CorrelationHigh]:
+        self._digest()
+        # Of slices that were caught up with only the newest can be news.
+        news, self._judged = self._judged < self.market.bars, self.market.bars
+        if news and self.market.full and self.market.watch.judge(self.market.window()):
+            state = self.market.watch.state
+            return (CorrelationHigh(state.short, state.long, at),)
+        return ()
+
+    def _digest(self) -> None:
+        waiting, self._pending = self._pending, []
+        for cross_section in waiting:
+            closes = cross_section.close
+            moves = self.market.step(closes)
+            self._history_since = self._history_since or cross_section.closes_at
+            self._as_of = cross_section.closes_at
+            self._book(closes, moves)
+
+    def _book(self, closes: Floats, moves: Floats) -> None:
+        account = self._account
+        if not self.books.begun and (account.unvalued or account.equity() <= 0):
+            return
+        values = np.array([
+            0.0 if not (held := account.held(symbol)) else float(held) * (price if price == price else self._price(symbol))
+            for symbol, price in zip(self.symbols, closes.tolist(), strict=True)
+        ])  # fmt: skip
+        if self.books.begun:
+            self.books.close(values, float(account.cash), moves)
+        else:
+            self.books.begin(values, float(account.cash))
+            self.since = self._as_of
+
+    # --- what can be said --------------------------------------------------------------------------------------------
+
+    def report(self) -> Analysis:
+        """Everything at the newest slice. The watch is left to the clock, whose events are heard."""
+        self._digest()
+        period = Period(self.since, self._history_since, self._as_of)
+        return analyse(self.symbols, self._timeframe, self.market, self.books, period, self.fees_elsewhere)

@@ -1,0 +1,159 @@
+"""Account measures, streaming: profit and its attribution, turnover, what trading cost, and the distance from the targets.
+
+Rule: every bar, the profits of the symbols add up to the change of equity less what was paid in, whatever was traded, and the contributions
+add up to the return. Floats: these are measures, the money itself is in the ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from daemon.core.model import Decision, Floats
+
+
+class Spread:
+    """Population standard deviation of a stream of numbers (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = 0.0
+        self._squares = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one more."""
+        self.count += 1
+        before = value - self._mean
+        self._mean += before / self.count
+        self._squares += before * (value - self._mean)
+
+    @property
+    def deviation(self) -> float:
+        """NaN for fewer than two numbers."""
+        return sqrt(self._squares / self.count) if self.count > 1 else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill in floats: `sign` +1 for a buy, `cost` the quote that changed hands, `fee` in quote.
+
+    `decided` is the close that the decision was made at, `arrival` the price when the order was made: from one to the other is the delay,
+    from there to the price paid is spread and slippage (Perold 1988, The Implementation Shortfall).
+    """
+
+    column: int
+    sign: int
+    amount: float
+    cost: float
+    fee: float
+    arrival: float
+    decided: float
+
+
+class Books:
+    """What the account made and paid since `begin`, by symbol and by strategy. Money is quote, shares are of equity."""
+
+    def __init__(self, columns: int, strategies: Mapping[str, float]) -> None:
+        """`strategies`: the share of the capital of each, by name."""
+        self.begun = False
+        self.names: Sequence[str] = tuple(strategies)
+        self._shares = tuple(strategies.values())
+        self.values = np.zeros(columns)  # worth of each holding
+        self.equity = 0.0
+        self.wealth = 1.0  # what one unit of quote at the beginning would be now: time-weighted
+        self.drawdown_max = 0.0
+        self.profit = np.zeros(columns)
+        self.contribution = np.zeros(columns)
+        self.parts = np.zeros((len(strategies), columns))  # which share of each holding a strategy asked for
+        self.profit_of = np.zeros(len(strategies))
+        self.contribution_of = np.zeros(len(strategies))
+        self.returns, self.active = Spread(), Spread()
+        self.traded = np.zeros(columns)
+        self.turnover = 0.0
+        self.costs = np.zeros((3, columns))  # fee, spread, delay
+        self._peak = 1.0
+        self._paid = np.zeros(columns)  # quote that went into each symbol since the last bar
+        self._targets: Floats | None = None  # NaN where the present weight is kept
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def follow(self, decision: Decision, targets: Mapping[str, float], symbols: Sequence[str]) -> None:
+        """These targets are in force now: weights of equity, after every limit. Each strategy stands for what it asked of every symbol.
+
+        A symbol that nobody asks for keeps its parts: whoever wanted it answers for it until it is sold.
+        """
+        self._targets = np.array([np.nan if s in decision.keep else targets.get(s, 0.0) for s in symbols])
+        asked = np.zeros_like(self.parts)
+        for row, (name, share) in enumerate(zip(self.names, self._shares, strict=True)):
+            wanted = decision.by_strategy.get(name)
+            if wanted is not None:
+                asked[row] = [share * wanted.weights.get(s, 0.0) for s in symbols]
+        net, gross = asked.sum(axis=0), np.abs(asked).sum(axis=0)
+        # Where strategies all but cancel each other, a share of the small rest would be any number: they then share by size.
+        whole = np.where(np.abs(net) > gross / 100, net, gross)
+        self.parts = np.divide(np.where(whole == net, asked, np.abs(asked)), whole, out=self.parts.copy(), where=gross > 0)
+
+    def trade(self, trade: Trade) -> None:
+        """A fill of ours."""
+        column, sign = trade.column, trade.sign
+        self.traded[column] += trade.cost
+        self.turnover += trade.cost / self.equity if self.equity > 0 else 0.0
+        self.costs[:, column] += (
+            trade.fee,
+            sign * (trade.cost - trade.amount * trade.arrival),
+            sign * trade.amount * (trade.arrival - trade.decided),
+        )
+
+    def pay(self, column: int, amount: float) -> None:
+        """Quote (or its worth) went into a symbol: a purchase, a fee for it, a deposit of it. Negative: it came out."""
+        self._paid[column] += amount
+
+    def begin(self, values: Floats, cash: float) -> None:
+        """Count from here: worth of each holding, and the quote beside them."""
+        self.begun = True
+        self.values, self.equity = values, cash + float(values.sum())
+        self._paid[:] = 0.0
+
+    def close(self, values: Floats, cash: float, moves: Floats) -> None:
+        """One more bar has closed: worth of each holding now, the quote, and what each symbol returned over the bar (NaN: nothing)."""
+        self._track(np.nan_to_num(moves))
+        profit = values - self.values - self._paid
+        self.values, self.equity = values, cash + float(values.sum())
+        self._paid[:] = 0.0
+        made = float(profit.sum())
+        at_work = self.equity - made  # what was paid in or out during the bar counts from its beginning
+        self.profit += profit
+        self.profit_of += self.parts @ profit
+        if at_work > 0:
+            # Scaled by the wealth before it, every bar's contribution is an exact part of the compounded return.
+            earned = profit * (self.wealth / at_work)
+            self.contribution += earned
+            self.contribution_of += self.parts @ earned
+            self.returns.add(made / at_work)
+            self.wealth *= 1.0 + made / at_work
+            self._peak = max(self._peak, self.wealth)
+            self.drawdown_max = max(self.drawdown_max, self.drawdown)
+
+    def _track(self, moves: Floats) -> None:
+        """What the distance from the targets made of the bar (tracking error: Grinold and Kahn 1999, the deviation of active returns)."""
+        if self._targets is not None and self.equity > 0:
+            self.active.add(float(self.off_target() @ moves))
+
+    # --- what can be said --------------------------------------------------------------------------------------------
+
+    @property
+    def drawdown(self) -> float:
+        """How far the wealth is below its highest so far, as a share of it."""
+        return 1.0 - self.wealth / self._peak
+
+    def weights(self) -> Floats:
+        """Holdings as shares of equity (symbols,)."""
+        shares: Floats = self.values / self.equity if self.equity > 0 else np.zeros_like(self.values)
+        return shares
+
+    def off_target(self) -> Floats:
+        """Holding minus target (symbols,), in weights; 0 where there is no target or the present weight is kept."""
+        if self._targets is None:
+            return np.zeros_like(self.values)
+        return np.nan_to_num(self.weights() - self._targets)

@@ -1,0 +1,250 @@
+"""Screens: the analysis of a portfolio and the story of a decision, each on one screen that a person understands.
+
+Rule: it knows the API's documented answers and nothing of the daemon's inside.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import combinations
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from daemon import cells
+
+Row = Mapping[str, object]
+
+# A matrix of more symbols is wider than a terminal; its extremes are told instead.
+MATRIX_MAX: Final = 12
+EXTREMES: Final = 5
+
+
+def _mapping(value: object) -> Row:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _rows(value: object) -> list[Row]:
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _share(value: object, *, signed: bool = False) -> str:
+    """In percent: two decimals, or none where there are three digits before the point already."""
+    found = cells.number(value)
+    if found is not None and abs(found) >= 1:
+        return f"{100 * found:{'+' if signed else ''},.0f}%"
+    return cells.percent(found, signed=signed) or "-"
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+# --- analysis --------------------------------------------------------------------------------------------------------
+
+
+def analysis_screen(told: Row) -> RenderableType:
+    """What the account made, on what, at which cost and risk; and how the symbols hang together."""
+    account = _mapping(told.get("account"))
+    counted = f"account since {cells.moment(told.get('since')) or 'it has been read'} ({cells.cell(told.get('account_bars'))} bars), "
+    counted += f"markets since {cells.moment(told.get('history_since')) or 'the first bar'} ({cells.cell(told.get('bars'))} bars)"
+    return Group(
+        Text(cells.tame(counted), style="dim"),
+        _account(account),
+        _symbols(_rows(told.get("symbols"))),
+        _strategies(_rows(told.get("strategies"))),
+        _correlation(_mapping(told.get("correlation"))),
+    )
+
+
+def _account(account: Row) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(
+        *cells.pair("return", _share(account.get("total_return"), signed=True)),
+        *cells.pair("profit", cells.money(account.get("profit"))),
+        *cells.pair("drawdown", f"{_share(account.get('drawdown'))}, worst {_share(account.get('drawdown_max'))}"),
+    )
+    table.add_row(
+        *cells.pair("volatility", _share(account.get("volatility"))),
+        *cells.pair("expected", _share(account.get("volatility_expected"))),
+        *cells.pair("tracking error", f"{_share(account.get('tracking_error'))}, all a year"),
+    )
+    table.add_row(
+        *cells.pair("traded", cells.money(account.get("traded"))),
+        *cells.pair("turnover", _share(account.get("turnover"))),
+        *cells.pair("off target", _share(account.get("off_target"))),
+    )
+    costs = _mapping(account.get("costs"))
+    split = ", ".join(f"{name} {cells.money(costs.get(name))}" for name in ("fee", "spread", "delay"))
+    bets, positions = (cells.short(account.get(f"effective_{name}"), 3) or "-" for name in ("bets", "positions"))
+    lines = [f"costs {cells.short(account.get('cost_bps'), 3)} bps of what was traded: {split}"]
+    elsewhere = _mapping(account.get("fees_elsewhere"))
+    if elsewhere:
+        lines.append("and fees that are not valued: " + ", ".join(f"{amount} {currency}" for currency, amount in elsewhere.items()))
+    lines.append(f"{bets} effective bets in {positions} effective positions")
+    return Group(table, *(Text(cells.tame(line)) for line in lines))
+
+
+def _symbols(rows: Sequence[Row]) -> Table:
+    table = cells.table(("symbol", "weight", "return", "vol", "drawdown", "profit", "adds", "risk", "costs"))
+    for row in rows:
+        costs = [cells.number(cost) or Decimal(0) for cost in _mapping(row.get("costs")).values()]
+        cells.add(
+            table,
+            str(row.get("symbol")),
+            _share(row.get("weight")),
+            _share(row.get("total_return"), signed=True),
+            _share(row.get("volatility")),
+            _share(row.get("drawdown")),
+            cells.money(row.get("profit")),
+            _share(row.get("contribution"), signed=True),
+            _share(row.get("risk")),
+            cells.money(sum(costs, Decimal(0))),
+        )
+    return table
+
+
+def _strategies(rows: Sequence[Row]) -> Table:
+    table = cells.table(("strategy", "profit", "adds", "risk"))
+    for row in rows:
+        shares = _share(row.get("contribution"), signed=True), _share(row.get("risk"))
+        cells.add(table, str(row.get("strategy")), cells.money(row.get("profit")), *shares)
+    return table
+
+
+def _correlation(told: Row) -> RenderableType:
+    given = told.get("symbols")
+    symbols = [str(symbol) for symbol in given] if isinstance(given, list) else []
+    short, long = cells.short(told.get("mean_short"), 2) or "-", cells.short(told.get("mean_long"), 2) or "-"
+    mean = Text.assemble(("mean correlation ", "dim"), f"{short} lately, {long} over the window")
+    if told.get("high"):
+        mean.append("  high", style="bold yellow")
+    matrix = told.get("window")
+    if not isinstance(matrix, list) or len(matrix) != len(symbols):
+        return mean
+    return Group(mean, _matrix(symbols, matrix) if len(symbols) <= MATRIX_MAX else _extremes(symbols, matrix))
+
+
+def _matrix(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> Table:
+    """The half below the diagonal: the other says the same."""
+    bases = [symbol.split("/")[0] for symbol in symbols]
+    table = cells.table(["", *bases[:-1]])
+    for i, (symbol, row) in enumerate(zip(symbols, matrix, strict=True)):
+        if i:
+            cells.add(table, symbol, *(_two_digits(value) for value in row[:i]))
+    return table
+
+
+def _two_digits(value: object) -> str:
+    found = cells.number(value)
+    return "-" if found is None else f"{found:.2f}"
+
+
+def _extremes(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> Table:
+    pairs = [(found, i, j) for i, j in combinations(range(len(symbols)), 2) if (found := cells.number(matrix[i][j])) is not None]
+    pairs.sort(reverse=True)
+    table = cells.table(("most correlated", "correlation", "least correlated", "correlation"))
+    for (high, a, b), (low, c, d) in zip(pairs[:EXTREMES], pairs[::-1][:EXTREMES], strict=True):
+        cells.add(table, f"{symbols[a]} {symbols[b]}", f"{high:.2f}", f"{symbols[c]} {symbols[d]}", f"{low:.2f}")
+    return table
+
+
+# --- why -------------------------------------------------------------------------------------------------------------
+
+
+def why_screen(told: Row) -> RenderableType:
+    """A decision's way to one symbol: asked, limited, planned, traded, and where it stands."""
+    parts: list[RenderableType] = [_title(told), Text(cells.tame(f"{told.get('summary', '')}."))]
+    if told.get("decision_id") is not None:
+        parts += [_asked(_rows(told.get("strategies")), told), _limited(told), _planned(told)]
+        parts += _orders(_rows(told.get("orders")))
+    parts.append(_standing(told))
+    return Group(*parts)
+
+
+def _title(told: Row) -> Text:
+    title = Text.assemble((cells.tame(str(told.get("symbol"))), "bold"))
+    if told.get("decision_id") is not None:
+        decided = f"  decision {told.get('decision_id')}, close of {cells.moment(told.get('as_of'))} UTC"
+        cause = str(told.get("cause") or "due")
+        decided += "" if cause == "due" else f", {cause.replace('_', ' ')}"
+        if told.get("exits_until"):
+            decided += f", exits only until {cells.moment(told.get('exits_until'))}"
+        title.append(cells.tame(decided), style="dim")
+    return title
+
+
+def _asked(strategies: Sequence[Row], told: Row) -> RenderableType:
+    table = cells.table(("strategy", "share", "weight", "signal", "number", "rank"))
+    for strategy in strategies:
+        head = [str(strategy.get("name")), cells.weight(strategy.get("share")), _share(strategy.get("weight"))]
+        signals = _rows(strategy.get("signals")) or [{"name": "no signal of its own"}]
+        for signal in signals:
+            cells.add(table, *head, *_signal(signal, str(told.get("symbol"))))
+            head = ["", "", ""]
+        if strategy.get("note"):
+            cells.add(table, "", "", "", str(strategy["note"]), "", "")
+    net = f"together {_share(told.get('wanted'))} of equity"
+    return Group(_heading("asked"), table, Text(net + (", kept as it is" if told.get("kept") else "")))
+
+
+def _signal(signal: Row, symbol: str) -> tuple[str, str, str]:
+    of = signal.get("of")
+    name = str(signal.get("name")) if of in (None, symbol) else f"{of} {signal.get('name')}"
+    rank = f"{signal['rank']} of {signal.get('of_how_many')}" if signal.get("rank") is not None else ""
+    return name, cells.short(signal.get("value")), rank
+
+
+def _limited(told: Row) -> RenderableType:
+    limits = _rows(told.get("limits"))
+    lines = [
+        f"{_share(limit.get('wanted'))} -> {_share(limit.get('allowed'))}  {limit.get('reason')}: {limit.get('says')}" for limit in limits
+    ]
+    return _section("limits", lines or ["none cut it"], f"target {_share(told.get('target'))}")
+
+
+def _planned(told: Row) -> RenderableType:
+    lines = []
+    for plan in _rows(told.get("plans")):
+        count, waited = (len(ids) if isinstance(ids, list) else 0 for ids in (plan.get("orders"), plan.get("waited")))
+        made = "no order" if not count else "1 order" if count == 1 else f"{count} orders"
+        late = ", once sells had brought the money" if waited else ""
+        left = f", {plan.get('left')}" if plan.get("left") else ""
+        lines.append(f"{cells.moment(plan.get('at'))}  round {plan.get('attempt')}: {made}{late}{left}")
+    last = [f"left: {told.get('left')}, {told.get('left_says')}"] if told.get("left") else []
+    return _section("plan", lines or ["none yet"], *last)
+
+
+def _section(heading: str, lines: Iterable[str], *more: str) -> RenderableType:
+    return Group(_heading(heading), *(Text(cells.tame(line)) for line in (*lines, *more)))
+
+
+def _orders(orders: Sequence[Row]) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    for order in orders:
+        terms = f"{order.get('side')} {order.get('amount')} at about {order.get('price')}"
+        parts.append(_section(f"order {order.get('id')}", [f"{cells.moment(order.get('at'))}  intent to {terms}"]))
+        happened = [(fact.get("at"), f"{fact.get('what')}  {fact.get('text')}") for fact in _rows(order.get("facts"))]
+        happened += [(fill.get("at"), _fill(fill)) for fill in _rows(order.get("fills"))]
+        happened.sort(key=lambda each: cells.parsed(each[0]) or datetime.max.replace(tzinfo=UTC))
+        parts += [Text(cells.tame(f"{cells.moment(at)}  {what}".rstrip())) for at, what in happened]
+    return parts
+
+
+def _fill(fill: Row) -> str:
+    paid = cells.fees(fill.get("fees"))
+    return f"trade {fill.get('id')}: {fill.get('amount')} at {fill.get('price')}{f', fee {paid}' if paid else ''}"
+
+
+def _standing(told: Row) -> RenderableType:
+    lines = []
+    settled, now = _mapping(told.get("settled")), _mapping(told.get("now"))
+    if settled:
+        holding, off = _share(settled.get("holding")), _share(settled.get("off_target"), signed=True)
+        lines.append(f"{cells.moment(settled.get('at'))}  settled at {holding}, {off} off target")
+    if now:
+        held = f"{cells.cell(now.get('amount'))} at {cells.cell(now.get('price')) or 'no price'}"
+        lines.append(f"now {held}, {_share(now.get('weight'))} of equity against a target of {_share(now.get('target'))}")
+    return _section("where it stands", lines or ["not known: no daemon was asked, and the wave has not settled"])

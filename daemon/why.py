@@ -1,0 +1,294 @@
+"""Why: the story of one decision for one symbol, from its signals to its trades, put together from the journal.
+
+Rule: it tells what was written at the time and infers nothing; what is not known (yet) is null. The stable codes are told as they are,
+beside words for a person.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from math import isclose
+from pathlib import Path
+from typing import Final, assert_never
+
+from daemon.core.events import OrderClosed, OrderNotFound, OrderNotSent, OrderRefused, OrderReported, OrderSent, OrderUnknown, RiskLimited
+from daemon.core.model import ZERO, Decision, TargetWeights
+from daemon.io.journal import DecisionStory, OrderFact, OrderStory, ask
+
+Row = Mapping[str, object]
+
+# What the codes of limits and plans mean, in the words of the runbook; a code that is not here speaks for itself.
+WORDS: Final[Mapping[str, str]] = {
+    "not_finite": "the strategy's answer was no number",
+    "unknown_symbol": "the account does not trade this symbol",
+    "short_on_spot": "nothing can be sold on spot that is not held",
+    "weight_max": "no symbol may hold more (risk.weight_max)",
+    "gross": "all weights together were above the limit, so each was scaled down (risk.gross)",
+    "at_target": "it is at its target",
+    "in_band": "it is close enough to its target (execution.band)",
+    "kept": "it had no bar or too little history in the deciding slice, so its present weight stays",
+    "below_minimum": "the order would be smaller than the exchange takes",
+    "dust": "what is left of it is less than the exchange lets be sold",
+    "no_price": "it has never had a price",
+    "stale_price": "its last price is too old to trade on",
+    "not_tradable": "the exchange has closed this market",
+    "unfunded": "there was not enough money for it",
+    "locked": "what would be sold stands in somebody else's order",
+    "amount_max": "the exchange takes no larger order; another round does the rest",
+    "order_unknown": "nobody knows yet what became of its order",
+    "order_open": "its order has not ended",
+    "unfilled": "its order ended before it was filled",
+    "drift": "the account differs from the books in this currency, so it may only shrink",
+    "not_sent": "the exchange could not be reached",
+    "superseded": "a newer decision came first",
+    "halted": "trading was halted",
+    "cooldown": "it was traded too short a time ago (execution.cooldown)",
+    "turnover_max": "one rebalance may trade only so much (execution.turnover_max)",
+    "moved": "prices have moved since it was traded",
+}
+
+
+class NoSuchDecision(Exception):
+    """Nothing like that is in the journal. Its text is one sentence."""
+
+
+def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Sequence[str], shares: Mapping[str, float]) -> Row:
+    """The story out of the file alone, while no daemon runs (or one does: reading holds up nobody).
+
+    Raises:
+        NoSuchDecision: the symbol is not in the universe, or no such decision in the journal.
+        JournalError: the file cannot be read, or not be trusted.
+    """
+    symbol = match(asked, symbols)
+    if symbol is None:
+        raise NoSuchDecision(f"{asked} is not in the universe, which has {', '.join(symbols)}")
+    told = ask(path, lambda reader: reader.story(symbol, decision_id))
+    if told.decision is None and decision_id is not None:
+        raise NoSuchDecision(f"{path}: there is no decision {decision_id} in this journal")
+    return story(symbol, told, told.decision, shares, None)
+
+
+def match(asked: str, symbols: Sequence[str]) -> str | None:
+    """The symbol that somebody means: as it is written, in any case, or by its base alone where that names one. None: there is none."""
+    wanted = asked.upper().replace("-", "/").replace("_", "/")
+    for candidates in ([s for s in symbols if s.upper() == wanted], [s for s in symbols if s.upper().split("/")[0] == wanted]):
+        if len(candidates) == 1:
+            return candidates[0]
+    return None
+
+
+def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: Mapping[str, float], now: Row | None) -> Row:
+    """Everything in one mapping.
+
+    `decision`: the one asked for, which may not be in the journal yet; None: there has been none. `shares`: of the capital, by strategy, as
+    configured. `now`: the holding at this moment, where a daemon knows it.
+    """
+    if decision is None:
+        return {"symbol": symbol, "decision_id": None, "summary": "there has been no decision yet", "now": now}
+    wanted = decision.weights.get(symbol, 0.0)
+    limits = _limits(told.limits)
+    allowed = limits[-1].allowed if limits else wanted
+    target = told.wave.targets.get(symbol, 0.0) if told.wave else allowed
+    left = _left(symbol, told)
+    return {
+        "symbol": symbol,
+        "decision_id": decision.id,
+        "as_of": decision.as_of,
+        "decided_at": decision.at,
+        "cause": decision.cause.value,
+        "exits_until": decision.exits_until,
+        "summary": _summary(symbol, decision, told, wanted, target, left),
+        "strategies": _strategies(symbol, decision, shares),
+        "wanted": wanted,
+        "kept": symbol in decision.keep,
+        "limits": [_limit(cut) for cut in limits],
+        "target": target,
+        "plans": _plans(symbol, told),
+        "left": left,
+        "left_says": WORDS.get(left, left.replace("_", " ")) if left else None,
+        "orders": [_order(order) for order in told.orders],
+        "settled": _settled(symbol, told),
+        "now": now,
+    }
+
+
+# --- what was wanted -------------------------------------------------------------------------------------------------
+
+
+def _strategies(symbol: str, decision: Decision, shares: Mapping[str, float]) -> list[Row]:
+    """One row a strategy: its share, the weight it asked for (of its own capital), and the signals behind that."""
+    adds_up = isclose(
+        sum(shares.get(name, 0.0) * targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()),
+        decision.weights.get(symbol, 0.0),
+        abs_tol=1e-9,
+    )
+    return [
+        {
+            "name": name,
+            "share": shares.get(name) if adds_up else None,  # the configuration has changed since: these shares were not the ones
+            "weight": targets.weights.get(symbol, 0.0),
+            "kept": symbol in targets.keep,
+            "note": targets.note,
+            "signals": _signals(symbol, targets),
+        }
+        for name, targets in sorted(decision.by_strategy.items())
+    ]
+
+
+def _signals(symbol: str, targets: TargetWeights) -> list[Row]:
+    """The symbol's own signals with their rank among all symbols, and those of what it belongs to: its pairs, and every sector."""
+    rows: list[Row] = []
+    for of, values in targets.signals.items():
+        if of == symbol:
+            rows += [{"of": of, "name": name, "value": value, **_rank(name, value, targets)} for name, value in values.items()]
+        elif _concerns(of, symbol):
+            rows += [{"of": of, "name": name, "value": value} for name, value in values.items()]
+    return rows
+
+
+def _concerns(of: str, symbol: str) -> bool:
+    return of == "*" or "/" not in of or symbol in of.split("|")
+
+
+def _rank(name: str, value: float, targets: TargetWeights) -> Row:
+    """1 is the highest of all symbols that have this signal."""
+    values = [each[name] for each in targets.signals.values() if name in each]
+    return {"rank": 1 + sum(1 for other in values if other > value), "of_how_many": len(values)}
+
+
+# --- what became of it -----------------------------------------------------------------------------------------------
+
+
+def _limits(told: Sequence[RiskLimited]) -> list[RiskLimited]:
+    """Each limit's last word: a restart cuts again."""
+    return list({cut.reason: cut for cut in told}.values())
+
+
+def _limit(cut: RiskLimited) -> Row:
+    says = WORDS.get(cut.reason, cut.reason.replace("_", " "))
+    return {"reason": cut.reason, "says": says, "wanted": cut.wanted, "allowed": cut.allowed, "at": cut.at}
+
+
+def _plans(symbol: str, told: DecisionStory) -> list[Row]:
+    """One row a round: its orders, and those of them that first waited for the money which sells would bring."""
+    rows: list[Row] = []
+    for plan, next_one in zip_longest(told.plans, told.plans[1:]):
+        end = next_one.at if next_one else None
+        orders = [o.record.order for o in told.orders if plan.at <= o.record.order.at and (end is None or o.record.order.at < end)]
+        rows.append({
+            "attempt": plan.attempt,
+            "at": plan.at,
+            "orders": [order.id for order in orders],
+            "waited": [order.id for order in orders if order.id not in plan.orders],
+            "left": plan.left.get(symbol),
+        })  # fmt: skip
+    return rows
+
+
+def _left(symbol: str, told: DecisionStory) -> str | None:
+    """Why it is not at its target, by the last word on it: of the settled wave, or of the newest plan while there is none."""
+    if told.wave is not None:
+        return told.wave.refused.get(symbol) or told.wave.left.get(symbol)
+    return told.plans[-1].left.get(symbol) if told.plans else None
+
+
+def _order(told: OrderStory) -> Row:
+    record, order = told.record, told.record.order
+    return {
+        "id": order.id,
+        "side": order.side.value,
+        "amount": order.amount,
+        "price": order.price,
+        "attempt": order.attempt,
+        "at": order.at,
+        "state": record.state,
+        "reason": record.reason or "",
+        "filled": record.filled,
+        "average": record.cost / record.filled if record.filled else None,
+        "cost": record.cost,
+        "facts": _facts(told.facts),
+        "fills": [
+            {
+                "id": fill.trade_id,
+                "at": fill.at,
+                "amount": fill.amount,
+                "price": fill.price,
+                "fees": [{"amount": fee.amount, "currency": fee.currency} for fee in fill.fees],
+            }
+            for fill in told.fills
+        ],
+    }
+
+
+def _facts(facts: Sequence[OrderFact]) -> list[Row]:
+    """What became known, in order. A report is news if it says more than those before it: they overtake one another on their ways."""
+    rows: list[Row] = []
+    most = (False, Decimal(-1))
+    for fact in facts:
+        if isinstance(fact, OrderReported):
+            known = (fact.report.status.ended, fact.report.filled)
+            if known[0] <= most[0] and known[1] <= most[1]:
+                continue
+            most = (known[0] or most[0], max(known[1], most[1]))
+        elif isinstance(fact, OrderUnknown):
+            most = (False, Decimal(-1))  # whatever is heard next ends the doubt
+        rows.append({"at": fact.at, **_fact(fact)})
+    return rows
+
+
+def _fact(fact: OrderFact) -> Row:
+    match fact:
+        case OrderSent():
+            return {"what": "sent", "text": ""}
+        case OrderReported(report):
+            return {"what": report.status.value, "text": f"filled {report.filled.normalize():f} of {report.amount.normalize():f}"}
+        case OrderRefused(_, code, text):
+            return {"what": "refused", "text": f"{code}: {text}"}
+        case OrderNotSent(_, text):
+            return {"what": "not sent", "text": text}
+        case OrderUnknown(_, text):
+            return {"what": "unknown", "text": text}
+        case OrderNotFound():
+            return {"what": "looked for", "text": "not found"}
+        case OrderClosed(_, _, state):
+            return {"what": "closed", "text": f"{state}{f', {fact.reason}' if fact.reason else ''}"}
+    assert_never(fact)
+
+
+def _settled(symbol: str, told: DecisionStory) -> Row | None:
+    wave = told.wave
+    if wave is None:
+        return None
+    off = wave.off_target.get(symbol)
+    holding = None if off is None else wave.targets.get(symbol, 0.0) + off
+    return {"at": wave.at, "equity": wave.equity, "holding": holding, "off_target": off, "refused": wave.refused.get(symbol)}
+
+
+# --- in one sentence -------------------------------------------------------------------------------------------------
+
+
+def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float, target: float, left: str | None) -> str:
+    """From the wish to the end."""
+    if symbol in decision.keep:
+        parts = [f"kept as it was: {WORDS['kept']}"]
+    else:
+        asked = [name for name, targets in sorted(decision.by_strategy.items()) if targets.weights.get(symbol)]
+        parts = [f"{' and '.join(asked)} wanted {wanted:.2%}" if asked else "no strategy wanted it"]
+        cuts = [cut.reason for cut in _limits(told.limits)]
+        if cuts:
+            parts.append(f"{' and '.join(cuts)} left {target:.2%}")
+    parts += [_traded(order) for order in told.orders]
+    if left and symbol not in decision.keep:
+        parts.append(f"{'no order' if not told.orders else 'not all the way'}: {WORDS.get(left, left.replace('_', ' '))}")
+    elif not told.orders and not told.plans and told.wave is None:
+        parts.append("nothing has been planned for it yet")
+    return "; ".join(parts)
+
+
+def _traded(told: OrderStory) -> str:
+    record, order = told.record, told.record.order
+    verb = {"buy": "bought", "sell": "sold"}[order.side.value]
+    if record.filled > ZERO:
+        return f"{verb} {record.filled.normalize():f} of {order.amount.normalize():f} at {float(record.cost / record.filled):.8g}"
+    how = record.state or "has not ended"
+    return f"the order to {order.side.value} {order.amount.normalize():f} {how}{f' ({record.reason})' if record.reason else ''}"
