@@ -1,0 +1,113 @@
+"""Backtest: the daemon's own parts and its own route table over stored bars, with edges that answer at once instead of waiting.
+
+Rule: nothing is decided, limited, planned, tracked or booked here. A slice is published at its bars' close; what follows from it, down to
+the fills at the next bar's open, has happened before the next one. Time passes from slice to slice; where no symbol has a bar, it stands.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+from daemon.core import events as e
+from daemon.core.bus import Bus, Handler
+from daemon.core.ledger import Ledger
+from daemon.core.model import Slice
+from daemon.core.orders import OrderManager
+from daemon.core.slices import Aligner
+from daemon.parts import Core, Joined
+from daemon.research.bars import Bars
+from daemon.research.record import Record
+from daemon.research.venue import StoredVenue
+
+Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
+
+
+class AtOnce:
+    """The gateway of a backtest: every request is answered before the next event is handled."""
+
+    def __init__(self, venue: StoredVenue, manager: OrderManager, ledger: Ledger) -> None:
+        self._venue = venue
+        self._manager = manager
+        self._ledger = ledger
+
+    def accept(
+        self, request: e.SubmitOrders | e.CancelOrder | e.QueryOrder | e.QueryTrades | e.BookFlows | e.PollAccount
+    ) -> Iterable[e.Event]:
+        """What is known after a request."""
+        at = request.at
+        match request:
+            case e.SubmitOrders():
+                sent = (order for order in request.orders if self._manager.may_send(order.id))
+                return chain.from_iterable(self._venue.submit(order, at) for order in sent)
+            case e.CancelOrder():
+                return self._venue.cancel(request.order_id, request.symbol, at)
+            case e.QueryOrder():
+                return self._venue.query(request.order_id, at)
+            case e.QueryTrades():
+                return [*self._trades(request), e.TradesListed(request.symbols, request.since, at)]
+            case e.BookFlows():
+                return [e.FlowBooked(flow, at) for flow in request.flows]
+            case e.PollAccount():
+                return (e.AccountPolled(self._venue.snapshot(at), at),)
+
+    def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
+        found = chain.from_iterable(self._venue.trades(symbol, request.since, request.at) for symbol in request.symbols)
+        return (told for told in found if not self._booked(told))
+
+    def _booked(self, told: e.Event) -> bool:
+        return isinstance(told, e.OrderFilled) and self._ledger.has_trade(told.fill.symbol, told.fill.trade_id)
+
+
+class Backtest:
+    """One run. `routes` is the route table of the daemon; `record` hears of everything."""
+
+    def __init__(self, core: Core, venue: StoredVenue, record: Record, routes: Routes) -> None:
+        self.parts = core
+        core.account.markets = venue.markets
+        # Not fed: the slices of stored bars are made whole by the same rules before they are published.
+        self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
+        self.gateway = self.poller = AtOnce(venue, core.manager, core.ledger)
+        self.recorder = self.views = record
+        self._venue = venue
+        self._bus: Bus[e.Event] = Bus(routes(self))
+
+    def tell(self, event: e.Event) -> Iterable[e.Event]:
+        """Have an event recorded."""
+        return self.recorder.tell(event)
+
+    def paper_on(self, _kind: type) -> list[Any]:
+        """The venue knows its bars already."""
+        return []
+
+    def away_on(self, _kind: type) -> list[Any]:
+        """Every strategy runs in this process."""
+        return []
+
+    def run(self, bars: Bars, start: datetime | None = None) -> None:
+        """Warm up on what closes before `start`, then trade every slice from there on; without it, from the first bar on."""
+        history: list[Slice] = []
+        for cross_section in bars.slices():
+            if start is not None and cross_section.closes_at < start:
+                history.append(cross_section)
+                continue
+            if not self.parts.ledger.opened:
+                self._begin(history, cross_section.closes_at - bars.timeframe)
+            self._step(cross_section)
+
+    def _begin(self, history: Sequence[Slice], at: datetime) -> None:
+        """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""
+        self.parts.runner.warm(history)
+        self.parts.analyzer.warm(history)
+        if history:
+            self.parts.account.on_slice(e.SliceClosed(history[-1], at))
+        self._bus.publish(e.PollAccount(at))
+        self._bus.publish(e.TimePassed(at))
+
+    def _step(self, cross_section: Slice) -> None:
+        closes_at = cross_section.closes_at
+        for event in self._venue.opened(closes_at - self.parts.timeframe):
+            self._bus.publish(event)
+        self._bus.publish(e.TimePassed(closes_at))
+        self._bus.publish(e.SliceClosed(cross_section, closes_at))
+        self.recorder.after(cross_section)

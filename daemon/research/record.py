@@ -1,0 +1,104 @@
+"""Record: what a backtest keeps of its run, in columns that grow, in the order in which it happened.
+
+Rule: it only listens. Every number is taken from the parts at the moment it was in force, none is worked out again.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from daemon.core.events import Event, OrderFilled, OrderRefused, RiskLimited, SliceClosed, SubmitOrders
+from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
+from daemon.parts import Core
+
+Signals = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+class Record:
+    """Equity, targets, signals, orders and fills of one run. Moments are UTC ms, money is quote, weights are shares of equity."""
+
+    def __init__(self, core: Core) -> None:
+        self.equity: list[tuple[int, float, float, float, float, float]] = []  # timestamp, equity, cash, gross, net, drawdown
+        self.targets: list[tuple[int, str, str, float]] = []  # timestamp, strategy, symbol, weight
+        self.signals: list[tuple[int, str, str, str, float]] = []  # bar_open, strategy, symbol, name, value
+        self.closes: list[tuple[int, tuple[float, ...]]] = []  # timestamp, last close by symbol, NaN before the first
+        self.orders: list[Order] = []
+        self.fills: list[Fill] = []
+        self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
+        self.refused: dict[str, int] = {}
+        self.limited: dict[str, int] = {}
+        self.troubles: dict[str, int] = {}  # sentence: slices
+        self._core = core
+        self._decided = ""  # the newest decision's id
+        self._peak = 0.0
+
+    # --- what the route table brings ---------------------------------------------------------------------------------
+
+    def tell(self, event: Event) -> Iterable[Event]:
+        """Hear of everything; keep what is asked of a run."""
+        match event:
+            case SubmitOrders():
+                self.orders += event.orders
+            case OrderFilled():
+                self.fills.append(event.fill)
+                self.traded.append((float(event.fill.cost), self.equity[-1][1]))
+            case OrderRefused():
+                self.refused[event.code] = self.refused.get(event.code, 0) + 1
+            case RiskLimited():
+                self.limited[event.reason] = self.limited.get(event.reason, 0) + 1
+            case _:
+                pass
+        return ()
+
+    def accept(self, _request: Event) -> Iterable[Event]:
+        """A conclusion of the core; it is in what was told."""
+        return ()
+
+    def on_polled(self, _: object) -> Iterable[Event]:
+        """The account of a backtest can always be read."""
+        return ()
+
+    def on_poll_failed(self, _: object) -> Iterable[Event]:
+        """Never."""
+        return ()
+
+    def on_slice(self, event: SliceClosed) -> Iterable[Event]:
+        """The account at a close, before anything is decided on it."""
+        account = self._core.account
+        equity = account.equity()
+        weights = [account.weight(symbol, equity) for symbol in self._core.symbols]
+        self._peak = max(self._peak, float(equity))
+        below = 1.0 - float(equity) / self._peak if self._peak > 0 else 0.0
+        gross, net = sum(map(abs, weights)), sum(weights)
+        self.equity.append((epoch_ms(event.slice.closes_at), float(equity), float(account.cash), gross, net, below))
+        self.closes.append((epoch_ms(event.slice.closes_at), tuple(event.slice.close.tolist())))
+        return ()
+
+    # --- after a slice -----------------------------------------------------------------------------------------------
+
+    def after(self, cross_section: Slice) -> None:
+        """What the slice has led to: the signals, and the targets if it was decided on."""
+        self._keep_signals(cross_section)
+        decision = self._core.manager.decision
+        if decision is not None and decision.id != self._decided:
+            self._decided = decision.id
+            self._keep_targets(decision, epoch_ms(cross_section.closes_at))
+        for sentence in [*self._core.runner.problems.values(), *self._core.manager.surprises]:
+            self._count_trouble(sentence)
+        self._core.manager.surprises.clear()
+
+    def _keep_signals(self, cross_section: Slice) -> None:
+        opened = epoch_ms(cross_section.closes_at - self._core.timeframe)
+        for strategy, symbols in self._core.runner.signals(cross_section).items():
+            for symbol, values in symbols.items():
+                self.signals += [(opened, strategy, symbol, name, value) for name, value in values.items()]
+
+    def _keep_targets(self, decision: Decision, at: int) -> None:
+        """Each strategy's weights of its own capital, and the account's after netting and every limit; all symbols, those at 0 as well."""
+        wanted = {name: targets.weights for name, targets in decision.by_strategy.items()}
+        for name, weights in [*wanted.items(), ("*", self._core.manager.targets)]:
+            self.targets += [(at, name, symbol, weights.get(symbol, 0.0)) for symbol in self._core.symbols]
+        for name, targets in decision.by_strategy.items():
+            if targets.note:
+                self._count_trouble(f"{name}: {targets.note}")
+
+    def _count_trouble(self, sentence: str) -> None:
+        self.troubles[sentence] = self.troubles.get(sentence, 0) + 1

@@ -1,0 +1,105 @@
+"""Results: a record becomes the files of a backtest.
+
+Rule: same run, same bytes: rows lie in the order in which they happened, symbols in their own, and nothing depends on the machine but the
+two times in the summary that measure it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from daemon.core.analyzer_measures import correlations, returns
+from daemon.core.model import Fill, Order, currencies, epoch_ms
+from daemon.core.plain import plain
+from daemon.research.record import Record
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object]) -> None:
+    """Write every file into `folder`, which is made if it is not there; files of an earlier run are replaced, the summary last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, columns in _tables(record, symbols).items():
+        _parquet(folder / f"{name}.parquet", columns)
+    (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _tables(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
+    return {
+        "equity": _columns(record.equity, "timestamp", "equity", "cash", "gross", "net", "drawdown"),
+        "targets": _columns(record.targets, "timestamp", "strategy", "symbol", "weight"),
+        "signals": _columns(record.signals, "bar_open", "strategy", "symbol", "name", "value"),
+        "orders": _orders(record.orders, record.fills),
+        "fills": _fills(record.orders, record.fills),
+        **_analysis(record, symbols),
+    }
+
+
+def _columns(rows: Sequence[Sequence[Any]], *names: str) -> Columns:
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+
+
+def _orders(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
+    """`amount` is what was asked for, `price` the reference it was planned at, `fee` what its fills have paid (0 without one)."""
+    fees: dict[str, tuple[float, str]] = {}
+    for fill in fills:
+        paid, asset = _fee(fill)
+        fees[fill.order_id] = (fees.get(fill.order_id, (0.0, ""))[0] + paid, asset)
+    rows = [
+        (epoch_ms(o.at), o.symbol, o.side.value, float(o.amount), float(o.price), *fees.get(o.id, (0.0, "")), o.id, o.decision_id)
+        for o in orders
+    ]
+    return _columns(rows, *TRADE_COLUMNS)
+
+
+def _fills(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
+    decisions = {order.id: order.decision_id for order in orders}
+    rows = [
+        (epoch_ms(f.at), f.symbol, f.side.value, float(f.amount), float(f.price), *_fee(f), f.order_id, decisions.get(f.order_id, ""))
+        for f in fills
+    ]
+    return _columns(rows, *TRADE_COLUMNS)
+
+
+TRADE_COLUMNS = ("timestamp", "symbol", "side", "amount", "price", "fee", "fee_asset", "order_id", "decision_id")
+
+
+def _fee(fill: Fill) -> tuple[float, str]:
+    """What a fill has paid, and in which asset; where nothing was paid, it would have been the quote."""
+    if not fill.fees:
+        return 0.0, currencies(fill.symbol)[1]
+    return float(fill.fees[0].amount), fill.fees[0].currency
+
+
+def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
+    """Simple returns per bar, and the correlation of every two symbols over the whole period."""
+    times = [time for time, _ in record.closes]
+    moves = returns(np.array([row for _, row in record.closes], np.float64).reshape(len(times), len(symbols)))
+    rows = [
+        (time, symbol, value)
+        for time, row in zip(times, moves.tolist(), strict=True)
+        for symbol, value in zip(symbols, row, strict=True)
+        if value == value
+    ]
+    together = correlations(moves)
+    pairs = [(a, b, float(together[i, j])) for i, a in enumerate(symbols) for j, b in enumerate(symbols)]
+    return {
+        "returns": _columns(rows, "timestamp", "symbol", "return"),
+        "correlations": _columns(pairs, "symbol_a", "symbol_b", "correlation"),
+    }
+
+
+TEXT = frozenset({"strategy", "symbol", "name", "side", "fee_asset", "order_id", "decision_id", "symbol_a", "symbol_b"})
+MOMENT = frozenset({"timestamp", "bar_open"})
+
+
+def _parquet(path: Path, columns: Columns) -> None:
+    import pyarrow as pa  # heavy, and only files of a backtest need it
+    from pyarrow import parquet
+
+    kinds = {name: pa.string() if name in TEXT else pa.int64() if name in MOMENT else pa.float64() for name in columns}
+    table = pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()})
+    parquet.write_table(table, path, compression="zstd")

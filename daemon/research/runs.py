@@ -1,0 +1,128 @@
+"""Runs: a configuration and a directory of bars become a backtest and its files.
+
+Rule: Config objects end here, as they do in worlds.py; whatever the run assumes that a market would not grant stands in its summary.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from daemon.config import Config
+from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
+from daemon.core.paper import PaperAccount
+from daemon.core.plain import rfc3339
+from daemon.parts import StartRefused
+from daemon.research.backtest import Backtest, Routes
+from daemon.research.bars import Bars, DataError, load, markets
+from daemon.research.performance import performance
+from daemon.research.record import Record
+from daemon.research.results import write
+from daemon.research.venue import StoredVenue
+from daemon.worlds import deciding
+
+Summary = dict[str, Any]
+
+
+def backtest(config: Config, data: Path, out: Path, start: datetime | None, end: datetime | None, routes: Routes) -> Summary:
+    """Run it, write its files into `out`, and return the summary. Decisions lie between `start` and `end` (both included; None: all bars).
+
+    Raises:
+        DataError: the bars, or the rules in markets.json, are missing or cannot be used.
+        StartRefused: the configuration cannot be backtested.
+    """
+    bars = load(data, config.universe.symbols, config.bar_length, end=end)
+    rules, without = markets(data, config.universe.symbols)
+    core = deciding(config, simulated=True)
+    record = Record(core)
+    venue = StoredVenue(_account(config), _charged(config, rules), bars)
+    run = Backtest(core, venue, record, routes)
+    began = perf_counter()
+    run.run(bars, start)
+    wall_s = perf_counter() - began
+    if not record.equity:
+        raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
+    notes = [*_assumptions(config, without), *_warnings(record, venue)]
+    summary = _summary(config, bars, record, wall_s) | {"notes": notes}
+    write(out, record, core.symbols, summary)
+    return summary
+
+
+def _account(config: Config) -> PaperAccount:
+    paper = config.paper
+    if paper.balances.get(config.universe.quote, ZERO) <= 0:
+        raise StartRefused(
+            f"{config.source}: paper.balances has no {config.universe.quote}, so nothing can be bought; add an amount of it", 78
+        )
+    try:
+        return PaperAccount(paper.balances, fee=paper.fee.taker, slippage_bps=paper.slippage_bps)
+    except ValueError as error:
+        raise StartRefused(f"{config.source}: paper: {error}", 78) from None
+
+
+def _charged(config: Config, rules: Mapping[str, Instrument]) -> dict[str, Instrument]:
+    """The markets with the fees of the paper account; a swap pays them in quote, and may be held short."""
+    swap = config.exchange.market == "swap"
+    return {s: replace(m, taker_fee=config.paper.fee.taker, buy_fee_in_base=not swap, shortable=swap) for s, m in rules.items()}
+
+
+def _assumptions(config: Config, without: tuple[str, ...]) -> Iterator[str]:
+    yield (
+        "a decision is made at a bar's close and fills at the next bar's open, "
+        f"{config.paper.slippage_bps} bps worse, for a fee of {config.paper.fee.taker}, whatever its size"
+    )
+    if without:
+        yield f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
+    if config.exchange.market == "swap":
+        yield "swaps without funding and without margin: nothing is liquidated"
+
+
+def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
+    if venue.waiting:
+        yield f"{venue.waiting} orders found no bar to fill at before the end"
+    yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))
+    yield from (f"{count} weights cut: {reason}" for reason, count in sorted(record.limited.items()))
+    yield from (f"at {count} bars: {sentence}" for sentence, count in sorted(record.troubles.items()))
+
+
+def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:
+    first, last = from_epoch_ms(record.equity[0][0]), from_epoch_ms(record.equity[-1][0])
+    measured = asdict(performance([row[1] for row in record.equity], last - first, bars.timeframe))
+    final = measured.pop("final_equity")
+    return {
+        "settings": config.model_dump(mode="json"),
+        "period": {"start": rfc3339(first), "end": rfc3339(last), "bars": len(record.equity), "timeframe": config.timeframe},
+        "final_equity": final,
+        "return": measured.pop("total_return"),
+        **measured,
+        "turnover": sum(notional / equity for notional, equity in record.traded if equity > 0),
+        "fees": sum(_fee_in_quote(record, i) for i in range(len(record.fills))),
+        "funding": 0.0,
+        "trades": len(record.fills),
+        "symbol_bars": bars.symbol_bars,
+        "wall_s": round(wall_s, 3),
+        "symbol_bars_per_s": round(bars.symbol_bars / wall_s),
+    }
+
+
+def _fee_in_quote(record: Record, index: int) -> float:
+    """What a fill paid, worth at its own price."""
+    fill = record.fills[index]
+    base = currencies(fill.symbol)[0]
+    return float(sum((fee.amount * (fill.price if fee.currency == base else 1) for fee in fill.fees), ZERO))
+
+
+def in_words(summary: Summary, out: Path) -> str:
+    """What a person wants to know first."""
+    period = summary["period"]
+    lines = [
+        f"{period['start']} to {period['end']}, {period['bars']} bars of {period['timeframe']}",
+        f"equity {summary['final_equity']:.2f}, return {summary['return']:.2%}, a year {summary['cagr']:.2%}",
+        f"volatility {summary['volatility']:.2%}, sharpe {summary['sharpe']:.2f}, deepest fall {summary['max_drawdown']:.2%}",
+        f"{summary['trades']} trades, turnover {summary['turnover']:.1f}, fees {summary['fees']:.2f}",
+        *(f"note: {note}" for note in summary["notes"]),
+        f"files in {out}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,41 @@
+"""The analyzer beside a backtest: two counts of the same run, one from equity and one from fills and holdings, agree."""
+
+from pathlib import Path
+
+import pytest
+
+from daemon import worlds
+from daemon.app import routes
+from daemon.config import load
+from daemon.core.analyzer import Analyzer
+from daemon.parts import Core
+from daemon.research import runs
+from tests.research.files import configured, stored
+
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
+
+
+def test_the_analyzer_and_the_summary_tell_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Return, deepest fall, volatility and fees are the summary's, and what fills cost beyond the next open is the configured slippage."""
+    cores: list[Core] = []
+
+    def kept(*args: object, **named: object) -> Core:
+        cores.append(deciding(*args, **named))  # type: ignore[arg-type]
+        return cores[-1]
+
+    deciding = worlds.deciding
+    monkeypatch.setattr(runs, "deciding", kept)
+    config = load(configured(tmp_path, SYMBOLS), {})
+    data = stored(tmp_path / "data", 1500, SYMBOLS, {"SOL/USDT": range(700, 712)})
+    summary = runs.backtest(config, data, tmp_path / "out", None, None, routes)
+    analyzer: Analyzer = cores[0].analyzer
+    told = analyzer.report()
+    assert summary["trades"] > 10
+    assert told.account.total_return == pytest.approx(summary["return"], rel=1e-9)
+    assert told.account.drawdown_max == pytest.approx(summary["max_drawdown"], rel=1e-9)
+    assert told.account.volatility == pytest.approx(summary["volatility"], rel=1e-3)  # of all bars but the first, and population
+    assert told.account.costs.fee == pytest.approx(summary["fees"], rel=1e-9)
+    # Bought at 1 + s and sold at 1 - s times the open: of what was traded it is s in the middle.
+    assert told.account.costs.spread == pytest.approx(told.account.traded * float(config.paper.slippage_bps) / 10_000, rel=1e-3)
+    assert sum(row.contribution for row in told.symbols) == pytest.approx(summary["return"], rel=1e-9)
+    assert sum(row.profit for row in told.strategies) == pytest.approx(told.account.profit, rel=1e-9)

@@ -1,0 +1,148 @@
+"""The backtest and the daemon are one program: over the same bars they send the same orders."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import structlog
+
+from daemon.app import Daemon, routes
+from daemon.config import Secrets, load
+from daemon.core.model import Bar, Order, from_epoch_ms
+from daemon.core.paper import PaperAccount
+from daemon.io.journal import Journal
+from daemon.io.journal.reader import Reader
+from daemon.research import bars as stored_bars
+from daemon.research import runs
+from daemon.worlds import build, runner
+from tests.research import files
+from tests.sim.tape import TapeExchange
+from tests.sim.virtual import AtOnceWriter, SimClock, run
+
+SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
+LENGTH: Final = timedelta(seconds=10)
+LIVE: Final = 240  # bars, 40 minutes
+RULES: Final = {"amount_step": "0.001", "price_tick": "0.0001", "amount_min": "0.001", "notional_min": "5"}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """An hour of log lines is read by nobody."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+Sent = tuple[str, str, str, Decimal, Decimal, str]
+
+
+def as_sent(order: Order) -> Sent:
+    """What must be the same."""
+    return order.id, order.symbol, order.side.value, order.amount, order.price, order.decision_id
+
+
+def configured(folder: Path, **params: object) -> Path:
+    """A strategy that changes its mind often, over bars of ten seconds."""
+    strategy = {
+        "name": "momo",
+        "use": "portfolio_momentum",
+        "schedule": {"every": 4},
+        "params": {"lookback": 5, "rsi_period": 3, "top": 2} | params,
+    }
+    sections: dict[str, Any] = {
+        "timeframe": "10s",
+        "strategies": [strategy],
+        "execution": {"band": 0.005},
+        "api": {"port": 0},
+        "logging": {"level": "error"},
+    }
+    return files.configured(folder, SYMBOLS, **sections)
+
+
+def data(folder: Path, need: int, holes: Mapping[str, Sequence[int]]) -> Path:
+    """Bars for the warm-up and the run behind it; holes are counted from the run's first bar."""
+    missing = {symbol: [need + row for row in rows] for symbol, rows in holes.items()}
+    path = files.stored(folder, need + LIVE, SYMBOLS, missing, name="10s", timeframe=LENGTH)
+    (path / "markets.json").write_text(str(dict.fromkeys(SYMBOLS, RULES)).replace("'", '"'))
+    return path
+
+
+async def traded(config: Path, exchange: TapeExchange, clock: SimClock) -> None:
+    """A daemon from its start until the last bar is worked off."""
+    settings = load(config, {})
+    with Journal.open(config.with_name("sim.sqlite"), instance=settings.name, mode=settings.mode, clock=clock) as journal:
+        journal._writer.stop()
+        journal._writer = AtOnceWriter(journal._store)
+        parts = build(settings, Secrets(), journal, journal.recover(), clock, {}, lambda _done, _all: None)
+        parts.exchange = exchange
+        daemon = Daemon(parts)
+        async with asyncio.TaskGroup() as nest:
+            nest.create_task(daemon.run())
+            await clock.sleep((exchange.ends_at - clock.now()).total_seconds() + 5.0)
+            daemon.stop()
+
+
+def by_daemon(config: Path, folder: Path, need: int) -> tuple[list[Sent], PaperAccount]:
+    """The orders that the daemon wrote to its journal, oldest first."""
+    bars = stored_bars.load(folder, SYMBOLS, LENGTH)
+    rules, _ = stored_bars.markets(folder, SYMBOLS)
+    history = {
+        symbol: [Bar(symbol, from_epoch_ms(close), *row) for close, row in zip(each.closes.tolist(), each.values.tolist(), strict=True)]
+        for symbol, each in bars.series.items()
+    }
+    clock = SimClock(files.START + need * LENGTH + LENGTH / 2)
+    exchange = TapeExchange(history, LENGTH, rules, clock)
+    run(traded(config, exchange, clock))
+    return [as_sent(order) for order in intents(config.with_name("sim.sqlite"))], exchange.account
+
+
+def intents(journal: Path) -> list[Order]:
+    """Every intent in a journal, oldest first."""
+    with Reader(journal) as reader:
+        return [record.order for record in reversed(reader.orders(1000))]
+
+
+def by_backtest(config: Path, folder: Path, out: Path, need: int) -> list[Sent]:
+    """The orders of the backtest, in the order in which they were made."""
+    runs.backtest(load(config, {}), folder, out, files.START + (need + 1) * LENGTH, None, routes)
+    return [
+        (r["order_id"], r["symbol"], r["side"], Decimal(repr(r["amount"])), Decimal(repr(r["price"])), r["decision_id"])
+        for r in files.read(out, "orders")
+    ]
+
+
+HOLES: Final[dict[str, dict[str, list[int]]]] = {
+    "whole": {},
+    "gaps": {
+        "A/USDT": [8, 40, 41, 100, 101, 102, 103],
+        "B/USDT": [3, 7, 8, 103, 160],
+        "C/USDT": [44, 103, 161],
+        "D/USDT": [12, 20, 60, 103],  # row 103 is missing everywhere: no slice
+    },
+}
+
+
+@pytest.mark.parametrize("holes", list(HOLES))
+@pytest.mark.parametrize("exposure", [0.8, 1.0])
+def test_daemon_and_backtest_send_the_same_orders(tmp_path: Path, holes: str, exposure: float) -> None:
+    """The daemon in virtual time and the backtest over the same bars: same ids, symbols, sides, amounts, reference prices and decisions."""
+    config = configured(tmp_path, exposure=exposure)
+    need = runner(load(config, {})).need
+    folder = data(tmp_path / "data", need, HOLES[holes])
+    live, account = by_daemon(config, folder, need)
+    stored = by_backtest(config, folder, tmp_path / "out", need)
+    assert len(stored) > 50, "a strategy that trades"
+    assert sorted(live) == sorted(stored)
+    filled = {row["order_id"]: row for row in files.read(tmp_path / "out", "fills")}
+    assert len(filled) > 50
+    for order_id, row in filled.items():
+        report = account.order(order_id)
+        if report is not None:  # the account forgets what ended long ago
+            assert [(float(fill.amount), float(fill.price), float(fill.fees[0].amount)) for fill in report.fills] == [
+                (row["amount"], row["price"], row["fee"])
+            ]
