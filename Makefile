@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak kills check setup lock clean
+.PHONY: help run test soak kills drift projections optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -37,6 +37,16 @@ soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judg
 
 kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge what is left; SEED=N repeats the aim of a run
 	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q -s tests/process/test_kills.py
+
+drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exact two-pass sums on the way (a minute)
+	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q tests/core/test_indicators_exact.py
+
+projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
+	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_allocation.py
+
+optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser (500 MB), and test these
+	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock
+	exec .venv/bin/pytest -q tests/strategies/test_optimised.py
 
 check: setup ## Check format, lint and types only
 	@.venv/bin/ruff format --check --quiet .
@@ -74,6 +84,7 @@ lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
 	compile="pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --system-certs -q $(UPGRADE)"
 	.venv/lock/bin/uv $$compile -o requirements.lock
 	.venv/lock/bin/uv $$compile --group dev -o requirements-dev.lock
+	.venv/lock/bin/uv $$compile --extra optimize -o requirements-optimize.lock
 
 clean: ## Remove the environment and the caches; var/, which holds journals, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

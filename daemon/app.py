@@ -27,8 +27,9 @@ from daemon.io.recorder import Recorder
 from daemon.io.streams import BarStreams
 from daemon.io.userstream import UserStream
 from daemon.io.warmup import warm_up
+from daemon.io.worker import Misconfigured, Workers
 from daemon.narrator import Narrator
-from daemon.parts import Parts, StartRefused, refused_key
+from daemon.parts import Joined, Parts, StartRefused, refused_key
 from daemon.views import DaemonViews, Freshness
 
 log = structlog.get_logger()
@@ -53,8 +54,8 @@ class _Stopped(Exception):
     """Ends the TaskGroup in order."""
 
 
-def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
-    """Who hears what, in which order. This table is the architecture."""
+def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
+    """Who hears what, in which order. This table is the architecture; the backtest runs on it too."""
     p = d.parts
     table: list[tuple[type, list[Any]]] = [
         # market data
@@ -62,12 +63,22 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick]),
         (e.StreamLost, [d.aligner.on_lost]),
         (e.StreamCaughtUp, [d.aligner.on_caught_up]),
-        (e.SliceClosed, [p.account.on_slice, d.views.on_slice, p.runner.on_slice, p.manager.on_slice]),
-        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time]),
+        (
+            e.SliceClosed,
+            [*d.away_on(e.SliceClosed), p.account.on_slice, d.views.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice],
+        ),
+        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time]),
         # decisions
-        (e.TargetsChosen, [p.manager.on_targets]),
+        (e.AskStrategy, d.away_on(e.AskStrategy)),
+        (e.StrategyStarted, [p.runner.on_started]),
+        (e.StrategyAnswered, [p.runner.on_answered]),
+        (e.StrategyDisabled, [p.runner.on_disabled]),
+        (e.TargetsChosen, [p.analyzer.on_targets, p.manager.on_targets]),
+        (e.TargetsUnchanged, [p.manager.on_unchanged]),
         (e.PlanWave, [p.manager.on_plan]),
-        (e.WaveSettled, [d.recorder.accept]),
+        (e.RiskLimited, [d.recorder.accept]),
+        (e.PlanMade, [d.recorder.accept]),
+        (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept]),
         # requests to the edges
         (e.SubmitOrders, [d.gateway.accept]),
         (e.CancelOrder, [d.gateway.accept]),
@@ -77,7 +88,7 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
         (e.OrderSent, [p.manager.on_sent]),
-        (e.OrderFilled, [p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_filled]),
+        (e.OrderFilled, [p.analyzer.on_fill, p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_filled]),
         (e.OrderReported, [p.manager.on_reported]),
         (e.OrderRefused, [p.manager.on_refused]),
         (e.OrderNotSent, [p.manager.on_not_sent]),
@@ -89,7 +100,7 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
-        (e.FlowBooked, [p.ledger.on_flow]),
+        (e.FlowBooked, [p.analyzer.on_flow, p.ledger.on_flow]),
         (e.AccountReconciled, [p.manager.on_reconciled]),
         (e.DriftFound, [p.account.on_drift_found]),
         (e.DriftCleared, [p.account.on_drift_cleared]),
@@ -97,7 +108,7 @@ def routes(d: "Daemon") -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.TradingHalted, [p.manager.on_halt, d.recorder.accept]),
         (e.StopRequested, [p.manager.on_stop]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.PlanMade, e.RiskLimited, e.ForeignOrdersSeen, e.TradingStarted)),
+        *((kind, []) for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.TradingStarted)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -115,8 +126,9 @@ class Daemon:
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.recorder = Recorder(p.journal)
         self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
+        self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
-        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p))
+        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p), p.analyzer)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
         self.api = Api(self.views, host, port, token)
@@ -140,6 +152,10 @@ class Daemon:
             return []
         return [exchange.on_bar if kind is e.BarClosed else exchange.on_tick]
 
+    def away_on(self, kind: type) -> list[Any]:
+        """Strategies in processes of their own: every slice reaches them before one of them is asked about it."""
+        return [self.workers.on_slice if kind is e.SliceClosed else self.workers.accept]
+
     # --- start -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -153,6 +169,8 @@ class Daemon:
         p = self.parts
         await self.api.start()
         log.info("daemon.starting", **p.identity, api=f"http://{p.listen[0]}:{self.api.port}", symbols=len(p.symbols))
+        for text in p.remarks:
+            log.warning("config.remark", text=text)
         p.notifier.status("connecting to the exchange")
         p.notifier.ready()
         try:
@@ -176,10 +194,11 @@ class Daemon:
             nest.create_task(lasting(name, job, p.clock), name=name)
         for event in conclusions:
             self.publish(event)
+        await self._start_workers()
         streams, after = await self._warm()
         streams.start_from(after)
         self._streams = streams
-        for name, job in streams.jobs():
+        for name, job in [*self.workers.jobs(), *streams.jobs()]:
             nest.create_task(lasting(name, job, p.clock), name=name)
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
         p.notifier.status(f"running, {len(p.symbols)} symbols")
@@ -236,12 +255,20 @@ class Daemon:
         for order, facts in record.open_orders:
             conclusions += p.manager.replay(order, [*fills.get(order.id, []), *facts])
         conclusions += p.manager.doubt(p.clock.now())
-        p.runner.restore(record.last_decision)
+        p.runner.restore(record.last_decision, record.began)
         if record.last_decision is not None:
             unfinished = record.open_decision is not None and not p.runner.overtaken(record.last_decision, p.clock.now())
-            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished)
+            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished, fills=record.fills)
+            p.analyzer.resume(record.last_decision, p.manager.targets)
         p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
         return conclusions
+
+    async def _start_workers(self) -> None:
+        """Have the strategies of the user's own loaded; those that cannot be are disabled, and the rest trades."""
+        try:
+            await self.workers.start(together)
+        except Misconfigured as error:
+            raise StartRefused(str(error), 78) from None
 
     async def _warm(self) -> tuple[BarStreams, Mapping[str, datetime | None]]:
         """Feed the indicators their history, then build the streams that go on from there."""
@@ -255,6 +282,7 @@ class Daemon:
             raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
         # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
         slices = await asyncio.to_thread(self._digest, history, began - p.grace)
+        await self.workers.warm(slices, together)
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
@@ -266,6 +294,7 @@ class Daemon:
         """Slices of the history, fed to the indicators. In a thread: 500 symbols take a second, and nobody else touches these parts yet."""
         slices = align(history, self.parts.symbols, until=until)
         self.parts.runner.warm(slices)
+        self.parts.analyzer.warm(slices)
         return slices
 
     # --- while it runs -----------------------------------------------------------------------------------------------
@@ -351,6 +380,7 @@ class Daemon:
             edges.callback(p.notifier.close)
             edges.push_async_callback(self.api.stop)
             edges.push_async_callback(p.exchange.close)
+            edges.push_async_callback(self.workers.close)
             if p.journal.failed is None:
                 edges.push_async_callback(self.recorder.flush)
         log.info("daemon.stopped")

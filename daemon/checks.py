@@ -3,16 +3,24 @@
 Rule: it sends no order and opens no journal.
 """
 
+from functools import partial
+from pathlib import Path
+
 from daemon.config import Config, Secrets
 from daemon.core.plain import plain
+from daemon.core.runner import Sleeve
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.parts import StartRefused
-from daemon.worlds import door, runner
+from daemon.worlds import door, remarks, runner, runner_of, sleeves
 
 
 def summary(settings: Config) -> str:
-    """What would trade, one line a fact."""
+    """What would trade, one line a fact.
+
+    Raises:
+        ConfigError: parameters of a strategy that do not fit what is traded.
+    """
     need = runner(settings).need
     lines = [
         f"{settings.source}: {settings.name}, mode {settings.mode}, {settings.exchange.id} {settings.exchange.market}",
@@ -20,11 +28,29 @@ def summary(settings: Config) -> str:
         f"bars of {settings.timeframe} ({settings.bars.source}); {need} of them are read before the first decision",
     ]
     for strategy in settings.strategies:
-        every = strategy.schedule.bars(settings.bar_length)
-        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides every {every} bars; {strategy.params}")
+        when = strategy.schedule.told(settings.bar_length)
+        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {strategy.params}")
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
     lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
+    lines += [f"note: {text}" for text in remarks(settings)]
     return "\n".join(lines)
+
+
+def look_ahead(settings: Config, data: Path) -> tuple[bool, str]:
+    """Whether no strategy knows the future, over the stored bars of `data`, and what was compared or found.
+
+    Raises:
+        DataError: the bars cannot be used.
+    """
+    from daemon.research import bars, lookahead
+
+    stored = bars.load(data, settings.universe.symbols, settings.bar_length)
+
+    def made(index: int) -> Sleeve:
+        return sleeves(settings)[index]
+
+    reports = [lookahead.examine(partial(made, index), partial(runner_of, settings), stored) for index in range(len(settings.strategies))]
+    return not any(report.findings or report.problem for report in reports), "\n".join(map(str, reports))
 
 
 async def check_venue(settings: Config, secrets: Secrets) -> str:

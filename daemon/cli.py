@@ -9,20 +9,21 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated
 
 import typer
 
 from daemon import __version__
-from daemon.config import Config, ConfigError, Secrets, json_schema, load, resolve_secrets
-from daemon.io.api import CannotListen
+from daemon.cli_reading import reading
+from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
+from daemon.config import Config, Secrets, json_schema
 from daemon.io.clock import SystemClock
-from daemon.io.exchange import VenueError
-from daemon.io.journal import Journal, JournalError, Recovered
+from daemon.io.journal import Journal, Recovered
 from daemon.io.logs import configure, shutdown
 
 app = typer.Typer(
@@ -32,23 +33,16 @@ app = typer.Typer(
     help="A daemon that trades a portfolio of crypto assets to target weights.",
 )
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file, see config/.")]
-Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
+new = typer.Typer(no_args_is_help=True, help="Write a first file of your own.")
+app.add_typer(new, name="new")
+app.add_typer(reading)
+
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows.")]
 
 
 def main() -> None:
     """Run a verb; the process ends with its exit code."""
     app()
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """One sentence (or one a line) to stderr, and the end."""
-    sys.stderr.write(text.rstrip() + "\n")
-    raise typer.Exit(code)
 
 
 # --- the daemon ------------------------------------------------------------------------------------------------------
@@ -57,7 +51,7 @@ def fail(text: str, code: int) -> NoReturn:
 @app.command()
 def run(config: ConfigPath) -> None:
     """Trade, until SIGTERM or Ctrl-C."""
-    settings, secrets = _load(config, os.environ)
+    settings, secrets = load_config(config, os.environ)
     with _logging(settings, secrets):
         _serve(settings, secrets)
 
@@ -71,8 +65,8 @@ def demo(
     from daemon.demo import forget, loopback, refuse_others, with_keys  # the embedded exchange is needed here only
 
     environ = with_keys(os.environ)
-    settings, secrets = _load(config or ready_config("demo.yaml"), environ)
-    with _mistakes():
+    settings, secrets = load_config(config or ready_config("demo.yaml"), environ)
+    with mistakes():
         refuse_others(settings)
         if fresh:
             forget(settings.journal_path(environ, Path.cwd()))
@@ -81,17 +75,82 @@ def demo(
 
 
 @app.command()
-def check(config: ConfigPath, offline: Annotated[bool, typer.Option("--offline", help="Ask no exchange.")] = False) -> None:
+def check(
+    config: ConfigPath,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no exchange.")] = False,
+    lookahead: Annotated[bool, typer.Option("--lookahead", help="See whether a strategy looks ahead, over the bars of --data.")] = False,
+    data: Annotated[Path | None, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, for --lookahead.")] = None,
+) -> None:
     """Validate a configuration: the file, the secrets, the exchange, the symbols; print what would trade."""
-    from daemon.checks import check_venue, summary
+    from daemon.checks import check_venue, look_ahead, summary
 
-    settings, secrets = _load(config, os.environ, need_secrets=not offline)
-    typer.echo(summary(settings))
+    if lookahead != (data is not None):
+        fail("--lookahead and --data go together: rebalanced check --lookahead CONFIG --data DIR", 2)
+    settings, secrets = load_config(config, os.environ, need_secrets=not (offline or lookahead))
+    with mistakes():
+        typer.echo(summary(settings))
+        if data is not None:
+            clean, text = look_ahead(settings, data)
+            if not clean:
+                fail(text, 1)
+            typer.echo(text)
+            return
     if offline:
         typer.echo("not asked: the exchange (--offline)")
         return
-    with _mistakes():
+    with mistakes():
         typer.echo(asyncio.run(check_venue(settings, secrets)))
+
+
+@app.command()
+def backtest(
+    config: ConfigPath,
+    data: Annotated[Path, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, with markets.json if there is one.")],
+    out: Annotated[Path, typer.Option(help="Directory for the results; made if it is not there.")],
+    start: Annotated[
+        str | None, typer.Option(metavar="ISO", help="First decision, as 2022-01-01 or 2022-01-01T12:00Z; bars before it warm up.")
+    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="ISO", help="Last close that is known.")] = None,
+) -> None:
+    """Trade stored bars by the same core: decisions at the close, fills at the next bar's open."""
+    from daemon.app import routes
+    from daemon.research import runs
+
+    first, last = _moment("--start", start), _moment("--end", end)
+    settings, _ = load_config(config, os.environ, need_secrets=False)
+    with mistakes():
+        summary = runs.backtest(settings, data, out, first, last, routes)
+    typer.echo(runs.in_words(summary, out))
+
+
+@app.command()
+def screen(
+    config: ConfigPath,
+    data: Annotated[Path, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files.")],
+    top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Every pair, for machines.")] = False,
+) -> None:
+    """Rank the pairs of the universe by correlation, half-life of reversion, and how well that held out of sample."""
+    from daemon.research import screen as screens
+
+    settings, _ = load_config(config, os.environ, need_secrets=False)
+    with mistakes():
+        pairs = screens.screened(settings, data)
+    typer.echo(screens.as_json(pairs) if as_json else screens.in_words(pairs, settings.bar_length, top))
+
+
+@new.command("strategy")
+def new_strategy(file: Annotated[Path, typer.Argument(metavar="FILE", help="The Python file to write, like my.py.")]) -> None:
+    """A commented strategy that runs at once, and a configuration that trades it on the demo's exchange."""
+    from daemon.newstrategy import CannotWrite, write
+
+    try:
+        config = write(file, ready_config("demo.yaml"))
+    except CannotWrite as error:
+        fail(str(error), 2)
+    typer.echo(f"{file} is a strategy that runs as it is, {config} a configuration that uses it. Next:")
+    typer.echo(f"  rebalanced check {config} --offline")
+    typer.echo(f"  rebalanced demo --config {config}")
 
 
 @app.command()
@@ -151,73 +210,18 @@ def venue(
         return
 
 
-# --- reading a running daemon ----------------------------------------------------------------------------------------
-
-
-@app.command()
-def status(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
-    """What the daemon is doing, what it holds against its targets, and why."""
-    _show("status", url, config, as_json=as_json)
-
-
-@app.command()
-def positions(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
-    """Holdings with value, weight and target."""
-    _show("positions", url, config, as_json=as_json)
-
-
-@app.command()
-def targets(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
-    """The weights of the newest decision."""
-    _show("targets", url, config, as_json=as_json)
-
-
-@app.command()
-def orders(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
-    """The newest orders."""
-    _show("orders", url, config, as_json=as_json, limit=limit)
-
-
-@app.command()
-def fills(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
-    """The newest trades."""
-    _show("fills", url, config, as_json=as_json, limit=limit)
-
-
-def _show(
-    what: Literal["status", "positions", "targets", "orders", "fills"],
-    url: str | None,
-    config: Path | None,
-    *,
-    as_json: bool,
-    limit: int | None = None,
-) -> None:
-    from daemon import show  # the daemon itself needs neither an HTTP client nor tables
-
-    token = None
-    if config is not None:
-        settings, secrets = _load(config, os.environ, need_secrets=False)
-        url = url or f"http://{settings.api.host}:{settings.api.port}"
-        token = secrets.token.reveal() if secrets.token else None
-    try:
-        show.show(what, url or "http://127.0.0.1:8787", token=token, as_json=as_json, limit=limit)
-    except show.NoAnswer as error:
-        fail(str(error), 1)
-
-
 # --- what verbs share ------------------------------------------------------------------------------------------------
 
 
-def ready_config(name: str) -> Path:
-    """A configuration that ships with the program: in the clone's config/, or inside the installed package."""
-    clone = Path(__file__).parent.parent / "config" / name
-    return clone if clone.exists() else Path(__file__).parent / "ready" / name
-
-
-def _load(path: Path, environ: Mapping[str, str], *, need_secrets: bool = True) -> tuple[Config, Secrets]:
-    with _mistakes():
-        settings = load(path, environ)
-        return settings, resolve_secrets(settings, environ) if need_secrets else Secrets()
+def _moment(option: str, given: str | None) -> datetime | None:
+    """A moment as typed; UTC unless it says otherwise."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        fail(f"{option} {given} is not a moment, like 2022-01-01 or 2022-01-01T12:00Z", 2)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _balances(given: list[str]) -> dict[str, Decimal]:
@@ -233,34 +237,6 @@ def _balances(given: list[str]) -> dict[str, Decimal]:
             fail(f"--balance {text} is not ASSET=AMOUNT, like USDT=100000", 2)
         found[asset.strip().upper()] = units
     return found
-
-
-@contextmanager
-def _mistakes() -> Iterator[None]:
-    """Turn what a person did wrong into its sentence and exit code."""
-    from daemon.parts import StartRefused
-
-    try:
-        try:
-            yield
-        except BaseExceptionGroup as group:
-            raise _cause(group) from group
-    except ConfigError as error:
-        fail("\n".join(error.problems), 78)
-    except StartRefused as error:
-        fail(str(error), error.exit_code)
-    except JournalError as error:
-        fail(str(error), error.exit_code)
-    except CannotListen as error:
-        fail(str(error), 78)
-    except VenueError as error:
-        fail(f"the exchange gave an answer that ends the daemon, look at the log: {error.text}", 1)
-
-
-def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What ended the tasks: the first failure, since those after it are its consequences."""
-    first = group.exceptions[0]
-    return _cause(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 @contextmanager
@@ -283,7 +259,7 @@ def _serve(settings: Config, secrets: Secrets, world: World = _as_configured) ->
     """Open the journal, run the loop, and end with the documented code."""
     import uvloop
 
-    with _mistakes(), _open_journal(settings) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with mistakes(), _open_journal(settings) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(settings, secrets, journal, world))
 
 

@@ -45,7 +45,7 @@ class Known:
 
 
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
-WaveEvent = e.TargetsChosen | e.RiskLimited | e.PlanMade | e.WaveSettled
+WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.RiskLimited | e.PlanMade | e.WaveSettled
 OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
@@ -110,8 +110,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     match event:
         case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
             return _market(event)
-        case e.TargetsChosen() | e.RiskLimited() | e.PlanMade() | e.WaveSettled():
-            return (_wave(event),)
+        case e.StrategyStarted() | e.StrategyDisabled() | e.TargetsChosen() | e.RiskLimited() | e.PlanMade() | e.WaveSettled():
+            return (*_notes(event), _wave(event))
         case e.OrderFilled(fill=fill):
             return (_filled(fill, known),)
         case (
@@ -127,16 +127,17 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return _order(event, known)
         case e.ForeignOrdersSeen() | e.PollFailed() | e.FlowBooked() | e.AccountReconciled() | e.DriftFound() | e.DriftCleared():
             return (_account(event),)
-        case e.TradingStarted():
-            return (Line("info", "trading.started", {}),)
-        case e.TradingHalted(reason=reason):
-            return (Line("error", "trading.halted", {"reason": reason}),)
-        case e.StopRequested():
-            return (Line("info", "daemon.stopping", {}),)
+        case e.CorrelationHigh(short=short, long=long):
+            return (Line("warning", "risk.correlation_high", {"mean_short": _digits(short), "mean_long": _digits(long)}),)
+        case e.TradingStarted() | e.TradingHalted() | e.StopRequested():
+            return (_trading(event),)
         case (
             e.PriceTicked()
             | e.TimePassed()
+            | e.AskStrategy()
+            | e.StrategyAnswered()
             | e.PlanWave()
+            | e.TargetsUnchanged()
             | e.SubmitOrders()
             | e.QueryOrder()
             | e.QueryTrades()
@@ -147,6 +148,18 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.BalanceMoved()
         ):
             return ()
+        case _:
+            assert_never(event)
+
+
+def _trading(event: e.TradingStarted | e.TradingHalted | e.StopRequested) -> Line:
+    match event:
+        case e.TradingStarted():
+            return Line("info", "trading.started", {})
+        case e.TradingHalted(reason=reason):
+            return Line("error", "trading.halted", {"reason": reason})
+        case e.StopRequested():
+            return Line("info", "daemon.stopping", {})
         case _:
             assert_never(event)
 
@@ -185,11 +198,26 @@ def _slice(slice_: Slice) -> tuple[Line, ...]:
 # --- decisions and waves ---------------------------------------------------------------------------------------------
 
 
+def _notes(event: WaveEvent) -> tuple[Line, ...]:
+    """What made a strategy decide otherwise than it should."""
+    if not isinstance(event, e.TargetsChosen):
+        return ()
+    noted = [(name, targets.note) for name, targets in sorted(event.decision.by_strategy.items()) if targets.note]
+    return tuple(
+        Line("warning", "strategy.hindered", {"decision_id": event.decision.id, "strategy": name, "note": note}) for name, note in noted
+    )
+
+
 def _wave(event: WaveEvent) -> Line:
     match event:
+        case e.StrategyStarted(name=name, need=need):
+            return Line("info", "strategy.started", {"strategy": name, "need": need})
+        case e.StrategyDisabled(name=name, problem=problem):
+            return Line("error", "strategy.disabled", {"strategy": name, "problem": problem})
         case e.TargetsChosen(decision=decision):
             signals = {name: _signals(targets) for name, targets in decision.by_strategy.items()}
-            return Line("info", "targets.chosen", _chosen(decision) | {"keep": decision.keep, "signals": signals})
+            told = _chosen(decision) | {"cause": decision.cause, "keep": decision.keep, "signals": signals}
+            return Line("info", "targets.chosen", told)
         case e.RiskLimited(decision_id=decision_id, symbol=symbol, reason=reason):
             weights: dict[str, object] = {"wanted": _digits(event.wanted), "allowed": _digits(event.allowed)}
             return Line("info", "risk.limited", {"symbol": symbol, "decision_id": decision_id, "reason": reason} | weights)

@@ -3,21 +3,26 @@
 Rule: core parts hold no clock and no I/O; io parts meet in app.py and nowhere else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Protocol
 
 from daemon.core.account import Account
+from daemon.core.analyzer import Analyzer
+from daemon.core.events import Event
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
+from daemon.core.slices import Aligner
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, VenueError
 from daemon.io.journal import Journal, Recovered
 from daemon.io.notify import Notifier
 from daemon.io.streams_rest import Source
+from daemon.io.worker import Job
 
 
 class StartRefused(Exception):
@@ -36,9 +41,131 @@ def refused_key(source_file: str, error: VenueError) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that decide: the same in every world, the backtest included."""
+
+    symbols: tuple[str, ...]
+    timeframe: timedelta
+    ledger: Ledger
+    table: OrderTable
+    account: Account
+    manager: OrderManager
+    reconciler: PositionReconciler
+    runner: StrategyRunner
+    analyzer: Analyzer
+
+
+class Deciding(Protocol):
+    """What the route table needs of the parts: a Core, or the Parts of a daemon."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the account should hold."""
+        ...
+
+    @property
+    def account(self) -> Account:
+        """What it is worth, and what may be spent."""
+        ...
+
+    @property
+    def manager(self) -> OrderManager:
+        """From targets to settled orders."""
+        ...
+
+    @property
+    def reconciler(self) -> PositionReconciler:
+        """Ledger against account."""
+        ...
+
+    @property
+    def runner(self) -> StrategyRunner:
+        """The strategies."""
+        ...
+
+    @property
+    def analyzer(self) -> Analyzer:
+        """What the portfolio and its markets did."""
+        ...
+
+
+class Accepts(Protocol):
+    """An edge that takes requests from the bus. The daemon's return nothing and publish later; a backtest's answer at once."""
+
+    def accept(self, request: Any) -> Iterable[Event]:
+        """Take a request."""
+        ...
+
+
+class Watches(Protocol):
+    """A view of the daemon's state."""
+
+    def on_slice(self, event: Any) -> Iterable[Event]:
+        """Look, once the account is marked and before anything is decided."""
+        ...
+
+    def on_polled(self, event: Any) -> Iterable[Event]:
+        """The account was read."""
+        ...
+
+    def on_poll_failed(self, event: Any) -> Iterable[Event]:
+        """The account could not be read."""
+        ...
+
+
+class Joined(Protocol):
+    """What the route table joins: the daemon with its edges that wait, or the backtest with edges that answer at once."""
+
+    @property
+    def parts(self) -> Deciding:
+        """The parts that decide."""
+        ...
+
+    @property
+    def aligner(self) -> Aligner:
+        """Bars to slices."""
+        ...
+
+    @property
+    def gateway(self) -> Accepts:
+        """Orders, look-ups and flows."""
+        ...
+
+    @property
+    def poller(self) -> Accepts:
+        """The account."""
+        ...
+
+    @property
+    def recorder(self) -> Accepts:
+        """Conclusions, to be written."""
+        ...
+
+    @property
+    def views(self) -> Watches:
+        """The state, to be shown."""
+        ...
+
+    def paper_on(self, kind: type) -> list[Any]:
+        """Handlers of a simulated venue that is shown every price first."""
+        ...
+
+    def away_on(self, kind: type) -> list[Any]:
+        """Handlers of the strategies in processes of their own; a backtest has none."""
+        ...
+
+    def tell(self, event: Event) -> Iterable[Event]:
+        """Hear of everything, before anybody acts on it."""
+        ...
+
+
 @dataclass(slots=True)
 class Parts:
-    """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API."""
+    """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
+
+    `away` are the strategies that run in processes of their own; `remarks` are sentences for the user at the start.
+    """
 
     exchange: Exchange
     journal: Journal
@@ -57,8 +184,11 @@ class Parts:
     manager: OrderManager
     reconciler: PositionReconciler
     runner: StrategyRunner
+    analyzer: Analyzer
     notifier: Notifier
     watchdog_s: float | None
     listen: tuple[str, int, str | None]
     progress: Callable[[int, int], None]
+    away: tuple[Job, ...] = ()
+    remarks: tuple[str, ...] = ()
     seed: int = 0

@@ -4,20 +4,25 @@ Rule: it only reads. What cannot be known yet is null, never a made-up zero.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from daemon import __version__
 from daemon.core.account import Account
+from daemon.core.analyzer import Analyzer
 from daemon.core.events import AccountPolled, PollFailed, SliceClosed, WaveSettled
 from daemon.core.model import Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.trading import Trading
+from daemon.io.api import NotThere
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
+from daemon.why import match, story
+
+NAMED_MAX: Final = 20  # symbols in a sentence about them
 
 EARLIER_MAX: Final = 1000  # what the journal hands out at once; older trades are shown without their decision
 
@@ -31,7 +36,7 @@ class Freshness:
 
 
 class DaemonViews:
-    """Status, readiness, positions, targets, orders and fills of one daemon."""
+    """Status, readiness, positions, targets, orders, fills, analysis and the stories of decisions of one daemon."""
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class DaemonViews:
         record: Journal,
         clock: Clock,
         freshness: Freshness,
+        analyzer: Analyzer,
     ) -> None:
         self._identity = identity
         self._manager = manager
@@ -50,6 +56,7 @@ class DaemonViews:
         self._record = record
         self._clock = clock
         self._freshness = freshness
+        self._analyzer = analyzer
         self._started = clock.now()
         self._last_slice: datetime | None = None
         self.trouble = ""
@@ -194,6 +201,29 @@ class DaemonViews:
     async def _earlier(self) -> Mapping[str, Order]:
         """The orders of processes before this one, as many as one question brings: the table does not know them."""
         return {record.order.id: record.order for record in await self._record.orders(EARLIER_MAX)}
+
+    def analysis(self) -> Mapping[str, object]:
+        """What the portfolio and its markets did."""
+        return asdict(self._analyzer.report())
+
+    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
+        """What a decision (None: the last) meant for a symbol, and what came of it.
+
+        Raises:
+            NotThere: the symbol is not traded here, or there has been no such decision.
+        """
+        meant = match(symbol, self._analyzer.symbols)
+        if meant is None:
+            raise NotThere(f"{symbol} is not in the universe, which has {', '.join(self._analyzer.symbols[:NAMED_MAX])}")
+        newest = self._manager.decision
+        wanted = decision_id or (newest.id if newest else None)
+        told = await self._record.story(meant, wanted)
+        # A decision that waits for prices, or for the wave before it, is not in the journal yet.
+        decision = told.decision or (newest if newest and newest.id == wanted else None)
+        if decision is None and decision_id is not None:
+            raise NotThere(f"there is no decision {decision_id} in the journal; `rebalanced orders` shows the ids of the newest")
+        now = self._position(meant, self._equity(), newest) if self._account.markets else None
+        return story(meant, told, decision, self._analyzer.shares, now)
 
 
 def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:

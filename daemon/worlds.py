@@ -3,22 +3,29 @@
 Rule: Config objects end in this file; what is built gets plain values.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import strategies
-from daemon.config import Config, Secret, Secrets
-from daemon.core import planner, risk
+from daemon.config import Config, ConfigError, Secret, Secrets
+from daemon.config.models import ScheduleConfig
+from daemon.config.ownuse import is_contained, is_own
+from daemon.config.params import misfit
+from daemon.config.sentences import dotted, sentence
+from daemon.config.times import length, zone
+from daemon.core import planner, risk, sectors
 from daemon.core.account import Account
+from daemon.core.analyzer import Analyzer
+from daemon.core.cron import Cron
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
-from daemon.core.strategy import Universe
+from daemon.core.strategy import Strategy, Universe
 from daemon.core.trading import Settings
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
@@ -27,7 +34,10 @@ from daemon.io.journal import Journal, Put, Recovered
 from daemon.io.notify import Notifier, watchdog_interval
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
-from daemon.parts import Parts, StartRefused
+from daemon.io.worker import Job
+from daemon.ownstrategies import Own, blamed, hire
+from daemon.ownworker import errand
+from daemon.parts import Core, Parts, StartRefused
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -46,31 +56,66 @@ def build(
     progress: Callable[[int, int], None],
 ) -> Parts:
     """Everything that a daemon of this configuration is made of."""
-    symbols = tuple(sorted(config.universe.symbols))
-    ledger, table = Ledger(), OrderTable()
-    account = Account(config.universe.quote, ledger, table, FRESH)
+    core = deciding(config)
     return Parts(
         exchange=_exchange(config, secrets, journal, recovered, clock),
         journal=journal,
         recovered=recovered,
         clock=clock,
-        symbols=symbols,
-        timeframe=config.bar_length,
+        symbols=core.symbols,
+        timeframe=core.timeframe,
         grace=config.grace,
         source=config.bars.source,
         poll_every=config.reconcile.every,
         source_file=str(config.source),
         identity={"name": config.name, "mode": config.mode, "exchange": config.exchange.id},
-        ledger=ledger,
-        table=table,
-        account=account,
-        manager=OrderManager(_settings(config), account, table),
-        reconciler=PositionReconciler(symbols, ledger, table),
-        runner=runner(config),
+        ledger=core.ledger,
+        table=core.table,
+        account=core.account,
+        manager=core.manager,
+        reconciler=core.reconciler,
+        runner=core.runner,
+        analyzer=core.analyzer,
         notifier=Notifier(environ.get("NOTIFY_SOCKET")),
         watchdog_s=watchdog_interval(environ),
         listen=(config.api.host, config.api.port, _reveal(secrets.token)),
         progress=progress,
+        away=away(config),
+        remarks=remarks(config),
+    )
+
+
+def deciding(config: Config, *, simulated: bool = False) -> Core:
+    """The parts that decide, fresh; the same in every world. `simulated`: fills come from bars whatever the mode, as in a backtest.
+
+    Raises:
+        StartRefused: parameters of a strategy that do not go together.
+    """
+    symbols = tuple(sorted(config.universe.symbols))
+    ledger, table = Ledger(), OrderTable()
+    account = Account(config.universe.quote, ledger, table, FRESH)
+    return Core(
+        symbols=symbols,
+        timeframe=config.bar_length,
+        ledger=ledger,
+        table=table,
+        account=account,
+        manager=OrderManager(_settings(config, simulated=simulated), account, table),
+        reconciler=PositionReconciler(symbols, ledger, table),
+        runner=runner(config, contained=not simulated),
+        analyzer=_analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper"),
+    )
+
+
+def _analyzer(config: Config, symbols: tuple[str, ...], account: Account, table: OrderTable, *, simulated: bool) -> Analyzer:
+    return Analyzer(
+        symbols,
+        config.bar_length,
+        account,
+        table,
+        {wanted.name: float(wanted.share) for wanted in config.strategies},
+        jump=config.risk.correlation_jump,
+        slippage=float(config.paper.slippage_bps) / 10_000 if simulated else None,
     )
 
 
@@ -80,6 +125,8 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
     Raises:
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
     """
+    if config.exchange.market == "swap":
+        raise StartRefused(f"{config.source}: exchange.market swap can be backtested, not traded yet; write spot to run it", 78)
     try:
         return CcxtExchange(
             config.exchange.id,
@@ -112,51 +159,136 @@ def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Rec
     )
 
 
-def _settings(config: Config) -> Settings:
+def _settings(config: Config, *, simulated: bool = False) -> Settings:
     execution = config.execution
     # A simulated order may wait for the next bar, where a venue tells nothing between two; a real market order ends at once or hangs.
-    working = max(WORKING, 2 * config.bar_length) if config.mode == "paper" else WORKING
+    working = max(WORKING, 2 * config.bar_length) if simulated or config.mode == "paper" else WORKING
     return Settings(
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
         instance=f"{config.name}|{config.mode}",
         quote=config.universe.quote,
-        limits=risk.Limits(gross=config.risk.gross, weight_max=config.risk.weight_max),
+        limits=risk.Limits(gross=config.risk.gross, weight_max=config.risk.weight_max, short=config.exchange.market == "swap"),
         rules=planner.Rules(
             band=Decimal(repr(execution.band)),
             band_relative=Decimal(repr(execution.band_relative)),
             to_edge=execution.destination == "edge",
+            turnover_max=Decimal(repr(execution.turnover_max)),
         ),
+        off_target=_off_target(config),
+        cooldown=length(execution.cooldown, config.bar_length),
         fresh=FRESH,
         working=working,
         held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
     )
 
 
-def runner(config: Config) -> StrategyRunner:
-    """The strategies with their shares and schedules, fresh.
+def universe(config: Config) -> Universe:
+    """What the strategies are told of what is traded."""
+    symbols = tuple(sorted(config.universe.symbols))
+    return Universe(symbols, config.bar_length, sectors.within(config.universe.sectors, symbols)[0], config.exchange.market)
+
+
+def remarks(config: Config) -> tuple[str, ...]:
+    """What the user should know before anything is traded: what was configured and cannot be used, in sentences.
 
     Raises:
+        ConfigError: parameters of a strategy that do not fit what is traded.
+    """
+    traded = universe(config)
+    found = [f"universe.{text}" for text in sectors.within(config.universe.sectors, traded.symbols)[1]]
+    for index, wanted in enumerate(config.strategies):
+        if not is_own(wanted.use):
+            made = _strategy(config, index, traded, contained=True)
+            found += [f"{wanted.name}: {text}" for text in (made.remarks if made else ())]
+    return tuple(found)
+
+
+def away(config: Config) -> tuple[Job, ...]:
+    """The strategies of the user's own, to be run in processes of their own."""
+    return tuple(
+        Job(
+            name=wanted.name,
+            place=f"{config.source}: strategies[{index}]",
+            errand=errand(_own(config, index), universe(config), config.bars.synthetic_max),
+            budget_s=wanted.budget.total_seconds(),
+        )
+        for index, wanted in enumerate(config.strategies)
+        if is_contained(wanted.use)
+    )
+
+
+def _own(config: Config, index: int) -> Own:
+    wanted = config.strategies[index]
+    return Own(wanted.name, wanted.use, config.source.parent.absolute(), wanted.params)
+
+
+def _strategy(config: Config, index: int, traded: Universe, *, contained: bool) -> Strategy | None:
+    """The strategy itself; None where it runs in a process of its own."""
+    wanted = config.strategies[index]
+    if not is_own(wanted.use):
+        try:
+            return strategies.REGISTRY[wanted.use](wanted.params, traded)
+        except ValueError as error:  # parameters that are right by themselves, and do not fit this universe
+            wrong = misfit(index, wanted.params, str(error))
+            raise ConfigError([sentence(str(config.source), dotted(wrong.loc), wrong.what, wrong.remedy)]) from None
+    if contained and is_contained(wanted.use):
+        return None
+    place = f"{config.source}: strategies[{index}]"
+    try:
+        return hire(_own(config, index), traded)
+    except ConfigError as error:
+        raise ConfigError(f"{place}.{line}" for line in error.problems) from None
+    except Exception as error:  # anybody's code
+        raise ConfigError([f"{place}.use cannot be loaded: {blamed(error)}; correct the file"]) from error
+
+
+def runner(config: Config, *, contained: bool = False) -> StrategyRunner:
+    """The strategies with their shares and schedules, fresh. `contained`: without those of the user's own, which run in processes (`away`).
+
+    Raises:
+        ConfigError: a strategy of the user's own cannot be loaded here.
         ValueError: parameters that do not go together.
     """
-    symbols = tuple(sorted(config.universe.symbols))
-    universe = Universe(symbols, config.bar_length)
-    sleeves = [
+    return runner_of(config, sleeves(config, contained=contained))
+
+
+def sleeves(config: Config, *, contained: bool = False) -> list[Sleeve]:
+    """The strategies with their shares and schedules, fresh, as for `runner`."""
+    traded = universe(config)
+    return [
         Sleeve(
             wanted.name,
-            strategies.REGISTRY[wanted.use](wanted.params, universe),
+            _strategy(config, index, traded, contained=contained),
             float(wanted.share),
-            Schedule(wanted.schedule.bars(config.bar_length) * config.bar_length, at_start=wanted.schedule.at_start),
+            _schedule(wanted.schedule, config.bar_length),
+            own=is_contained(wanted.use),
         )
-        for wanted in config.strategies
+        for index, wanted in enumerate(config.strategies)
     ]
+
+
+def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:
+    """The runner of these sleeves under the rules of the configuration."""
     return StrategyRunner(
-        symbols,
+        tuple(sorted(config.universe.symbols)),
         config.bar_length,
-        sleeves,
+        at_work,
         min_coverage=config.bars.min_coverage,
         synthetic_max=config.bars.synthetic_max,
         decide_within=FRESH,
+        # Only rules that act between due times need to hear of slices at which nobody is due.
+        restate=_off_target(config) is not None or bool(config.execution.cooldown),
     )
+
+
+def _schedule(wanted: ScheduleConfig, bar_length: timedelta) -> Schedule:
+    times = wanted.bars(bar_length) * bar_length if wanted.cron is None else Cron(wanted.cron, zone(wanted.tz))
+    return Schedule(times, at_start=wanted.at_start)
+
+
+def _off_target(config: Config) -> float | None:
+    """How far from its target the account may go between due times: as far as the strictest strategy says."""
+    return min((each.schedule.off_target for each in config.strategies if each.schedule.off_target is not None), default=None)
 
 
 def _reveal(secret: Secret | None) -> str | None:

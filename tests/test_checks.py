@@ -43,6 +43,9 @@ def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_
     lines = summary(configured(tmp_path, timeframe="1h", strategies=[strategy], journal={})).splitlines()
     assert "decides every 24 bars" in lines[3]
     assert lines[-1] == "journal: var/momo.sqlite"
+    strategy["schedule"] = {"cron": "0 8 * * *", "tz": "Europe/Berlin", "off_target": 0.05}
+    lines = summary(configured(tmp_path, timeframe="1h", strategies=[strategy], journal={})).splitlines()
+    assert "decides at 0 8 * * * (Europe/Berlin), and acts when 0.05 off target" in lines[3]
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])

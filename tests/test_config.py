@@ -74,6 +74,7 @@ class Params:
 
 class Momentum:
     Params = Params
+    every = 12
 
 
 @pytest.fixture(autouse=True)
@@ -177,8 +178,9 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
         ),
         ("mode: sandbox", "mode: sandbx", "mode is not paper, sandbox or live; did you mean sandbox?"),
         ("mode: sandbox", "mode: shadow", "mode is not paper, sandbox or live; write paper, sandbox or live"),
-        ("market: spot", "market: swap", "exchange.market is not spot; write spot"),
+        ("market: spot", "market: future", "exchange.market is not spot or swap; write spot or swap"),
         ("gross: 1.0", "gross: 1.01", "risk.gross is 1.01; give a number above 0 and at most 1"),
+        ("gross: 1.0", "correlation_jump: 0", "risk.correlation_jump is 0; give a number above 0 and at most 2"),
         ("gross: 1.0", "gross: .nan", "risk.gross is not a finite number; give a number above 0 and at most 1"),
         (
             "gross: 1.0",
@@ -201,6 +203,61 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
             "strategies[0].schedule.every is not a whole number of bars; give a multiple of timeframe, or a number of bars",
         ),
         ("every: 24", "every: 0", "strategies[0].schedule.every is 0; give a whole number from 1 to 100000"),
+        (
+            "every: 24",
+            'cron: "0 24 * * *"',
+            (
+                "strategies[0].schedule.cron has no hour from 0 to 23 where one is wanted; "
+                'write minute, hour, day of the month, month and day of the week, like "0 0 * * *"'
+            ),
+        ),
+        (
+            "every: 24",
+            "cron: 5/15 0 * * *",
+            "strategies[0].schedule.cron has a step without a range in its minute; write the range too, as */15 or 8-20/4",
+        ),
+        (
+            "every: 24",
+            "cron: 24",
+            (
+                "strategies[0].schedule.cron is not text; "
+                'write minute, hour, day of the month, month and day of the week, like "0 0 * * *", in quotes'
+            ),
+        ),
+        (
+            "every: 24",
+            "every: 24, cron: 0 0 * * *",
+            "strategies[0].schedule.cron stands beside every, and they contradict each other; leave one of them out",
+        ),
+        ("every: 24", "tz: UTC", "strategies[0].schedule.tz is the time zone of a cron, and there is none; add cron, or leave tz out"),
+        *(
+            (
+                "every: 24",
+                f"cron: 0 0 * * *, tz: {zone}",
+                "strategies[0].schedule.tz is not a time zone that this machine knows; write UTC, or a name like Europe/Berlin",
+            )
+            for zone in ("Europe/Berln", "Europe", "../etc/passwd", "7", "''")
+        ),
+        (
+            "every: 24",
+            "every: 24, off_target: 0.02",
+            (
+                "strategies[0].schedule.off_target is not above execution.band, so nothing would be traded between due times; "
+                "raise it, or lower the band"
+            ),
+        ),
+        ("every: 24", "off_target: 1.5", "strategies[0].schedule.off_target is 1.5; give a number above 0 and at most 1"),
+        (
+            "band_relative: 0.10",
+            "turnover_max: 0",
+            "execution.turnover_max is 0; give a number above 0 and at most 100",
+        ),
+        ("band_relative: 0.10", "cooldown: -1", "execution.cooldown is -1; give a whole number from 0 to 100000"),
+        (
+            "band_relative: 0.10",
+            "cooldown: 6 h",
+            "execution.cooldown is not a length of time; write a whole number and ms, s, m, h or d, from 1s to 366d",
+        ),
         ("[BTC/USDT, ETH/USDT]", "[]", "universe.symbols is empty; name at least one"),
         ("[BTC/USDT, ETH/USDT]", "BTC/USDT", "universe.symbols is not a list; write it as [A, B], or one `- A` a line"),
         ("ETH/USDT]", "BTC/USDT]", "universe.symbols[1] is the same as universe.symbols[0]; leave one of them out"),
@@ -209,10 +266,15 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
             "ETH/BTC]",
             "universe.symbols[1] is not paid in universe.quote; use a market of that quote, or change universe.quote",
         ),
-        ("ETH/USDT]", "ETHUSDT]", "universe.symbols[1] is not a spot symbol; write it like BTC/USDT"),
-        ("ETH/USDT]", "ETH/USDT:USDT]", "universe.symbols[1] is not a spot symbol; write it like BTC/USDT"),
+        ("ETH/USDT]", "ETHUSDT]", "universe.symbols[1] is not a symbol; write it like BTC/USDT, or BTC/USDT:USDT of a swap"),
+        ("ETH/USDT]", "ETH/USDT:USDT]", "universe.symbols[1] is a swap, and exchange.market is spot; write ETH/USDT"),
         ("band: 0.02", "band: 0.4", "execution.band is not below risk.weight_max, so nothing would ever be bought; lower the band"),
-        ("universe: {", "universe: {sectors: {}, ", "universe.sectors is not a known key; the keys here are quote, symbols"),
+        (
+            "universe: {",
+            "universe: {sectors: {a: [ETH/USDT], b: [ETH/USDT]}, ",
+            "universe.sectors.b[0] is in universe.sectors.a too; leave it in one sector",
+        ),
+        ("universe: {", "universe: {sectors: {a: []}, ", "universe.sectors.a is empty; name at least one"),
         ("logging: {level: info, format: json}", "logging:", "logging is empty; give it a value, or leave the key out"),
     ],
 )
@@ -312,6 +374,21 @@ def test_schedules_count_bars(folder: Path) -> None:
     for written in ("24", "24h", "1d", "1440m"):
         config = read(folder, changed(("every: 24", f"every: {written}")))
         assert config.strategies[0].schedule.bars(config.bar_length) == 24
+
+
+def test_a_schedule_is_a_period_or_a_cron(folder: Path) -> None:
+    """A cron stands for itself, in its zone; where neither is given, the strategy's own period counts."""
+    (strategy,) = read(folder, changed(("every: 24", 'cron: "30 8 * * mon-fri", tz: Europe/Berlin, off_target: 0.05'))).strategies
+    assert (strategy.schedule.cron, strategy.schedule.tz, strategy.schedule.off_target) == ("30 8 * * mon-fri", "Europe/Berlin", 0.05)
+    for unsaid in (("every: 24, ", ""), ("    schedule: {every: 24, at_start: false}\n", "")):
+        assert read(folder, changed(unsaid)).strategies[0].schedule.bars(timedelta(hours=1)) == 12
+
+
+def test_a_cooldown_is_bars_or_time(folder: Path) -> None:
+    """A number counts bars, a length of time says its unit, and 0 is none."""
+    for written, meant in (("0", 0), ("6", 6), ("6h", timedelta(hours=6))):
+        config = read(folder, changed(("destination: target}", f"destination: target, cooldown: {written}, turnover_max: 0.5}}")))
+        assert (config.execution.cooldown, config.execution.turnover_max) == (meant, 0.5)
 
 
 def test_grace_is_at_most_half_a_bar(folder: Path) -> None:

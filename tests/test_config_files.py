@@ -125,7 +125,9 @@ def test_schema_explains_every_key() -> None:
     for model in models:
         assert model["additionalProperties"] is False
         assert all("description" in each or "$ref" in each for each in model["properties"].values())
-    assert "lookback" in schema["$defs"]["StrategyConfig"]["allOf"][0]["then"]["properties"]["params"]["properties"]
+    by_use = {each["if"]["properties"]["use"]["const"]: each["then"] for each in schema["$defs"]["StrategyConfig"]["allOf"]}
+    assert by_use.keys() == REGISTRY.keys()
+    assert "lookback" in by_use["portfolio_momentum"]["properties"]["params"]["properties"]
 
 
 def test_schema_has_numbers_for_numbers() -> None:

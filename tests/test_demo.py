@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from daemon.cli import ready_config
+from daemon.cli_shared import ready_config
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.model import Fill, Flow, Money, Side
 from daemon.demo import HISTORY, HISTORY_MAX, KEY, SECRET, START, forget, loopback, refuse_others, venue_settings, with_keys

@@ -76,8 +76,11 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.StreamCaughtUp(BTC, 3, AT), None),
     (e.BarClosed(Bar(BTC, AT, 50000.0, 50020.0, 49990.0, 50010.0, 1.5), AT), None),
     (e.SliceClosed(cross_section(missing=True), AT), None),
+    (e.StrategyStarted("mine", 240, AT), None),
+    (e.StrategyDisabled("mine", "ZeroDivisionError: division by zero (my.py line 61, in decide)", AT), None),
     (e.TargetsChosen(DECISION, AT), None),
     (e.RiskLimited("d1", BTC, 0.5, 0.25, "weight_max", AT), None),
+    (e.CorrelationHigh(0.91, 0.68, AT), None),
     (e.PlanMade("d1", 1, (order(),), {ETH: "kept"}, AT), None),
     (e.OrderSent("r-1", AT), Known(order())),
     (e.OrderReported(report(), "answer", AT), Known(order())),
@@ -103,7 +106,10 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.TimePassed(AT),
+    e.AskStrategy("mine", cross_section(missing=False), None, AT),
+    e.StrategyAnswered("mine", AT, TargetWeights({}), frozenset(), AT),
     e.PlanWave(AT),
+    e.TargetsUnchanged(DECISION, AT),
     e.SubmitOrders(DECISION, (order(),), AT),
     e.QueryOrder("r-1", BTC, AT, AT),
     e.QueryTrades((BTC,), AT, AT),
@@ -201,7 +207,7 @@ def test_signals_of_a_large_universe_are_those_of_the_chosen() -> None:
 def test_only_what_a_person_must_look_at_is_an_error() -> None:
     """A lost answer, a refusal and a stale stream are expected, and drift that a flow may explain; a halt is not."""
     errors = {line.name for event, known in ONE_OF_EACH for line in narrate(event, known) if line.level == "error"}
-    assert errors == {"trading.halted"}
+    assert errors == {"strategy.disabled", "trading.halted"}
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import respx
 from rich.console import Console
 
 from daemon import show
+from daemon.cells import duration
 
 URL = "http://127.0.0.1:8787"
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -187,4 +188,4 @@ def test_nobody_there_is_one_sentence() -> None:
 def test_durations_have_two_units() -> None:
     """The two largest ones, never negative (clocks differ)."""
     lengths = [timedelta(seconds=s) for s in (-5, 0, 59, 3600, 90_000)]
-    assert [show._duration(length) for length in lengths] == ["0 s", "0 s", "59 s", "1 h 0 min", "1 d 1 h"]
+    assert [duration(length) for length in lengths] == ["0 s", "0 s", "59 s", "1 h 0 min", "1 d 1 h"]

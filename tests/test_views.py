@@ -12,6 +12,7 @@ import pytest
 
 from daemon.core import events as e
 from daemon.core.account import Account
+from daemon.core.analyzer import Analyzer
 from daemon.core.bus import Bus
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import AccountSnapshot, Balance, Decision, Flow, Side, Slice, Status, TargetWeights
@@ -20,6 +21,7 @@ from daemon.core.ordertable import OrderTable, Saw
 from daemon.core.plain import plain
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.trading import Settings, Trading
+from daemon.io.api import NotThere
 from daemon.io.journal import Journal
 from daemon.views import DaemonViews, Freshness
 from tests.core.builders import fill, market, order, report
@@ -57,9 +59,10 @@ class World:
         self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table)
         self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
-        self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness)
+        self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, {"momo": 1.0}, jump=0.2)
+        self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness, self.analyzer)
         routes: list[tuple[type, list[Any]]] = [
-            (e.SliceClosed, [self.account.on_slice, self.views.on_slice]),
+            (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
             (e.AccountReconciled, [self.manager.on_reconciled]),
             (e.OrderFilled, [self.ledger.on_fill, self.reconciler.on_fill, self.manager.on_filled]),
@@ -302,3 +305,41 @@ async def test_a_trade_leads_back_to_its_decision_whoever_sent_the_order(world: 
         ("1", "r1", "d1"),
     ]
     assert all(row.keys() >= ORDER for row in rows)
+
+
+# --- analysis and why ------------------------------------------------------------------------------------------------
+
+
+async def test_the_analysis_is_the_analyzers_report(world: World) -> None:
+    """In JSON's own types, with what cannot be said yet as null."""
+    told = shown(running(world).views.analysis())
+    assert [row["symbol"] for row in told["symbols"]] == list(SYMBOLS)
+    assert [row["strategy"] for row in told["strategies"]] == ["momo"]
+    assert told["account"]["volatility"] is None
+    assert told["as_of"] == "2024-05-17T12:30:15.123456Z"
+
+
+async def test_why_tells_a_decision_that_is_not_written_yet(world: World) -> None:
+    """The newest decision waits for its wave; it is told with where the holding stands now, for a symbol named by its base alone."""
+    told = shown(await running(world).views.why("btc", None))
+    assert (told["symbol"], told["decision_id"], told["wanted"]) == ("BTC/USDT", "d1", 0.3)
+    assert (told["now"]["weight"], told["now"]["target"], told["settled"]) == (0.25, 0.3, None)
+
+
+async def test_why_tells_an_older_decision_from_the_journal(world: World) -> None:
+    """By its id, whatever has been decided since."""
+    older = Decision("d0", START - timedelta(hours=1), {"ETH/USDT": 0.1}, frozenset(), {"momo": TargetWeights({"ETH/USDT": 0.1})}, START)
+    await world.journal.commit(older)
+    assert shown(await running(world).views.why("ETH/USDT", "d0"))["wanted"] == 0.1
+
+
+async def test_why_before_any_decision_says_so(world: World) -> None:
+    """No decision is an answer, not an error."""
+    assert shown(await world.views.why("BTC/USDT", None))["summary"] == "there has been no decision yet"
+
+
+@pytest.mark.parametrize(("symbol", "decision"), [("DOGE/USDT", None), ("BTC/USDT", "d9")])
+async def test_why_of_what_is_not_there_is_refused(symbol: str, decision: str | None, world: World) -> None:
+    """A symbol outside the universe, and a decision that was never made."""
+    with pytest.raises(NotThere):
+        await running(world).views.why(symbol, decision)

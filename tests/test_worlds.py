@@ -1,7 +1,7 @@
 """The worlds: one configuration makes the same daemon in paper, sandbox and live, but for what must differ."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
 from daemon.parts import Parts, StartRefused
-from daemon.worlds import _settings, build, door
+from daemon.worlds import _schedule, _settings, build, door, runner
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, written
 
 ADDRESSES = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
@@ -110,3 +110,32 @@ async def test_a_paper_account_goes_on_where_the_journal_says(tmp_path: Path, jo
     assert {c: b.total for c, b in (await parts.exchange.balances()).items()} == {"USDT": 500}
     again = await built(tmp_path, journal, mode="paper", paper={"balances": {"USDT": 9000}})
     assert {c: b.total for c, b in (await again.exchange.balances()).items()} == {"USDT": 500}
+
+
+def test_rules_between_due_times_arrive(tmp_path: Path) -> None:
+    """Zone and cron, the smallest distance of all strategies, the cooldown in bars and the turnover reach those who keep them."""
+    strategies = [
+        {
+            "name": "a",
+            "use": "portfolio_momentum",
+            "share": 0.5,
+            "schedule": {"cron": "30 2 * * *", "tz": "Europe/Berlin", "off_target": 0.1},
+        },
+        {"name": "b", "use": "portfolio_momentum", "share": 0.5, "schedule": {"every": 10, "off_target": 0.05}},
+    ]
+    config = configured(tmp_path, timeframe="1h", strategies=strategies, execution={"cooldown": 6, "turnover_max": 0.5})
+    wanted = _settings(config)
+    assert (wanted.off_target, wanted.cooldown, wanted.rules.turnover_max) == (0.05, timedelta(hours=6), Decimal("0.5"))
+    berlin, period = (_schedule(each.schedule, config.bar_length) for each in config.strategies)
+    summer = datetime(2026, 7, 1, tzinfo=UTC)
+    assert berlin.after(summer) == summer + timedelta(minutes=30)
+    assert period.times == timedelta(hours=10)
+
+
+def test_nobody_hears_of_slices_that_no_rule_asks_for(tmp_path: Path) -> None:
+    """Without a distance or a cooldown, a slice at which nobody is due costs its indicators and nothing else."""
+    plain = {"name": "a", "use": "portfolio_momentum"}
+    watched = {**plain, "schedule": {"off_target": 0.1}}
+    assert not runner(configured(tmp_path, strategies=[plain]))._restate
+    assert runner(configured(tmp_path, strategies=[watched]))._restate
+    assert runner(configured(tmp_path, strategies=[plain], execution={"cooldown": "6h"}))._restate

@@ -14,7 +14,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
-    PlainSerializer,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
@@ -24,18 +23,18 @@ from pydantic import (
 )
 
 from daemon.config.freeform import without_secrets
-from daemon.config.params import parameters, registered
+from daemon.config.params import named, parameters, usual_period
 from daemon.config.rules import mistakes
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
 from daemon.config.sentences import combined
+from daemon.config.times import bars_or_duration, cron_text, zone_name
 from daemon.config.values import (
-    DURATION,
     above,
     approximate,
     as_decimal,
     as_duration,
-    as_whole,
+    as_float,
     between,
     choice,
     duration,
@@ -50,18 +49,24 @@ from daemon.config.values import (
 
 MAX_SYMBOLS = 1000  # twice the largest universe that was measured
 MAX_STRATEGIES = 100
-MAX_BARS = 100_000  # eleven years of hours
 ONE_DAY = timedelta(days=1)
 
 Truth = Annotated[bool, BeforeValidator(truth)]
 Asset = Annotated[str, *words(r"[^\s/:,]{1,30}", "the code of an asset", "USDT")]
-Symbol = Annotated[str, *words(r"[^\s/:,]{1,30}/[^\s/:,]{1,30}", "a spot symbol", "BTC/USDT")]
+Symbol = Annotated[str, *words(r"[^\s/:,]{1,30}/[^\s/:,]{1,30}(?::[^\s/:,]{1,30})?", "a symbol", "BTC/USDT, or BTC/USDT:USDT of a swap")]
 # It becomes file names, log fields, the systemd instance and the namespace of the client order ids.
 Name = Annotated[
     str, *words(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", "a name of at most 40 lower-case letters, digits and hyphens", "momentum-spot")
 ]
+# It stands beside symbols in signals and reports, and must not be taken for one.
+SectorName = Annotated[str, *words(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,39}", "the name of a sector", "layer1")]
 FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
 FeeRate = Annotated[Decimal, *exact(FEES)]
+
+
+def _off_target(value: Any) -> float | None:
+    """A distance, or none."""
+    return None if value is None else as_float(value, above("0", "1"))
 
 
 def _some(value: Any) -> Any:
@@ -91,7 +96,9 @@ class ExchangeConfig(Section):
     id: Annotated[str, *words(r"[a-z][a-z0-9_]{0,39}", "the ccxt id of an exchange", "binance")] = Field(
         description="ccxt id of the exchange.", examples=["binance"]
     )
-    market: Annotated[Literal["spot"], choice("spot")] = Field(default="spot", description="Kind of market.")
+    market: Annotated[Literal["spot", "swap"], choice("spot", "swap")] = Field(
+        default="spot", description="Kind of market; swap (linear) is for backtests so far, and allows weights below 0."
+    )
     credentials: CredentialsConfig = Field(default_factory=CredentialsConfig, description="Where the keys are; not needed in mode paper.")
     ccxt: Annotated[Mapping[str, Any], BeforeValidator(without_secrets)] = Field(
         default={}, description="Merged deeply into the ccxt constructor, with the last word: urls, options, proxies, hostname. No secrets."
@@ -137,6 +144,9 @@ class UniverseConfig(Section):
     symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_some), Field(max_length=MAX_SYMBOLS)] = Field(
         description="Markets to trade, BASE/QUOTE, each once.", examples=["[BTC/USDT, ETH/USDT]"]
     )
+    sectors: Mapping[SectorName, Annotated[tuple[Symbol, ...], BeforeValidator(_some)]] = Field(
+        default={}, description="Groups of symbols by name; a symbol is in one at most. Those that are not traded are skipped."
+    )
 
 
 class BarsConfig(Section):
@@ -156,48 +166,61 @@ class BarsConfig(Section):
     )
 
 
-EVERY = between("1", str(MAX_BARS))
-
-
-def _every(value: Any) -> int | timedelta:
-    """A number of bars, or a length of time."""
-    if isinstance(value, str | timedelta):
-        return as_duration(value, timedelta(seconds=1), timedelta(days=366))
-    return as_whole(value, EVERY)
-
-
 class ScheduleConfig(Section):
-    """When a strategy decides. Counted from 1970-01-01 UTC, not from the start of the process."""
+    """When a strategy decides: `every` so many bars, counted from 1970-01-01 UTC and not from the start of the process, or by `cron`."""
 
-    every: Annotated[
-        int | timedelta,
-        BeforeValidator(_every),
-        PlainSerializer(lambda value: duration_text(value) if isinstance(value, timedelta) else value),
-        WithJsonSchema(
-            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_BARS}, {"type": "string", "pattern": f"^{DURATION.pattern}$"}]}
-        ),
-    ] = Field(default=24, description="Bars between two decisions, or a length of time like 24h that is a whole number of bars.")
+    every: Annotated[int | timedelta, *bars_or_duration(1)] = Field(
+        default=24,
+        description="Bars between two decisions, or a length of time like 24h that is a whole number of bars. "
+        "pairs decides every bar and sector_rotation every 48 unless this says otherwise.",
+    )
+    cron: Annotated[str | None, BeforeValidator(cron_text)] = Field(
+        default=None, description="Instead of every: minute, hour, day of the month, month, day of the week. The next full slice decides."
+    )
+    tz: Annotated[str, BeforeValidator(zone_name)] = Field(default="UTC", description="Time zone of cron, such as Europe/Berlin.")
+    off_target: Annotated[float | None, BeforeValidator(_off_target)] = Field(
+        default=None,
+        description="Act between due times too, when a holding is further than this from its target, as a share of equity. "
+        "Of several strategies the smallest counts, since they share the account.",
+    )
     at_start: Truth = Field(default=False, description="true: a fresh journal decides at once instead of waiting for its first due time.")
 
     def bars(self, bar_length: timedelta) -> int:
-        """The period in bars."""
+        """The period of `every` in bars."""
         return self.every if isinstance(self.every, int) else self.every // bar_length
+
+    def told(self, bar_length: timedelta) -> str:
+        """For a person: when it decides."""
+        due = f"every {self.bars(bar_length)} bars" if self.cron is None else f"at {self.cron} ({self.tz})"
+        return due if self.off_target is None else f"{due}, and acts when {self.off_target:g} off target"
 
 
 class StrategyConfig(Section):
     """One strategy and its share of the capital."""
 
     name: Name = Field(description="Its name in logs, targets and reports; each once.", examples=["momo"])
-    use: Annotated[str, BeforeValidator(registered)] = Field(
-        description="Which strategy it is: a registered name.", examples=["portfolio_momentum"]
+    use: Annotated[str, BeforeValidator(named)] = Field(
+        description="Which strategy it is: a registered name, ./my_strategy.py:Class (from this file's directory) or package.module:Class.",
+        examples=["portfolio_momentum"],
     )
     share: Annotated[Decimal, *exact(above("0", "1"))] = Field(
         default=Decimal(1), description="Share of the capital it manages; the shares of all strategies sum to at most 1."
     )
-    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, description="When it decides.")
+    budget: Annotated[timedelta, *duration("10ms", "10s")] = Field(
+        default=timedelta(seconds=1),
+        description="A strategy of your own: how long it may take over a bar; one that takes longer is ended and holds its last targets.",
+    )
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig, validate_default=True, description="When it decides.")
     params: Annotated[Any, WithJsonSchema({"type": "object"})] = Field(
         default={}, validate_default=True, description="Its parameters; those left out have the strategy's defaults."
     )
+
+    @field_validator("schedule", mode="after")
+    @classmethod
+    def _has_the_period_of_the_strategy(cls, given: ScheduleConfig, info: ValidationInfo) -> ScheduleConfig:
+        if "every" in given.model_fields_set or "use" not in info.data:
+            return given
+        return given.model_copy(update={"every": usual_period(info.data["use"])})
 
     @field_validator("params", mode="after")
     @classmethod
@@ -214,6 +237,10 @@ class RiskConfig(Section):
     weight_max: Annotated[float, *approximate(above("0", "1"))] = Field(
         default=1.0, description="Largest weight of one symbol, as a share of equity; more is cut to it."
     )
+    correlation_jump: Annotated[float, *approximate(above("0", "2"))] = Field(
+        default=0.2,
+        description="A warning when the mean correlation of all pairs over 24 bars comes this far above that over 240; 2 never warns.",
+    )
 
 
 class ExecutionConfig(Section):
@@ -228,6 +255,15 @@ class ExecutionConfig(Section):
     )
     destination: Annotated[Literal["target", "edge"], choice("target", "edge")] = Field(
         default="target", description="Where a trade ends: at the target, or at the near edge of the band (less turnover)."
+    )
+    turnover_max: Annotated[float, *approximate(above("0", "100"))] = Field(
+        default=2.0,
+        description="The most that one rebalance trades: half the sum of all its trades, exits included, as a share of equity; more is "
+        "scaled down alike. Selling everything and buying something else is 1.",
+    )
+    cooldown: Annotated[int | timedelta, *bars_or_duration(0)] = Field(
+        default=0,
+        description="Bars, or a length of time like 6h, after a rebalance in which only what is wanted at 0 is sold; the rest waits.",
     )
 
 

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache, reduce
 from operator import or_
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ValidationError, ValidationInfo, create_model
 from pydantic_core import ErrorDetails
 
+from daemon.config.ownuse import NotThere, is_own, look
 from daemon.config.section import Section
 from daemon.config.sentences import UNKNOWN, explained, keys_beside
 from daemon.config.values import Mistake, all_wrong, as_decimal, as_float, as_text, as_whole, choice, one_of, suggestion, truth, wrong
@@ -39,18 +41,43 @@ def registry() -> Mapping[str, type["Strategy"]]:
     return strategies.REGISTRY
 
 
-def registered(name: Any) -> str:
-    """The name of a strategy that exists."""
+def named(name: Any, info: ValidationInfo) -> str:
+    """The name of a strategy that exists, or a class in a user's file or package, of which no code is run here."""
+    if isinstance(name, str) and is_own(name):
+        source = info.context.get("source") if isinstance(info.context, Mapping) else None
+        try:
+            look(name, Path(source or "configuration").parent.absolute())
+        except NotThere as error:
+            raise wrong(error.what, error.remedy) from None
+        return name
     known = sorted(registry())
     if not isinstance(name, str) or name not in known:
         meant = suggestion(name, known) if isinstance(name, str) else None
-        raise wrong("is not a registered strategy", f"did you mean {meant}?" if meant else f"write {one_of(known)}")
+        own = " or a class of your own, as ./my_strategy.py:Class"
+        raise wrong("is not a registered strategy", f"did you mean {meant}?" if meant else f"write {one_of(known)},{own}")
     return name
 
 
+def usual_period(use: str) -> int:
+    """Bars between two decisions of a strategy, unless the configuration says otherwise."""
+    return 24 if is_own(use) else registry()[use].every
+
+
 def parameters(use: str, given: Any) -> Any:
-    """The strategy's dataclass, made of what is given and its defaults."""
-    spec = registry()[use].Params
+    """The strategy's dataclass, made of what is given and its defaults; of a user's own class, what is given: its code is not run here."""
+    if is_own(use):
+        if not isinstance(given, Mapping):
+            raise wrong("is not a mapping", "write parameters and values below it, or leave params out")
+        return given
+    return built(use, registry()[use].Params, given)
+
+
+def built(use: str, spec: type, given: Any) -> Any:
+    """The dataclass `spec` of the strategy `use`, made of what is given and its defaults.
+
+    Raises:
+        ValidationError: each parameter that is wrong, in our words.
+    """
     if isinstance(given, spec):
         return given
     if not isinstance(given, Mapping):
@@ -118,3 +145,11 @@ def _refusal(text: str, spec: type) -> Mistake:
     if rest and keys[0] in {each.name for each in dataclasses.fields(spec)}:
         return Mistake(tuple(keys), rest, remedy)
     return Mistake((), what or "is refused by the strategy", remedy)
+
+
+def misfit(index: int, params: object, text: str) -> Mistake:
+    """What a strategy's constructor had to say: parameters that are right by themselves, and do not fit what is traded."""
+    refusal = _refusal(text, type(params))
+    if refusal.what.startswith("use "):
+        return Mistake(("strategies", index, "use"), refusal.what.removeprefix("use "), refusal.remedy)
+    return Mistake(("strategies", index, "params", *refusal.loc), refusal.what, refusal.remedy)

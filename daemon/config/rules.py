@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from daemon.config.ownuse import is_contained
 from daemon.config.values import Mistake, parse_duration
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
@@ -77,6 +78,32 @@ def symbols_fit(tree: Any) -> Iterator[Mistake]:
             yield Mistake(place, "is not paid in universe.quote", "use a market of that quote, or change universe.quote")
 
 
+def symbols_are_of_the_market(tree: Any) -> Iterator[Mistake]:
+    """A swap's symbol ends in the asset it settles in, which is the quote of a linear one; a spot symbol has none."""
+    market, symbols = at(tree, "exchange", "market") or "spot", at(tree, "universe", "symbols")
+    for index, symbol in enumerate(symbols if isinstance(symbols, list | tuple) else ()):
+        if not isinstance(symbol, str) or symbol.count("/") != 1 or market not in ("spot", "swap"):
+            continue
+        pair, _, settle = symbol.partition(":")
+        quote = pair.partition("/")[2]
+        if market == "spot" and settle:
+            yield Mistake(("universe", "symbols", index), "is a swap, and exchange.market is spot", f"write {pair}")
+        elif market == "swap" and settle != quote:
+            yield Mistake(("universe", "symbols", index), "is not a linear swap, as exchange.market says", f"write {pair}:{quote}")
+
+
+def sectors_fit(tree: Any) -> Iterator[Mistake]:
+    """A symbol is in one sector, once: counted twice, it would be bought twice."""
+    sectors = at(tree, "universe", "sectors")
+    place: dict[str, str] = {}
+    for sector, symbols in sectors.items() if isinstance(sectors, Mapping) else ():
+        for index, symbol in enumerate(symbols if isinstance(symbols, list | tuple) else ()):
+            if isinstance(symbol, str) and symbol in place:
+                yield Mistake(("universe", "sectors", sector, index), f"is in {place[symbol]} too", "leave it in one sector")
+            elif isinstance(symbol, str):
+                place[symbol] = f"universe.sectors.{sector}"
+
+
 def strategies_fit(tree: Any) -> Iterator[Mistake]:
     """Each name once, and together no more than the capital."""
     strategies = at(tree, "strategies")
@@ -105,6 +132,15 @@ def _number(value: Any) -> Fraction | None:
     return Fraction(value) if Decimal(value).is_finite() else None
 
 
+def budgets_are_of_own_strategies(tree: Any) -> Iterator[Mistake]:
+    """What ships runs in the loop, where nothing could end it."""
+    strategies = at(tree, "strategies")
+    for index, strategy in enumerate(strategies if isinstance(strategies, list | tuple) else ()):
+        use = at(strategy, "use")
+        if isinstance(strategy, Mapping) and "budget" in strategy and isinstance(use, str) and not is_contained(use):
+            yield Mistake(("strategies", index, "budget"), "is for strategies of your own, and this one ships", "leave it out")
+
+
 def schedules_fit(tree: Any) -> Iterator[Mistake]:
     """A period given as a length of time is a whole number of bars, or its due times would fall between bars."""
     timeframe, strategies = _length(at(tree, "timeframe")), at(tree, "strategies")
@@ -118,6 +154,32 @@ def schedules_fit(tree: Any) -> Iterator[Mistake]:
                 "is not a whole number of bars",
                 "give a multiple of timeframe, or a number of bars",
             )
+
+
+def schedules_have_one_mind(tree: Any) -> Iterator[Mistake]:
+    """Either a period or a cron; a time zone is a cron's."""
+    strategies = at(tree, "strategies")
+    for index, strategy in enumerate(strategies if isinstance(strategies, list | tuple) else ()):
+        schedule = at(strategy, "schedule")
+        if not isinstance(schedule, Mapping):
+            continue
+        if schedule.get("cron") is not None and "every" in schedule:
+            place = ("strategies", index, "schedule", "cron")
+            yield Mistake(place, "stands beside every, and they contradict each other", "leave one of them out")
+        if schedule.get("cron") is None and "tz" in schedule:
+            yield Mistake(
+                ("strategies", index, "schedule", "tz"), "is the time zone of a cron, and there is none", "add cron, or leave tz out"
+            )
+
+
+def distances_are_acted_on(tree: Any) -> Iterator[Mistake]:
+    """What lies within the band is not traded, however often it is looked at."""
+    strategies, band = at(tree, "strategies"), _number(at(tree, "execution", "band"))
+    for index, strategy in enumerate(strategies if isinstance(strategies, list | tuple) else ()):
+        distance = _number(at(strategy, "schedule", "off_target"))
+        if distance is not None and 0 < distance <= (Fraction("0.02") if band is None else band):
+            what = "is not above execution.band, so nothing would be traded between due times"
+            yield Mistake(("strategies", index, "schedule", "off_target"), what, "raise it, or lower the band")
 
 
 def _length(value: Any) -> timedelta | None:
@@ -154,8 +216,13 @@ RULES: Final = (
     keys_are_given,
     paper_has_money,
     symbols_fit,
+    symbols_are_of_the_market,
+    sectors_fit,
     strategies_fit,
+    budgets_are_of_own_strategies,
     schedules_fit,
+    schedules_have_one_mind,
+    distances_are_acted_on,
     bands_let_trade,
     api_is_guarded,
 )

@@ -15,7 +15,8 @@ def json_schema() -> dict[str, Any]:
     """Draft 2020-12; the parameters of each registered strategy included."""
     schema = _with_plain_defaults(Config.model_json_schema())
     strategy = schema["$defs"]["StrategyConfig"]
-    strategy["properties"]["use"]["enum"] = sorted(registry())
+    own = {"pattern": r"^\S.*:[A-Za-z_]\w*$"}  # ./my_strategy.py:Class, package.module:Class
+    strategy["properties"]["use"]["anyOf"] = [{"enum": sorted(registry())}, own]
     strategy["allOf"] = [_parameters(name, schema["$defs"]) for name in sorted(registry())]
     return {"$schema": DIALECT, **schema}
 

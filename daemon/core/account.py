@@ -90,6 +90,10 @@ class Account:
         fresh = {s for s, (_, known) in self._prices.items() if at - known <= self._fresh}
         return bool(fresh) and all(s in fresh for s, market in self.markets.items() if market.active)
 
+    def valued(self, at: datetime) -> bool:
+        """Whether it is known well enough to plan what the account is worth."""
+        return not self.unvalued and bool(self.fresh_prices(at))
+
     @property
     def unvalued(self) -> tuple[str, ...]:
         """Symbols that are held and have never had a price: while there are any, nobody knows what a weight of equity is.

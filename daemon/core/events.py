@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from daemon.core.away import AskStrategy as AskStrategy
+from daemon.core.away import StrategyAnswered as StrategyAnswered
+from daemon.core.away import StrategyDisabled as StrategyDisabled
+from daemon.core.away import StrategyStarted as StrategyStarted
 from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
 
 # --- market data -----------------------------------------------------------------------------------------------------
@@ -76,6 +80,17 @@ class TargetsChosen:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetsUnchanged:
+    """A slice that could carry a decision, and nobody was due: what was wanted before is wanted still, as of this slice.
+
+    `decision` becomes a TargetsChosen only if the account has to act between due times.
+    """
+
+    decision: Decision
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PlanWave:
     """Work towards the newest decision, if there is one and nothing is under way."""
 
@@ -91,6 +106,15 @@ class RiskLimited:
     wanted: float
     allowed: float
     reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelationHigh:
+    """The mean pairwise correlation over the `short` window has jumped above that over the `long` one: fewer things hold the risk apart."""
+
+    short: float
+    long: float
     at: datetime
 
 
@@ -383,9 +407,15 @@ Event = (
     | StreamCaughtUp
     | SliceClosed
     | TimePassed
+    | AskStrategy
+    | StrategyStarted
+    | StrategyAnswered
+    | StrategyDisabled
     | TargetsChosen
+    | TargetsUnchanged
     | PlanWave
     | RiskLimited
+    | CorrelationHigh
     | PlanMade
     | WaveSettled
     | SubmitOrders

@@ -32,9 +32,9 @@ def from_epoch_ms(value: int) -> datetime:
 
 
 def currencies(symbol: str) -> tuple[str, str]:
-    """Base and quote of a spot symbol: "BTC/USDT" -> ("BTC", "USDT")."""
+    """Base and quote of a symbol: "BTC/USDT" -> ("BTC", "USDT"), and the same of its swap "BTC/USDT:USDT"."""
     base, _, quote = symbol.partition("/")
-    return base, quote
+    return base, quote.partition(":")[0]
 
 
 class Side(StrEnum):
@@ -55,6 +55,7 @@ class Instrument:
 
     Steps and minimums are in base units, except `price_tick` and `notional_min`, which are in quote. None: the venue states no bound.
     `taker_fee` is a fraction of the trade; `buy_fee_in_base` says that a buy pays it out of what it buys, as most spot venues do.
+    `shortable`: a holding may go below 0 (a linear swap, which pays its fees in quote).
     """
 
     symbol: str
@@ -67,6 +68,7 @@ class Instrument:
     notional_min: Decimal = ZERO
     taker_fee: Decimal = Decimal("0.001")
     buy_fee_in_base: bool = True
+    shortable: bool = False
     active: bool = True
 
     def __post_init__(self) -> None:
@@ -143,12 +145,13 @@ class TargetWeights:
     """What one strategy wants: weights of its capital, a full set (a symbol that is not named is wanted at 0).
 
     `keep` names symbols whose present weight stays as it is (no bar in the deciding slice); `signals` holds, by symbol and name,
-    every number that the decision rests on.
+    every number that the decision rests on. `note` says in one sentence what made the decision other than it should be; "": nothing did.
     """
 
     weights: Mapping[str, float]
     keep: frozenset[str] = frozenset()
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a weight that is no number."""
@@ -291,9 +294,20 @@ class Flow:
     at: datetime
 
 
+class Cause(StrEnum):
+    """Why there is a decision."""
+
+    DUE = "due"  # a strategy was due and has answered
+    OFF_TARGET = "off_target"  # nobody was due; the account had moved too far from what is wanted
+    COOLDOWN_OVER = "cooldown_over"  # nobody was due; what had to wait may be done now
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What all strategies together want at one slice: `by_strategy` holds each one's own weights, `weights` their sum by share."""
+    """What all strategies together want at one slice: `by_strategy` holds each one's own weights, `weights` their sum by share.
+
+    `exits_until`: it came while an earlier rebalance cooled down. Until then, only what is wanted at 0 is traded; the rest waits.
+    """
 
     id: str
     as_of: datetime
@@ -301,3 +315,5 @@ class Decision:
     keep: frozenset[str]
     by_strategy: Mapping[str, TargetWeights]
     at: datetime
+    cause: Cause = Cause.DUE
+    exits_until: datetime | None = None

@@ -7,6 +7,7 @@ and ends when every order has come to a known end or is known to be unknown. A n
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from daemon.core import planner, risk
 from daemon.core.account import Account
@@ -30,17 +31,19 @@ from daemon.core.events import (
     StopRequested,
     SubmitOrders,
     TargetsChosen,
+    TargetsUnchanged,
     TimePassed,
     TradingHalted,
     TradingStarted,
     WaveSettled,
 )
-from daemon.core.model import Decision, Order, Side
+from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side
 from daemon.core.ordertable import OrderTable, Saw, State, Tracked, client_id
 from daemon.core.planner import Leg, Reason
+from daemon.core.rebalancing import Cooldown, begin, planned, strayed
 from daemon.core.resolver import Resolver
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, Wave, cost_bps
+from daemon.core.wave import RETRYABLE, Wave, cost_bps, intent
 
 # Why an order of an earlier process is in doubt; only evidence from the venue ends that.
 RESTARTED = "the daemon ended before it knew what became of the order"
@@ -63,18 +66,24 @@ class OrderManager:
         self.surprises: list[str] = []
         self._pending: Decision | None = None
         self._attempts: dict[tuple[str, str, Side], int] = {}
+        self._traded: dict[str, Decimal] = {}  # by decision, what orders of an earlier process that had ended had traded, in quote
+        self._cooldown = Cooldown(settings.cooldown)
 
     # --- start -------------------------------------------------------------------------------------------------------
 
-    def restore(self, decision: Decision, attempts: Mapping[str, int], *, unfinished: bool) -> None:
-        """Go on after a stop: `decision` is the newest in the journal, worked on again if its wave had not settled.
+    def restore(self, decision: Decision, attempts: Mapping[str, int], *, unfinished: bool, fills: Iterable[Fill] = ()) -> None:
+        """Go on after a stop: `decision` is the newest in the journal, worked on again if its wave had not settled. After every `replay`.
 
-        `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice.
+        `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice; `fills` are those of the journal.
         """
         self.decision = decision
         self.targets = self._limited(decision)[0]
         self._pending = decision if unfinished else None
         self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
+        used = {client_id(self._settings.instance, *key, n) for key, last in self._attempts.items() for n in range(1, last + 1)}
+        ended = used - {tracked.order.id for tracked in self.table}
+        self._traded = {decision.id: sum((fill.cost for fill in fills if fill.order_id in ended), ZERO)}
+        self._cooldown.restore(decision, ordered=bool(attempts))
 
     def replay(self, order: Order, facts: Iterable[Event]) -> list[Event]:
         """Take up an order that the journal does not know to have ended, with its trades and what was learnt of it, in order.
@@ -147,9 +156,27 @@ class OrderManager:
 
     def on_targets(self, event: TargetsChosen) -> Iterable[Event]:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
-        self.decision = self._pending = event.decision
+        self.decision = self._pending = self._cooldown.bound(event.decision)
         self.targets = self._limited(event.decision)[0]
         yield PlanWave(event.at)
+
+    def on_unchanged(self, event: TargetsUnchanged) -> Iterable[Event]:
+        """Nobody was due. Work on what is wanted all the same, if a cooldown has held it up until now or the account has moved too far."""
+        wanted, idle = event.decision, self.wave is None and self._pending is None
+        if self.trading is not Trading.RUNNING or not idle or self.decision is None or not self._cooldown.over(wanted.as_of):
+            return ()
+        held_up = self.decision.exits_until is not None
+        if not held_up and not self._strayed(wanted, event.at):
+            return ()
+        return (TargetsChosen(replace(wanted, cause=Cause.COOLDOWN_OVER if held_up else Cause.OFF_TARGET), event.at),)
+
+    def _strayed(self, wanted: Decision, at: datetime) -> bool:
+        limit = self._settings.off_target
+        if limit is None or not self._account.valued(at):
+            return False
+        refused = {} if self.last_wave is None else {s: why for s, why in self.last_wave.refused.items() if why not in RETRYABLE}
+        weights = self._limited(wanted)[0]
+        return strayed(weights, wanted.keep, self._account, self._settings.rules, limit=limit, refused=refused, at=at)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """A decision that waited for prices may have them now; those of a slice that was filled in late move no money."""
@@ -164,13 +191,13 @@ class OrderManager:
             yield from self._advance(event.at)
         if self.trading is not Trading.RUNNING or self.wave is not None or self._pending is None:
             return
-        if self._account.unvalued or not self._account.fresh_prices(event.at):
+        if not self._account.valued(event.at):
             return
         decision, self._pending = self._pending, None
         weights, cuts = self._limited(decision)
         for cut in cuts:
             yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
-        self.wave = Wave(decision, weights, self._account.book(weights, {}, event.at), priced_at=event.at)
+        self.wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, ZERO), event.at)
         yield from self._cancel_overdue(event.at)
         yield from self._plan_round(self.wave, event.at)
 
@@ -180,7 +207,7 @@ class OrderManager:
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
-        made = planner.plan(wave.weights, wave.decision.keep, wave.book, self._account.markets, self._settings.rules)
+        made = planned(wave, self._account, self._settings.rules)
         wave.left = dict(made.left)
         wave.waiting = made.grows
         orders = tuple([self._make(wave, leg, at) for leg in made.reduces] + self._release(wave, at))
@@ -196,18 +223,9 @@ class OrderManager:
         """Turn a leg into an intent with an id of its own, and reserve what it may take."""
         key = (wave.decision.id, leg.symbol, leg.side)
         attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        order = Order(
-            id=client_id(self._settings.instance, wave.decision.id, leg.symbol, leg.side, attempt),
-            symbol=leg.symbol,
-            side=leg.side,
-            amount=leg.amount,
-            price=leg.price,
-            reserve=leg.reserve,
-            decision_id=wave.decision.id,
-            attempt=attempt,
-            at=at,
-        )
+        order = intent(self._settings.instance, wave.decision.id, leg, attempt, at)
         wave.take(self.table.add(order))
+        self._cooldown.begin(wave.decision)
         return order
 
     def _release(self, wave: Wave, at: datetime) -> list[Order]:
@@ -393,15 +411,8 @@ class OrderManager:
             return False
         short = wave.short()
         if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
-            self._put_off(wave, at)
+            wave.put_off(at, self._settings.retry, self._settings.retry_max)
         return bool(short) and wave.round < self._settings.rounds
-
-    def _put_off(self, wave: Wave, at: datetime) -> None:
-        """Another round later, at growing intervals. One that was turned away whole does not count: what was due is not lost."""
-        wave.refusals = wave.refusals + 1 if wave.turned_away() else 0
-        if wave.refusals:
-            wave.round -= 1
-        wave.retry_at = at + min(self._settings.retry * (1 << min(wave.refusals or wave.round, 10)), self._settings.retry_max)
 
     def _look_again(self, wave: Wave, at: datetime) -> None:
         """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""

@@ -45,7 +45,8 @@ class PaperOrder:
 class PaperAccount:
     """Balances, orders and trades; everything takes the moment from outside.
 
-    `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it. `slippage_bps` is against us.
+    `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it (of the quote on both where the market
+    says so). `slippage_bps` is against us. A shortable market's holding may go below 0, without margin.
     """
 
     def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal) -> None:
@@ -95,9 +96,11 @@ class PaperAccount:
             raise Denied("duplicate_id", f"order {order.id} has been sent before")
         with localcontext(EXACT):
             _check_rules(order, market, price or order.price)
-            currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, order.amount)
+            # What may be held short needs no holding to be sold; margin is not simulated.
+            sold = ZERO if market.shortable else order.amount
+            currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, sold)
             held = self._balances.get(currency, NOTHING)
-            if locked > held.free:
+            if locked > max(held.free, ZERO):
                 raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {currency}, and {held.free} is free")
             self._balances[currency] = Balance(held.free - locked, held.locked + locked)
         self._drop_old(at)
@@ -142,12 +145,13 @@ class PaperAccount:
     def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime) -> OrderReport:
         report = order.report
         if report.side is Side.BUY:
-            affordable = order.locked // (price * market.amount_step) * market.amount_step
-            amount = min(report.amount, affordable)
+            in_base = market.buy_fee_in_base
+            each = price if in_base else price * (1 + self._fee)
+            amount = min(report.amount, order.locked // (each * market.amount_step) * market.amount_step)
             cost = amount * price
-            fee = Money(amount * self._fee // FEE_UNIT * FEE_UNIT, market.base)
-            self._release(market.quote, order.locked, spent=cost)
-            self._receive(market.base, amount - fee.amount)
+            fee = Money((amount if in_base else cost) * self._fee // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
+            self._release(market.quote, order.locked, spent=cost if in_base else cost + fee.amount)
+            self._receive(market.base, amount - fee.amount if in_base else amount)
         else:
             amount = report.amount
             cost = amount * price
@@ -179,7 +183,7 @@ class PaperAccount:
         return max(ticks, Decimal(1)) * market.price_tick
 
     def _release(self, currency: str, locked: Decimal, *, spent: Decimal) -> None:
-        held = self._balances[currency]
+        held = self._balances.get(currency, NOTHING)
         self._balances[currency] = Balance(held.free + locked - spent, held.locked - locked)
 
     def _receive(self, currency: str, amount: Decimal) -> None:

@@ -4,7 +4,7 @@ Rule: plan() is a pure, total function of its inputs. It never spends more than 
 venue's grid, and names a reason for every symbol that stays away from its target.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
@@ -43,16 +43,22 @@ class Reason(StrEnum):
     SUPERSEDED = "superseded"
     HALTED = "halted"
     MOVED = "moved"
+    COOLDOWN = "cooldown"
+    TURNOVER_MAX = "turnover_max"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """When and how far to trade. Bands are weights of equity, `slippage` is the fraction that a market buy may cost above its reference."""
+    """When and how far to trade. Bands are weights of equity, `slippage` is the fraction that a market buy may cost above its reference.
+
+    `turnover_max` bounds what one rebalance trades: half the sum of all trades, exits included, as a share of equity. None: no bound.
+    """
 
     band: Decimal = Decimal("0.02")
     band_relative: Decimal = Decimal("0.10")
     to_edge: bool = False
     slippage: Decimal = Decimal("0.005")
+    turnover_max: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,7 @@ class Book:
 
     `projected` holds base units by symbol: what is held plus what every order that has not ended may still add or take. `free` is what of
     the base may be sold. `cash` is quote that nothing has reserved. `equity` is in quote. `prices` are quote per base.
+    `traded` is the worth, in quote, of what this rebalance has traded already and of what its orders may still trade.
     `frozen` names symbols that must not grow, with the reason, `untouchable` those that must not trade at all, and `moving` those with
     orders that have not ended.
     """
@@ -73,6 +80,7 @@ class Book:
     frozen: Mapping[str, str] = field(default_factory=dict)
     moving: Mapping[str, str] = field(default_factory=dict)
     untouchable: Mapping[str, str] = field(default_factory=dict)
+    traded: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +108,20 @@ class Plan:
     left: Mapping[str, str]
 
 
-def plan(weights: Mapping[str, float], keep: Iterable[str], book: Book, markets: Mapping[str, Instrument], rules: Rules) -> Plan:
+def plan(
+    weights: Mapping[str, float],
+    keep: Iterable[str],
+    book: Book,
+    markets: Mapping[str, Instrument],
+    rules: Rules,
+    *,
+    exits_only: bool = False,
+) -> Plan:
     """Legs that move each symbol from where it is projected to be to its target weight of equity.
 
     `weights` is a full set: a symbol that is held but not named is wanted at 0. Symbols in `keep` stay as they are. A symbol may have a
-    leg and a reason: the leg then goes as far as it can, and the reason says what stopped it.
+    leg and a reason: the leg then goes as far as it can, and the reason says what stopped it. `exits_only`: nothing but what is wanted at 0
+    is traded.
     """
     kept = frozenset(keep)
     reduces: list[Leg] = []
@@ -113,12 +130,14 @@ def plan(weights: Mapping[str, float], keep: Iterable[str], book: Book, markets:
     for symbol in sorted(markets):
         wanted = weights.get(symbol, 0.0)
         leg, reason = (None, Reason.KEPT) if symbol in kept else _leg(markets[symbol], wanted, book, rules)
+        if leg is not None and exits_only and not _is_exit(markets[symbol], wanted):
+            leg, reason = None, Reason.COOLDOWN
         if leg is not None:
             (reduces if leg.side is Side.SELL else grows).append(leg)
         if reason is not None:
             left[symbol] = str(reason)
     grows.sort(key=_largest_first)
-    return Plan(tuple(reduces), tuple(grows), left)
+    return _within_turnover(Plan(tuple(reduces), tuple(grows), left), book, markets, rules)
 
 
 def fund(grows: Sequence[Leg], cash: Decimal) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
@@ -140,18 +159,15 @@ def scale(grows: Sequence[Leg], cash: Decimal, markets: Mapping[str, Instrument]
     What falls below the venue's minimum is dropped, the smallest first, so that the others keep more (a small account: fewer whole
     positions beat many refused ones). One pass is enough: each drop raises everybody's share, so who is above the minimum stays there.
     """
-    need = sum((leg.reserve for leg in grows), ZERO)
-    if not grows or need <= cash:
+    if sum((leg.reserve for leg in grows), ZERO) <= cash:
         return tuple(grows), {}
-    kept: list[Leg] = []
-    for leg in sorted(grows, key=_largest_first, reverse=True):
-        if leg.amount * _share(cash, need) >= _smallest(markets[leg.symbol], leg.price):
-            kept.append(leg)
-        else:
-            need -= leg.reserve
-    share = _share(cash, need)
-    shrunk = [_shrunk(leg, markets[leg.symbol], share) for leg in sorted(kept, key=_largest_first)]
-    return tuple(leg for leg in shrunk if leg.amount > 0), {leg.symbol: str(Reason.UNFUNDED) for leg in grows}
+    return _fitted(grows, cash, lambda leg: leg.reserve, markets), {leg.symbol: str(Reason.UNFUNDED) for leg in grows}
+
+
+def moved(made: Plan, cash: Decimal, markets: Mapping[str, Instrument]) -> frozenset[str]:
+    """The symbols that a plan would trade with this cash (quote), if it were carried out."""
+    grows = made.grows if made.reduces else scale(made.grows, cash, markets)[0]
+    return frozenset(leg.symbol for leg in (*made.reduces, *grows))
 
 
 def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
@@ -189,6 +205,8 @@ def _leg(market: Instrument, wanted: float, book: Book, rules: Rules) -> Answer:
     if not market.active:
         return None, Reason.NOT_TRADABLE
     held = book.projected.get(symbol, ZERO)
+    if market.shortable:
+        return _both_ways(market, Decimal(repr(float(wanted))), held, price, book, rules)
     if wanted <= 0:
         # Always traded to: a residue as wide as the band would stay for ever.
         return _exit(market, held, book, price) if held > 0 else (None, None)
@@ -207,12 +225,29 @@ def _leg(market: Instrument, wanted: float, book: Book, rules: Rules) -> Answer:
 
 def _goal(wanted: Decimal, now: Decimal, rules: Rules) -> Decimal | None:
     """The weight to trade to, None to stay."""
-    band = max(rules.band, rules.band_relative * wanted)
+    band = max(rules.band, rules.band_relative * abs(wanted))
     if abs(now - wanted) <= band:
         return None
     if not rules.to_edge:
         return wanted
     return wanted - band if now < wanted else wanted + band
+
+
+def _both_ways(market: Instrument, wanted: Decimal, held: Decimal, price: Decimal, book: Book, rules: Rules) -> Answer:
+    """The order of a symbol that may be long or short. No holding bounds what is sold; what is bought needs its money, as anywhere."""
+    now = held * price / book.equity if book.equity > 0 else ZERO
+    goal = _goal(wanted, now, rules) if wanted else ZERO
+    if goal is None:
+        return None, None if now == wanted else Reason.IN_BAND
+    delta = goal * max(book.equity, ZERO) / price - held
+    if abs(held + delta) > abs(held) and market.symbol in book.frozen:
+        return None, book.frozen[market.symbol]
+    whole = market.floor(abs(delta))
+    amount = capped(market, whole)
+    if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN if goal else ONE):
+        return None, (Reason.BELOW_MINIMUM if goal else Reason.DUST) if delta else None
+    leg = buy(market, amount, price, rules) if delta > 0 else _sell(market, amount, price)
+    return leg, Reason.AMOUNT_MAX if amount < whole else None
 
 
 def _grow(market: Instrument, delta: Decimal, price: Decimal, book: Book, rules: Rules) -> Answer:
@@ -254,6 +289,41 @@ def _exit(market: Instrument, held: Decimal, book: Book, price: Decimal) -> Answ
         return _sell(market, amount, price), Reason.AMOUNT_MAX
     rest = Reason.LOCKED if free < whole else Reason.DUST
     return _sell(market, amount, price), rest if amount < held else None
+
+
+def _is_exit(market: Instrument, wanted: float) -> bool:
+    return wanted == 0 or (wanted < 0 and not market.shortable)
+
+
+def _within_turnover(made: Plan, book: Book, markets: Mapping[str, Instrument], rules: Rules) -> Plan:
+    """The same plan, every leg shrunk alike until they are worth no more than the turnover that is left to this rebalance.
+
+    The bands have been judged before, on the whole way to the target: judged on the shrunk one, a tight bound would never trade at all.
+    """
+    if rules.turnover_max is None:
+        return made
+    most = 2 * rules.turnover_max * max(book.equity, ZERO) - book.traded
+    legs = (*made.reduces, *made.grows)
+    if sum((leg.notional for leg in legs), ZERO) <= most:
+        return made
+    fitted = _fitted(legs, most, lambda leg: leg.notional, markets)
+    reduces = tuple(sorted((leg for leg in fitted if leg.side is Side.SELL), key=lambda leg: leg.symbol))
+    grows = tuple(leg for leg in fitted if leg.side is Side.BUY)
+    return Plan(reduces, grows, {**made.left, **{leg.symbol: str(Reason.TURNOVER_MAX) for leg in legs}})
+
+
+def _fitted(legs: Sequence[Leg], have: Decimal, cost: Callable[[Leg], Decimal], markets: Mapping[str, Instrument]) -> tuple[Leg, ...]:
+    """The legs shrunk alike until they cost no more than there is, largest first; what falls below the venue's minimum is dropped."""
+    need = sum((cost(leg) for leg in legs), ZERO)
+    kept: list[Leg] = []
+    for leg in sorted(legs, key=_largest_first, reverse=True):
+        if leg.amount * _share(have, need) >= _smallest(markets[leg.symbol], leg.price):
+            kept.append(leg)
+        else:
+            need -= cost(leg)
+    share = _share(have, need)
+    shrunk = [_shrunk(leg, markets[leg.symbol], share) for leg in sorted(kept, key=_largest_first)]
+    return tuple(leg for leg in shrunk if leg.amount > 0)
 
 
 def _sell(market: Instrument, amount: Decimal, price: Decimal) -> Leg:

@@ -22,10 +22,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on weights of equity: `gross` on the sum of absolute weights, `weight_max` on each one."""
+    """Bounds on weights of equity: `gross` on the sum of their sizes, `weight_max` on each one's. `short`: they may be below 0."""
 
     gross: float = 1.0
     weight_max: float = 1.0
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +61,23 @@ def apply(weights: Weights, limits: Limits, symbols: frozenset[str]) -> tuple[di
     return kept, tuple(cuts)
 
 
-def sane(weights: Weights, _: Limits) -> tuple[dict[str, float], list[Cut]]:
+def sane(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:
     """A weight is a finite number, and on spot not below 0: nothing can be sold that is not held."""
 
     def reason(weight: float) -> Reason | None:
         if not isfinite(weight):
             return Reason.NOT_FINITE
-        return Reason.SHORT_ON_SPOT if weight < 0 else None
+        return Reason.SHORT_ON_SPOT if weight < 0 and not limits.short else None
 
     cuts = [Cut(s, w, 0.0, why) for s, w in weights.items() if (why := reason(w))]
     return {s: 0.0 if reason(w) else w for s, w in weights.items()}, cuts
 
 
 def within_weight_max(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:
-    """No symbol holds more than `weight_max` of equity."""
-    cuts = [Cut(s, w, limits.weight_max, Reason.WEIGHT_MAX) for s, w in weights.items() if w > limits.weight_max]
-    return {s: min(w, limits.weight_max) for s, w in weights.items()}, cuts
+    """No symbol holds more than `weight_max` of equity, long or short."""
+    most = limits.weight_max
+    kept = {s: min(max(w, -most), most) for s, w in weights.items()}
+    return kept, [Cut(s, w, kept[s], Reason.WEIGHT_MAX) for s, w in weights.items() if abs(w) > most]
 
 
 def within_gross(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:

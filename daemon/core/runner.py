@@ -11,21 +11,34 @@ from math import fsum
 
 import numpy as np
 
-from daemon.core.events import SliceClosed, TargetsChosen
-from daemon.core.indicators import Indicator
+from daemon.core.desk import Desk, missing, named
+from daemon.core.events import (
+    AskStrategy,
+    SliceClosed,
+    StrategyAnswered,
+    StrategyDisabled,
+    StrategyStarted,
+    TargetsChosen,
+    TargetsUnchanged,
+)
 from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights, epoch_ms
-from daemon.core.schedule import Schedule
-from daemon.core.strategy import Strategy, View
+from daemon.core.schedule import DueTimes, Schedule
+from daemon.core.strategy import Strategy
 
 
 @dataclass(frozen=True, slots=True)
 class Sleeve:
-    """A strategy with its name, its `share` of the capital (above 0, at most 1) and its due times."""
+    """A strategy with its name, its `share` of the capital (above 0, at most 1) and its due times.
+
+    `strategy` is None where it runs in a process of its own: it is asked by `AskStrategy`. `own`: it is the user's own, and is asked no
+    more once it has failed, here as in a process.
+    """
 
     name: str
-    strategy: Strategy
+    strategy: Strategy | None
     share: float
     schedule: Schedule
+    own: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a share that is none."""
@@ -33,59 +46,42 @@ class Sleeve:
             raise ValueError(f"{self.name}: share must be above 0 and at most 1, not {self.share}")
 
 
-class _Desk:
-    """A sleeve at work: its indicators, their newest rows, and what it wanted last."""
+class _Desk(Desk):
+    """A sleeve at work in the loop."""
+
+    def __init__(self, sleeve: Sleeve, strategy: Strategy, width: int) -> None:
+        super().__init__(strategy, width)
+        self.sleeve = sleeve
+
+
+class _AwayDesk:
+    """A sleeve at work in a process of its own: what the loop knows of it. `problem`: it is disabled, for this reason."""
 
     def __init__(self, sleeve: Sleeve, width: int) -> None:
         self.sleeve = sleeve
         self.targets: TargetWeights | None = None
-        self._indicators: Mapping[str, Indicator] = dict(sleeve.strategy.indicators())
-        self._rows: dict[str, Floats] = {name: np.full(width, np.nan) for name in self._indicators}
-        self._width = width
-
-    @property
-    def need(self) -> int:
-        return max((indicator.need for indicator in self._indicators.values()), default=1)
+        self.need = 1
+        self.warm_columns: Bools = np.zeros(width, np.bool_)
+        self.problem = ""
 
     def warm(self, panels: Floats) -> None:
-        for name, indicator in self._indicators.items():
-            self._rows[name] = indicator.block(indicator.rows(panels))[-1].copy()
+        """Nothing: the process is fed with the same slices."""
 
     def step(self, panel: Floats) -> None:
-        for name, indicator in self._indicators.items():
-            self._rows[name] = indicator.step(indicator.rows(panel))
+        """Likewise."""
 
-    @property
-    def warm_columns(self) -> Bools:
-        """Where every indicator has a value, bool (symbols,)."""
-        warm = np.ones(self._width, np.bool_)
-        for row in self._rows.values():
-            warm &= np.isfinite(row)
-        return warm
 
-    def decide(self, cross_section: Slice, synthetic_max: int) -> None:
-        """Ask the strategy and keep its answer.
+def _desk(sleeve: Sleeve, width: int) -> _Desk | _AwayDesk:
+    return _AwayDesk(sleeve, width) if sleeve.strategy is None else _Desk(sleeve, sleeve.strategy, width)
 
-        Raises:
-            Exception: whatever the strategy raised, or ValueError for an answer that cannot be used; `targets` is as before.
-        """
-        view = self._view(cross_section, synthetic_max)
-        answer = self.sleeve.strategy.decide(view)
-        if not isinstance(answer, TargetWeights):
-            raise ValueError(f"decide must return TargetWeights, not {type(answer).__name__}")
-        unknown = sorted(answer.weights.keys() - set(cross_section.symbols))
-        if unknown:
-            raise ValueError(f"a weight for {', '.join(unknown)}, which the universe does not have")
-        missing = _missing(cross_section)
-        wanted = {symbol: float(weight) for symbol, weight in answer.weights.items() if symbol not in missing}
-        self.targets = replace(answer, weights={**wanted, **view.carried})
 
-    def _view(self, cross_section: Slice, synthetic_max: int) -> View:
-        tradable = (cross_section.age == 0) & self.warm_columns
-        last = self.targets.weights if self.targets else {}
-        stay = _named(cross_section, ~tradable & (cross_section.age <= synthetic_max))
-        carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
-        return View(cross_section, dict(self._rows), tradable, last, carried)
+@dataclass(slots=True)
+class _Round:
+    """A decision that waits for the answers of strategies in processes of their own. `decided`: somebody has answered."""
+
+    event: SliceClosed
+    waits: set[str]
+    decided: bool
 
 
 class StrategyRunner:
@@ -96,7 +92,9 @@ class StrategyRunner:
     no holding is sold for want of data. Its last target is carried along for up to `synthetic_max` slices without a bar, after which it no
     longer counts against what the strategy may spend.
 
-    `problems` says, by sleeve, in one sentence, why its last decision failed; such a sleeve is asked again at its next due time.
+    `restate`: full and live slices at which nobody is due say so (TargetsUnchanged), for rules that act between due times.
+
+    `problems` says, by sleeve, in one sentence, why its last decision failed; unless it is `own`, it is asked again at its next due time.
     """
 
     def __init__(
@@ -108,16 +106,21 @@ class StrategyRunner:
         min_coverage: float,
         synthetic_max: int,
         decide_within: timedelta,
+        restate: bool = False,
     ) -> None:
         for sleeve in sleeves:
-            if sleeve.schedule.every % timeframe:
+            if not sleeve.schedule.fits(timeframe):
                 raise ValueError(
-                    f"{sleeve.name}: schedule.every must be a whole number of bars of {timeframe}, not {sleeve.schedule.every}"
+                    f"{sleeve.name}: schedule.every must be a whole number of bars of {timeframe}, not {sleeve.schedule.times}"
                 )
         self.problems: dict[str, str] = {}
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
-        self._desks = [_Desk(sleeve, len(self._symbols)) for sleeve in sleeves]
+        self._desks = [_desk(sleeve, len(self._symbols)) for sleeve in sleeves]
+        self._due = {sleeve.name: DueTimes(sleeve.schedule) for sleeve in sleeves}
+        self._restate = restate
+        self._away = {desk.sleeve.name: desk for desk in self._desks if isinstance(desk, _AwayDesk)}
+        self._round: _Round | None = None
         self._min_coverage = min_coverage
         self._synthetic_max = synthetic_max
         self._decide_within = decide_within
@@ -139,8 +142,12 @@ class StrategyRunner:
         for desk in self._desks:
             desk.warm(panels)
 
-    def restore(self, last: Decision | None) -> None:
-        """Go on after the journal's last decision; None: there is none, and the first due time is waited for. Before any `on_slice`."""
+    def restore(self, last: Decision | None, began: datetime | None = None) -> None:
+        """Go on after the journal's last decision; None: there is none, and the first due time is waited for. Before any `on_slice`.
+
+        `began`: when the journal did. Due times since then are owed even if another process was to meet them; None: those of this one.
+        """
+        self._settled = began
         if last is None:
             return
         self._fresh = False
@@ -156,7 +163,7 @@ class StrategyRunner:
         """Whether a due time has passed since that decision: the make-up for it will take its place, so it is not worked on any more."""
         return any(desk.sleeve.schedule.missed(decision.as_of, now) for desk in self._desks)
 
-    def on_slice(self, event: SliceClosed) -> Iterable[TargetsChosen]:
+    def on_slice(self, event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen | TargetsUnchanged]:
         """Step every indicator, then decide if a sleeve is owed a decision and the slice can carry one."""
         closed = event.slice
         before = self._seen or closed.closes_at - self._timeframe
@@ -165,10 +172,12 @@ class StrategyRunner:
             self._settled = before  # a fresh journal owes nothing for the time before
         for desk in self._desks:
             desk.step(closed.panel)
+        if self._round is not None:
+            return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
         if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
             return ()
-        owed = [desk for desk in self._desks if self._owes(desk.sleeve.schedule, closed.closes_at, self._settled)]
-        return self._decide(owed, event) if owed else ()
+        owed = [desk for desk in self._desks if self._owes(desk.sleeve, closed.closes_at, self._settled)]
+        return self._decide(owed, event) if owed else self._unchanged(event)
 
     def _advance(self, slices: Sequence[Slice]) -> None:
         """Hold what everything rests on: each slice once, in order, of these symbols."""
@@ -177,15 +186,25 @@ class StrategyRunner:
                 raise ValueError(f"the slice of {cross_section.closes_at} does not follow the one of {self._seen}, or has other symbols")
             self._seen = cross_section.closes_at
 
-    def _owes(self, schedule: Schedule, closes_at: datetime, settled: datetime) -> bool:
-        return schedule.missed(settled, closes_at) or (self._fresh and schedule.at_start)
+    def _owes(self, sleeve: Sleeve, closes_at: datetime, settled: datetime) -> bool:
+        if sleeve.own and sleeve.name in self.problems:
+            return False
+        return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
 
-    def _decide(self, owed: Sequence[_Desk], event: SliceClosed) -> Iterable[TargetsChosen]:
+    def _unchanged(self, event: SliceClosed) -> Iterable[TargetsUnchanged]:
+        wanted = self._restate and any(desk.targets is not None for desk in self._desks)
+        return (TargetsUnchanged(self._sum(event, event.at), event.at),) if wanted else ()
+
+    def _decide(self, owed: Sequence[_Desk | _AwayDesk], event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen]:
         self._settled = event.slice.closes_at
         self._fresh = False
-        decided = [desk for desk in owed if self._ask(desk, event.slice)]
+        decided = [desk for desk in owed if isinstance(desk, _Desk) and self._ask(desk, event.slice)]
+        away = [desk for desk in owed if isinstance(desk, _AwayDesk) and not desk.problem]
+        if away:
+            self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided))
+            return [AskStrategy(desk.sleeve.name, event.slice, desk.targets, event.at) for desk in away]
         # Were every answer missing, the sum of nothing would sell the whole account.
-        return (TargetsChosen(self._sum(event), event.at),) if decided else ()
+        return (TargetsChosen(self._sum(event, event.at), event.at),) if decided else ()
 
     def _ask(self, desk: _Desk, cross_section: Slice) -> bool:
         name = desk.sleeve.name
@@ -197,7 +216,50 @@ class StrategyRunner:
         self.problems.pop(name, None)
         return True
 
-    def _sum(self, event: SliceClosed) -> Decision:
+    def signals(self, cross_section: Slice) -> dict[str, Mapping[str, Mapping[str, float]]]:
+        """By strategy in the loop, the numbers of the slice that was handled last: what its decision rests on, or would if it were due."""
+        told: dict[str, Mapping[str, Mapping[str, float]]] = {}
+        for desk in self._desks:
+            name = desk.sleeve.name
+            try:
+                told[name] = {} if isinstance(desk, _AwayDesk) else desk.signals(cross_section, self._synthetic_max)
+            except Exception as error:  # as in a decision
+                self.problems[name] = f"{name}: no signals at {cross_section.closes_at}: {type(error).__name__}: {error}"
+        return told
+
+    # --- strategies in processes of their own ------------------------------------------------------------------------
+
+    def on_started(self, event: StrategyStarted) -> Iterable[TargetsChosen]:
+        """Learn how much history it needs."""
+        self._away[event.name].need = event.need
+        return ()
+
+    def on_answered(self, event: StrategyAnswered) -> Iterable[TargetsChosen]:
+        """Take the answer in; the last one of a round makes the decision."""
+        desk = self._away[event.name]
+        if self._round is None or event.name not in self._round.waits or desk.problem:
+            return ()
+        desk.targets = event.targets
+        desk.warm_columns = np.array([symbol in event.warm for symbol in self._symbols], np.bool_)
+        self._round.decided = True
+        return self._heard(event.name, event.at)
+
+    def on_disabled(self, event: StrategyDisabled) -> Iterable[TargetsChosen]:
+        """Hold its last targets from here on; the others are not kept waiting."""
+        self._away[event.name].problem = event.problem
+        return self._heard(event.name, event.at)
+
+    def _heard(self, name: str, at: datetime) -> Iterable[TargetsChosen]:
+        asked = self._round
+        if asked is None:
+            return ()
+        asked.waits.discard(name)
+        if asked.waits:
+            return ()
+        self._round = None
+        return (TargetsChosen(self._sum(asked.event, at), at),) if asked.decided else ()
+
+    def _sum(self, event: SliceClosed, at: datetime) -> Decision:
         """What all sleeves together want: those that were not asked, or failed, at their last targets."""
         as_of = event.slice.closes_at
         held = [(desk.sleeve, desk.targets) for desk in self._desks if desk.targets is not None]
@@ -206,18 +268,9 @@ class StrategyRunner:
             for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
         }
         cold = ~np.any([desk.warm_columns for desk in self._desks], axis=0)
-        keep = (_missing(event.slice) | _named(event.slice, cold)).union(*(targets.keep for _, targets in held))
+        keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held))
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
-        return Decision(decision_id(as_of), as_of, weights, keep, by_strategy, event.at)
-
-
-def _missing(cross_section: Slice) -> frozenset[str]:
-    """The symbols without a real bar in this slice."""
-    return _named(cross_section, cross_section.age > 0)
-
-
-def _named(cross_section: Slice, mask: Bools) -> frozenset[str]:
-    return frozenset(cross_section.symbols[column] for column in np.flatnonzero(mask).tolist())
+        return Decision(decision_id(as_of), as_of, weights, keep, by_strategy, at)
 
 
 def decision_id(as_of: datetime) -> str:

@@ -5,13 +5,14 @@ close time goes out at once when every symbol has its bar for it or a later one,
 has a bar is no slice.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.core.events import BarClosed, SliceClosed, StreamCaughtUp, StreamLost, TimePassed
 from daemon.core.model import CLOSE, VOLUME, Bar, Bools, Floats, Slice, epoch_ms, from_epoch_ms
@@ -57,20 +58,33 @@ def align(
     venue may need to publish a bar. Bars that close later are left out, since others of their time may be missing; the streams bring them.
     `after`: the slice that came before the history.
     """
+    closes = [np.array([epoch_ms(bar.closes_at) for bar in history.get(symbol, ())], np.int64) for symbol in symbols]
+    values = [np.array([_values(bar) for bar in history.get(symbol, ())], np.float64).reshape(-1, VOLUME + 1) for symbol in symbols]
+    return list(align_columns(closes, values, symbols, until=until, after=after))
+
+
+def align_columns(
+    closes: Sequence[NDArray[np.int64]],
+    values: Sequence[Floats],
+    symbols: Sequence[str],
+    *,
+    until: datetime | None = None,
+    after: Slice | None = None,
+) -> Iterator[Slice]:
+    """The same of a history in columns: by symbol its close times (ms, increasing) and its values, float64 (bars, 5)."""
     first = _BEFORE_ALL if after is None else epoch_ms(after.closes_at)
     last = -_BEFORE_ALL if until is None else epoch_ms(until)
-    closes = [np.array([epoch_ms(bar.closes_at) for bar in history.get(symbol, ())], np.int64) for symbol in symbols]
     wanted = [(first < moments) & (moments <= last) for moments in closes]
     times = np.unique(np.concatenate([moments[mask] for moments, mask in zip(closes, wanted, strict=True)]))
     panel = np.full((len(times), VOLUME + 1, len(symbols)), np.nan)
     real = np.zeros((len(times), len(symbols)), np.bool_)
-    for column, symbol in enumerate(symbols):
-        if wanted[column].any():
-            rows = np.searchsorted(times, closes[column][wanted[column]])
-            panel[rows, :, column] = np.array([_values(bar) for bar in history[symbol]])[wanted[column]]
-            real[rows, column] = True
+    for column, mask in enumerate(wanted):
+        rows = np.searchsorted(times, closes[column][mask])
+        panel[rows, :, column] = values[column][mask]
+        real[rows, column] = True
     completer = _Completer(symbols, after)
-    return [completer.complete(from_epoch_ms(time), panel[i], real[i]) for i, time in enumerate(times.tolist())]
+    for i, time in enumerate(times.tolist()):
+        yield completer.complete(from_epoch_ms(time), panel[i], real[i])
 
 
 def _values(bar: Bar) -> tuple[float, float, float, float, float]:

@@ -6,21 +6,28 @@ sees an exchange; what must survive from one decision to the next is in the view
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isfinite
-from typing import ClassVar
+from typing import ClassVar, Final
+
+import numpy as np
 
 from daemon.core.indicators import Indicator
 from daemon.core.model import Bools, Floats, Slice, TargetWeights
 
+# The warm-up fetches the history of every symbol: this many bars at most.
+BARS_MAX: Final = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Universe:
-    """What may be traded, in the order of every row."""
+    """What may be traded: `symbols` in the order of every row, their `sectors` by name, and the kind of `market` (spot has no shorts)."""
 
     symbols: tuple[str, ...]
     timeframe: timedelta
+    sectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    market: str = "spot"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +37,8 @@ class View:
     `rows` are its indicators' values at this slice, by the names it gave them, float64 (symbols,), NaN where not warm.
     `tradable` is bool (symbols,): a real bar in this slice and every indicator warm. `weights` is what this strategy wanted last, weights
     of its own capital, empty before its first decision. `carried` is the part of it that stays, whatever is decided now, because its
-    symbols are not tradable: count it against what there is to spend.
+    symbols are not tradable: count it against what there is to spend. `signals` are the numbers its last decision rested on, by symbol and
+    name, as the journal keeps them: what a strategy must remember beside its weights, it tells as a signal.
     """
 
     slice: Slice
@@ -38,16 +46,27 @@ class View:
     tradable: Bools
     weights: Mapping[str, float]
     carried: Mapping[str, float]
+    signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NoParams:
+    """The parameters of a strategy that has none."""
 
 
 class Strategy(ABC):
     """Base of every strategy.
 
+    `remarks` are sentences for its user at the start: what was given and cannot be used. ValueError of the constructor: parameters that do
+    not fit the universe, as a sentence that begins with the parameter.
+
     A subclass has a frozen dataclass `Params`, every field with a default, whose constructor raises ValueError with a sentence such as
     `lookback must be at least 2, not 1`.
     """
 
-    Params: ClassVar[type]
+    Params: ClassVar[type] = NoParams
+    every: ClassVar[int] = 24  # bars between two decisions, where the configuration's schedule does not say
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, params: object, universe: Universe) -> None:
         self.params = params
@@ -60,6 +79,23 @@ class Strategy(ABC):
     @abstractmethod
     def decide(self, view: View) -> TargetWeights:
         """The weights wanted now, with the numbers they rest on."""
+
+    def warm(self, rows: Mapping[str, Floats]) -> Bools:
+        """Which symbols have history enough to be decided on, bool (symbols,): every row has a value there.
+
+        Overridden where the rows are not one number a symbol.
+        """
+        warm = np.ones(len(self.universe.symbols), np.bool_)
+        for row in rows.values():
+            warm &= np.isfinite(row)
+        return warm
+
+    def signals(self, view: View) -> Mapping[str, Mapping[str, float]]:
+        """The numbers that a decision at this slice would rest on, by symbol and name: what a backtest records of every slice, due or not.
+
+        Those of `decide`, unless a strategy can tell them with less work.
+        """
+        return self.decide(view).signals
 
 
 def check_integer(name: str, value: object, least: int, most: int) -> None:
@@ -74,3 +110,16 @@ def check_number(name: str, value: object) -> None:
     """Raise ValueError, as a sentence, unless `value` is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ValueError(f"{name} must be a finite number, not {value!r}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise ValueError, as a sentence, unless `value` is a share of the capital: above 0 and at most 1."""
+    check_number(name, value)
+    if isinstance(value, int | float) and not 0 < value <= 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, not {value}")
+
+
+def check_choice(name: str, value: object, *choices: str) -> None:
+    """Raise ValueError, as a sentence, unless `value` is one of the words."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(choices)}, not {value!r}")

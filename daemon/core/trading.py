@@ -27,7 +27,9 @@ class Settings:
     `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: half the
     wait before it does so when the venue could not be reached or was busy, doubled each time up to `retry_max`. `held_up`: an order that
     has not settled for this long no longer holds its wave (it stays tracked and reserved). `working`: an open order older than this is
-    cancelled; below `held_up`, so that a wave sees the cancel's outcome.
+    cancelled; below `held_up`, so that a wave sees the cancel's outcome. `off_target`: a holding further than this from its
+    target, in weights of equity, is acted on between due times; None: it is not. `cooldown`: for so long after a rebalance nothing but
+    exits is traded.
     """
 
     instance: str
@@ -41,3 +43,5 @@ class Settings:
     retry_max: timedelta = timedelta(seconds=60)
     held_up: timedelta = timedelta(seconds=90)
     working: timedelta = timedelta(seconds=60)
+    off_target: float | None = None
+    cooldown: timedelta = timedelta(0)

@@ -5,11 +5,12 @@ Rule: whatever a wave leaves away from its target has a reason.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import ZERO, Decision, Side
-from daemon.core.ordertable import State, Tracked
+from daemon.core.model import ZERO, Decision, Order, Side
+from daemon.core.ordertable import State, Tracked, client_id
 from daemon.core.planner import Book, Leg, Reason, Rules
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
@@ -30,6 +31,8 @@ class Wave:
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
     reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before. `refusals` counts the
     rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed.
+
+    After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded.
     """
 
     decision: Decision
@@ -44,6 +47,13 @@ class Wave:
     refused: dict[str, str] = field(default_factory=dict)
     retry_at: datetime | None = None
     refusals: int = 0
+    inherited: tuple[Tracked, ...] = ()
+    before: Decimal = ZERO
+
+    @property
+    def traded(self) -> Decimal:
+        """Worth in quote of what this wave has traded, and of what its orders may still trade."""
+        return self.before + sum((t.booked_cost + abs(t.pending) * t.order.price for t in (*self.inherited, *self.orders)), ZERO)
 
     def begin_round(self, unsettled: Iterable[Tracked]) -> None:
         """Another round. Orders that have not ended, of an earlier round, decision or process, are waited for as well."""
@@ -64,6 +74,13 @@ class Wave:
     def short(self) -> list[Tracked]:
         """Orders of this round that have ended and leave something that another round could do."""
         return [t for t in self.current if t.settled and t.order.symbol not in self.refused and self._leaves(t)]
+
+    def put_off(self, at: datetime, retry: timedelta, retry_max: timedelta) -> None:
+        """Another round later, at growing intervals. One that was turned away whole does not count: what was due is not lost."""
+        self.refusals = self.refusals + 1 if self.turned_away() else 0
+        if self.refusals:
+            self.round -= 1
+        self.retry_at = at + min(retry * (1 << min(self.refusals or self.round, 10)), retry_max)
 
     def turned_away(self) -> bool:
         """Whether nothing of this round was taken, for reasons that pass: a venue that is away, busy or in maintenance."""
@@ -96,6 +113,21 @@ class Wave:
         if tracked is None or tracked.booked >= tracked.order.amount:
             return Reason.MOVED  # its price, or everything else's, since the plan was made
         return Reason.SUPERSEDED if superseded else Reason.UNFILLED
+
+
+def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime) -> Order:
+    """A leg as an order, fixed, under the id that is its own."""
+    return Order(
+        id=client_id(instance, decision_id, leg.symbol, leg.side, attempt),
+        symbol=leg.symbol,
+        side=leg.side,
+        amount=leg.amount,
+        price=leg.price,
+        reserve=leg.reserve,
+        decision_id=decision_id,
+        attempt=attempt,
+        at=at,
+    )
 
 
 def cost_bps(orders: Iterable[Tracked]) -> float:

@@ -36,6 +36,10 @@ class PortInUse(CannotListen):
     """Another program listens there."""
 
 
+class NotThere(Exception):
+    """What was asked for does not exist. Its text is one sentence."""
+
+
 class Views(Protocol):
     """What there is to see. Decimals, datetimes, enums and NaN may be in what is returned; rows come newest first."""
 
@@ -61,6 +65,14 @@ class Views(Protocol):
 
     async def fills(self, limit: int) -> Sequence[Mapping[str, object]]:
         """The last `limit` fills."""
+        ...
+
+    def analysis(self) -> Mapping[str, object]:
+        """What the portfolio and its markets did."""
+        ...
+
+    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
+        """What a decision (None: the last) meant for a symbol, and what came of it. NotThere: no such symbol or decision."""
         ...
 
 
@@ -110,6 +122,9 @@ class Api:
                 web.get("/api/v1/targets", self._targets),
                 web.get("/api/v1/orders", self._orders),
                 web.get("/api/v1/fills", self._fills),
+                web.get("/api/v1/analysis", self._analysis),
+                # A symbol has a slash in it, which a client may send as it is or escaped.
+                web.get("/api/v1/why/{symbol:.+}", self._why),
             ]
         )
         return application
@@ -161,6 +176,15 @@ class Api:
 
     async def _fills(self, request: web.Request) -> web.Response:
         return _json(await self._views.fills(_limit(request)))
+
+    async def _analysis(self, _request: web.Request) -> web.Response:
+        return _json(self._views.analysis())
+
+    async def _why(self, request: web.Request) -> web.Response:
+        try:
+            return _json(await self._views.why(request.match_info["symbol"], request.query.get("decision") or None))
+        except NotThere as error:
+            return _json({"error": str(error)}, 404)
 
 
 def is_loopback(host: str) -> bool:

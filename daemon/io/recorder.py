@@ -8,25 +8,27 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from daemon.core.events import Event, OrderClosed, TradingHalted, WaveSettled
+from daemon.core.events import Event, OrderClosed, PlanMade, RiskLimited, TradingHalted, WaveSettled
+
+Conclusion = OrderClosed | PlanMade | RiskLimited | TradingHalted | WaveSettled
 
 
 class Record(Protocol):
     """What the recorder needs of the journal."""
 
-    async def commit(self, *facts: OrderClosed | TradingHalted | WaveSettled) -> None:
+    async def commit(self, *facts: Conclusion) -> None:
         """Return once all of these are on disk, a wave with the decision that it worked off."""
         ...
 
 
 class Recorder:
-    """Takes conclusions from the bus; `run` writes them in order. Bounded by the orders of one wave, since a wave waits for its orders."""
+    """Takes conclusions from the bus; `run` writes them in order. Bounded by the symbols and orders of a wave: it waits for its orders."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
-        self._queue: asyncio.Queue[OrderClosed | TradingHalted | WaveSettled] = asyncio.Queue()
+        self._queue: asyncio.Queue[Conclusion] = asyncio.Queue()
 
-    def accept(self, event: OrderClosed | TradingHalted | WaveSettled) -> Iterable[Event]:
+    def accept(self, event: Conclusion) -> Iterable[Event]:
         """Take a conclusion."""
         self._queue.put_nowait(event)
         return ()
@@ -34,9 +36,16 @@ class Recorder:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
-            await self._record.commit(await self._queue.get())
+            await self._write([await self._queue.get(), *self._waiting()])
 
     async def flush(self) -> None:
         """Write what still waits; called once, when `run` has ended."""
-        if waiting := [self._queue.get_nowait() for _ in range(self._queue.qsize())]:
-            await self._record.commit(*waiting)
+        await self._write(self._waiting())
+
+    def _waiting(self) -> list[Conclusion]:
+        """What is there already, together in one transaction: a limit on the sum of all weights cuts every one of them."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+
+    async def _write(self, events: list[Conclusion]) -> None:
+        if events:
+            await self._record.commit(*events)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.io.api import Api, CannotListen, PortInUse, is_loopback
+from daemon.io.api import Api, CannotListen, NotThere, PortInUse, is_loopback
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - what the API must not be without a token
 
@@ -35,6 +35,14 @@ class Views:
 
     def positions(self) -> Sequence[Mapping[str, object]]:
         return [{"symbol": "BTC/USDT", "amount": Decimal("0.00000001"), "weight": 0.25}]
+
+    def analysis(self) -> Mapping[str, object]:
+        return {"bars": 12, "account": {"volatility": float("nan")}}
+
+    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
+        if symbol == "DOGE":
+            raise NotThere("DOGE is not in the universe")
+        return {"symbol": symbol, "decision_id": decision_id}
 
     def targets(self) -> Sequence[Mapping[str, object]]:
         raise RuntimeError("a bug")
@@ -67,6 +75,28 @@ async def test_values_have_the_documented_shapes() -> None:
         positions = (await client.get("/api/v1/positions")).json()
     assert status.json() | {"name": ""} == {"equity": "100000", "drift": None, "last_slice": "2026-01-02T00:00:00Z", "name": ""}
     assert positions == [{"symbol": "BTC/USDT", "amount": "0.00000001", "weight": 0.25}]
+
+
+async def test_the_analysis_has_null_for_what_cannot_be_said() -> None:
+    """Its numbers are numbers; NaN is null, at any depth."""
+    async with serving(Views()) as client:
+        assert (await client.get("/api/v1/analysis")).json() == {"bars": 12, "account": {"volatility": None}}
+
+
+@pytest.mark.parametrize("written", ["BTC/USDT", "BTC%2FUSDT"])
+async def test_why_takes_a_symbol_as_it_is_or_escaped(written: str) -> None:
+    """The slash of a symbol may stand in the path; the decision is a query, and no decision is the last one."""
+    async with serving(Views()) as client:
+        assert (await client.get(f"/api/v1/why/{written}")).json() == {"symbol": "BTC/USDT", "decision_id": None}
+        asked = await client.get(f"/api/v1/why/{written}", params={"decision": "d1"})
+    assert asked.json() == {"symbol": "BTC/USDT", "decision_id": "d1"}
+
+
+async def test_why_of_nothing_is_404_in_a_sentence() -> None:
+    """A symbol or a decision that is not there is not found, and says what was asked for."""
+    async with serving(Views()) as client:
+        answer = await client.get("/api/v1/why/DOGE")
+    assert (answer.status_code, answer.json()) == (404, {"error": "DOGE is not in the universe"})
 
 
 async def test_answers_are_data_and_tell_nothing_of_the_server() -> None:

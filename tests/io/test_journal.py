@@ -46,6 +46,16 @@ async def test_a_fresh_journal_knows_nothing(path: Path) -> None:
         assert journal.run_id == 1
 
 
+async def test_a_journal_knows_when_it_began(path: Path) -> None:
+    """However often it was opened since, its beginning stays: due times from then on are owed."""
+    with open_journal(path) as journal:
+        began = journal.recover().began
+    assert began is not None
+    with open_journal(path) as journal:
+        assert journal.run_id == 2
+        assert journal.recover().began == began
+
+
 async def test_what_is_committed_comes_back_exactly(path: Path) -> None:
     """After a restart every fill, flow, value and open order is the one that was written, to the digit and the microsecond."""
     done, left = an_order("BTC/USDT"), an_order("ETH/USDT", attempt=2)

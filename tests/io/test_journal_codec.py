@@ -22,7 +22,7 @@ from daemon.core.events import (
     OrderUnknown,
     WaveSettled,
 )
-from daemon.core.model import Decision, Fill, Flow, Money, Order, OrderReport, Side, Status, TargetWeights
+from daemon.core.model import Cause, Decision, Fill, Flow, Money, Order, OrderReport, Side, Status, TargetWeights
 from daemon.io.journal import JournalDamaged, OrderFact
 from daemon.io.journal.codec import micros, moment, wave_from_json, wave_to_json
 from daemon.io.journal.rows import (
@@ -108,7 +108,15 @@ targets = st.builds(
     st.dictionaries(texts, st.dictionaries(texts, floats, max_size=3), max_size=3),
 )
 decisions = st.builds(
-    Decision, texts, moments, by_symbol, st.frozensets(texts, max_size=3), st.dictionaries(texts, targets, max_size=2), moments
+    Decision,
+    texts,
+    moments,
+    by_symbol,
+    st.frozensets(texts, max_size=3),
+    st.dictionaries(texts, targets, max_size=2),
+    moments,
+    st.sampled_from(Cause),
+    st.none() | moments,
 )
 waves = st.builds(
     WaveSettled,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.events import OrderClosed, TradingHalted, WaveSettled
+from daemon.core.events import RiskLimited, TradingHalted
 from daemon.io.journal import Journal, JournalFailed, read
-from daemon.io.recorder import Recorder
+from daemon.io.recorder import Conclusion, Recorder
 from tests.io.journal_facts import START, a_closing, a_decision, a_settling, an_order, open_journal
 
 ORDER = an_order()
@@ -66,9 +66,9 @@ class Slow:
 
     def __init__(self, turns: int) -> None:
         self.turns = turns
-        self.written: list[OrderClosed | TradingHalted | WaveSettled] = []
+        self.written: list[Conclusion] = []
 
-    async def commit(self, *facts: OrderClosed | TradingHalted | WaveSettled) -> None:
+    async def commit(self, *facts: Conclusion) -> None:
         self.written += facts  # as the real one: a caller that is cancelled has it written all the same
         for _ in range(self.turns):
             await asyncio.sleep(0)
@@ -100,3 +100,28 @@ async def test_a_journal_that_fails_ends_the_job(tmp_path: Path) -> None:
     recorder.accept(TradingHalted("why", START))
     with pytest.raises(JournalFailed):
         await recorder.run()
+
+
+async def test_limits_reach_the_journal_before_their_decision_in_one_commit(tmp_path: Path) -> None:
+    """A limit on the sum of all weights cuts every symbol: what waits together is written together, in order, before anything was sent."""
+
+    class Counted(Slow):
+        commits = 0
+
+        async def commit(self, *facts: Conclusion) -> None:
+            self.commits += 1
+            await super().commit(*facts)
+
+    record = Counted(0)
+    recorder = Recorder(record)
+    cuts = [RiskLimited("decision-1", f"C{n}/USDT", 0.2, 0.1, "gross", START) for n in range(50)]
+    for cut in cuts:
+        recorder.accept(cut)
+    task = asyncio.create_task(recorder.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await stop(task)
+    assert (record.written, record.commits) == (cuts, 1)
+    with open_journal(tmp_path / "momo.sqlite") as kept:
+        await kept.commit(*cuts)
+        assert (await kept.story("C7/USDT", "decision-1")).limits == (cuts[7],)

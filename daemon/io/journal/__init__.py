@@ -4,14 +4,16 @@ Rule: what `commit` has acknowledged is on disk, in order, and comes back exactl
 Facts about money are only ever added, each row under its own checksum; the state of an order is the fold of its events.
 """
 
+from daemon.io.journal.codec import PlanRecord
 from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
 from daemon.io.journal.facts import Fact, OrderFact, Put
 from daemon.io.journal.journal import Journal
-from daemon.io.journal.reader import OrderRecord, Recovered, read
+from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read
 from daemon.io.journal.store import HALTED
 
 __all__ = [
     "HALTED",
+    "DecisionStory",
     "Fact",
     "Journal",
     "JournalConflict",
@@ -21,7 +23,10 @@ __all__ = [
     "JournalLocked",
     "OrderFact",
     "OrderRecord",
+    "OrderStory",
+    "PlanRecord",
     "Put",
     "Recovered",
+    "ask",
     "read",
 ]

@@ -6,6 +6,7 @@ Every type is written out: what is on disk does not change because a class did.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, assert_never
@@ -18,12 +19,25 @@ from daemon.core.events import (
     OrderReported,
     OrderSent,
     OrderUnknown,
+    PlanMade,
+    RiskLimited,
     WaveSettled,
 )
-from daemon.core.model import EPOCH, Decision, Fill, Money, OrderReport, Side, Status, TargetWeights
-from daemon.io.journal.facts import OrderFact
+from daemon.core.model import EPOCH, Cause, Decision, Fill, Money, OrderReport, Side, Status, TargetWeights
+from daemon.io.journal.facts import DecisionFact, OrderFact
 
 Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone."""
+
+    attempt: int
+    orders: tuple[str, ...]
+    left: Mapping[str, str]
+    at: datetime
+
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -167,6 +181,7 @@ def _targets_to(targets: TargetWeights) -> Json:
         "weights": dict(targets.weights),
         "keep": sorted(targets.keep),
         "signals": {symbol: dict(by_name) for symbol, by_name in targets.signals.items()},
+        "note": targets.note,
     }
 
 
@@ -176,6 +191,8 @@ def decision_to_json(decision: Decision) -> str:
         "weights": dict(decision.weights),
         "keep": sorted(decision.keep),
         "by_strategy": {name: _targets_to(targets) for name, targets in decision.by_strategy.items()},
+        "cause": decision.cause.value,
+        "exits_until": None if decision.exits_until is None else micros(decision.exits_until),
     })  # fmt: skip
 
 
@@ -183,10 +200,42 @@ def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetim
     """The inverse of `decision_to_json`."""
     value = json.loads(text)
     by_strategy = {
-        name: TargetWeights(targets["weights"], frozenset(targets["keep"]), targets["signals"])
+        name: TargetWeights(targets["weights"], frozenset(targets["keep"]), targets["signals"], targets.get("note", ""))
         for name, targets in value["by_strategy"].items()
     }
-    return Decision(decision_id, as_of, value["weights"], frozenset(value["keep"]), by_strategy, at)
+    until = value.get("exits_until")  # a journal may be older than this and the cause
+    return Decision(
+        decision_id,
+        as_of,
+        value["weights"],
+        frozenset(value["keep"]),
+        by_strategy,
+        at,
+        Cause(value.get("cause", Cause.DUE)),
+        None if until is None else moment(until),
+    )
+
+
+def decision_fact_to_json(fact: DecisionFact) -> str:
+    """What a limit or a plan says beyond its type, decision and moment; a plan names its orders, which have rows of their own."""
+    match fact:
+        case RiskLimited(_, symbol, wanted, allowed, reason):
+            return dump({"symbol": symbol, "wanted": wanted, "allowed": allowed, "reason": reason})
+        case PlanMade(_, attempt, orders, left):
+            return dump({"attempt": attempt, "orders": [order.id for order in orders], "left": dict(left)})
+    assert_never(fact)
+
+
+def limited_from_json(decision_id: str, text: str, at: datetime) -> RiskLimited:
+    """The limit of a `decision_fact_to_json`."""
+    value = json.loads(text)
+    return RiskLimited(decision_id, value["symbol"], value["wanted"], value["allowed"], value["reason"], at)
+
+
+def planned_from_json(text: str, at: datetime) -> PlanRecord:
+    """The plan of a `decision_fact_to_json`."""
+    value = json.loads(text)
+    return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at)
 
 
 def wave_to_json(wave: WaveSettled) -> str:

@@ -15,6 +15,8 @@ from daemon.core.events import (
     OrderReported,
     OrderSent,
     OrderUnknown,
+    PlanMade,
+    RiskLimited,
     TradingHalted,
     WaveSettled,
 )
@@ -32,5 +34,8 @@ class Put:
 OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed
 """What is known of one order, in the order in which it became known."""
 
-Fact = Decision | Order | OrderFact | OrderFilled | FlowBooked | WaveSettled | TradingHalted | Put
+DecisionFact = RiskLimited | PlanMade
+"""What became of one decision on its way to orders, in the order in which it happened; written for whoever asks why."""
+
+Fact = Decision | Order | OrderFact | DecisionFact | OrderFilled | FlowBooked | WaveSettled | TradingHalted | Put
 """Everything `Journal.commit` takes. An `Order` is its intent."""

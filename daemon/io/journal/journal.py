@@ -16,7 +16,7 @@ from daemon.io.clock import Clock
 from daemon.io.journal.errors import closed
 from daemon.io.journal.facts import Fact, OrderFact
 from daemon.io.journal.lock import JournalLock
-from daemon.io.journal.reader import OrderRecord, Reader, Recovered, ask, read
+from daemon.io.journal.reader import DecisionStory, OrderRecord, Reader, Recovered, ask, read
 from daemon.io.journal.store import Batch, Store
 from daemon.io.journal.writer import Writer
 
@@ -100,6 +100,10 @@ class Journal:
     async def events_of(self, order_id: str) -> tuple[OrderFact, ...]:
         """What is known of one order, newest first."""
         return await self._ask(lambda reader: reader.events_of(order_id))
+
+    async def story(self, symbol: str, decision_id: str | None = None) -> DecisionStory:
+        """What one decision (None: the newest) meant for a symbol, and what came of it."""
+        return await self._ask(lambda reader: reader.story(symbol, decision_id))
 
     async def _ask(self, question: Callable[[Reader], T]) -> T:
         if self._closed:

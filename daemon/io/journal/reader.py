@@ -10,12 +10,22 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from daemon.core.events import OrderClosed, OrderRefused, TradingHalted, WaveSettled
+from daemon.core.events import OrderClosed, OrderRefused, RiskLimited, TradingHalted, WaveSettled
 from daemon.core.model import ZERO, Decision, Fill, Flow, Order
-from daemon.io.journal.codec import moment, wave_from_json
+from daemon.io.journal.codec import PlanRecord, moment, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
 from daemon.io.journal.facts import OrderFact
-from daemon.io.journal.rows import Row, decision_from, fill_from, flow_from, order_event_from, order_from, unsealed
+from daemon.io.journal.rows import (
+    Row,
+    decision_from,
+    fill_from,
+    flow_from,
+    limited_from,
+    order_event_from,
+    order_from,
+    planned_from,
+    unsealed,
+)
 from daemon.io.journal.schema import check_version, connect
 from daemon.io.journal.store import HALTED
 
@@ -38,6 +48,7 @@ _FILLS_NEWEST: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amo
 _FILLS_OF: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills
     WHERE order_id = :id OR (order_id = '' AND symbol = :symbol
         AND venue_id IN (SELECT venue_id FROM venue_orders WHERE order_id = :id)) ORDER BY seq"""
+_DECISION_EVENTS: Final = "SELECT decision_id, kind, payload, at, seal FROM decision_events WHERE decision_id = ? AND kind = ? ORDER BY seq"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
 
 
@@ -57,13 +68,36 @@ class OrderRecord:
     closed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class OrderStory:
+    """An order from its intent to its end: what became known of it, and its trades, each oldest first."""
+
+    record: OrderRecord
+    facts: tuple[OrderFact, ...]
+    fills: tuple[Fill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionStory:
+    """One decision on its way to one symbol: `limits` and `orders` are the symbol's, `plans` are whole; each oldest first.
+
+    `wave` is None while it has not settled; `decision` None where it has not been written (yet).
+    """
+
+    decision: Decision | None
+    limits: tuple[RiskLimited, ...]
+    plans: tuple[PlanRecord, ...]
+    wave: WaveSettled | None
+    orders: tuple[OrderStory, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """Everything a start needs of the record.
 
     `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `open_decision` is the newest
     decision where its wave has not settled; `attempts` has the highest attempt by symbol among the orders of the newest decision.
-    `values` holds every `Put`; `halted` the halt that nobody has lifted.
+    `values` holds every `Put`; `halted` the halt that nobody has lifted; `began` when the first run on this journal did.
     """
 
     fills: tuple[Fill, ...]
@@ -76,6 +110,7 @@ class Recovered:
     values: Mapping[str, str]
     halted: TradingHalted | None
     last_fill_at: datetime | None
+    began: datetime | None = None
 
     def order_of(self, symbol: str, venue_id: str) -> str | None:
         """Our id of the order that the venue calls `venue_id`; a venue's numbers are unique within a symbol only."""
@@ -138,7 +173,12 @@ class Reader:
             values=values,
             halted=halted,
             last_fill_at=max((fill.at for fill in fills), default=None),
+            began=self._began(),
         )
+
+    def _began(self) -> datetime | None:
+        (started,) = self._connection.execute("SELECT min(started) FROM runs").fetchone()
+        return None if started is None else moment(started)
 
     def orders(self, limit: int) -> tuple[OrderRecord, ...]:
         """The newest orders, newest first."""
@@ -165,6 +205,40 @@ class Reader:
         """What is known of one order, newest first; empty where there is no such order."""
         return self._events(order_id)[::-1]
 
+    def story(self, symbol: str, decision_id: str | None = None) -> DecisionStory:
+        """What one decision (None: the newest) meant for a symbol, and what came of it."""
+        if decision_id is None:
+            decision_id = next((decision.id for decision in self.decisions(1)), "")
+        found = self._all("SELECT id, as_of, payload, at, seal FROM decisions WHERE id = ?", decision_from, decision_id)
+        decision = found[0] if found else None
+        orders = self._all(_ORDERS_OF, order_from, decision_id)
+        return DecisionStory(
+            decision=decision,
+            limits=tuple(cut for cut in self._became(decision_id, RiskLimited.__name__, limited_from) if cut.symbol == symbol),
+            plans=self._became(decision_id, "PlanMade", planned_from),
+            wave=self._wave(decision) if decision else None,
+            orders=tuple(self._order_story(order) for order in orders if order.symbol == symbol),
+        )
+
+    def _became(self, decision_id: str, kind: str, parse: Callable[[Row, Path], T]) -> tuple[T, ...]:
+        # A journal that only the version before has opened does not have these.
+        if self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'decision_events'").fetchone() is None:
+            return ()
+        return self._all(_DECISION_EVENTS, parse, decision_id, kind)
+
+    def _wave(self, decision: Decision) -> WaveSettled | None:
+        """The decision's last wave; a restart may have worked on it twice."""
+        row = self._connection.execute(
+            "SELECT decision_id, payload, at, seal FROM waves WHERE decision_id = ? ORDER BY seq DESC LIMIT 1", (decision.id,)
+        ).fetchone()
+        if row is None:
+            return None
+        _, payload, at = unsealed("waves", row, self._path)
+        return wave_from_json(decision, payload, moment(at))
+
+    def _order_story(self, order: Order) -> OrderStory:
+        return OrderStory(self._record(order), self._events(order.id), self._fills_of(order))
+
     def _all(self, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
         return tuple(parse(row, self._path) for row in self._connection.execute(question, values))
 
@@ -188,12 +262,15 @@ class Reader:
         rows = self._all("SELECT symbol, venue_id, order_id, seal FROM venue_orders", lambda row, path: unsealed("venue_orders", row, path))
         return {(symbol, venue_id): order_id for symbol, venue_id, order_id in rows}
 
+    def _fills_of(self, order: Order) -> tuple[Fill, ...]:
+        rows = self._connection.execute(_FILLS_OF, {"id": order.id, "symbol": order.symbol})
+        return tuple(fill_from(row, self._path) for row in rows)
+
     def _record(self, order: Order) -> OrderRecord:
         events = self._events(order.id)
         closed = next((event for event in reversed(events) if isinstance(event, OrderClosed)), None)
         refused = next((event for event in reversed(events) if isinstance(event, OrderRefused)), None)
-        rows = self._connection.execute(_FILLS_OF, {"id": order.id, "symbol": order.symbol})
-        fills = [fill_from(row, self._path) for row in rows]
+        fills = self._fills_of(order)
         return OrderRecord(
             order=order,
             state=closed.state if closed else None,

@@ -11,21 +11,25 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from daemon.core.events import FlowBooked, OrderFilled
+from daemon.core.events import FlowBooked, OrderFilled, RiskLimited
 from daemon.core.model import Decision, Fill, Flow, Order, Side
 from daemon.io.journal.codec import (
+    PlanRecord,
+    decision_fact_to_json,
     decision_from_json,
     decision_to_json,
     fees_from_json,
     fees_to_json,
+    limited_from_json,
     micros,
     moment,
     order_fact_from_json,
     order_fact_to_json,
     order_id_of,
+    planned_from_json,
 )
 from daemon.io.journal.errors import damaged
-from daemon.io.journal.facts import OrderFact
+from daemon.io.journal.facts import DecisionFact, OrderFact
 
 Value = str | int | bytes
 Row = tuple[Any, ...]
@@ -52,6 +56,18 @@ def unsealed(table: str, row: Row, path: Path) -> Row:
 def decision_row(decision: Decision) -> tuple[Value, ...]:
     """id, as_of, payload, at, seal."""
     return sealed("decisions", decision.id, micros(decision.as_of), decision_to_json(decision), micros(decision.at))
+
+
+def limited_from(row: Row, path: Path) -> RiskLimited:
+    """The limit of a `decision_event_row`."""
+    decision_id, _, payload, at = unsealed("decision_events", row, path)
+    return limited_from_json(decision_id, payload, moment(at))
+
+
+def planned_from(row: Row, path: Path) -> PlanRecord:
+    """The plan of a `decision_event_row`."""
+    _, _, payload, at = unsealed("decision_events", row, path)
+    return planned_from_json(payload, moment(at))
 
 
 def decision_from(row: Row, path: Path) -> Decision:
@@ -91,6 +107,11 @@ def order_event_from(row: Row, path: Path) -> OrderFact:
     """The inverse of `order_event_row`."""
     order_id, kind, payload, at = unsealed("order_events", row, path)
     return order_fact_from_json(kind, order_id, payload, moment(at))
+
+
+def decision_event_row(fact: DecisionFact) -> tuple[Value, ...]:
+    """decision_id, kind, payload, at, seal."""
+    return sealed("decision_events", fact.decision_id, type(fact).__name__, decision_fact_to_json(fact), micros(fact.at))
 
 
 def fill_row(event: OrderFilled) -> tuple[Value, ...]:

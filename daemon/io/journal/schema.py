@@ -51,6 +51,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX waves_by_decision ON waves (decision_id)",
         "CREATE TABLE switches (key TEXT PRIMARY KEY, value TEXT NOT NULL, at INTEGER NOT NULL, seal BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
+    (
+        # A limit cuts before anything is sent, so the event may come before the row of its decision; a restart may cut and plan again.
+        """CREATE TABLE decision_events (seq INTEGER PRIMARY KEY, decision_id TEXT NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL,
+           at INTEGER NOT NULL, seal BLOB NOT NULL) STRICT""",
+        "CREATE INDEX decision_events_by_decision ON decision_events (decision_id)",
+    ),
 )
 
 _PRAGMAS: Final = (

@@ -12,14 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from daemon.core.events import FlowBooked, OrderFilled, OrderReported, TradingHalted, WaveSettled
+from daemon.core.events import FlowBooked, OrderFilled, OrderReported, PlanMade, RiskLimited, TradingHalted, WaveSettled
 from daemon.core.model import Decision, Order
 from daemon.io.journal import schema
 from daemon.io.journal.codec import micros, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
 from daemon.io.journal.facts import Fact, OrderFact, Put
 from daemon.io.journal.lock import JournalLock
-from daemon.io.journal.rows import decision_row, fill_row, flow_row, order_event_row, order_from, order_row, sealed
+from daemon.io.journal.rows import decision_event_row, decision_row, fill_row, flow_row, order_event_row, order_from, order_row, sealed
 
 HALTED: Final = "trading.halted"  # the switch that holds the reason of a halt; empty after a person has resumed
 
@@ -141,6 +141,10 @@ class Store:
                 self._connection.execute(_PUT, sealed("switches", HALTED, fact.reason, micros(fact.at)))
             case Put():
                 self._connection.execute(_PUT, sealed("switches", fact.key, fact.value, micros(at)))
+            case RiskLimited() | PlanMade():
+                self._connection.execute(
+                    "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
+                )
             case _:
                 self._order_event(fact)
 

@@ -1,0 +1,122 @@
+"""Command line: the verbs that read a running daemon, or what one has written.
+
+Rule: they change nothing, and need neither the daemon's parts nor its secrets.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from daemon.cli_shared import fail, load_config, mistakes
+from daemon.config import Config
+
+reading = typer.Typer()
+
+Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows.")]
+
+
+@reading.command()
+def status(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """What the daemon is doing, what it holds against its targets, and why."""
+    _show("status", url, config, as_json=as_json)
+
+
+@reading.command()
+def positions(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Holdings with value, weight and target."""
+    _show("positions", url, config, as_json=as_json)
+
+
+@reading.command()
+def targets(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """The weights of the newest decision."""
+    _show("targets", url, config, as_json=as_json)
+
+
+@reading.command()
+def orders(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
+    """The newest orders."""
+    _show("orders", url, config, as_json=as_json, limit=limit)
+
+
+@reading.command()
+def fills(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
+    """The newest trades."""
+    _show("fills", url, config, as_json=as_json, limit=limit)
+
+
+@reading.command()
+def analysis(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Returns, correlations, risk, costs and attribution, by symbol and by strategy."""
+    _show("analysis", url, config, as_json=as_json)
+
+
+@reading.command()
+def why(
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
+    decision: Annotated[str | None, typer.Option(metavar="ID", help="Another than the last; orders and fills name it.")] = None,
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Why a symbol is held as it is: signals, weight asked, limits, plan, orders, trades. With --config also while no daemon runs."""
+    from daemon import show
+
+    settings, where, token = _address(url, config)
+    try:
+        told = show.fetch_why(where, symbol, decision, token=token)
+    except show.NoDaemon as error:
+        if settings is None or url is not None:
+            fail(f"{error} (--config CONFIG reads the journal without one)", 1)
+        told = _journalled(settings, symbol, decision, str(error))
+    except show.NoAnswer as error:
+        fail(str(error), 1)
+    show.show_why(told, as_json=as_json)
+
+
+def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: str) -> Mapping[str, object]:
+    """The same story out of the journal's file."""
+    from daemon.core.plain import plain
+    from daemon.why import NoSuchDecision, from_journal
+
+    path = settings.journal_path(os.environ, Path.cwd())
+    if not path.exists():
+        fail(f"{no_daemon} and there is no journal at {path}", 1)
+    shares = {wanted.name: float(wanted.share) for wanted in settings.strategies}
+    try:
+        with mistakes():
+            told = from_journal(path, symbol, decision, sorted(settings.universe.symbols), shares)
+    except NoSuchDecision as error:
+        fail(str(error), 1)
+    return {key: plain(value) for key, value in told.items()}
+
+
+def _address(url: str | None, config: Path | None) -> tuple[Config | None, str, str | None]:
+    """Where the daemon answers, and the token it wants; with the configuration that says so."""
+    if config is None:
+        return None, url or "http://127.0.0.1:8787", None
+    settings, secrets = load_config(config, os.environ, need_secrets=False)
+    return settings, url or f"http://{settings.api.host}:{settings.api.port}", secrets.token.reveal() if secrets.token else None
+
+
+def _show(
+    what: Literal["status", "positions", "targets", "orders", "fills", "analysis"],
+    url: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+    limit: int | None = None,
+) -> None:
+    from daemon import show  # the daemon itself needs neither an HTTP client nor tables
+
+    _, where, token = _address(url, config)
+    try:
+        show.show(what, where, token=token, as_json=as_json, limit=limit)
+    except show.NoAnswer as error:
+        fail(str(error), 1)

@@ -1,0 +1,69 @@
+"""What every verb of the command line shares: how options are called, how a configuration is loaded, and how a mistake ends.
+
+Rule: what a person did wrong is one sentence on stderr and a documented exit code; anything else is a traceback, for us.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from daemon.config import Config, ConfigError, Secrets, load, resolve_secrets
+from daemon.io.api import CannotListen
+from daemon.io.exchange import VenueError
+from daemon.io.journal import JournalError
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file, see config/.")]
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """One sentence (or one a line) to stderr, and the end."""
+    sys.stderr.write(text.rstrip() + "\n")
+    raise typer.Exit(code)
+
+
+def ready_config(name: str) -> Path:
+    """A configuration that ships with the program: in the clone's config/, or inside the installed package."""
+    clone = Path(__file__).parent.parent / "config" / name
+    return clone if clone.exists() else Path(__file__).parent / "ready" / name
+
+
+def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = True) -> tuple[Config, Secrets]:
+    """The configuration at `path`, and its secrets unless they are not needed; or the end of the process."""
+    with mistakes():
+        settings = load(path, environ)
+        return settings, resolve_secrets(settings, environ) if need_secrets else Secrets()
+
+
+@contextmanager
+def mistakes() -> Iterator[None]:
+    """Turn what a person did wrong into its sentence and exit code."""
+    from daemon.parts import StartRefused
+    from daemon.research.bars import DataError
+
+    try:
+        try:
+            yield
+        except BaseExceptionGroup as group:
+            raise _cause(group) from group
+    except ConfigError as error:
+        fail("\n".join(error.problems), 78)
+    except StartRefused as error:
+        fail(str(error), error.exit_code)
+    except JournalError as error:
+        fail(str(error), error.exit_code)
+    except DataError as error:
+        fail(str(error), 2)
+    except CannotListen as error:
+        fail(str(error), 78)
+    except VenueError as error:
+        fail(f"the exchange gave an answer that ends the daemon, look at the log: {error.text}", 1)
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What ended the tasks: the first failure, since those after it are its consequences."""
+    first = group.exceptions[0]
+    return _cause(first) if isinstance(first, BaseExceptionGroup) else first
