@@ -46,6 +46,9 @@ LAG_MAX_S: Final = 0.2
 # A stop waits this long for orders to come to a known end; the journal carries what is still unknown then. Below systemd's TimeoutStopSec.
 STOP_S: Final = 15.0
 
+# Websockets have this long to open before the log says that they do not.
+DIAL_S: Final = 5.0
+
 # Probing a venue that is away: quickly at first, then every half minute, for as long as it takes.
 PROBE_FIRST_S, PROBE_MAX_S = 1.0, 30.0
 
@@ -122,6 +125,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._streams: BarStreams | None = None
+        self._streams_at = 0.0
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.recorder = Recorder(p.journal)
@@ -197,7 +201,7 @@ class Daemon:
         await self._start_workers()
         streams, after = await self._warm()
         streams.start_from(after)
-        self._streams = streams
+        self._streams, self._streams_at = streams, p.clock.monotonic()
         for name, job in [*self.workers.jobs(), *streams.jobs()]:
             nest.create_task(lasting(name, job, p.clock), name=name)
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
@@ -324,6 +328,8 @@ class Daemon:
         """Say by what way bars and fills come, whenever it changes: it decides how soon they are known."""
         bars = "" if self._streams is None else "stream" if self._streams.streaming else "poll"
         orders = "connected" if self.userstream.connected else "polled"
+        if bars == "poll" and not self.views.bars and self.parts.clock.monotonic() - self._streams_at < DIAL_S:
+            return  # polling serves until the first dial has had its time
         if bars and bars != self.views.bars:
             self.views.bars = bars
             if bars == "stream":
