@@ -11,7 +11,7 @@ from daemon.core.plain import plain
 from daemon.core.runner import Sleeve
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
-from daemon.parts import StartRefused
+from daemon.parts import StartRefused, refused_key
 from daemon.worlds import door, remarks, runner, runner_of, sleeves
 
 
@@ -66,8 +66,10 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
         held = {} if settings.mode == "paper" else await exchange.balances()
     except VenueError as error:
         if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
-            raise StartRefused(error.text, 77) from None
-        raise StartRefused(error.text, 78 if isinstance(error, Fatal) else 1) from None
+            raise StartRefused(refused_key(str(settings.source), error), 77) from None
+        if isinstance(error, Fatal):
+            raise StartRefused(f"{settings.source}: {error.text}", 78) from None
+        raise StartRefused(f"{settings.exchange.id} does not answer ({error.text}); try again later, or check with --offline", 1) from None
     finally:
         await exchange.close()
     lines = [f"{settings.exchange.id} answers; every symbol is listed:"]

@@ -19,6 +19,7 @@ from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknow
 Outcome = tuple[type[VenueError], Reason]
 
 TEXT_MAX: Final = 300  # a maintenance page is a megabyte; its beginning names it
+SECRET_MIN: Final = 6  # shorter is no secret that anybody keeps, and replacing it would shred every text
 
 UNSURE: Final[Outcome] = (Unknown, Reason.OTHER)
 # Our order exists already: that is no refusal of it, so only a look-up may end it.
@@ -154,11 +155,11 @@ def classify(error: Exception, *, venue: str, answer: Answer, order: bool = Fals
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """`text` on one line and not too long, without query strings, signatures and `secrets`."""
     for secret in secrets:
-        if secret:
+        if len(secret) >= SECRET_MIN:
             text = text.replace(secret, "***")
     text = re.sub(r"://[^/\s@]+@", "://", text)  # a proxy's password
     text = re.sub(r"((?:https?|wss?)://[^\s?'\"]*)\?[^\s'\"]*", r"\1", text)
-    text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)(\W{1,4})[\w%+/=.-]+", r"\1\2***", text)
+    text = re.sub(r"(?i)\b(signature|apikey|api_key|secret|listenkey)([\"']?\s*[=:]\s*[\"']?)[\w%+/=.-]+", r"\1\2***", text)
     return " ".join(text.split())[:TEXT_MAX]
 
 
