@@ -114,6 +114,7 @@ class StrategyRunner:
                     f"{sleeve.name}: schedule.every must be a whole number of bars of {timeframe}, not {sleeve.schedule.times}"
                 )
         self.problems: dict[str, str] = {}
+        self.untold: dict[str, str] = {}
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
         self._desks = [_desk(sleeve, len(self._symbols)) for sleeve in sleeves]
@@ -171,13 +172,25 @@ class StrategyRunner:
         if self._settled is None:
             self._settled = before  # a fresh journal owes nothing for the time before
         for desk in self._desks:
-            desk.step(closed.panel)
+            self._step(desk, closed)
         if self._round is not None:
             return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
         if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
             return ()
         owed = [desk for desk in self._desks if self._owes(desk.sleeve, closed.closes_at, self._settled)]
         return self._decide(owed, event) if owed else self._unchanged(event)
+
+    def _step(self, desk: "_Desk | _AwayDesk", closed: Slice) -> None:
+        """One step of a sleeve's indicators. A user's own that raises disables its strategy, as a decision would; the rest trades on."""
+        sleeve = desk.sleeve
+        if sleeve.own and sleeve.name in self.problems:
+            return
+        try:
+            desk.step(closed.panel)
+        except Exception as error:
+            if not sleeve.own:
+                raise
+            self.problems[sleeve.name] = f"{sleeve.name}: an indicator failed at {closed.closes_at}: {type(error).__name__}: {error}"
 
     def _advance(self, slices: Sequence[Slice]) -> None:
         """Hold what everything rests on: each slice once, in order, of these symbols."""
@@ -221,10 +234,12 @@ class StrategyRunner:
         told: dict[str, Mapping[str, Mapping[str, float]]] = {}
         for desk in self._desks:
             name = desk.sleeve.name
+            if name in self.untold or (desk.sleeve.own and name in self.problems):
+                continue
             try:
                 told[name] = {} if isinstance(desk, _AwayDesk) else desk.signals(cross_section, self._synthetic_max)
-            except Exception as error:  # as in a decision
-                self.problems[name] = f"{name}: no signals at {cross_section.closes_at}: {type(error).__name__}: {error}"
+            except Exception as error:  # where it is not due it need not answer: it trades on, and its numbers are left out from here on
+                self.untold[name] = f"{name}: no signals from {cross_section.closes_at} on: {type(error).__name__}: {error}"
         return told
 
     # --- strategies in processes of their own ------------------------------------------------------------------------

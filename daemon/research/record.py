@@ -60,6 +60,11 @@ class Record:
         """Never."""
         return ()
 
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Strategies whose numbers could not be told on every bar, a sentence each."""
+        return tuple(sorted(self._core.runner.untold.values()))
+
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """The account at a close, before anything is decided on it."""
         account = self._core.account

@@ -14,14 +14,22 @@ import numpy as np
 from daemon.core.analyzer_measures import correlations, returns
 from daemon.core.model import Fill, Order, currencies, epoch_ms
 from daemon.core.plain import plain
+from daemon.research.bars import DataError
 from daemon.research.record import Record
 
 Columns = Mapping[str, Sequence[Any]]
 
 
 def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object]) -> None:
-    """Write every file into `folder`, which is made if it is not there; files of an earlier run are replaced, the summary last."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write every file into `folder`, which is made if it is not there; files of an earlier run are replaced, the summary last.
+
+    Raises:
+        DataError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be the folder of the results ({error.strerror}); name another one with --out") from None
     for name, columns in _tables(record, symbols).items():
         _parquet(folder / f"{name}.parquet", columns)
     (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

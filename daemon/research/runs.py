@@ -85,6 +85,7 @@ def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
     yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))
     yield from (f"{count} weights cut: {reason}" for reason, count in sorted(record.limited.items()))
     yield from (f"at {count} bars: {sentence}" for sentence, count in sorted(record.troubles.items()))
+    yield from record.untold
 
 
 def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:

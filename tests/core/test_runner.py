@@ -352,3 +352,39 @@ def test_repeated_and_reordered_bars_change_no_decision() -> None:
 
     assert decisions(noisy) == decisions(clean)
     assert len(decisions(clean)) == 3
+
+
+def own(decide: Decide, every: int = 4) -> Sleeve:
+    return replace(sleeve(decide, every, name="own"), own=True)
+
+
+def test_numbers_that_are_not_owed_disable_nobody() -> None:
+    """A backtest asks for signals on every bar; a strategy that has none off schedule trades on, and is asked for them no more."""
+
+    def only_when_due(view: View) -> TargetWeights:
+        if int((view.slice.closes_at - T0) / HOUR) % 4:
+            raise RuntimeError("not due")
+        return TargetWeights({A: 0.5})
+
+    target = runner(own(only_when_due))
+    decided = []
+    for hour in range(1, 13):
+        decided += close(target, hour)
+        target.signals(slice_at(hour))
+    assert len(decided) == 3
+    assert target.problems == {}
+    assert list(target.untold) == ["own"]
+
+
+def test_an_own_indicator_that_raises_disables_its_strategy_alone() -> None:
+    """A user's indicator that fails ends the answers of its strategy; the other one trades on, and the reason is kept."""
+    broken = own(always({A: 0.5}))
+    target = runner(broken, sleeve(always({B: 0.3}), 4))
+
+    def fails(panel: object) -> object:
+        raise RuntimeError("boom")
+
+    target._desks[0].step = fails  # type: ignore[method-assign, assignment]
+    decided = [chosen for hour in range(1, 9) for chosen in close(target, hour)]
+    assert [dict(chosen.decision.weights) for chosen in decided] == [{B: 0.3}, {B: 0.3}]
+    assert "boom" in target.problems["own"]
