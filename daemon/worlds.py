@@ -258,13 +258,24 @@ def sleeves(config: Config, *, contained: bool = False) -> list[Sleeve]:
     return [
         Sleeve(
             wanted.name,
-            _strategy(config, index, traded, contained=contained),
+            _tried(config, index, _strategy(config, index, traded, contained=contained)),
             float(wanted.share),
             _schedule(wanted.schedule, config.bar_length),
             own=is_contained(wanted.use),
         )
         for index, wanted in enumerate(config.strategies)
     ]
+
+
+def _tried(config: Config, index: int, strategy: Strategy | None) -> Strategy | None:
+    """A strategy of the user's own must at least be able to name its indicators; StartRefused tells where it cannot."""
+    if strategy is not None and is_contained(config.strategies[index].use):
+        try:
+            strategy.indicators()
+        except Exception as error:  # anybody's code
+            where = f"{config.source}: strategies[{index}].use"
+            raise StartRefused(f"{where} has indicators that cannot be made: {blamed(error)}; mend them there", 78) from None
+    return strategy
 
 
 def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:
