@@ -388,3 +388,12 @@ def test_an_own_indicator_that_raises_disables_its_strategy_alone() -> None:
     decided = [chosen for hour in range(1, 9) for chosen in close(target, hour)]
     assert [dict(chosen.decision.weights) for chosen in decided] == [{B: 0.3}, {B: 0.3}]
     assert "boom" in target.problems["own"]
+
+
+def test_a_decision_is_overtaken_once_another_was_due() -> None:
+    """After a restart an unfinished decision goes on until the next due time has passed; from then on the make-up takes its place."""
+    target = runner(sleeve(always({A: 0.5}), 4))
+    (chosen,) = [chosen for hour in range(1, 5) for chosen in close(target, hour)]
+    as_of = chosen.decision.as_of
+    assert not target.overtaken(chosen.decision, as_of + 3.9 * HOUR)
+    assert target.overtaken(chosen.decision, as_of + 4 * HOUR)
