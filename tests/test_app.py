@@ -5,6 +5,7 @@ import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,10 +15,11 @@ from structlog.testing import capture_logs
 from daemon.app import PROBE_MAX_S, lasting, routes, together
 from daemon.core import events as e
 from daemon.core.ledger import Ledger
+from daemon.core.model import Decision, TargetWeights
 from daemon.io.api import PortInUse
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Exchange, Fatal, Unknown
-from daemon.io.journal import JournalFailed, read
+from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.journal.store import Batch
 from daemon.parts import Parts, StartRefused
 from daemon.venue import Venue
@@ -82,6 +84,23 @@ async def test_it_trades_answers_stops_and_goes_on(venue: Venue, tmp_path: Path)
     ids = [order["clientOrderId"] for order in venue.state()["orders"]]
     assert len(ids) == len(set(ids))
     gc.collect()  # what was left open warns now, and a warning is an error
+
+
+@pytest.mark.parametrize(("age", "goes_on"), [(timedelta(0), True), (timedelta(hours=25), False)])
+async def test_an_unfinished_decision_goes_on_unless_it_was_overtaken(
+    age: timedelta, venue: Venue, tmp_path: Path, *, goes_on: bool
+) -> None:
+    """A restart works on with an open decision only if no due time has passed since: the make-up would trade it back."""
+    plain = {"name": "momo", "use": "portfolio_momentum", "schedule": {"every": "24h"}}
+    config = await opened(written(tmp_path, venue.ccxt_urls(), strategies=[plain]))
+    as_of = SystemClock().now() - age
+    with Journal.open(config.with_name("momo.sqlite"), instance="momo", mode="sandbox", clock=SystemClock()) as journal:
+        targets = TargetWeights({SYMBOLS[0]: 0.3})
+        await journal.commit(Decision("open", as_of, targets.weights, frozenset(), {"momo": targets}, as_of))
+    async with at_work(config) as run:
+        await run.settled(sent=0)
+        first = (await run.journal.waves(1000))[-1]
+    assert (first.decision.id == "open") is goes_on
 
 
 async def test_paper_trades_without_a_key_and_goes_on(venue: Venue, tmp_path: Path) -> None:

@@ -121,3 +121,11 @@ def test_ticks_are_new_prices_of_unfinished_bars() -> None:
     assert flow.live([], bar(1, 102.0), T0, 1.0) == []
     assert flow.live([], bar(2, 103.0), T0, 1.5) == []
     assert flow.live([], bar(2, 104.0), T0, 1.6) == [PriceTicked("A/USDT", 104.0, T0)]
+
+
+def test_a_price_that_stands_is_told_again() -> None:
+    """A quiet symbol's price is confirmed well before it would count as stale, and not at every look."""
+    flow = BarFlow("A/USDT", SECOND)
+    flow.sequence.through = T0
+    looks = [at for at in range(20) if flow.live([], bar(1, 101.0), T0, float(at))]
+    assert looks == [0, 5, 10, 15]

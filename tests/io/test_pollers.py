@@ -7,9 +7,9 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed
+from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed, TradingHalted
 from daemon.core.model import AccountSnapshot, Balance
-from daemon.io.exchange import NotSent, Unknown, VenueError
+from daemon.io.exchange import Fatal, NotSent, Reason, Unknown, VenueError
 from daemon.io.pollers import SPACING_S, AccountPoller
 from tests.io.scripted import ScriptedExchange
 from tests.io.tape_venue import START, VirtualClock, nest, run
@@ -103,3 +103,20 @@ def test_a_poll_that_fails_is_told_and_changes_nothing() -> None:
     assert [type(event) for event in office.told] == [PollFailed, PollFailed, AccountPolled]
     assert [event.text for event in office.told if isinstance(event, PollFailed)] == ["time-out", "banned"]
     assert office.began == [0, 5, 10]
+
+
+def test_a_key_that_is_refused_halts_once() -> None:
+    """A key revoked while the daemon runs stops trading, told once; the account is still asked for."""
+    office = Office()
+    office.error = Fatal("-2015", Reason.CREDENTIALS)
+    office.play(100)
+    assert len(office.began) == 4
+    assert [type(event) for event in office.told].count(TradingHalted) == 1
+
+
+def test_a_poll_that_only_failed_halts_nothing() -> None:
+    """A venue that is away is no reason to halt."""
+    office = Office()
+    office.error = Unknown("time-out")
+    office.play(100)
+    assert {type(event) for event in office.told} == {PollFailed}
