@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 
 from daemon.core import events as e
+from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import Bar, Instrument, Slice
 from daemon.core.slices import Aligner, align
@@ -88,15 +89,12 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.QueryOrder, [d.gateway.accept]),
         (e.QueryTrades, [d.gateway.accept]),
         (e.BookFlows, [d.gateway.accept]),
+        (e.BookSleeves, [d.gateway.accept]),
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
-        (e.OrderSent, [p.manager.on_sent]),
-        (e.OrderFilled, [p.analyzer.on_fill, p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_filled]),
-        (e.OrderReported, [p.manager.on_reported]),
-        (e.OrderRefused, [p.manager.on_refused]),
-        (e.OrderNotSent, [p.manager.on_not_sent]),
-        (e.OrderUnknown, [p.manager.on_unknown]),
-        (e.OrderNotFound, [p.manager.on_not_found]),
+        (e.OrderFilled, [p.analyzer.on_fill, p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_order]),
+        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderReported, e.OrderRefused)),
+        *((kind, [p.manager.on_order]) for kind in (e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
         (e.OrderClosed, [d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
@@ -108,10 +106,12 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.DriftFound, [p.account.on_drift_found]),
         (e.DriftCleared, [p.account.on_drift_cleared]),
         # trading state
-        (e.TradingHalted, [p.manager.on_halt, d.recorder.accept]),
+        (e.HoldPlaced, [p.manager.on_hold, d.recorder.accept]),
+        (e.HoldLifted, [p.manager.on_lifted, d.recorder.accept]),
+        (e.RebalanceRequested, [p.runner.on_requested]),
         (e.StopRequested, [p.manager.on_stop]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.TradingStarted)),
+        *((kind, []) for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -252,13 +252,14 @@ class Daemon:
         for fill in record.fills:
             order_id = fill.order_id or record.order_of(fill.symbol, fill.venue_id) or ""
             fills.setdefault(order_id, []).append(e.OrderFilled(fill, fill.at))
+        restraint.restore(p.manager.states, record.holds)
         self._narrate.remember(order for order, _ in record.open_orders)
         for stray in fills.pop("", []):
-            list(p.manager.on_filled(stray))  # kept until an order turns out to be theirs
+            p.manager.follower.learn(stray)  # kept until an order turns out to be theirs
         conclusions: list[e.Event] = []
         for order, facts in record.open_orders:
-            conclusions += p.manager.replay(order, [*fills.get(order.id, []), *facts])
-        conclusions += p.manager.doubt(p.clock.now())
+            conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
+        conclusions += p.manager.follower.doubt(p.clock.now())
         p.runner.restore(record.last_decision, record.began)
         if record.last_decision is not None:
             unfinished = record.open_decision is not None and not p.runner.overtaken(record.last_decision, p.clock.now())
@@ -313,8 +314,8 @@ class Daemon:
             self._lagged(self.parts.clock.monotonic() - asleep_at - TICK_S)
             self.publish(e.TimePassed(self.parts.clock.now()))
             manager, problems = self.parts.manager, self.parts.runner.problems
-            while manager.surprises:
-                log.error("order.surprise", what=manager.surprises.pop())
+            while manager.follower.surprises:
+                log.error("order.surprise", what=manager.follower.surprises.pop())
             for name, problem in problems.items():
                 if told.get(name) != problem:
                     log.error("strategy.failed", strategy=name, problem=problem)

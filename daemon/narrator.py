@@ -11,8 +11,9 @@ import numpy as np
 
 from daemon.core import events as e
 from daemon.core.model import Decision, Fill, Order, OrderReport, Slice, Status, TargetWeights
+from daemon.core.states import Hold, Level
 
-Level = Literal["debug", "info", "warning", "error"]
+Severity = Literal["debug", "info", "warning", "error"]
 
 # A dozen prices make a demo readable; five hundred in every line make a log unreadable.
 PRICES_MAX: Final = 12
@@ -26,7 +27,7 @@ ORDERS_MAX: Final = 10_000
 class Line:
     """One log line: level, stable name, facts."""
 
-    level: Level
+    level: Severity
     name: str
     fields: Mapping[str, object]
 
@@ -49,7 +50,7 @@ WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.RiskLim
 OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
-AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
+AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.SleevesBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
 
 
 class Narrator:
@@ -125,11 +126,19 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.CancelOrder()
         ):
             return _order(event, known)
-        case e.ForeignOrdersSeen() | e.PollFailed() | e.FlowBooked() | e.AccountReconciled() | e.DriftFound() | e.DriftCleared():
+        case (
+            e.ForeignOrdersSeen()
+            | e.PollFailed()
+            | e.FlowBooked()
+            | e.SleevesBooked()
+            | e.AccountReconciled()
+            | e.DriftFound()
+            | e.DriftCleared()
+        ):
             return (_account(event),)
         case e.CorrelationHigh(short=short, long=long):
             return (Line("warning", "risk.correlation_high", {"mean_short": _digits(short), "mean_long": _digits(long)}),)
-        case e.TradingStarted() | e.TradingHalted() | e.StopRequested():
+        case e.TradingStarted() | e.HoldPlaced() | e.HoldLifted() | e.RebalanceRequested() | e.StopRequested():
             return (_trading(event),)
         case (
             e.PriceTicked()
@@ -143,6 +152,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.QueryTrades()
             | e.PollAccount()
             | e.BookFlows()
+            | e.BookSleeves()
             | e.TradesListed()
             | e.AccountPolled()
             | e.BalanceMoved()
@@ -152,16 +162,34 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             assert_never(event)
 
 
-def _trading(event: e.TradingStarted | e.TradingHalted | e.StopRequested) -> Line:
+def _trading(event: e.TradingStarted | e.HoldPlaced | e.HoldLifted | e.RebalanceRequested | e.StopRequested) -> Line:
     match event:
         case e.TradingStarted():
             return Line("info", "trading.started", {})
-        case e.TradingHalted(reason=reason):
-            return Line("error", "trading.halted", {"reason": reason})
+        case e.HoldPlaced(hold=hold):
+            return _held(hold)
+        case e.HoldLifted(scope=scope, code=code, by=by):
+            return Line("info", "trading.resumed", {"scope": str(scope), "code": code, "by": by})
+        case e.RebalanceRequested(by=by):
+            return Line("info", "rebalance.requested", {"by": by})
         case e.StopRequested():
             return Line("info", "daemon.stopping", {})
         case _:
             assert_never(event)
+
+
+def _held(hold: Hold) -> Line:
+    until: dict[str, object] = {} if hold.until is None else {"until": hold.until}
+    told = {"scope": str(hold.scope), "code": hold.code, "reason": hold.text, "by": hold.by} | until
+    match hold.level:
+        case Level.HALTED:
+            return Line("error", "trading.halted", told)
+        case Level.FLATTENING:
+            return Line("warning", "trading.flattening", told)
+        case Level.PAUSED:
+            return Line("warning", "trading.paused", told)
+        case _:
+            return Line("warning", "trading.reducing", told)
 
 
 # --- market data -----------------------------------------------------------------------------------------------------
@@ -342,6 +370,9 @@ def _account(event: AccountEvent) -> Line:
         case e.FlowBooked(flow=flow):
             fields = {"currency": flow.currency, "amount": flow.amount, "kind": flow.kind, "flow_id": flow.id, "seen_at": flow.at}
             return Line("info", "flow.booked", fields)
+        case e.SleevesBooked(booking=booking):
+            entries = [{"sleeve": each.sleeve, "currency": each.currency, "amount": each.amount} for each in booking.entries]
+            return Line("info", "sleeves.booked", {"booking_id": booking.id, "kind": booking.kind, "entries": entries})
         case e.AccountReconciled(differences=differences, asked_at=asked_at):
             return Line("info", "account.reconciled", {"asked_at": asked_at, "differences": differences})
         case e.DriftFound(currency=currency, amount=amount):

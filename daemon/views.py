@@ -86,7 +86,7 @@ class DaemonViews:
         loaded, read = bool(account.markets), self._reconciler.last_reconciled is not None
         return {
             **self._identity,
-            "state": manager.trading.value,
+            "state": manager.state,
             "reason": self.trouble or manager.reason or self._unread,
             "equity": self._equity(),
             "cash": account.cash if read else None,
@@ -128,7 +128,7 @@ class DaemonViews:
         now = self._clock.now()
         manager, reconciled = self._manager, self._reconciler.last_reconciled
         return (
-            (manager.trading is Trading.RUNNING, f"trading is {manager.trading.value}: {self.trouble or manager.reason}"),
+            (manager.state == Trading.RUNNING, f"trading is {manager.state}: {self.trouble or manager.reason}"),
             _young("slice of bars", self._last_slice, now, self._freshness.slice),
             _young("comparison with the account", reconciled, now, self._freshness.reconcile),
             (not self._unread, self._unread),

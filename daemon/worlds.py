@@ -25,6 +25,7 @@ from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
+from daemon.core.states import States
 from daemon.core.strategy import Strategy, Universe
 from daemon.core.trading import Settings
 from daemon.io.ccxt_exchange import CcxtExchange
@@ -100,7 +101,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         ledger=ledger,
         table=table,
         account=account,
-        manager=OrderManager(_settings(config, simulated=simulated), account, table),
+        manager=OrderManager(_settings(config, simulated=simulated), account, table, States()),
         reconciler=PositionReconciler(symbols, ledger, table),
         runner=runner(config, contained=not simulated),
         analyzer=_analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper"),

@@ -28,7 +28,9 @@ NOTHING = Recovered(
     open_decision=None,
     attempts={},
     values={},
-    halted=None,
+    holds=(),
+    bookings=(),
+    splits={},
     last_fill_at=None,
 )
 D = Decimal

@@ -14,19 +14,46 @@ import numpy as np
 import pytest
 
 from daemon.core import events as e
-from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Money, Order, OrderReport, Side, Slice, Status, TargetWeights
+from daemon.core.model import (
+    AccountSnapshot,
+    Bar,
+    Booking,
+    Decision,
+    Entry,
+    Fill,
+    Flow,
+    Money,
+    Order,
+    OrderReport,
+    Side,
+    Slice,
+    Status,
+    TargetWeights,
+)
+from daemon.core.states import ACCOUNT, Hold, Level
 from daemon.io import logs
 from daemon.narrator import ORDERS_MAX, SIGNALS_MAX, Known, Line, Narrator, narrate
+from tests.core.builders import halted
 
 ROOT = Path(__file__).parents[1]
 AT = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 BTC, ETH = "BTC/USDT", "ETH/USDT"
+RESTRICTED = (Level.REDUCING, Level.PAUSED, Level.FLATTENING)
 
 
 def order(number: int = 1) -> Order:
     """An order of decision d1."""
-    amounts = {"amount": Decimal("0.05"), "price": Decimal(50000), "reserve": Decimal(2513)}
-    return Order(id=f"r-{number}", symbol=BTC, side=Side.BUY, decision_id="d1", attempt=1, at=AT, **amounts)
+    return Order(
+        id=f"r-{number}",
+        symbol=BTC,
+        side=Side.BUY,
+        amount=Decimal("0.05"),
+        price=Decimal(50000),
+        reserve=Decimal(2513),
+        decision_id="d1",
+        attempt=1,
+        at=AT,
+    )
 
 
 def report(status: Status = Status.OPEN, order_id: str = "r-1") -> OrderReport:
@@ -100,12 +127,17 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.DriftFound("BTC", Decimal("-0.1"), AT), None),
     (e.DriftCleared("BTC", AT), None),
     (e.TradingStarted(AT), None),
-    (e.TradingHalted("the venue has forgotten every order", AT), None),
+    (halted("the venue has forgotten every order", AT), None),
+    *((e.HoldPlaced(Hold(level=level, code="pause", text="a person said so", since=AT, by="me"), AT), None) for level in RESTRICTED),
+    (e.HoldLifted(ACCOUNT, "pause", "me", AT), None),
+    (e.RebalanceRequested("me", AT), None),
+    (e.SleevesBooked(Booking("d1-cross", "cross", (Entry("a", "BTC", Decimal(1)), Entry("b", "BTC", Decimal(-1))), AT), AT), None),
     (e.StopRequested(AT), None),
 ]
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.TimePassed(AT),
+    e.BookSleeves(Booking("d1-cross", "cross", (), AT), AT),
     e.AskStrategy("mine", cross_section(missing=False), None, AT),
     e.StrategyAnswered("mine", AT, TargetWeights({}), frozenset(), AT),
     e.PlanWave(AT),

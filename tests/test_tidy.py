@@ -29,13 +29,14 @@ MAY_IMPORT: Final = {
 # Inside core, a module imports from the lines above its own. A new module of core gets its place here.
 CORE_ORDER: Final = [
     {"cron", "model", "plain"},
-    {"away"},
+    {"states"},
+    {"away", "steering"},
     {"events"},
     {"bus", "indicators", "allocation", "analyzer_measures", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
     {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy", "paper"},
     {"account", "analyzer_report", "desk", "optimised", "resolver", "wave"},
-    {"rebalancing", "trading"},
+    {"follower", "rebalancing", "restraint", "trading"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

@@ -20,11 +20,12 @@ from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, Saw
 from daemon.core.plain import plain
 from daemon.core.reconciler import PositionReconciler
-from daemon.core.trading import Settings, Trading
+from daemon.core.states import States
+from daemon.core.trading import Settings
 from daemon.io.api import NotThere
 from daemon.io.journal import Journal
 from daemon.views import DaemonViews, Freshness
-from tests.core.builders import fill, market, order, report
+from tests.core.builders import fill, halted, market, order, report
 from tests.io.journal_facts import START, StillClock, open_journal
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -56,7 +57,7 @@ class World:
         self.clock = StillClock()
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
-        self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table)
+        self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table, States())
         self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
         self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, {"momo": 1.0}, jump=0.2)
@@ -65,9 +66,9 @@ class World:
             (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
             (e.AccountReconciled, [self.manager.on_reconciled]),
-            (e.OrderFilled, [self.ledger.on_fill, self.reconciler.on_fill, self.manager.on_filled]),
+            (e.OrderFilled, [self.ledger.on_fill, self.reconciler.on_fill, self.manager.on_order]),
             (e.TargetsChosen, [self.manager.on_targets]),
-            (e.TradingHalted, [self.manager.on_halt]),
+            (e.HoldPlaced, [self.manager.on_hold]),
         ]
         self.bus: Bus[e.Event] = Bus(routes)
 
@@ -222,9 +223,9 @@ async def test_age_ends_readiness(what: str, world: World) -> None:
 
 async def test_a_halt_ends_readiness_with_its_reason(world: World) -> None:
     """A halted daemon is not ready, and says why in the halt's own words."""
-    running(world).bus.publish(e.TradingHalted("the exchange refuses the credentials", START))
+    running(world).bus.publish(halted("the exchange refuses the credentials", START))
     assert world.views.ready() == (False, ["trading is halted: the exchange refuses the credentials"])
-    assert world.manager.trading is Trading.HALTED
+    assert world.manager.state == "halted"
 
 
 async def test_a_failed_journal_ends_readiness(world: World) -> None:

@@ -71,6 +71,11 @@ class Account:
         """Base units of a symbol in the ledger."""
         return self._ledger.held(currencies(symbol)[0])
 
+    def sign(self, symbol: str) -> int:
+        """+1 for a long holding, -1 for a short one, 0 for none."""
+        held = self.held(symbol)
+        return (held > 0) - (held < 0)
+
     def mark(self, symbol: str) -> Decimal | None:
         """Last known price of a symbol, however old, or None."""
         known = self._prices.get(symbol)

@@ -14,6 +14,13 @@ from daemon.core.away import StrategyAnswered as StrategyAnswered
 from daemon.core.away import StrategyDisabled as StrategyDisabled
 from daemon.core.away import StrategyStarted as StrategyStarted
 from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
+from daemon.core.steering import BookSleeves as BookSleeves
+from daemon.core.steering import HoldLifted as HoldLifted
+from daemon.core.steering import HoldPlaced as HoldPlaced
+from daemon.core.steering import RebalanceRequested as RebalanceRequested
+from daemon.core.steering import SleevesBooked as SleevesBooked
+from daemon.core.steering import StopRequested as StopRequested
+from daemon.core.steering import TradingStarted as TradingStarted
 
 # --- market data -----------------------------------------------------------------------------------------------------
 
@@ -375,31 +382,6 @@ class DriftCleared:
     at: datetime
 
 
-# --- trading state ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TradingStarted:
-    """Every order is accounted for and the account agrees with the ledger: trading may begin."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TradingHalted:
-    """No new orders until a person says so; `reason` is a sentence."""
-
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StopRequested:
-    """The process is to end: no new plans; orders under way come to a known end."""
-
-    at: datetime
-
-
 Event = (
     BarClosed
     | PriceTicked
@@ -424,6 +406,7 @@ Event = (
     | QueryTrades
     | PollAccount
     | BookFlows
+    | BookSleeves
     | OrderSent
     | OrderReported
     | OrderRefused
@@ -438,10 +421,13 @@ Event = (
     | PollFailed
     | BalanceMoved
     | FlowBooked
+    | SleevesBooked
     | AccountReconciled
     | DriftFound
     | DriftCleared
     | TradingStarted
-    | TradingHalted
+    | HoldPlaced
+    | HoldLifted
+    | RebalanceRequested
     | StopRequested
 )

@@ -5,14 +5,11 @@ Rule: each trade and each flow counts once, whatever was doubled, replayed or re
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final
 
 from daemon.core.events import Event, FlowBooked, OrderFilled
-from daemon.core.model import ZERO, Fill, Flow, currencies
-
-# Sums are exact: 28 digits, Python's default, are too few for a coin of 18 decimals that is held by the trillion.
-_EXACT: Final = Context(prec=80)
+from daemon.core.model import EXACT, ZERO, Fill, Flow, currencies
 
 # The kind of flow that a first start books for what the account holds already.
 OPENING: Final = "opening"
@@ -80,4 +77,4 @@ class Ledger:
             self._add(flow.currency, flow.amount)
 
     def _add(self, currency: str, amount: Decimal) -> None:
-        self._held[currency] = _EXACT.add(self._held.get(currency, ZERO), amount)
+        self._held[currency] = EXACT.add(self._held.get(currency, ZERO), amount)

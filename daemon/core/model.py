@@ -6,7 +6,7 @@ Rule: every value here is immutable and checks itself. Market data is float64; m
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from math import isfinite
 from typing import Final
@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO: Final = Decimal(0)
+
+# Sums of money are exact: 28 digits, Python's default, are too few for a coin of 18 decimals that is held by the trillion.
+EXACT: Final = Context(prec=80)
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -174,6 +177,8 @@ class Order:
 
     `price` is the reference the plan was made at (quote per base), `reserve` the most it may cost in the currency it spends:
     quote, fees and slippage included, for a buy; base units for a sell.
+
+    `split` says for whom it trades: its fills go to these sleeves in these proportions (base units wanted by each, above 0).
     """
 
     id: str
@@ -185,6 +190,7 @@ class Order:
     decision_id: str
     attempt: int
     at: datetime
+    split: Mapping[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse amounts and prices that are not finite and positive."""
@@ -294,17 +300,52 @@ class Flow:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a booking: `amount` is signed, in units of `currency`."""
+
+    sleeve: str
+    currency: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What sleeves of one account give each other, without an order: the account itself does not change.
+
+    `kind` is a stable code: cross (opposing wishes met), capital (money moved to its share), handover (of a removed strategy).
+    """
+
+    id: str
+    kind: str
+    entries: tuple[Entry, ...]
+    at: datetime
+
+    def __post_init__(self) -> None:
+        """Refuse a booking that would make or lose money."""
+        sums: dict[str, Decimal] = {}
+        for entry in self.entries:
+            sums[entry.currency] = EXACT.add(sums.get(entry.currency, ZERO), entry.amount)
+        wrong = sorted(currency for currency, amount in sums.items() if amount)
+        if wrong:
+            raise ValueError(f"booking {self.id}: the entries in {', '.join(wrong)} do not add up to 0")
+
+
 class Cause(StrEnum):
     """Why there is a decision."""
 
     DUE = "due"  # a strategy was due and has answered
     OFF_TARGET = "off_target"  # nobody was due; the account had moved too far from what is wanted
     COOLDOWN_OVER = "cooldown_over"  # nobody was due; what had to wait may be done now
+    OPERATOR = "operator"  # a person asked for it
+    FLATTENING = "flattening"  # a hold says that everything, or one symbol or strategy, is to be sold
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What all strategies together want at one slice: `by_strategy` holds each one's own weights, `weights` their sum by share.
+
+    `shares` are those of the capital, by strategy, that the sum was made with.
 
     `exits_until`: it came while an earlier rebalance cooled down. Until then, only what is wanted at 0 is traded; the rest waits.
     """
@@ -317,3 +358,14 @@ class Decision:
     at: datetime
     cause: Cause = Cause.DUE
     exits_until: datetime | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+def decision_id(moment: datetime, cause: Cause = Cause.DUE) -> str:
+    """A decision's id, from nothing but its moment, and its cause where that is not a due time.
+
+    `20260101T000000Z`, with milliseconds only where there are any, and `20260101T000000250Z-operator`.
+    """
+    milliseconds = epoch_ms(moment) % 1000
+    stamp = f"{moment:%Y%m%dT%H%M%S}{f'{milliseconds:03d}' if milliseconds else ''}Z"
+    return stamp if cause is Cause.DUE else f"{stamp}-{cause.value}"

@@ -8,21 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from daemon.core import planner, risk
 from daemon.core.account import Account
 from daemon.core.events import (
     AccountReconciled,
-    CancelOrder,
     Event,
-    OrderClosed,
-    OrderFilled,
-    OrderNotFound,
-    OrderNotSent,
+    HoldLifted,
+    HoldPlaced,
     OrderRefused,
-    OrderReported,
-    OrderSent,
-    OrderUnknown,
     PlanMade,
     PlanWave,
     PollAccount,
@@ -33,41 +28,42 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
     TimePassed,
-    TradingHalted,
     TradingStarted,
     WaveSettled,
 )
+from daemon.core.follower import Follower, OrderFact
 from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side
-from daemon.core.ordertable import OrderTable, Saw, State, Tracked, client_id
+from daemon.core.ordertable import OrderTable, State, Tracked, client_id
 from daemon.core.planner import Leg, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned, strayed
-from daemon.core.resolver import Resolver
+from daemon.core.restraint import due_again, finished, flattened, ordered_out, restrained
+from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, Wave, cost_bps, intent
 
-# Why an order of an earlier process is in doubt; only evidence from the venue ends that.
-RESTARTED = "the daemon ended before it knew what became of the order"
+# What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
+FLATTEN_AGAIN: Final = timedelta(seconds=15)
 
 
 class OrderManager:
     """Plans, sends and follows orders. Holds no clock: every handler takes its time from the event."""
 
-    def __init__(self, settings: Settings, account: Account, table: OrderTable) -> None:
+    def __init__(self, settings: Settings, account: Account, table: OrderTable, states: States) -> None:
         self._settings = settings
         self._account = account
         self.table = table
-        self.resolver = Resolver(table, settings.patience)
+        self.states = states
+        self.follower = Follower(table, settings.patience)
         self.trading = Trading.STARTING
-        self.reason = "the account has not been read yet"
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
         self.targets: Mapping[str, float] = {}
-        self.surprises: list[str] = []
         self._pending: Decision | None = None
         self._attempts: dict[tuple[str, str, Side], int] = {}
         self._traded: dict[str, Decimal] = {}  # by decision, what orders of an earlier process that had ended had traded, in quote
         self._cooldown = Cooldown(settings.cooldown)
+        self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -85,85 +81,93 @@ class OrderManager:
         self._traded = {decision.id: sum((fill.cost for fill in fills if fill.order_id in ended), ZERO)}
         self._cooldown.restore(decision, ordered=bool(attempts))
 
-    def replay(self, order: Order, facts: Iterable[Event]) -> list[Event]:
-        """Take up an order that the journal does not know to have ended, with its trades and what was learnt of it, in order.
-
-        Returns what follows: its end, if that was known but not written.
-        """
-        self.table.add(order).learn(Saw.SENDING)  # not journalled by itself: what is written counts as sent
-        return [event for fact in facts for event in self._relearn(fact) if isinstance(event, OrderClosed)]
-
-    def _relearn(self, fact: Event) -> Iterable[Event]:
-        match fact:
-            case OrderReported():
-                return self.on_reported(fact)
-            case OrderFilled():
-                return self.on_filled(fact)
-            case OrderRefused():
-                return self.on_refused(fact)
-            case OrderNotSent():
-                return self.on_not_sent(fact)
-            case OrderUnknown():
-                return self.on_unknown(fact)
-            case _:
-                return ()  # look-ups that found nothing are counted anew, since the account must agree after them
-
-    def doubt(self, at: datetime) -> list[Event]:
-        """A process that has died leaves its orders unknown: what was written may have been sent, what was open may have ended.
-
-        Returns what is to be told of it.
-        """
-        for tracked in self.table:
-            tracked.doubt(at)
-        return [OrderUnknown(t.order.id, RESTARTED, at) for t in self.table if t.state is State.UNKNOWN]
-
     # --- trading state -----------------------------------------------------------------------------------------------
+
+    @property
+    def reason(self) -> str:
+        """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
+        match self.trading:
+            case Trading.STARTING:
+                return "the account has not been read yet"
+            case Trading.STOPPING:
+                return "stopping"
+            case Trading.RUNNING:
+                worst = self.states.worst()
+                return "" if worst is None else worst.text
+
+    @property
+    def state(self) -> str:
+        """The one word for how trading stands: starting, running, reducing, paused, flattening, halted, stopping."""
+        level = self.states.level()
+        return level.told if self.trading is not Trading.STOPPING and level is not Level.ACTIVE else self.trading.value
+
+    @property
+    def planning(self) -> bool:
+        """Whether new orders may be made at all; what each may be, the states say."""
+        return self.trading is Trading.RUNNING and self.states.level() not in (Level.PAUSED, Level.HALTED)
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """The first agreement of account and ledger opens trading."""
-        self.resolver.on_reconciled(event)
-        if self.trading is Trading.STARTING and not event.differences and not self._unheard():
-            self.trading, self.reason = Trading.RUNNING, ""
+        self.follower.resolver.on_reconciled(event)
+        if self.trading is Trading.STARTING and not event.differences and not self.follower.unheard:
+            self.trading = Trading.RUNNING
             yield TradingStarted(event.at)
 
-    def on_halt(self, event: TradingHalted) -> Iterable[Event]:
-        """Send nothing more until a person says so."""
-        self.reason = event.reason
-        if self.trading is not Trading.STOPPING:
-            self.trading = Trading.HALTED
-        if self.wave is not None:
-            self.wave.drop_waiting(Reason.HALTED)
-        return self._advance(event.at)
+    def on_hold(self, event: HoldPlaced) -> Iterable[Event]:
+        """What has not been sent waits for better times, or is sold where the hold says so."""
+        hold = event.hold
+        self.states.place(hold)
+        if self.wave is not None and hold.scope == ACCOUNT:
+            self.wave.drop_waiting(hold.code)
+        if hold.level is Level.FLATTENING:
+            yield from self._flatten(event.at)
+        yield from self._cancel_unwanted(event.at)
+        yield from self._advance(event.at)
+
+    def on_lifted(self, event: HoldLifted) -> Iterable[Event]:
+        """Less is restricted; the next decision makes use of it."""
+        self.states.lift(event.scope, event.code)
+        return ()
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
         """No new plans; what is open is cancelled, and the wave stays in the journal for the next start."""
-        self.trading, self.reason = Trading.STOPPING, "stopping"
+        self.trading = Trading.STOPPING
         if self.wave is not None:
             self.wave.waiting = ()
-        return self._cancel_overdue(event.at)
+        return self._cancel_unwanted(event.at)
 
     def may_send(self, order_id: str) -> bool:
-        """The one gate before the wire: whether this intent may still leave. A halt or a stop holds back what has not gone yet."""
+        """The one gate before the wire: whether this intent may still leave. A hold or a stop holds back what has not gone yet."""
         tracked = self.table.get(order_id)
-        return tracked is not None and tracked.state is State.NEW and self.trading is Trading.RUNNING
+        if tracked is None or tracked.state is not State.NEW or self.trading is not Trading.RUNNING:
+            return False
+        return self.states.permits(tracked.order.symbol, tracked.order.side, self._account.sign(tracked.order.symbol))
 
     @property
     def idle(self) -> bool:
         """Whether no order is on its way or open; orders that are unknown are not waited for, the journal carries them."""
         return all(t.settled or t.state is State.UNKNOWN for t in self.table)
 
+    def _flatten(self, at: datetime) -> Iterable[Event]:
+        """Sell what holds say is to be sold, by a decision of their own; nobody's targets are changed by it."""
+        decision = flattened(self.states, self.decision, frozenset(self._account.markets), at)
+        if decision is not None and self.trading is Trading.RUNNING:
+            self._flattened_at = at
+            yield TargetsChosen(decision, at)
+
     # --- decisions ---------------------------------------------------------------------------------------------------
 
     def on_targets(self, event: TargetsChosen) -> Iterable[Event]:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
-        self.decision = self._pending = self._cooldown.bound(event.decision)
+        decision = event.decision
+        self.decision = self._pending = decision if decision.cause is Cause.FLATTENING else self._cooldown.bound(decision)
         self.targets = self._limited(event.decision)[0]
         yield PlanWave(event.at)
 
     def on_unchanged(self, event: TargetsUnchanged) -> Iterable[Event]:
         """Nobody was due. Work on what is wanted all the same, if a cooldown has held it up until now or the account has moved too far."""
         wanted, idle = event.decision, self.wave is None and self._pending is None
-        if self.trading is not Trading.RUNNING or not idle or self.decision is None or not self._cooldown.over(wanted.as_of):
+        if not self.planning or not idle or self.decision is None or not self._cooldown.over(wanted.as_of):
             return ()
         held_up = self.decision.exits_until is not None
         if not held_up and not self._strayed(wanted, event.at):
@@ -186,10 +190,10 @@ class OrderManager:
     def on_plan(self, event: PlanWave) -> Iterable[Event]:
         """Begin the newest decision's wave, unless one is under way or prices are stale."""
         if self.wave is not None and self._pending is not None:
-            self.wave.drop_waiting(Reason.SUPERSEDED)
-            yield from self._cancel_overdue(event.at)
+            self.wave.drop_waiting(Reason.SUPERSEDED.value)
+            yield from self._cancel_unwanted(event.at)
             yield from self._advance(event.at)
-        if self.trading is not Trading.RUNNING or self.wave is not None or self._pending is None:
+        if not self.planning or self.wave is not None or self._pending is None:
             return
         if not self._account.valued(event.at):
             return
@@ -198,15 +202,17 @@ class OrderManager:
         for cut in cuts:
             yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
         self.wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, ZERO), event.at)
-        yield from self._cancel_overdue(event.at)
+        yield from self._cancel_unwanted(event.at)
         yield from self._plan_round(self.wave, event.at)
 
     def _limited(self, decision: Decision) -> tuple[dict[str, float], tuple[risk.Cut, ...]]:
-        """The account's target weights: the decision's, after every limit."""
-        return risk.apply(decision.weights, self._settings.limits, frozenset(self._account.markets))
+        """The account's target weights: the decision's, after every limit, and without what is being sold."""
+        wanted = ordered_out(decision.weights, self.states)
+        return risk.apply(wanted, self._settings.limits, frozenset(self._account.markets))
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
+        wave.book = restrained(wave.book, self.states)
         made = planned(wave, self._account, self._settings.rules)
         wave.left = dict(made.left)
         wave.waiting = made.grows
@@ -230,7 +236,7 @@ class OrderManager:
 
     def _release(self, wave: Wave, at: datetime) -> list[Order]:
         """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
-        if not wave.waiting or self.trading is not Trading.RUNNING:
+        if not wave.waiting or not self.planning:
             return []
         legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
         cash = self._account.cash_free()
@@ -254,124 +260,53 @@ class OrderManager:
 
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 
-    def on_sent(self, event: OrderSent) -> Iterable[Event]:
-        """The request is on its way."""
-        tracked = self._take(event.order_id, Saw.SENDING, event.at)
-        if tracked is not None:
-            tracked.sent_at = event.at
-        return ()
-
-    def on_reported(self, event: OrderReported) -> Iterable[Event]:
-        """The venue describes an order of ours; a listing also shows others', which are not touched."""
-        tracked = self.table.get(event.report.order_id, event.report.symbol, event.report.venue_id)
-        if tracked is None:
-            return ()
-        self.table.touch(event.at)
-        if not tracked.report(event.report, event.at):
-            self.surprises.append(f"{tracked.order.id}: {event.report.status} while {tracked.state}")
-        return self._progress(tracked, event.at)
-
-    def on_filled(self, event: OrderFilled) -> Iterable[Event]:
-        """A trade; if it is of an order of ours, the order moves on. The ledger books it in any case."""
-        tracked = self.table.get(event.fill.order_id, event.fill.symbol, event.fill.venue_id)
-        if tracked is None:
-            self.table.stray(event.fill)
-            return ()
-        if not tracked.fill(event.fill, event.at):
-            return ()
-        self.table.touch(event.at)
-        return self._progress(tracked, event.at)
-
-    def on_refused(self, event: OrderRefused) -> Iterable[Event]:
-        """The order does not exist and will not: its money is free again."""
-        tracked = self._take(event.order_id, Saw.REFUSAL, event.at)
+    def on_order(self, event: OrderFact) -> Iterable[Event]:
+        """News of an order of ours; of others' there is none."""
+        tracked = self.follower.learn(event)
         if tracked is None:
             return
-        tracked.reason = event.code
+        if isinstance(event, OrderRefused):
+            yield from self._refused(tracked, event)
+        yield from self._progress(tracked, event.at)
+
+    def _refused(self, tracked: Tracked, event: OrderRefused) -> Iterable[Event]:
+        """The order does not exist and will not: its money is free again."""
         if self.wave is not None and tracked in self.wave.current and event.code not in RETRYABLE:
             self.wave.refused[tracked.order.symbol] = event.code
         if event.code == "credentials":
-            yield TradingHalted("the exchange refuses the credentials; correct them and restart", event.at)
+            text = "the exchange refuses the credentials; correct them, restart, and resume"
+            yield HoldPlaced(Hold(level=Level.HALTED, code="credentials", text=text, since=event.at), event.at)
         yield PollAccount(event.at)
-        yield from self._progress(tracked, event.at)
-
-    def on_not_sent(self, event: OrderNotSent) -> Iterable[Event]:
-        """It provably never left: the intent is withdrawn, and the wave plans afresh once the venue may be there again."""
-        tracked = self._take(event.order_id, Saw.NOT_SENT, event.at)
-        if tracked is None:
-            return ()
-        tracked.learn(Saw.DENIAL)
-        tracked.reason = Reason.NOT_SENT.value
-        return self._progress(tracked, event.at)
-
-    def on_unknown(self, event: OrderUnknown) -> Iterable[Event]:
-        """Nobody knows: its whole size stays reserved and its symbol still, and the venue is asked."""
-        tracked = self._take(event.order_id, Saw.AMBIGUITY, event.at)
-        if tracked is None:
-            return ()
-        if tracked.state is State.UNKNOWN:
-            tracked.reason = Reason.ORDER_UNKNOWN.value
-            tracked.doubted_at = tracked.doubted_at or event.at
-        return self._progress(tracked, event.at)
-
-    def on_not_found(self, event: OrderNotFound) -> Iterable[Event]:
-        """A look-up found nothing: one more step towards, but by itself no, proof of absence."""
-        tracked = self.table.get(event.order_id)
-        if tracked is None:
-            return ()
-        tracked.heard = True
-        if self.resolver.absent(tracked, event):
-            self.table.touch(event.at)
-            tracked.learn(Saw.ABSENCE)
-            tracked.reason = "confirmed_absent"
-        return self._progress(tracked, event.at)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:
         """Ask about orders in doubt, cancel what has worked too long, and take up what waited for time or prices."""
-        yield from self.resolver.questions(event.at)
-        yield from self._cancel_overdue(event.at)
+        yield from self.follower.resolver.questions(event.at)
+        for hold in self.states.expired(event.at):
+            yield HoldLifted(hold.scope, hold.code, DAEMON, event.at)
+        yield from self._cancel_unwanted(event.at)
         if self.wave is not None:
             yield from self._advance(event.at)
-        elif self._pending is not None and self.trading is Trading.RUNNING and self._account.priced(event.at):
+        elif self._pending is not None and self.planning and self._account.priced(event.at):
             yield PlanWave(event.at)
+        elif self._pending is None and due_again(self.states, self._flattened_at, FLATTEN_AGAIN, event.at):
+            yield from self._flatten(event.at)
 
-    def _take(self, order_id: str, saw: Saw, at: datetime) -> Tracked | None:
-        """The order if it can go where this leads; a step that LIFE does not know is recorded and changes nothing."""
-        tracked = self.table.get(order_id)
-        if tracked is not None and not tracked.learn(saw):
-            self.surprises.append(f"{order_id}: {saw} while {tracked.state}")
-            return None
-        self.table.touch(at)
-        return tracked
-
-    def _cancel_overdue(self, at: datetime) -> Iterable[Event]:
-        """Cancel what is open for too long or stands in the way; again where the cancel before had no effect."""
-        for tracked in self.table:
-            if tracked.open and self._unwanted(tracked, at) and self.resolver.may_cancel(tracked, at):
-                tracked.learn(Saw.CANCELING)
-                tracked.canceled_at = at
-                tracked.cancels += 1
-                yield CancelOrder(tracked.order.id, tracked.order.symbol, tracked.order.at, at)
+    def _cancel_unwanted(self, at: datetime) -> Iterable[Event]:
+        return self.follower.cancel(lambda tracked: self._unwanted(tracked, at), at)
 
     def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""
-        if tracked.state is State.CANCEL_SENT or self.trading is Trading.STOPPING or self._pending is not None:
+        if self.trading is Trading.STOPPING or self._pending is not None:
             return True
         superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
         return superseded or at - tracked.order.at > self._settings.working
 
     def _progress(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
-        """After news of an order: close it if it is settled (or open it again if it is not after all), and see what the wave can do now."""
-        self.table.link(tracked, at)
-        if tracked.settled and not tracked.closed:
-            self.table.close(tracked)
-            order, ended = tracked.order, tracked.state.value
-            yield OrderClosed(order.id, order.symbol, ended, tracked.booked, tracked.booked_cost, at, tracked.reason)
-        elif tracked.closed and not tracked.settled:
-            self.table.reopen(tracked)
-        if self.trading is Trading.STARTING and not self._unheard():
+        """After news of an order: conclude what follows from it, and see what the wave can do now."""
+        yield from self.follower.conclude(tracked, at)
+        if self.trading is Trading.STARTING and not self.follower.unheard:
             yield PollAccount(at)  # the last answer that the start has waited for
-        yield from self._cancel_overdue(at)
+        yield from self._cancel_unwanted(at)
         yield from self._advance(at)
 
     def _moving(self, tracked: Tracked, at: datetime) -> bool:
@@ -380,7 +315,7 @@ class OrderManager:
 
     def _holds(self, tracked: Tracked, at: datetime) -> bool:
         """Whether the wave waits for this order: those in doubt too, for a while, unless something newer is to be done."""
-        if tracked.state is not State.UNKNOWN or self._pending is not None or self.trading is not Trading.RUNNING:
+        if tracked.state is not State.UNKNOWN or self._pending is not None or not self.planning:
             return self._moving(tracked, at)
         return at - (tracked.doubted_at or tracked.order.at) < self._settings.held_up
 
@@ -407,7 +342,7 @@ class OrderManager:
 
     def _again(self, wave: Wave, at: datetime) -> bool:
         """Whether this wave should plan once more: an order left something to do, nothing newer waits, and rounds are left."""
-        if self._pending is not None or self.trading is not Trading.RUNNING:
+        if self._pending is not None or not self.planning:
             return False
         short = wave.short()
         if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
@@ -441,10 +376,8 @@ class OrderManager:
         )
         self._attempts = {k: n for k, n in self._attempts.items() if k[0] == wave.decision.id}
         yield self.last_wave
+        for hold in finished(self.states, self.last_wave, at):
+            yield HoldPlaced(hold, at)
         yield PollAccount(at)
         if self._pending is not None:
             yield PlanWave(at)
-
-    def _unheard(self) -> bool:
-        """Whether an order that a stopped process left behind has not been successfully looked up yet."""
-        return any(not t.heard for t in self.table)

@@ -41,7 +41,6 @@ class Reason(StrEnum):
     DRIFT = "drift"
     NOT_SENT = "not_sent"
     SUPERSEDED = "superseded"
-    HALTED = "halted"
     MOVED = "moved"
     COOLDOWN = "cooldown"
     TURNOVER_MAX = "turnover_max"

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from daemon.core import planner
 from daemon.core.account import Account
-from daemon.core.model import EPOCH, Decision
+from daemon.core.model import EPOCH, Cause, Decision
 from daemon.core.ordertable import Tracked
 from daemon.core.wave import Wave
 
@@ -79,4 +79,6 @@ def planned(wave: Wave, account: Account, rules: planner.Rules) -> planner.Plan:
     """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
     book = replace(wave.book, traded=wave.traded)
     exits_only = wave.decision.exits_until is not None
+    if wave.decision.cause is Cause.FLATTENING:
+        rules = replace(rules, turnover_max=None)  # a bound on what a rebalance may cost is no reason to stay in what must be sold
     return planner.plan(wave.weights, wave.decision.keep, book, account.markets, rules, exits_only=exits_only)

@@ -20,16 +20,17 @@ from daemon.core.events import (
     DriftFound,
     Event,
     ForeignOrdersSeen,
+    HoldPlaced,
     OrderFilled,
     PollAccount,
     QueryTrades,
     TimePassed,
     TradesListed,
-    TradingHalted,
 )
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import ZERO, AccountSnapshot, Flow, currencies
 from daemon.core.ordertable import OrderTable
+from daemon.core.states import Hold, Level
 
 
 @dataclass(slots=True)
@@ -167,7 +168,8 @@ class PositionReconciler:
         self._poll_at = at + self._calm.again
         if not self._halted and snapshot.asked_at - since >= self._calm.lag:
             self._halted = True
-            yield TradingHalted("the account holds nothing of what the journal knows of: it was emptied, reset, or is another account", at)
+            text = "the account holds nothing of what the journal knows of: it was emptied, reset, or is another account"
+            yield HoldPlaced(Hold(level=Level.HALTED, code="account_emptied", text=text, since=at), at)
 
     def _quiet(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing of ours was moving while the account was read; an order that look-ups do not find is not moving."""

@@ -14,6 +14,7 @@ import numpy as np
 from daemon.core.desk import Desk, missing, named
 from daemon.core.events import (
     AskStrategy,
+    RebalanceRequested,
     SliceClosed,
     StrategyAnswered,
     StrategyDisabled,
@@ -21,7 +22,7 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
 )
-from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights, epoch_ms
+from daemon.core.model import Bools, Cause, Decision, Floats, Slice, TargetWeights, decision_id
 from daemon.core.schedule import DueTimes, Schedule
 from daemon.core.strategy import Strategy
 
@@ -82,6 +83,7 @@ class _Round:
     event: SliceClosed
     waits: set[str]
     decided: bool
+    cause: Cause
 
 
 class StrategyRunner:
@@ -126,6 +128,8 @@ class StrategyRunner:
         self._synthetic_max = synthetic_max
         self._decide_within = decide_within
         self._seen: datetime | None = None  # the newest slice's close time
+        self._newest: SliceClosed | None = None  # the newest live slice, for whoever asks between two
+        self._requested = False  # a person wants a decision, and no slice has been there to rest it on
         self._settled: datetime | None = None  # due times up to here are done with
         self._fresh = True  # no decision was ever taken
 
@@ -169,6 +173,7 @@ class StrategyRunner:
         closed = event.slice
         before = self._seen or closed.closes_at - self._timeframe
         self._advance((closed,))
+        self._newest = event
         if self._settled is None:
             self._settled = before  # a fresh journal owes nothing for the time before
         for desk in self._desks:
@@ -177,8 +182,21 @@ class StrategyRunner:
             return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
         if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
             return ()
-        owed = [desk for desk in self._desks if self._owes(desk.sleeve, closed.closes_at, self._settled)]
-        return self._decide(owed, event) if owed else self._unchanged(event)
+        if self._requested:
+            return self._decide(self._able(), event, Cause.OPERATOR, event.at)
+        owed = [desk for desk in self._able() if self._owes(desk.sleeve, closed.closes_at, self._settled)]
+        return self._decide(owed, event, Cause.DUE, event.at) if owed else self._unchanged(event)
+
+    def on_requested(self, event: RebalanceRequested) -> Iterable[AskStrategy | TargetsChosen]:
+        """Have every strategy decide now, on the newest slice; where none can be decided on yet, on the next one."""
+        if self._newest is None or self._round is not None:
+            self._requested = True
+            return ()
+        return self._decide(self._able(), self._newest, Cause.OPERATOR, event.at)
+
+    def _able(self) -> list["_Desk | _AwayDesk"]:
+        """The desks that may be asked: a strategy of the user's own that has failed is not."""
+        return [desk for desk in self._desks if not (desk.sleeve.own and desk.sleeve.name in self.problems)]
 
     def _step(self, desk: "_Desk | _AwayDesk", closed: Slice) -> None:
         """One step of a sleeve's indicators. A user's own that raises disables its strategy, as a decision would; the rest trades on."""
@@ -200,24 +218,24 @@ class StrategyRunner:
             self._seen = cross_section.closes_at
 
     def _owes(self, sleeve: Sleeve, closes_at: datetime, settled: datetime) -> bool:
-        if sleeve.own and sleeve.name in self.problems:
-            return False
         return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
 
     def _unchanged(self, event: SliceClosed) -> Iterable[TargetsUnchanged]:
         wanted = self._restate and any(desk.targets is not None for desk in self._desks)
-        return (TargetsUnchanged(self._sum(event, event.at), event.at),) if wanted else ()
+        return (TargetsUnchanged(self._sum(event, event.at, Cause.DUE), event.at),) if wanted else ()
 
-    def _decide(self, owed: Sequence[_Desk | _AwayDesk], event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen]:
+    def _decide(
+        self, owed: Sequence[_Desk | _AwayDesk], event: SliceClosed, cause: Cause, at: datetime
+    ) -> Iterable[AskStrategy | TargetsChosen]:
         self._settled = event.slice.closes_at
-        self._fresh = False
+        self._fresh = self._requested = False
         decided = [desk for desk in owed if isinstance(desk, _Desk) and self._ask(desk, event.slice)]
         away = [desk for desk in owed if isinstance(desk, _AwayDesk) and not desk.problem]
         if away:
-            self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided))
-            return [AskStrategy(desk.sleeve.name, event.slice, desk.targets, event.at) for desk in away]
+            self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided), cause)
+            return [AskStrategy(desk.sleeve.name, event.slice, desk.targets, at) for desk in away]
         # Were every answer missing, the sum of nothing would sell the whole account.
-        return (TargetsChosen(self._sum(event, event.at), event.at),) if decided else ()
+        return (TargetsChosen(self._sum(event, at, cause), at),) if decided else ()
 
     def _ask(self, desk: _Desk, cross_section: Slice) -> bool:
         name = desk.sleeve.name
@@ -272,9 +290,9 @@ class StrategyRunner:
         if asked.waits:
             return ()
         self._round = None
-        return (TargetsChosen(self._sum(asked.event, at), at),) if asked.decided else ()
+        return (TargetsChosen(self._sum(asked.event, at, asked.cause), at),) if asked.decided else ()
 
-    def _sum(self, event: SliceClosed, at: datetime) -> Decision:
+    def _sum(self, event: SliceClosed, at: datetime, cause: Cause) -> Decision:
         """What all sleeves together want: those that were not asked, or failed, at their last targets."""
         as_of = event.slice.closes_at
         held = [(desk.sleeve, desk.targets) for desk in self._desks if desk.targets is not None]
@@ -285,10 +303,7 @@ class StrategyRunner:
         cold = ~np.any([desk.warm_columns for desk in self._desks], axis=0)
         keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held))
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
-        return Decision(decision_id(as_of), as_of, weights, keep, by_strategy, at)
-
-
-def decision_id(as_of: datetime) -> str:
-    """The id of the decision of a close time, from nothing else: `20260101T000000Z`, with milliseconds only where there are any."""
-    milliseconds = epoch_ms(as_of) % 1000
-    return f"{as_of:%Y%m%dT%H%M%S}{f'{milliseconds:03d}' if milliseconds else ''}Z"
+        # A slice has one decision of its own; what a person asks for comes beside it, at its own moment.
+        own_id = decision_id(as_of) if cause is Cause.DUE else decision_id(at, cause)
+        shares = {sleeve.name: sleeve.share for sleeve, _ in held}
+        return Decision(own_id, as_of, weights, keep, by_strategy, at, cause, shares=shares)

@@ -1,4 +1,4 @@
-"""Trading: whether orders may be sent, and the plain values that sending them depends on.
+"""Trading: how far the daemon has come, and the plain values that sending orders depends on.
 
 Rule: values only; the order manager decides.
 """
@@ -12,11 +12,10 @@ from daemon.core.resolver import Patience
 
 
 class Trading(StrEnum):
-    """Whether orders may be sent."""
+    """How far the daemon has come; within RUNNING, core.states says what may be traded."""
 
     STARTING = "starting"
     RUNNING = "running"
-    HALTED = "halted"
     STOPPING = "stopping"
 
 

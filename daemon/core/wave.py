@@ -66,9 +66,9 @@ class Wave:
         self.current.append(tracked)
         self.orders.append(tracked)
 
-    def drop_waiting(self, reason: Reason) -> None:
-        """The buys that still wait for money will not be made."""
-        self.left.update({leg.symbol: reason.value for leg in self.waiting})
+    def drop_waiting(self, reason: str) -> None:
+        """The buys that still wait for money will not be made; `reason` is a stable code."""
+        self.left.update({leg.symbol: reason for leg in self.waiting})
         self.waiting = ()
 
     def short(self) -> list[Tracked]:

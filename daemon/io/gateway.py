@@ -13,6 +13,7 @@ from typing import Protocol
 
 from daemon.core.events import (
     BookFlows,
+    BookSleeves,
     CancelOrder,
     Event,
     FlowBooked,
@@ -25,6 +26,7 @@ from daemon.core.events import (
     OrderUnknown,
     QueryOrder,
     QueryTrades,
+    SleevesBooked,
     SubmitOrders,
     TradesListed,
 )
@@ -35,9 +37,9 @@ from daemon.io.exchange import Exchange, Fatal, NotFound, NotSent, Reason, Refus
 # Venue and daemon may disagree on the time of day; trades are looked for from a little before the order was made.
 CLOCK_MARGIN = timedelta(minutes=1)
 
-Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked
+Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
 Fact = Decision | Order | Learnt
-Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows
+Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows | BookSleeves
 
 
 class Record(Protocol):
@@ -71,7 +73,7 @@ class Gateway:
         self._may_send = may_send
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
 
-    def accept(self, request: SubmitOrders | CancelOrder | QueryOrder | QueryTrades | BookFlows) -> Iterable[Event]:
+    def accept(self, request: Request) -> Iterable[Event]:
         """Take a request from the bus; it is worked on in order of arrival."""
         self._queue.put_nowait(request)
         return ()
@@ -97,6 +99,8 @@ class Gateway:
                 await self._list(request)
             case BookFlows():
                 await self.learn(*(FlowBooked(flow, self._clock.now()) for flow in request.flows))
+            case BookSleeves(booking):
+                await self.learn(SleevesBooked(booking, self._clock.now()))
 
     async def learn(self, *facts: Learnt) -> None:
         """Write facts to the journal, then publish them; a trade that is booked already is not told twice."""

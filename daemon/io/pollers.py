@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
-from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed, TradingHalted
+from daemon.core.events import AccountPolled, Event, HoldPlaced, PollAccount, PollFailed
 from daemon.core.model import AccountSnapshot
+from daemon.core.states import Hold, Level
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Reason, VenueError
 
@@ -56,7 +57,9 @@ class AccountPoller:
             self._publish(PollFailed(error.text, self._clock.now()))
             if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION) and not self._refused:
                 self._refused = True
-                self._publish(TradingHalted(f"the exchange refuses the credentials ({error.text})", self._clock.now()))
+                at = self._clock.now()
+                text = f"the exchange refuses the credentials ({error.text}); correct them, restart, and resume"
+                self._publish(HoldPlaced(Hold(level=Level.HALTED, code="credentials", text=text, since=at), at))
             return
         at = self._clock.now()
         self._publish(AccountPolled(AccountSnapshot(balances, open_orders, asked_at, at), at))

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from daemon.core.events import Event, OrderClosed, PlanMade, RiskLimited, TradingHalted, WaveSettled
+from daemon.core.events import Event, HoldLifted, HoldPlaced, OrderClosed, PlanMade, RiskLimited, WaveSettled
 
-Conclusion = OrderClosed | PlanMade | RiskLimited | TradingHalted | WaveSettled
+Conclusion = OrderClosed | PlanMade | RiskLimited | HoldPlaced | HoldLifted | WaveSettled
 
 
 class Record(Protocol):

@@ -32,7 +32,7 @@ class AtOnce:
         self._ledger = ledger
 
     def accept(
-        self, request: e.SubmitOrders | e.CancelOrder | e.QueryOrder | e.QueryTrades | e.BookFlows | e.PollAccount
+        self, request: e.SubmitOrders | e.CancelOrder | e.QueryOrder | e.QueryTrades | e.BookFlows | e.BookSleeves | e.PollAccount
     ) -> Iterable[e.Event]:
         """What is known after a request."""
         at = request.at
@@ -48,6 +48,8 @@ class AtOnce:
                 return [*self._trades(request), e.TradesListed(request.symbols, request.since, at)]
             case e.BookFlows():
                 return [e.FlowBooked(flow, at) for flow in request.flows]
+            case e.BookSleeves():
+                return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
 

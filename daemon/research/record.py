@@ -86,9 +86,9 @@ class Record:
         if decision is not None and decision.id != self._decided:
             self._decided = decision.id
             self._keep_targets(decision, epoch_ms(cross_section.closes_at))
-        for sentence in [*self._core.runner.problems.values(), *self._core.manager.surprises]:
+        for sentence in [*self._core.runner.problems.values(), *self._core.manager.follower.surprises]:
             self._count_trouble(sentence)
-        self._core.manager.surprises.clear()
+        self._core.manager.follower.surprises.clear()
 
     def _keep_signals(self, cross_section: Slice) -> None:
         opened = epoch_ms(cross_section.closes_at - self._core.timeframe)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from daemon.core.events import HoldPlaced
 from daemon.core.model import Decision, Fill, Instrument, Money, Order, OrderReport, Side, Status
+from daemon.core.states import Hold, Level
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -108,3 +110,8 @@ def report(of: Order, status: Status = Status.OPEN, filled: str = "0", *, at: da
 def decision(weights: Mapping[str, float], decision_id: str = "d1", at: datetime = START, keep: frozenset[str] = frozenset()) -> Decision:
     """What is wanted."""
     return Decision(id=decision_id, as_of=at, weights=dict(weights), keep=keep, by_strategy={}, at=at)
+
+
+def halted(text: str, at: datetime, code: str = "test") -> HoldPlaced:
+    """Trading is halted, for the whole account."""
+    return HoldPlaced(Hold(level=Level.HALTED, code=code, text=text, since=at), at)

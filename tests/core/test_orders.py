@@ -14,6 +14,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import Flow, Instrument, Money, Order, Side, Status
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, State, Tracked
+from daemon.core.states import States
 from daemon.core.trading import Settings, Trading
 from tests.core.builders import after, decision, fill, market, report
 
@@ -26,7 +27,7 @@ class Desk:
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = {m.symbol: m for m in listed}
-        self.manager = OrderManager(settings or Settings(instance="desk", quote="USDT"), self.account, self.table)
+        self.manager = OrderManager(settings or Settings(instance="desk", quote="USDT"), self.account, self.table, States())
         self.at = 0.0
         for currency, amount in (("USDT", cash), ("BTC", held)):
             self.ledger.flow(Flow(f"opening-{currency}", currency, Decimal(amount), "opening", after(-60)))
@@ -41,8 +42,10 @@ class Desk:
             match event:
                 case e.PlanWave():
                     self.take(self.manager.on_plan(event))
-                case e.TradingHalted():
-                    self.take(self.manager.on_halt(event))
+                case e.HoldPlaced():
+                    self.take(self.manager.on_hold(event))
+                case e.TargetsChosen():
+                    self.take(self.manager.on_targets(event))
                 case _:
                     pass
 
@@ -74,22 +77,22 @@ class Desk:
         return found
 
     def sent(self, order: Order) -> None:
-        self.take(self.manager.on_sent(e.OrderSent(order.id, after(self.at))))
+        self.take(self.manager.on_order(e.OrderSent(order.id, after(self.at))))
 
     def filled(self, order: Order, amount: str | None = None, trade_id: str = "t1") -> None:
         """A trade comes, as the routes bring it: ledger first."""
         trade = fill(order, amount, trade_id=f"{trade_id}-{order.id}", at=after(self.at))
         self.ledger.book(trade)
-        self.take(self.manager.on_filled(e.OrderFilled(trade, after(self.at))))
+        self.take(self.manager.on_order(e.OrderFilled(trade, after(self.at))))
 
     def reported(self, order: Order, status: Status, amount: str) -> None:
-        self.take(self.manager.on_reported(e.OrderReported(report(order, status, amount), "query", after(self.at))))
+        self.take(self.manager.on_order(e.OrderReported(report(order, status, amount), "query", after(self.at))))
 
     def refused(self, order: Order, code: str) -> None:
-        self.take(self.manager.on_refused(e.OrderRefused(order.id, code, "no", after(self.at))))
+        self.take(self.manager.on_order(e.OrderRefused(order.id, code, "no", after(self.at))))
 
     def unknown(self, order: Order) -> None:
-        self.take(self.manager.on_unknown(e.OrderUnknown(order.id, "time-out", after(self.at))))
+        self.take(self.manager.on_order(e.OrderUnknown(order.id, "time-out", after(self.at))))
 
     def settled(self) -> e.WaveSettled:
         waves = self.of(e.WaveSettled)
@@ -180,7 +183,7 @@ def test_an_order_confirmed_absent_is_planned_again_in_the_same_wave() -> None:
         desk.wait(2)
         asked = after(desk.at)
         desk.take(desk.manager.on_reconciled(e.AccountReconciled({}, asked, asked)))
-        desk.take(desk.manager.on_not_found(e.OrderNotFound(order.id, asked, asked)))
+        desk.take(desk.manager.on_order(e.OrderNotFound(order.id, asked, asked)))
     assert desk.tracked(order).reason == "confirmed_absent"
     (_, again) = desk.orders()
     assert again.symbol == "BTC/USDT"
@@ -238,7 +241,7 @@ def test_a_venue_that_cannot_be_reached_is_tried_calmly_for_as_long_as_it_takes(
             if desk.tracked(order).state is State.NEW:
                 moments.append(desk.at)
                 desk.sent(order)
-                desk.take(desk.manager.on_not_sent(e.OrderNotSent(order.id, "refused connection", after(desk.at))))
+                desk.take(desk.manager.on_order(e.OrderNotSent(order.id, "refused connection", after(desk.at))))
         desk.wait(0.5)
     assert [b - a for a, b in pairwise(moments)] == [5, 10, 20, 40, 60, 60, 60]
     assert len({o.id for o in desk.orders()}) == len(moments)
@@ -292,7 +295,7 @@ def test_credentials_that_are_refused_halt_trading() -> None:
     first, second = desk.orders()
     desk.sent(first)
     desk.refused(first, "credentials")
-    assert desk.manager.trading is Trading.HALTED
+    assert desk.manager.state == "halted"
     assert not desk.manager.may_send(second.id)
 
 
@@ -326,7 +329,7 @@ def test_a_trade_that_is_listed_before_its_order_is_known_counts_once() -> None:
     listed = fill(order, at=after(1))
     nameless = e.OrderFilled(replace(listed, order_id=""), after(1))
     desk.ledger.on_fill(nameless)
-    desk.take(desk.manager.on_filled(nameless))
+    desk.take(desk.manager.on_order(nameless))
     assert desk.tracked(order).booked == 0
     desk.reported(order, Status.FILLED, str(order.amount))
     assert desk.tracked(order).settled
@@ -357,7 +360,7 @@ def test_the_stream_may_be_faster_than_the_lost_answer() -> None:
     desk.reported(order, Status.OPEN, "0")
     desk.unknown(order)
     assert desk.tracked(order).state is State.ACKED
-    assert desk.manager.surprises == []
+    assert desk.manager.follower.surprises == []
 
 
 def test_what_cannot_happen_is_recorded_and_changes_nothing() -> None:
@@ -369,7 +372,7 @@ def test_what_cannot_happen_is_recorded_and_changes_nothing() -> None:
     desk.filled(order)
     desk.refused(order, "venue_filter")
     assert desk.tracked(order).state is State.FILLED
-    assert desk.manager.surprises == [f"{order.id}: refusal while filled"]
+    assert desk.manager.follower.surprises == [f"{order.id}: refusal while filled"]
 
 
 def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
@@ -380,13 +383,13 @@ def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
     new = Desk()
     new.manager.trading = Trading.STARTING
     new.out.clear()
-    new.manager.replay(order, [])
-    new.manager.doubt(after(10))
+    new.manager.follower.replay(order, [])
+    new.manager.follower.doubt(after(10))
     agreed = e.AccountReconciled({}, after(11), after(11))
     new.take(new.manager.on_reconciled(agreed))
     assert not new.of(e.TradingStarted)
     new.out.clear()
-    new.take(new.manager.on_not_found(e.OrderNotFound(order.id, after(11), after(12))))
+    new.take(new.manager.on_order(e.OrderNotFound(order.id, after(11), after(12))))
     assert isinstance(new.out[-1], e.PollAccount)
     new.take(new.manager.on_reconciled(agreed))
     assert new.of(e.TradingStarted)
@@ -399,7 +402,7 @@ def test_replay_tells_only_ends() -> None:
     (order,) = old.orders()
     new = Desk()
     facts: list[e.Event] = [e.OrderRefused(order.id, "market_closed", "no", after(1))]
-    (closed,) = new.manager.replay(order, facts)
+    (closed,) = new.manager.follower.replay(order, facts)
     assert isinstance(closed, e.OrderClosed)
     assert closed.state == State.REJECTED.value
 
@@ -431,5 +434,5 @@ def test_cost_counts_fees_and_slippage() -> None:
     desk.sent(order)
     trade = fill(order, fee=Money(order.amount / 1000, "BTC"), at=after(1))
     desk.ledger.book(trade)
-    desk.take(desk.manager.on_filled(e.OrderFilled(trade, after(1))))
+    desk.take(desk.manager.on_order(e.OrderFilled(trade, after(1))))
     assert desk.settled().cost_bps == pytest.approx(10)

@@ -18,8 +18,9 @@ from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side, Status
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner import Book, Rules, plan
+from daemon.core.states import States
 from daemon.core.trading import Settings
-from tests.core.builders import after, decision, fill, market
+from tests.core.builders import after, decision, fill, halted, market
 from tests.core.test_orders import Desk
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
@@ -131,7 +132,7 @@ def test_nothing_begins_while_something_is_under_way() -> None:
     assert desk.unchanged({BTC: 0.9}) == ()  # its orders are on their way
     desk.fill_all()
     desk.at_hour(1, BTC=200)
-    desk.take(desk.manager.on_halt(e.TradingHalted("a person said so", after(desk.at))))
+    desk.take(desk.manager.on_hold(halted("a person said so", after(desk.at))))
     assert desk.unchanged({BTC: 0.5}) == ()
 
 
@@ -178,7 +179,7 @@ def test_a_refusal_that_may_pass_is_tried_again() -> None:
     for n in range(3):
         order = desk.orders()[n]
         desk.sent(order)
-        desk.take(desk.manager.on_refused(e.OrderRefused(order.id, "insufficient_funds", "not enough", after(desk.at))))
+        desk.take(desk.manager.on_order(e.OrderRefused(order.id, "insufficient_funds", "not enough", after(desk.at))))
         desk.wait(20)
     assert desk.settled().refused == {BTC: "insufficient_funds"}
     desk.at_hour(1)
@@ -373,7 +374,7 @@ class Journal:
         markets = desk.account.markets
         desk.account = Account("USDT", desk.ledger, desk.table, timedelta(seconds=15))
         desk.account.markets, desk.account._prices = markets, prices
-        desk.manager = OrderManager(wanted, desk.account, desk.table)
+        desk.manager = OrderManager(wanted, desk.account, desk.table, States())
         attempts: dict[str, int] = {}
         for order in self.orders:
             attempts[order.symbol] = max(order.attempt, attempts.get(order.symbol, 0))

@@ -15,12 +15,12 @@ from daemon.core.events import (
     DriftFound,
     Event,
     FlowBooked,
+    HoldPlaced,
     OrderFilled,
     PollAccount,
     QueryTrades,
     TimePassed,
     TradesListed,
-    TradingHalted,
 )
 from daemon.core.ledger import Ledger
 from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, Side, currencies
@@ -239,9 +239,9 @@ def test_an_account_that_shows_nothing_at_all_is_not_believed() -> None:
         office.polls(5, **shown)
         office.balances = held
         office.poll()
-    assert [*office.flows(), *office.of(DriftFound), *office.of(TradingHalted)] == []
+    assert [*office.flows(), *office.of(DriftFound), *office.of(HoldPlaced)] == []
     office.polls(30, USDT="0", BTC="0")
-    assert len(office.of(TradingHalted)) == 1
+    assert len(office.of(HoldPlaced)) == 1
     assert office.flows() == []
 
 

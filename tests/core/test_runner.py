@@ -10,8 +10,8 @@ import pytest
 
 from daemon.core.events import BarClosed, SliceClosed, TargetsChosen
 from daemon.core.indicators import SMA, Indicator
-from daemon.core.model import CLOSE, VOLUME, Bar, Decision, Slice, TargetWeights
-from daemon.core.runner import Sleeve, StrategyRunner, decision_id
+from daemon.core.model import CLOSE, VOLUME, Bar, Decision, Slice, TargetWeights, decision_id
+from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.slices import Aligner
 from daemon.core.strategy import Strategy, Universe, View

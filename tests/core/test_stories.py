@@ -11,6 +11,7 @@ import pytest
 from daemon.core import events as e
 from daemon.core.model import Decision
 from daemon.core.ordertable import State
+from tests.core.builders import halted
 from tests.core.toywire import Weather
 from tests.core.toyworld import ToyWorld
 
@@ -70,7 +71,7 @@ def story(seed: int) -> ToyWorld:
     wait_for_calm(world)
     assert world.settled()
     assert_on_target(world, wanted)
-    assert not world.manager.surprises
+    assert not world.manager.follower.surprises
     return world
 
 
@@ -96,7 +97,7 @@ def test_no_story_buys_twice_hangs_or_loses_count(chunk: int) -> None:
             raise
 
 
-@pytest.mark.parametrize("ending", [e.TradingHalted, e.StopRequested])
+@pytest.mark.parametrize("ending", [e.HoldPlaced, e.StopRequested])
 def test_nothing_is_sent_after_a_halt_or_a_stop(ending: type) -> None:
     """Whenever it comes, in the middle of a wave or before: from that event on no order reaches the venue, and what is open ends."""
     for seed in range(150):
@@ -108,7 +109,7 @@ def test_nothing_is_sent_after_a_halt_or_a_stop(ending: type) -> None:
         world.run(rng.uniform(0, 6))
         arrived = set(world.venue.ids)
         late = {t.order.id for t in world.table if t.state is not State.NEW}
-        world.publish(e.TradingHalted("a test", world.now) if ending is e.TradingHalted else e.StopRequested(world.now))
+        world.publish(halted("a test", world.now) if ending is e.HoldPlaced else e.StopRequested(world.now))
         world.decide()
         world.calm()
         world.run(200)

@@ -19,6 +19,7 @@ from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner import Rules
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.states import States
 from daemon.core.trading import Settings, Trading
 from tests.core.builders import START, decision, market
 from tests.core.toyvenue import ToyVenue
@@ -73,7 +74,7 @@ class ToyWorld(ToyWire):
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = self.markets
         rules = Rules(slippage=Decimal("0.005"))
-        self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table)
+        self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table, States())
         self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table)
         self.started = False
         conclusions = self._recover()
@@ -91,7 +92,7 @@ class ToyWorld(ToyWire):
         for fill in fills:
             self.ledger.book(fill)
         conclusions = self._recover_orders(fills)
-        self.manager.doubt(self.now)
+        self.manager.follower.doubt(self.now)
         self._recover_decision()
         self.reconciler.since(max((f.at for f in fills), default=None))
         return conclusions
@@ -102,12 +103,12 @@ class ToyWorld(ToyWire):
             of.setdefault(self._owner(fill), []).append(e.OrderFilled(fill, fill.at))
         for stray in of.pop("", []):
             assert isinstance(stray, e.OrderFilled)
-            list(self.manager.on_filled(stray))
+            self.manager.follower.learn(stray)
         closed = {f.order_id for f in self.journal if isinstance(f, e.OrderClosed)}
         conclusions: list[e.Event] = []
         for order in (f for f in self.journal if isinstance(f, Order) and f.id not in closed):
             facts = [f for f in self.journal if isinstance(f, OrderFact) and _order_of(f) == order.id]
-            conclusions += self.manager.replay(order, [*of.get(order.id, []), *facts])
+            conclusions += self.manager.follower.replay(order, [*of.get(order.id, []), *facts])
         return conclusions
 
     def _recover_decision(self) -> None:
@@ -132,7 +133,7 @@ class ToyWorld(ToyWire):
         if self.rng.random() < 0.5:
             while self.journal and isinstance(self.journal[-1], e.OrderClosed | e.WaveSettled):
                 self.journal.pop()
-        self.surprises += self.manager.surprises
+        self.surprises += self.manager.follower.surprises
         self._life += 1
         self.now += timedelta(seconds=self.rng.uniform(0.1, 30))
         self.start()
@@ -153,13 +154,13 @@ class ToyWorld(ToyWire):
             (e.QueryTrades, [self._list]),
             (e.BookFlows, [self._book]),
             (e.PollAccount, [self._poll]),
-            (e.OrderSent, [manager.on_sent]),
-            (e.OrderFilled, [ledger.on_fill, reconciler.on_fill, manager.on_filled]),
-            (e.OrderReported, [manager.on_reported]),
-            (e.OrderRefused, [manager.on_refused]),
-            (e.OrderNotSent, [manager.on_not_sent]),
-            (e.OrderUnknown, [manager.on_unknown]),
-            (e.OrderNotFound, [manager.on_not_found]),
+            (e.OrderSent, [manager.on_order]),
+            (e.OrderFilled, [ledger.on_fill, reconciler.on_fill, manager.on_order]),
+            (e.OrderReported, [manager.on_order]),
+            (e.OrderRefused, [manager.on_order]),
+            (e.OrderNotSent, [manager.on_order]),
+            (e.OrderUnknown, [manager.on_order]),
+            (e.OrderNotFound, [manager.on_order]),
             (e.OrderClosed, [self._record]),
             (e.TradesListed, [reconciler.on_listed]),
             (e.AccountPolled, [account.on_polled, reconciler.on_polled]),
@@ -168,7 +169,7 @@ class ToyWorld(ToyWire):
             (e.AccountReconciled, [manager.on_reconciled]),
             (e.DriftFound, [account.on_drift_found]),
             (e.DriftCleared, [account.on_drift_cleared]),
-            (e.TradingHalted, [manager.on_halt]),
+            (e.HoldPlaced, [manager.on_hold]),
             (e.StopRequested, [manager.on_stop]),
             (e.TradingStarted, []),
         ]

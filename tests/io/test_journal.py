@@ -11,10 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.events import OrderFilled, OrderNotFound, OrderRefused, OrderSent, OrderUnknown, TradingHalted
-from daemon.io.journal import HALTED, Journal, JournalConflict, Put, read
+from daemon.core.events import (
+    HoldLifted,
+    HoldPlaced,
+    OrderFilled,
+    OrderNotFound,
+    OrderRefused,
+    OrderSent,
+    OrderUnknown,
+    SleevesBooked,
+)
+from daemon.core.model import Booking, Entry
+from daemon.core.restraint import restore
+from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
+from daemon.io.journal import Command, Journal, JournalConflict, Put, read
 from daemon.io.journal.codec import micros
 from daemon.io.journal.schema import connect
+from tests.core.builders import halted
 from tests.io.journal_facts import (
     START,
     SYMBOLS,
@@ -42,7 +55,7 @@ async def test_a_fresh_journal_knows_nothing(path: Path) -> None:
     with open_journal(path) as journal:
         recovered = journal.recover()
         assert (recovered.fills, recovered.flows, recovered.open_orders, dict(recovered.values)) == ((), (), (), {})
-        assert (recovered.last_decision, recovered.open_decision, recovered.halted, recovered.last_fill_at) == (None, None, None, None)
+        assert (recovered.last_decision, recovered.open_decision, recovered.holds, recovered.last_fill_at) == (None, None, (), None)
         assert journal.run_id == 1
 
 
@@ -181,13 +194,31 @@ async def test_only_a_newest_unsettled_decision_is_open(path: Path) -> None:
 
 
 async def test_a_halt_survives_a_restart_until_it_is_lifted(path: Path) -> None:
-    """The reason and moment of a halt come back; an empty value in its place lifts it."""
+    """Holds come back as they were placed, whatever they are about, and so does the word that lifted one."""
+    pause = Hold(scope=Scope(symbol="BTC/USDT"), level=Level.PAUSED, code="spike", text="why", since=START, by="me", until=START)
+    facts = (halted("drawdown of 26 % exceeds 25 %", START), HoldPlaced(pause, START), HoldLifted(ACCOUNT, "test", "me", START))
     with open_journal(path) as journal:
-        await journal.commit(TradingHalted("drawdown of 26 % exceeds 25 %", START))
+        for fact in facts:
+            await journal.commit(fact)
     with open_journal(path) as journal:
-        assert journal.recover().halted == TradingHalted("drawdown of 26 % exceeds 25 %", START)
-        await journal.commit(Put(HALTED, ""))
-        assert journal.recover().halted is None
+        assert journal.recover().holds == facts
+        states = States()
+        restore(states, facts)
+        assert states.holds() == (pause,)
+
+
+async def test_what_sleeves_gave_each_other_comes_back(path: Path) -> None:
+    """A booking between sleeves and for whom an order trades are read as they were written, each once."""
+    crossed = Booking("d1-cross", "cross", (Entry("a", "BTC", Decimal("0.1")), Entry("b", "BTC", Decimal("-0.1"))), START)
+    order = replace(an_order(SYMBOLS[0]), split={"a": Decimal("0.3"), "unassigned": Decimal("0.00000001")})
+    with open_journal(path) as journal:
+        await journal.commit(
+            a_decision(), order, SleevesBooked(crossed, START), SleevesBooked(crossed, START), Command("pause", "", "me", START)
+        )
+        recovered = journal.recover()
+    assert recovered.bookings == (crossed,)
+    assert recovered.splits == {order.id: order.split}
+    assert recovered.open_orders[0][0] == order
 
 
 async def test_the_newest_come_first(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.events import OrderClosed, OrderReported, OrderSent, PlanMade, RiskLimited
-from daemon.io.journal import Journal, JournalDamaged, PlanRecord, ask
+from daemon.io.journal import Journal, JournalDamaged, PlanRecord, ask, read
 from daemon.io.journal.schema import MIGRATIONS, migrate
 from tests.io.journal_facts import START, a_decision, a_fill, a_settling, an_order, life, open_journal, wave
 
@@ -69,10 +69,13 @@ async def test_a_journal_of_the_first_version_is_brought_forward_and_read_before
     with open_journal(path) as journal:
         await journal.commit(*wave(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE decision_events")
+        for table in ("decision_events", "holds", "commands", "bookings", "splits"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     told = ask(path, lambda reader: reader.story(BTC))
     assert (told.decision, told.limits, told.plans) == (a_decision(), (), ())
+    recovered = read(path)
+    assert (recovered.holds, recovered.bookings, recovered.splits) == ((), (), {})
     with open_journal(path) as journal:
         await journal.commit(CUT)
         assert (await journal.story(BTC)).limits == (CUT,)

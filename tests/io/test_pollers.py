@@ -7,7 +7,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.events import AccountPolled, Event, PollAccount, PollFailed, TradingHalted
+from daemon.core.events import AccountPolled, Event, HoldPlaced, PollAccount, PollFailed
 from daemon.core.model import AccountSnapshot, Balance
 from daemon.io.exchange import Fatal, NotSent, Reason, Unknown, VenueError
 from daemon.io.pollers import SPACING_S, AccountPoller
@@ -111,7 +111,7 @@ def test_a_key_that_is_refused_halts_once() -> None:
     office.error = Fatal("-2015", Reason.CREDENTIALS)
     office.play(100)
     assert len(office.began) == 4
-    assert [type(event) for event in office.told].count(TradingHalted) == 1
+    assert [type(event) for event in office.told].count(HoldPlaced) == 1
 
 
 def test_a_poll_that_only_failed_halts_nothing() -> None:

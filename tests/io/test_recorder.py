@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.core.events import RiskLimited, TradingHalted
+from daemon.core.events import RiskLimited
 from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.recorder import Conclusion, Recorder
+from tests.core.builders import halted
 from tests.io.journal_facts import START, a_closing, a_decision, a_settling, an_order, open_journal
 
 ORDER = an_order()
@@ -56,9 +57,9 @@ async def test_a_wave_that_sent_nothing_brings_its_decision_along(journal: Journ
 async def test_a_halt_is_kept(journal: Journal, tmp_path: Path) -> None:
     """Why trading was halted can be read after the process has ended."""
     recorder = Recorder(journal)
-    recorder.accept(TradingHalted("the exchange refuses the credentials", START))
+    recorder.accept(halted("the exchange refuses the credentials", START))
     await recorder.flush()
-    assert read(tmp_path / "momo.sqlite").halted == TradingHalted("the exchange refuses the credentials", START)
+    assert read(tmp_path / "momo.sqlite").holds == (halted("the exchange refuses the credentials", START),)
 
 
 class Slow:
@@ -97,7 +98,7 @@ async def test_a_journal_that_fails_ends_the_job(tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "momo.sqlite")
     recorder = Recorder(journal)
     journal.close()
-    recorder.accept(TradingHalted("why", START))
+    recorder.accept(halted("why", START))
     with pytest.raises(JournalFailed):
         await recorder.run()
 

@@ -6,13 +6,12 @@ Facts about money are only ever added, each row under its own checksum; the stat
 
 from daemon.io.journal.codec import PlanRecord
 from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
-from daemon.io.journal.facts import Fact, OrderFact, Put
+from daemon.io.journal.facts import Command, Fact, OrderFact, Put
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read
-from daemon.io.journal.store import HALTED
 
 __all__ = [
-    "HALTED",
+    "Command",
     "DecisionStory",
     "Fact",
     "Journal",

@@ -12,6 +12,8 @@ from decimal import Decimal
 from typing import Any, Final, assert_never
 
 from daemon.core.events import (
+    HoldLifted,
+    HoldPlaced,
     OrderClosed,
     OrderNotFound,
     OrderNotSent,
@@ -23,8 +25,9 @@ from daemon.core.events import (
     RiskLimited,
     WaveSettled,
 )
-from daemon.core.model import EPOCH, Cause, Decision, Fill, Money, OrderReport, Side, Status, TargetWeights
-from daemon.io.journal.facts import DecisionFact, OrderFact
+from daemon.core.model import EPOCH, Booking, Cause, Decision, Entry, Fill, Money, OrderReport, Side, Status, TargetWeights
+from daemon.core.states import Hold, Level, Scope
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderFact
 
 Json = Mapping[str, Any]
 
@@ -173,7 +176,7 @@ def order_fact_from_json(kind: str, order_id: str, text: str, at: datetime) -> O
     return _ORDER_FACTS[kind](order_id, json.loads(text), at)
 
 
-# --- decisions and waves ---------------------------------------------------------------------------------------------
+# --- decisions -------------------------------------------------------------------------------------------------------
 
 
 def _targets_to(targets: TargetWeights) -> Json:
@@ -193,6 +196,7 @@ def decision_to_json(decision: Decision) -> str:
         "by_strategy": {name: _targets_to(targets) for name, targets in decision.by_strategy.items()},
         "cause": decision.cause.value,
         "exits_until": None if decision.exits_until is None else micros(decision.exits_until),
+        "shares": dict(decision.shares),
     })  # fmt: skip
 
 
@@ -213,6 +217,7 @@ def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetim
         at,
         Cause(value.get("cause", Cause.DUE)),
         None if until is None else moment(until),
+        value.get("shares", {}),
     )
 
 
@@ -236,6 +241,67 @@ def planned_from_json(text: str, at: datetime) -> PlanRecord:
     """The plan of a `decision_fact_to_json`."""
     value = json.loads(text)
     return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at)
+
+
+# --- holds and sleeves -----------------------------------------------------------------------------------------------
+
+
+def _scope_to(scope: Scope) -> Json:
+    return {"strategy": scope.strategy, "symbol": scope.symbol}
+
+
+def hold_fact_to_json(fact: HoldFact) -> str:
+    """What a hold that was placed or lifted says beyond its type and moment."""
+    match fact:
+        case HoldPlaced(hold):
+            until = None if hold.until is None else micros(hold.until)
+            terms = {"level": hold.level.told, "code": hold.code, "text": hold.text, "since": micros(hold.since), "by": hold.by}
+            return dump({"scope": _scope_to(hold.scope), **terms, "until": until})
+        case HoldLifted(scope, code, by):
+            return dump({"scope": _scope_to(scope), "code": code, "by": by})
+    assert_never(fact)
+
+
+def hold_fact_from_json(kind: str, text: str, at: datetime) -> HoldFact:
+    """The inverse of `hold_fact_to_json`; `kind` is the name of the fact's type."""
+    value = json.loads(text)
+    scope = Scope(**value["scope"])
+    if kind == HoldLifted.__name__:
+        return HoldLifted(scope, value["code"], value["by"], at)
+    hold = Hold(
+        scope=scope,
+        level=Level[value["level"].upper()],
+        code=value["code"],
+        text=value["text"],
+        since=moment(value["since"]),
+        by=value["by"],
+        until=None if value["until"] is None else moment(value["until"]),
+    )
+    return HoldPlaced(hold, at)
+
+
+def booking_to_json(booking: Booking) -> str:
+    """The lines of a booking as [[sleeve, currency, amount], ...]."""
+    return dump([[entry.sleeve, entry.currency, str(entry.amount)] for entry in booking.entries])
+
+
+def booking_from_json(booking_id: str, kind: str, text: str, at: datetime) -> Booking:
+    """The inverse of `booking_to_json`."""
+    entries = tuple(Entry(sleeve, currency, Decimal(amount)) for sleeve, currency, amount in json.loads(text))
+    return Booking(booking_id, kind, entries, at)
+
+
+def split_to_json(split: Mapping[str, Decimal]) -> str:
+    """For whom an order trades, by sleeve."""
+    return dump({sleeve: str(amount) for sleeve, amount in split.items()})
+
+
+def split_from_json(text: str) -> dict[str, Decimal]:
+    """The inverse of `split_to_json`."""
+    return {sleeve: Decimal(amount) for sleeve, amount in json.loads(text).items()}
+
+
+# --- waves -----------------------------------------------------------------------------------------------------------
 
 
 def wave_to_json(wave: WaveSettled) -> str:

@@ -4,9 +4,12 @@ Rule: a fact is a value of core, written once; writing it again changes nothing.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from daemon.core.events import (
     FlowBooked,
+    HoldLifted,
+    HoldPlaced,
     OrderClosed,
     OrderFilled,
     OrderNotFound,
@@ -17,7 +20,7 @@ from daemon.core.events import (
     OrderUnknown,
     PlanMade,
     RiskLimited,
-    TradingHalted,
+    SleevesBooked,
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
@@ -31,11 +34,24 @@ class Put:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person has asked of the daemon: the verb, its argument ("": none), and who asked, from where."""
+
+    verb: str
+    argument: str
+    by: str
+    at: datetime
+
+
 OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed
 """What is known of one order, in the order in which it became known."""
 
 DecisionFact = RiskLimited | PlanMade
 """What became of one decision on its way to orders, in the order in which it happened; written for whoever asks why."""
 
-Fact = Decision | Order | OrderFact | DecisionFact | OrderFilled | FlowBooked | WaveSettled | TradingHalted | Put
+HoldFact = HoldPlaced | HoldLifted
+"""What restricts trading, in the order in which it came and went."""
+
+Fact = Decision | Order | OrderFact | DecisionFact | HoldFact | OrderFilled | FlowBooked | SleevesBooked | WaveSettled | Command | Put
 """Everything `Journal.commit` takes. An `Order` is its intent."""

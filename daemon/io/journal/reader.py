@@ -4,22 +4,24 @@ Rule: it opens the file read-only and needs no lock, so it never holds up the wr
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from daemon.core.events import OrderClosed, OrderRefused, RiskLimited, TradingHalted, WaveSettled
-from daemon.core.model import ZERO, Decision, Fill, Flow, Order
-from daemon.io.journal.codec import PlanRecord, moment, wave_from_json
+from daemon.core.events import OrderClosed, OrderRefused, RiskLimited, WaveSettled
+from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
+from daemon.io.journal.codec import PlanRecord, moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
-from daemon.io.journal.facts import OrderFact
+from daemon.io.journal.facts import HoldFact, OrderFact
 from daemon.io.journal.rows import (
     Row,
+    booking_from,
     decision_from,
     fill_from,
     flow_from,
+    hold_from,
     limited_from,
     order_event_from,
     order_from,
@@ -27,7 +29,6 @@ from daemon.io.journal.rows import (
     unsealed,
 )
 from daemon.io.journal.schema import check_version, connect
-from daemon.io.journal.store import HALTED
 
 T = TypeVar("T")
 
@@ -49,6 +50,9 @@ _FILLS_OF: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount,
     WHERE order_id = :id OR (order_id = '' AND symbol = :symbol
         AND venue_id IN (SELECT venue_id FROM venue_orders WHERE order_id = :id)) ORDER BY seq"""
 _DECISION_EVENTS: Final = "SELECT decision_id, kind, payload, at, seal FROM decision_events WHERE decision_id = ? AND kind = ? ORDER BY seq"
+_HOLDS: Final = "SELECT kind, payload, at, seal FROM holds ORDER BY seq"
+_BOOKINGS: Final = "SELECT id, kind, payload, at, seal FROM bookings ORDER BY seq"
+_SPLITS: Final = "SELECT order_id, payload, seal FROM splits"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
 
 
@@ -97,7 +101,8 @@ class Recovered:
 
     `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `open_decision` is the newest
     decision where its wave has not settled; `attempts` has the highest attempt by symbol among the orders of the newest decision.
-    `values` holds every `Put`; `halted` the halt that nobody has lifted; `began` when the first run on this journal did.
+    `values` holds every `Put`; `holds` are those that were placed and lifted, oldest first; `bookings` are those between sleeves; `splits`
+    say for whom each order traded; `began` when the first run on this journal did.
     """
 
     fills: tuple[Fill, ...]
@@ -108,7 +113,9 @@ class Recovered:
     open_decision: Decision | None
     attempts: Mapping[str, int]
     values: Mapping[str, str]
-    halted: TradingHalted | None
+    holds: tuple[HoldFact, ...]
+    bookings: tuple[Booking, ...]
+    splits: Mapping[str, Mapping[str, Decimal]]
     last_fill_at: datetime | None
     began: datetime | None = None
 
@@ -159,22 +166,35 @@ class Reader:
         """Everything a start needs."""
         switches = self._all("SELECT key, value, at, seal FROM switches", lambda row, path: unsealed("switches", row, path))
         values = {key: value for key, value, _ in switches}
-        halted = next((TradingHalted(reason, moment(at)) for key, reason, at in switches if key == HALTED and reason), None)
+        splits = self._splits()
         fills = self._all(_FILLS, fill_from)
         newest = next(iter(self.decisions(1)), None)
         return Recovered(
             fills=fills,
             flows=self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from),
-            open_orders=tuple((order, self._events(order.id)) for order in self._all(_ORDERS_OPEN, order_from)),
+            open_orders=tuple(
+                (replace(order, split=splits.get(order.id, {})), self._events(order.id)) for order in self._all(_ORDERS_OPEN, order_from)
+            ),
             order_ids=self._order_ids(),
             last_decision=newest,
             open_decision=newest if newest and not self._settled(newest.id) else None,
             attempts=self._attempts(newest.id) if newest else {},
             values=values,
-            halted=halted,
+            holds=self._since("holds", _HOLDS, hold_from),
+            bookings=self._since("bookings", _BOOKINGS, booking_from),
+            splits=splits,
             last_fill_at=max((fill.at for fill in fills), default=None),
             began=self._began(),
         )
+
+    def _splits(self) -> dict[str, dict[str, Decimal]]:
+        rows = self._since("splits", _SPLITS, lambda row, path: unsealed("splits", row, path))
+        return {order_id: split_from_json(payload) for order_id, payload in rows}
+
+    def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
+        """The rows of a table that a journal which only an earlier version has opened does not have."""
+        there = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        return () if there is None else self._all(question, parse, *values)
 
     def _began(self) -> datetime | None:
         (started,) = self._connection.execute("SELECT min(started) FROM runs").fetchone()
@@ -221,10 +241,7 @@ class Reader:
         )
 
     def _became(self, decision_id: str, kind: str, parse: Callable[[Row, Path], T]) -> tuple[T, ...]:
-        # A journal that only the version before has opened does not have these.
-        if self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'decision_events'").fetchone() is None:
-            return ()
-        return self._all(_DECISION_EVENTS, parse, decision_id, kind)
+        return self._since("decision_events", _DECISION_EVENTS, parse, decision_id, kind)
 
     def _wave(self, decision: Decision) -> WaveSettled | None:
         """The decision's last wave; a restart may have worked on it twice."""

@@ -11,15 +11,19 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from daemon.core.events import FlowBooked, OrderFilled, RiskLimited
-from daemon.core.model import Decision, Fill, Flow, Order, Side
+from daemon.core.events import FlowBooked, OrderFilled, RiskLimited, SleevesBooked
+from daemon.core.model import Booking, Decision, Fill, Flow, Order, Side
 from daemon.io.journal.codec import (
     PlanRecord,
+    booking_from_json,
+    booking_to_json,
     decision_fact_to_json,
     decision_from_json,
     decision_to_json,
     fees_from_json,
     fees_to_json,
+    hold_fact_from_json,
+    hold_fact_to_json,
     limited_from_json,
     micros,
     moment,
@@ -29,7 +33,7 @@ from daemon.io.journal.codec import (
     planned_from_json,
 )
 from daemon.io.journal.errors import damaged
-from daemon.io.journal.facts import DecisionFact, OrderFact
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderFact
 
 Value = str | int | bytes
 Row = tuple[Any, ...]
@@ -149,3 +153,26 @@ def flow_from(row: Row, path: Path) -> Flow:
     """The flow of a `flow_row`, without the moment it was known."""
     id_, currency, amount, kind, at, _ = unsealed("flows", row, path)
     return Flow(id_, currency, Decimal(amount), kind, moment(at))
+
+
+def hold_row(fact: HoldFact) -> tuple[Value, ...]:
+    """kind, payload, at, seal."""
+    return sealed("holds", type(fact).__name__, hold_fact_to_json(fact), micros(fact.at))
+
+
+def hold_from(row: Row, path: Path) -> HoldFact:
+    """The inverse of `hold_row`."""
+    kind, payload, at = unsealed("holds", row, path)
+    return hold_fact_from_json(kind, payload, moment(at))
+
+
+def booking_row(event: SleevesBooked) -> tuple[Value, ...]:
+    """id, kind, payload, at, seal."""
+    booking = event.booking
+    return sealed("bookings", booking.id, booking.kind, booking_to_json(booking), micros(booking.at))
+
+
+def booking_from(row: Row, path: Path) -> Booking:
+    """The booking of a `booking_row`."""
+    id_, kind, payload, at = unsealed("bookings", row, path)
+    return booking_from_json(id_, kind, payload, moment(at))

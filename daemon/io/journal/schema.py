@@ -57,6 +57,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
            at INTEGER NOT NULL, seal BLOB NOT NULL) STRICT""",
         "CREATE INDEX decision_events_by_decision ON decision_events (decision_id)",
     ),
+    (
+        """CREATE TABLE holds (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload TEXT NOT NULL, at INTEGER NOT NULL,
+           seal BLOB NOT NULL) STRICT""",
+        """CREATE TABLE commands (seq INTEGER PRIMARY KEY, verb TEXT NOT NULL, argument TEXT NOT NULL, by TEXT NOT NULL,
+           at INTEGER NOT NULL, seal BLOB NOT NULL) STRICT""",
+        """CREATE TABLE bookings (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, payload TEXT NOT NULL,
+           at INTEGER NOT NULL, seal BLOB NOT NULL) STRICT""",
+        # For whom an order trades. Beside the orders, whose rows are sealed as the first version made them.
+        """CREATE TABLE splits (order_id TEXT PRIMARY KEY REFERENCES orders (id), payload TEXT NOT NULL,
+           seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 _PRAGMAS: Final = (

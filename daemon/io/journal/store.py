@@ -7,21 +7,40 @@ because a failed fsync may have dropped what a second one would report as writte
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from daemon.core.events import FlowBooked, OrderFilled, OrderReported, PlanMade, RiskLimited, TradingHalted, WaveSettled
+from daemon.core.events import (
+    FlowBooked,
+    HoldLifted,
+    HoldPlaced,
+    OrderFilled,
+    OrderReported,
+    PlanMade,
+    RiskLimited,
+    SleevesBooked,
+    WaveSettled,
+)
 from daemon.core.model import Decision, Order
 from daemon.io.journal import schema
-from daemon.io.journal.codec import micros, wave_to_json
+from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
-from daemon.io.journal.facts import Fact, OrderFact, Put
+from daemon.io.journal.facts import Command, Fact, OrderFact, Put
 from daemon.io.journal.lock import JournalLock
-from daemon.io.journal.rows import decision_event_row, decision_row, fill_row, flow_row, order_event_row, order_from, order_row, sealed
-
-HALTED: Final = "trading.halted"  # the switch that holds the reason of a halt; empty after a person has resumed
+from daemon.io.journal.rows import (
+    booking_row,
+    decision_event_row,
+    decision_row,
+    fill_row,
+    flow_row,
+    hold_row,
+    order_event_row,
+    order_from,
+    order_row,
+    sealed,
+)
 
 # What a caller may have got wrong, as opposed to what the disk may.
 _CALLER: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -34,6 +53,8 @@ _FILL: Final = """INSERT INTO fills (order_id, venue_id, trade_id, symbol, side,
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (symbol, trade_id) DO NOTHING"""
 _FLOW: Final = """INSERT INTO flows (id, currency, amount, kind, at, known_at, seal)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+_BOOKING: Final = "INSERT INTO bookings (id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+_SPLIT: Final = "INSERT INTO splits (order_id, payload, seal) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING"
 _VENUE_ORDER: Final = """INSERT INTO venue_orders (symbol, venue_id, order_id, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (symbol, venue_id) DO NOTHING"""
 
@@ -137,8 +158,8 @@ class Store:
                 self._connection.execute(_FLOW, flow_row(fact))
             case WaveSettled():
                 self._wave(fact)
-            case TradingHalted():
-                self._connection.execute(_PUT, sealed("switches", HALTED, fact.reason, micros(fact.at)))
+            case SleevesBooked() | HoldPlaced() | HoldLifted() | Command():
+                self._steering(fact)
             case Put():
                 self._connection.execute(_PUT, sealed("switches", fact.key, fact.value, micros(at)))
             case RiskLimited() | PlanMade():
@@ -147,6 +168,16 @@ class Store:
                 )
             case _:
                 self._order_event(fact)
+
+    def _steering(self, fact: SleevesBooked | HoldPlaced | HoldLifted | Command) -> None:
+        match fact:
+            case SleevesBooked():
+                self._connection.execute(_BOOKING, booking_row(fact))
+            case HoldPlaced() | HoldLifted():
+                self._connection.execute("INSERT INTO holds (kind, payload, at, seal) VALUES (?, ?, ?, ?)", hold_row(fact))
+            case Command():
+                row = sealed("commands", fact.verb, fact.argument, fact.by, micros(fact.at))
+                self._connection.execute("INSERT INTO commands (verb, argument, by, at, seal) VALUES (?, ?, ?, ?, ?)", row)
 
     def _decision(self, decision: Decision) -> None:
         # Every wave of a decision brings it along; its text is worth making once.
@@ -158,8 +189,10 @@ class Store:
             row = self._connection.execute(
                 "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders WHERE id = ?", (order.id,)
             ).fetchone()
-            if order_from(row, self._path) != order:
+            if order_from(row, self._path) != replace(order, split={}):
                 raise JournalConflict(f"order {order.id} is already recorded with another content: an id stands for one intent, for ever")
+        if order.split:
+            self._connection.execute(_SPLIT, sealed("splits", order.id, split_to_json(order.split)))
 
     def _order_event(self, fact: OrderFact) -> None:
         self._connection.execute(

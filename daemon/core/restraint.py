@@ -1,0 +1,101 @@
+"""Restraint: what holds on trading mean for a decision and its plan.
+
+Rule: a hold only takes away. What it forbids keeps its holding, what it orders out is wanted at 0, and nobody's targets are forgotten.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
+from daemon.core.model import Cause, Decision, decision_id
+from daemon.core.planner import Book, Reason
+from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
+
+# What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
+PASSING: Final = frozenset({
+    Reason.STALE_PRICE,
+    Reason.LOCKED,
+    Reason.AMOUNT_MAX,
+    Reason.ORDER_UNKNOWN,
+    Reason.ORDER_OPEN,
+    Reason.UNFILLED,
+    Reason.NOT_SENT,
+    Reason.SUPERSEDED,
+    Reason.MOVED,
+    Reason.TURNOVER_MAX,
+})  # fmt: skip
+
+
+def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:
+    """Go on after a stop, with what the journal knows to have been placed and lifted."""
+    for fact in facts:
+        match fact:
+            case HoldPlaced(hold):
+                states.place(hold)
+            case HoldLifted(scope, code):
+                states.lift(scope, code)
+
+
+def ordered_out(weights: Mapping[str, float], states: States) -> dict[str, float]:
+    """The weights with everything at 0 that a hold wants sold."""
+    if states.level() is Level.FLATTENING:
+        return dict.fromkeys(weights, 0.0)
+    return {s: 0.0 if states.level(Scope(symbol=s)) is Level.FLATTENING else weight for s, weight in weights.items()}
+
+
+def restrained(book: Book, states: States) -> Book:
+    """The book with the reasons for which symbols may not grow, or not be traded at all."""
+    frozen, untouchable = dict(book.frozen), dict(book.untouchable)
+    for symbol in book.projected:
+        hold = states.of_symbol(symbol)
+        if hold is not None and hold.level is Level.REDUCING:
+            frozen.setdefault(symbol, hold.code)
+        elif hold is not None and hold.level in (Level.PAUSED, Level.HALTED):
+            untouchable[symbol] = hold.code
+    return replace(book, frozen=frozen, untouchable=untouchable)
+
+
+def flattening(states: States) -> tuple[Hold, ...]:
+    """The holds that want something sold."""
+    return tuple(hold for hold in states.holds() if hold.level is Level.FLATTENING and states.worst(hold.scope) is hold)
+
+
+def flattened(states: States, last: Decision | None, symbols: frozenset[str], at: datetime) -> Decision | None:
+    """The decision by which what is to be sold is sold; None where nothing is. What it does not concern stays as it is.
+
+    `last` is the newest decision: what the strategies want is theirs to say, and stands in it as before.
+    """
+    wanted = flattening(states)
+    if not wanted:
+        return None
+    whole = any(not hold.scope.symbol for hold in wanted)
+    out = {hold.scope.symbol for hold in wanted}
+    return Decision(
+        decision_id(at, Cause.FLATTENING),
+        last.as_of if last else at,
+        ordered_out(last.weights if last else {}, states),
+        frozenset() if whole else symbols - out,
+        last.by_strategy if last else {},
+        at,
+        Cause.FLATTENING,
+        shares=last.shares if last else {},
+    )
+
+
+def due_again(states: States, tried_at: datetime | None, pause: timedelta, at: datetime) -> bool:
+    """Whether something is to be sold still: not tried in this process, or tried a while ago and stopped by what passes."""
+    return bool(flattening(states)) and (tried_at is None or at - tried_at >= pause)
+
+
+def finished(states: States, wave: WaveSettled, at: datetime) -> Iterator[Hold]:
+    """What has been sold as far as it can be is halted from here on, under the hold's own code."""
+    for hold in flattening(states):
+        if wave.decision.at < hold.since:
+            continue
+        concerned = {s: why for s, why in {**wave.left, **wave.refused}.items() if hold.scope in (ACCOUNT, Scope(symbol=s))}
+        if hold.scope.strategy == "" and not PASSING.isdisjoint(concerned.values()):
+            continue
+        rest = f"; left over: {', '.join(f'{s} ({why})' for s, why in sorted(concerned.items()))}" if concerned else ""
+        yield replace(hold, level=Level.HALTED, text=f"{hold.text}; everything that could be sold has been{rest}", since=at)
