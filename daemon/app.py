@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from daemon.commander import Commander
 from daemon.core import events as e
 from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
@@ -30,7 +31,8 @@ from daemon.io.userstream import UserStream
 from daemon.io.warmup import warm_up
 from daemon.io.worker import Misconfigured, Workers
 from daemon.narrator import Narrator
-from daemon.parts import Joined, Parts, StartRefused, refused_key
+from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
+from daemon.reloading import Reloading
 from daemon.views import DaemonViews, Freshness
 
 log = structlog.get_logger()
@@ -135,7 +137,11 @@ class Daemon:
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p), p.analyzer)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
-        self.api = Api(self.views, host, port, token)
+        self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
+        self.commander = Commander(
+            p.journal, self.publish, p.clock, p.manager, p.symbols, p.analyzer.shares, self.reloading.reload, self.stop
+        )
+        self.api = Api(self.views, self.commander, host, port, token)
 
     # --- the bus -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +186,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(self._end(), name="stop")
+                nest.create_task(lasting("reload", self.reloading.run, p.clock), name="reload")
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
                 nest.create_task(self._live(nest), name="start")
@@ -320,6 +327,7 @@ class Daemon:
                 if told.get(name) != problem:
                     log.error("strategy.failed", strategy=name, problem=problem)
             told = dict(problems)
+            self.reloading.settle()
             self._transport()
             if self.aligner.late > late:
                 log.warning("bar.late", bars=self.aligner.late - late)
@@ -356,6 +364,14 @@ class Daemon:
             self.parts.notifier.watchdog()
             await self.parts.clock.sleep(every_s)
 
+    def _between_waves(self, renewal: Renewal) -> bool:
+        """Take up a changed configuration, unless a wave is under way."""
+        if self.parts.manager.wave is not None:
+            return False
+        self.parts.manager.renew(renewal.settings)
+        self.parts.analyzer.market.watch.jump = renewal.correlation_jump
+        return True
+
     # --- stop --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -363,10 +379,6 @@ class Daemon:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
-
-    def hang_up(self) -> None:
-        """SIGHUP: say that nothing was reloaded, so that nobody waits for it."""
-        log.warning("config.reloaded", reloaded=False, reason="a changed configuration needs a restart; the running one stays in force")
 
     async def _end(self) -> None:
         """Wait to be stopped; then let orders come to a known end, and end everything."""

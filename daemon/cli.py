@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from daemon import __version__
+from daemon.cli_commanding import commanding
 from daemon.cli_reading import reading
 from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
 from daemon.config import Config, Secrets, json_schema
@@ -36,6 +37,7 @@ app = typer.Typer(
 new = typer.Typer(no_args_is_help=True, help="Write a first file of your own.")
 app.add_typer(new, name="new")
 app.add_typer(reading)
+app.add_typer(commanding)
 
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]
 
@@ -281,12 +283,12 @@ async def _live(settings: Config, secrets: Secrets, journal: Journal, world: Wor
     recovered = journal.recover()
     async with world(settings, secrets, recovered) as inside:
         with _progress() as progress:
-            daemon = Daemon(build(inside, secrets, journal, recovered, SystemClock(), os.environ, progress))
+            daemon = Daemon(build(inside, secrets, journal, recovered, SystemClock(), os.environ, progress, as_read=settings))
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)
             # A demo belongs to its terminal; a service has none to lose.
-            loop.add_signal_handler(signal.SIGHUP, daemon.hang_up if world is _as_configured else daemon.stop)
+            loop.add_signal_handler(signal.SIGHUP, daemon.reloading.hang_up if world is _as_configured else daemon.stop)
             await daemon.run()
 
 

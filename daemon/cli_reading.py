@@ -10,14 +10,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from daemon.cli_shared import fail, load_config, mistakes
+from daemon.cli_shared import AsJson, ConfigOption, Url, address, fail, mistakes
 from daemon.config import Config
 
 reading = typer.Typer()
 
-Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows.")]
 
 
@@ -68,7 +65,7 @@ def why(
     """Why a symbol is held as it is: signals, weight asked, limits, plan, orders, trades. With --config also while no daemon runs."""
     from daemon import show
 
-    settings, where, token = _address(url, config)
+    settings, where, token = address(url, config)
     try:
         told = show.fetch_why(where, symbol, decision, token=token)
     except show.NoDaemon as error:
@@ -97,14 +94,6 @@ def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: 
     return {key: plain(value) for key, value in told.items()}
 
 
-def _address(url: str | None, config: Path | None) -> tuple[Config | None, str, str | None]:
-    """Where the daemon answers, and the token it wants; with the configuration that says so."""
-    if config is None:
-        return None, url or "http://127.0.0.1:8787", None
-    settings, secrets = load_config(config, os.environ, need_secrets=False)
-    return settings, url or f"http://{settings.api.host}:{settings.api.port}", secrets.token.reveal() if secrets.token else None
-
-
 def _show(
     what: Literal["status", "positions", "targets", "orders", "fills", "analysis"],
     url: str | None,
@@ -115,7 +104,7 @@ def _show(
 ) -> None:
     from daemon import show  # the daemon itself needs neither an HTTP client nor tables
 
-    _, where, token = _address(url, config)
+    _, where, token = address(url, config)
     try:
         show.show(what, where, token=token, as_json=as_json, limit=limit)
     except show.NoAnswer as error:

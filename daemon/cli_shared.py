@@ -3,11 +3,12 @@
 Rule: what a person did wrong is one sentence on stderr and a documented exit code; anything else is a traceback, for us.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -17,6 +18,13 @@ from daemon.io.exchange import VenueError
 from daemon.io.journal import JournalError
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file, see config/.")]
+
+
+Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
+AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
+
+TOKEN: Final = "REBALANCED_TOKEN"  # noqa: S105 - where the token is, not what it is
 
 
 def fail(text: str, code: int) -> NoReturn:
@@ -36,6 +44,14 @@ def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = 
     with mistakes():
         settings = load(path, environ)
         return settings, resolve_secrets(settings, environ) if need_secrets else Secrets()
+
+
+def address(url: str | None, config: Path | None) -> tuple[Config | None, str, str | None]:
+    """Where the daemon answers, and the token it wants; with the configuration that says so. Without one, the token of the environment."""
+    if config is None:
+        return None, url or "http://127.0.0.1:8787", os.environ.get(TOKEN)
+    settings, secrets = load_config(config, os.environ, need_secrets=False)
+    return settings, url or f"http://{settings.api.host}:{settings.api.port}", secrets.token.reveal() if secrets.token else None
 
 
 @contextmanager

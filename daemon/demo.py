@@ -22,6 +22,9 @@ from daemon.venue import Venue, VenueSettings
 
 KEY, SECRET = "REBALANCED_DEMO_KEY", "REBALANCED_DEMO_SECRET"
 
+# Known to everybody: a demo listens on loopback only and trades play money. One from the environment comes first.
+TOKEN, DEMO_TOKEN = "REBALANCED_TOKEN", "demo"
+
 START: Final = {"USDT": Decimal(100_000)}
 HISTORY: Final = 1000
 
@@ -30,8 +33,8 @@ HISTORY_MAX: Final = 200_000
 
 
 def with_keys(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with keys that nobody has used before."""
-    return {**environ, KEY: entropy.token_hex(16), SECRET: entropy.token_hex(32)}
+    """The environment with keys that nobody has used before, and with the token that its commands take."""
+    return {TOKEN: DEMO_TOKEN, **environ, KEY: entropy.token_hex(16), SECRET: entropy.token_hex(32)}
 
 
 def refuse_others(settings: Config) -> None:

@@ -17,6 +17,7 @@ from daemon.core.ordertable import OrderTable
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
+from daemon.core.trading import Settings
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, VenueError
 from daemon.io.journal import Journal, Recovered
@@ -31,6 +32,19 @@ class StartRefused(Exception):
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class ReloadRefused(Exception):
+    """A changed configuration cannot be taken up: sentences. What ran before stays in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What a reload brings, as plain values; `changed` are the dotted keys that differ."""
+
+    settings: Settings
+    correlation_jump: float
+    changed: tuple[str, ...]
 
 
 def refused_key(source_file: str, error: VenueError) -> str:
@@ -164,7 +178,8 @@ class Joined(Protocol):
 class Parts:
     """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
 
-    `away` are the strategies that run in processes of their own; `remarks` are sentences for the user at the start.
+    `away` are the strategies that run in processes of their own; `remarks` are sentences for the user at the start. `reread` reads the
+    configuration again, in a thread.
     """
 
     exchange: Exchange
@@ -189,6 +204,7 @@ class Parts:
     watchdog_s: float | None
     listen: tuple[str, int, str | None]
     progress: Callable[[int, int], None]
+    reread: Callable[[], Renewal]
     away: tuple[Job, ...] = ()
     remarks: tuple[str, ...] = ()
     seed: int = 0

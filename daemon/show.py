@@ -76,12 +76,22 @@ def fetch_why(url: str, symbol: str, decision: str | None, *, token: str | None 
 
 def fetch(url: str, path: str, *, token: str | None = None) -> object:
     """The daemon's answer at `path`, as JSON has it. NoAnswer: nobody listens, somebody else does, or the answer is an error."""
+    return _exchange(url, "GET", path, token, None)
+
+
+def command(url: str, verb: str, argument: str, by: str, *, token: str | None) -> Row:
+    """Have the daemon carry out a command; what it says it has done. NoAnswer: it cannot, or does not want to; the sentence says why."""
+    body = {name: text for name, text in (("argument", argument), ("by", by)) if text}
+    return _mapping(_exchange(url, "POST", f"/api/v1/{verb}", token, body), url)
+
+
+def _exchange(url: str, method: str, path: str, token: str | None, body: Mapping[str, str] | None) -> object:
     url = url.rstrip("/")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         # A proxy of the environment is for the internet; the daemon is next door.
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
-            answer = client.get(url + path, headers=headers)
+            answer = client.request(method, url + path, headers=headers, json=body)
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise NoAnswer(f"{url} is not an address of a daemon; one looks like http://127.0.0.1:8787") from error
     except httpx.ConnectError as error:

@@ -38,7 +38,8 @@ from daemon.io.rategate import RateGate
 from daemon.io.worker import Job
 from daemon.ownstrategies import Own, blamed, hire
 from daemon.ownworker import errand
-from daemon.parts import Core, Parts, StartRefused
+from daemon.parts import Core, Parts, Renewal, StartRefused
+from daemon.reloading import Reloader
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -55,8 +56,13 @@ def build(
     clock: Clock,
     environ: Mapping[str, str],
     progress: Callable[[int, int], None],
+    *,
+    as_read: Config | None = None,
 ) -> Parts:
-    """Everything that a daemon of this configuration is made of."""
+    """Everything that a daemon of this configuration is made of.
+
+    `as_read`: the configuration as it stands in its file, where a demo has put its own exchange into `config`.
+    """
     core = deciding(config)
     return Parts(
         exchange=_exchange(config, secrets, journal, recovered, clock),
@@ -81,6 +87,7 @@ def build(
         watchdog_s=watchdog_interval(environ),
         listen=(config.api.host, config.api.port, _reveal(secrets.token)),
         progress=progress,
+        reread=Reloader(as_read or config, environ, renewal),
         away=away(config),
         remarks=remarks(config),
     )
@@ -142,6 +149,11 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
         )
     except Fatal as error:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
+
+
+def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
+    """What of a changed configuration may be taken up while the daemon runs."""
+    return Renewal(_settings(config), config.risk.correlation_jump, changed)
 
 
 def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Recovered, clock: Clock) -> Exchange:

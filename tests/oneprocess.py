@@ -113,6 +113,13 @@ class Run:
             answer = await client.get(f"http://127.0.0.1:{self.daemon.api.port}{path}")
         return answer.status_code, answer.json()
 
+    async def post(self, verb: str, argument: str = "", token: str = "open-sesame") -> tuple[int, Any]:
+        """Status and JSON that its API answers to a command."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            url = f"http://127.0.0.1:{self.daemon.api.port}/api/v1/{verb}"
+            answer = await client.post(url, json={"argument": argument}, headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code, answer.json()
+
     async def end(self) -> BaseException | None:
         """What it ends with, by itself: the first failure, or nothing."""
         async with asyncio.timeout(PATIENCE_S):
@@ -136,5 +143,5 @@ async def at_work(config: Path, keys: Mapping[str, str] = KEYS, change: Callable
             done, _ = await asyncio.wait((run.task,), timeout=3.0)
     assert done, "a stop takes less than three seconds"
     await asyncio.sleep(0)
-    ours = {"start", "stop", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
+    ours = {"start", "stop", "reload", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
     assert {task.get_name() for task in asyncio.all_tasks() - before} & ours == set()

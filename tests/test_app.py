@@ -6,16 +6,17 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import pytest
-from structlog.testing import capture_logs
 
 from daemon.app import PROBE_MAX_S, lasting, routes, together
 from daemon.core import events as e
 from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, TargetWeights
+from daemon.core.trading import Trading
 from daemon.io.api import PortInUse
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Exchange, Fatal, Unknown
@@ -349,15 +350,26 @@ async def test_a_second_stop_does_not_wait_for_orders(venue: Venue, tmp_path: Pa
     assert read(run.path).open_decision is not None
 
 
-async def test_a_hang_up_is_answered_in_the_log(tmp_path: Path) -> None:
-    """SIGHUP reloads nothing yet, and says so; the daemon goes on."""
-    async with at_work(written(tmp_path, AWAY)) as run:
-        with capture_logs() as lines:
-            run.daemon.hang_up()
-        await asyncio.sleep(0)
-        assert not run.task.done()
-    (line,) = lines
-    assert (line["event"], line["log_level"], line["reloaded"]) == ("config.reloaded", "warning", False)
+async def test_a_daemon_is_commanded_and_remembers_it(venue: Venue, tmp_path: Path) -> None:
+    """Flattened over the API it sells all and halts; the halt survives a restart, and only a person leaves it; then it trades again."""
+    config = written(tmp_path, venue.ccxt_urls(), api={"port": 0, "token": {"env": "TOKEN"}})
+    keys = {**KEYS, "TOKEN": "open-sesame"}
+    async with at_work(config, keys) as run:
+        first = await run.settled()
+        assert (await run.post("flatten"))[0] == 200
+        await run.until(lambda: run.parts.manager.state == "halted")
+        assert all(run.parts.account.weight(s, Decimal(100_000)) < 1e-4 for s in SYMBOLS), "what is left is less than a step"
+    async with at_work(config, keys) as again:
+        await again.until(lambda: again.parts.manager.trading is Trading.RUNNING)
+        _, status = await again.get("/api/v1/status")
+        assert (status["state"], "has flattened" in status["reason"]) == ("halted", True)
+        assert (await again.post("rebalance"))[0] == 409
+        assert (await again.post("resume"))[0] == 200
+        assert (await again.post("rebalance"))[0] == 200
+        later = await again.settled(after=first.decision.id + "0")
+        assert later.filled > 0
+        verbs = [command.verb for command in await again.journal.commands()]
+    assert verbs == ["rebalance", "resume", "rebalance", "flatten"]
 
 
 # --- the picture -----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from strategies import REGISTRY
 
 READY = Path(__file__).parent.parent / "config"
 FILES = sorted(READY.glob("*.yaml"))
-FREE = ("balances", "fee", "ccxt", "params", "credentials", "symbols")  # their entries are the user's, or told at the key itself
+FREE = ("balances", "fee", "ccxt", "params", "credentials", "symbols", "token")  # their entries are the user's, or told at the key itself
 ACKNOWLEDGED = {"REBALANCED__LIVE__I_UNDERSTAND": "true"}
 
 
@@ -77,6 +77,8 @@ def default_as_told(model: type[BaseModel], key: str, told: str) -> bool:
     """Whether the text of a comment, read as YAML, is the default of a key."""
     field = model.model_fields[key]
     default = field.get_default(call_default_factory=True, validated_data={})
+    if told == "none":
+        return default is None
     given = TypeAdapter(field.rebuild_annotation()).validate_python(parse(told).tree)
     return bool(given == default)
 

@@ -93,7 +93,7 @@ class CorrelationWatch:
     """
 
     def __init__(self, jump: float, short: int = SHORT) -> None:
-        self._jump = jump
+        self.jump = jump
         self._short = short
         self.state = WatchState()
 
@@ -103,7 +103,7 @@ class CorrelationWatch:
         short, long = mean_correlation(complete[-self._short :]), mean_correlation(complete)
         before = self.state.high
         # NaN compares false: too few symbols, or none that moves, leaves things as they are.
-        high = (before and not short - long <= self._jump / 2) or short - long >= self._jump
+        high = (before and not short - long <= self.jump / 2) or short - long >= self.jump
         self.state = WatchState(short, long, high)
         return high and not before
 

@@ -81,6 +81,13 @@ class OrderManager:
         self._traded = {decision.id: sum((fill.cost for fill in fills if fill.order_id in ended), ZERO)}
         self._cooldown.restore(decision, ordered=bool(attempts))
 
+    def renew(self, settings: Settings) -> None:
+        """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
+        self._settings = settings
+        self._cooldown.length = settings.cooldown
+        if self.decision is not None:
+            self.targets = self._limited(self.decision)[0]
+
     # --- trading state -----------------------------------------------------------------------------------------------
 
     @property

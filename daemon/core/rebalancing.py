@@ -22,7 +22,7 @@ class Cooldown:
     """
 
     def __init__(self, length: timedelta) -> None:
-        self._length = length
+        self.length = length
         self._until = EPOCH
 
     def restore(self, newest: Decision, *, ordered: bool) -> None:
@@ -35,7 +35,7 @@ class Cooldown:
     def begin(self, decision: Decision) -> None:
         """An order was made for this decision."""
         if decision.exits_until is None:
-            self._until = decision.as_of + self._length
+            self._until = decision.as_of + self.length
 
     def over(self, moment: datetime) -> bool:
         """Whether a rebalance may begin at a slice that closes at `moment`."""

@@ -1,7 +1,7 @@
-"""Api: the daemon's state over HTTP, for scripts, `rebalanced status` and whoever supervises it.
+"""Api: the daemon's state over HTTP, and its commands, for scripts, the command line and whoever supervises it.
 
-Rule: it only reads, and only for those who may. A page in somebody's browser may not: foreign hosts and origins are refused, and on a bind
-that other machines reach, everything under /api/v1 needs the bearer token (/healthz and /readyz never do: they tell no money).
+Rule: only those who may read, and only the bearer token commands. A page in somebody's browser may not: foreign hosts and origins are
+refused. On a bind that other machines reach, reading under /api/v1 needs the token too (/healthz and /readyz never do: they tell no money).
 """
 
 import errno
@@ -21,6 +21,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 1000  # rows a page; some 300 kB of JSON, built in a few milliseconds of the loop
+BODY_MAX: Final = 4096  # bytes of a command: a verb has one short argument
+TEXT_MAX: Final = 100  # characters of an argument: symbols and names have at most 60
+VERB_MAX: Final = 20  # characters of a verb in the log
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NO_NUMBER: Final = f"limit must be a whole number from 1 to {LIMIT_MAX}"
@@ -38,6 +41,18 @@ class PortInUse(CannotListen):
 
 class NotThere(Exception):
     """What was asked for does not exist. Its text is one sentence."""
+
+
+class Impossible(Exception):
+    """A command cannot be carried out as things stand. Its text is one sentence: why, and what can be done."""
+
+
+class Commands(Protocol):
+    """Who carries commands out."""
+
+    async def command(self, verb: str, argument: str, by: str) -> Mapping[str, object]:
+        """Do it, and say what was done. NotThere: no such verb or argument. Impossible: not as things stand."""
+        ...
 
 
 class Views(Protocol):
@@ -79,12 +94,13 @@ class Views(Protocol):
 class Api:
     """The HTTP server. It runs on the loop that called `start`."""
 
-    def __init__(self, views: Views, host: str, port: int, token: str | None = None) -> None:
+    def __init__(self, views: Views, commands: Commands, host: str, port: int, token: str | None = None) -> None:
         """Port 0 is any free one. ValueError: other machines could reach `host`, and there is no token."""
         if not is_loopback(host) and not token:
             raise ValueError(f"api.host {host} can be reached by other machines: set api.token, or api.host to 127.0.0.1")
-        self._views, self._host, self._port = views, host, port
-        self._token = None if is_loopback(host) else token
+        self._views, self._commands, self._host, self._port = views, commands, host, port
+        self._token = token
+        self._reads_freely = is_loopback(host)
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -111,7 +127,7 @@ class Api:
         return self._port
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[_answer_in_json, self._guard])
+        application = web.Application(middlewares=[_answer_in_json, self._guard], client_max_size=BODY_MAX)
         application.on_response_prepare.append(_harden)
         application.add_routes(
             [
@@ -125,6 +141,8 @@ class Api:
                 web.get("/api/v1/analysis", self._analysis),
                 # A symbol has a slash in it, which a client may send as it is or escaped.
                 web.get("/api/v1/why/{symbol:.+}", self._why),
+                web.post("/api/v1/{verb}", self._command),
+                web.get("/api/v1/{unknown:.*}", _nothing),  # else the route of the commands would call it a wrong method
             ]
         )
         return application
@@ -138,7 +156,14 @@ class Api:
             raise web.HTTPMisdirectedRequest(text="this host name is not served here")
         if _comes_from_a_foreign_page(request, host):
             raise web.HTTPForbidden(text="pages of other origins may not read this")
-        if self._token and request.path.startswith("/api/") and not _carries(request, self._token):
+        commands = request.method not in ("GET", "HEAD")
+        if commands and not self._token:
+            raise web.HTTPForbidden(text="commands need a bearer token, and none is configured; set api.token and restart")
+        if request.path.startswith("/api/") and (commands or not self._reads_freely) and not _carries(request, self._token or ""):
+            if commands:
+                log.warning(
+                    "command.refused", verb=request.path.rpartition("/")[2][:VERB_MAX], by=_remote(request), reason="no or a wrong token"
+                )
             raise web.HTTPUnauthorized(text="a bearer token is needed (api.token)", headers={"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
@@ -185,6 +210,44 @@ class Api:
             return _json(await self._views.why(request.match_info["symbol"], request.query.get("decision") or None))
         except NotThere as error:
             return _json({"error": str(error)}, 404)
+
+    # --- what there is to do ---
+
+    async def _command(self, request: web.Request) -> web.Response:
+        argument, user = await _asked(request)
+        by = f"{user}@{_remote(request)}" if user else _remote(request)
+        try:
+            return _json(await self._commands.command(request.match_info["verb"], argument, by))
+        except NotThere as error:
+            return _json({"error": str(error)}, 404)
+        except Impossible as error:
+            return _json({"error": str(error)}, 409)
+
+
+async def _nothing(_request: web.Request) -> web.Response:
+    raise web.HTTPNotFound
+
+
+async def _asked(request: web.Request) -> tuple[str, str]:
+    """Argument and user of a command: a JSON object, `{"argument": "BTC/USDT", "by": "ann"}`, both optional."""
+    if not request.can_read_body:
+        return "", ""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text="a command's body is application/json")
+    try:
+        body = await request.json()
+    except ValueError:
+        raise web.HTTPBadRequest(text="the body is not JSON") from None
+    if not isinstance(body, dict) or not body.keys() <= {"argument", "by"}:
+        raise web.HTTPBadRequest(text='a command\'s body is a JSON object with "argument" and "by", each a string and optional')
+    argument, user = body.get("argument", ""), body.get("by", "")
+    if not all(isinstance(text, str) and len(text) <= TEXT_MAX and (not text or text.isprintable()) for text in (argument, user)):
+        raise web.HTTPBadRequest(text=f"argument and by are printable strings of at most {TEXT_MAX} characters")
+    return argument, user
+
+
+def _remote(request: web.Request) -> str:
+    return request.remote or "unknown"
 
 
 def is_loopback(host: str) -> bool:
@@ -241,7 +304,7 @@ def _sentence(error: web.HTTPException, path: str) -> str:
         case 404:
             return f"there is nothing at {path}"
         case 405:
-            return f"{path} can only be read (GET)"
+            return f"{path} is not asked for in this way; what is read takes GET, a command POST"
         case _:
             return error.text or error.reason
 

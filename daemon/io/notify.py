@@ -23,6 +23,14 @@ class Notifier:
         """READY=1: started. Only the first call is sent."""
         self._once("READY=1")
 
+    def reloading(self, monotonic_s: float) -> None:
+        """RELOADING=1: the configuration is being read again; `reloaded` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={int(monotonic_s * 1e6)}")
+
+    def reloaded(self) -> None:
+        """READY=1 once more: whatever came of it, the reload is over."""
+        self._send("READY=1")
+
     def stopping(self) -> None:
         """STOPPING=1: ending in order. Only the first call is sent."""
         self._once("STOPPING=1")

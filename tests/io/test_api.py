@@ -10,7 +10,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.io.api import Api, CannotListen, NotThere, PortInUse, is_loopback
+from daemon.io.api import BODY_MAX, Api, CannotListen, Impossible, NotThere, PortInUse, is_loopback
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - what the API must not be without a token
 
@@ -56,10 +56,27 @@ class Views:
         return []
 
 
+class Commands:
+    """A daemon that does what it is told, once."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, str]] = []
+
+    async def command(self, verb: str, argument: str, by: str) -> Mapping[str, object]:
+        if verb not in ("pause", "flatten"):
+            raise NotThere(f"there is no command {verb}")
+        if verb == "flatten":
+            raise Impossible("the account is halted")
+        self.done.append((verb, argument, by))
+        return {"done": "paused"}
+
+
 @asynccontextmanager
-async def serving(views: Views, host: str = "127.0.0.1", token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    views: Views, host: str = "127.0.0.1", token: str | None = None, commands: Commands | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running Api."""
-    api = Api(views, host, 0, token)
+    api = Api(views, commands or Commands(), host, 0, token)
     await api.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as client:
@@ -141,13 +158,13 @@ async def test_limits_reach_the_views() -> None:
     assert views.asked == [7, 100]
 
 
-async def test_the_api_only_reads() -> None:
-    """Every other method is a 405 in JSON; an unknown path is a 404 in JSON."""
-    async with serving(Views()) as client:
-        posted = await client.post("/api/v1/status", json={})
+async def test_there_is_reading_and_commanding_and_nothing_else() -> None:
+    """Any other method is a 405 in JSON; an unknown path is a 404 in JSON."""
+    async with serving(Views(), token="open-sesame") as client:
+        put = await client.put("/api/v1/status", json={}, headers=TOKEN)
         unknown = await client.get("/api/v1/secrets")
-    assert (posted.status_code, posted.json()) == (405, {"error": "/api/v1/status can only be read (GET)"})
-    assert "GET" in posted.headers["allow"]
+    assert (put.status_code, put.json()["error"][:22]) == (405, "/api/v1/status is not ")
+    assert "GET" in put.headers["allow"]
     assert (unknown.status_code, unknown.json()) == (404, {"error": "there is nothing at /api/v1/secrets"})
 
 
@@ -213,7 +230,7 @@ async def test_reading_on_loopback_needs_no_token() -> None:
 def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
     """What other machines could reach is not even constructed without a token."""
     with pytest.raises(ValueError, match=r"set api\.token, or api\.host to 127\.0\.0\.1"):
-        Api(Views(), host, 0)
+        Api(Views(), Commands(), host, 0)
 
 
 def test_loopback_is_recognised() -> None:
@@ -228,7 +245,7 @@ async def test_a_taken_port_is_one_sentence() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        api = Api(Views(), "127.0.0.1", port)
+        api = Api(Views(), Commands(), "127.0.0.1", port)
         with pytest.raises(PortInUse, match=rf"api: cannot listen on 127\.0\.0\.1:{port}, another program does; set api\.port"):
             await api.start()
         await api.stop()
@@ -237,7 +254,7 @@ async def test_a_taken_port_is_one_sentence() -> None:
 async def test_an_address_of_another_machine_is_one_sentence() -> None:
     """An address that is not ours is no traceback either."""
     with pytest.raises(CannotListen, match=r"api: cannot listen on 192\.0\.2\.1:8787 \("):
-        await Api(Views(), "192.0.2.1", 8787, "token-of-the-house").start()
+        await Api(Views(), Commands(), "192.0.2.1", 8787, "token-of-the-house").start()
 
 
 async def test_a_view_that_fails_is_logged_and_stays_local() -> None:
@@ -248,3 +265,70 @@ async def test_a_view_that_fails_is_logged_and_stays_local() -> None:
             assert (await client.get("/healthz")).status_code == 200
     assert (failed.status_code, failed.json()) == (500, {"error": "the daemon failed to answer this; its log says why"})
     assert [(line["log_level"], line["event"], line["path"]) for line in lines] == [("error", "api.failed", "/api/v1/targets")]
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+TOKEN = {"Authorization": "Bearer open-sesame"}
+
+
+async def test_a_command_reaches_the_daemon_with_who_asked() -> None:
+    """Verb, argument, and who asked from where arrive; what was done comes back."""
+    commands = Commands()
+    async with serving(Views(), token="open-sesame", commands=commands) as client:
+        answer = await client.post("/api/v1/pause", json={"argument": "BTC", "by": "ann"}, headers=TOKEN)
+        assert (answer.status_code, answer.json()) == (200, {"done": "paused"})
+        await client.post("/api/v1/pause", headers=TOKEN)
+    assert commands.done == [("pause", "BTC", "ann@127.0.0.1"), ("pause", "", "127.0.0.1")]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer open-sesam"}, {"Authorization": "Basic open-sesame"}])
+async def test_nobody_commands_without_the_token(headers: dict[str, str]) -> None:
+    """On loopback too: reading is free there, commanding is not, and the attempt is in the log."""
+    commands = Commands()
+    async with serving(Views(), token="open-sesame", commands=commands) as client:
+        assert (await client.get("/api/v1/status")).status_code == 200
+        with capture_logs() as lines:
+            assert (await client.post("/api/v1/pause", headers=headers)).status_code == 401
+    assert [(line["event"], line["verb"]) for line in lines] == [("command.refused", "pause")]
+    assert commands.done == []
+
+
+async def test_without_a_token_there_are_no_commands() -> None:
+    """A daemon whose configuration names no token cannot be commanded by anybody."""
+    async with serving(Views()) as client:
+        answer = await client.post("/api/v1/pause", headers=TOKEN)
+    assert answer.status_code == 403
+    assert "api.token" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "content", "kind", "status"),
+    [
+        ("dance", b"{}", "application/json", 404),
+        ("flatten", b"{}", "application/json", 409),
+        ("pause", b'{"argument": "BTC"}', "text/plain", 415),
+        ("pause", b"{", "application/json", 400),
+        ("pause", b"[]", "application/json", 400),
+        ("pause", b'{"symbol": "BTC"}', "application/json", 400),
+        ("pause", b'{"argument": 1}', "application/json", 400),
+        ("pause", b'{"argument": "a\\nb"}', "application/json", 400),
+        ("pause", b'{"by": "' + b"x" * 101 + b'"}', "application/json", 400),
+        ("pause", b'{"by": "' + b"x" * BODY_MAX + b'"}', "application/json", 413),
+        ("why/BTC", b"{}", "application/json", 405),
+    ],
+)
+async def test_what_is_no_command_is_refused(verb: str, content: bytes, kind: str, status: int) -> None:
+    """A wrong verb, body, type or size is answered with its status and a sentence, and nothing is done."""
+    commands = Commands()
+    async with serving(Views(), token="open-sesame", commands=commands) as client:
+        answer = await client.post(f"/api/v1/{verb}", content=content, headers={**TOKEN, "Content-Type": kind})
+    assert (answer.status_code, bool(answer.json()["error"])) == (status, True)
+    assert commands.done == []
+
+
+async def test_a_foreign_page_commands_nothing() -> None:
+    """A browser that shows somebody else's page says where it comes from, and is refused even with the token."""
+    async with serving(Views(), token="open-sesame") as client:
+        for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}):
+            assert (await client.post("/api/v1/pause", headers={**TOKEN, **headers})).status_code in (403, 421)

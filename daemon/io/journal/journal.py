@@ -14,7 +14,7 @@ from daemon.core.events import WaveSettled
 from daemon.core.model import Decision, Fill
 from daemon.io.clock import Clock
 from daemon.io.journal.errors import closed
-from daemon.io.journal.facts import Fact, OrderFact
+from daemon.io.journal.facts import Command, Fact, OrderFact
 from daemon.io.journal.lock import JournalLock
 from daemon.io.journal.reader import DecisionStory, OrderRecord, Reader, Recovered, ask, read
 from daemon.io.journal.store import Batch, Store
@@ -96,6 +96,10 @@ class Journal:
     async def waves(self, limit: int = 100) -> tuple[WaveSettled, ...]:
         """The waves settled last, newest first, 1000 at most."""
         return await self._ask(lambda reader: reader.waves(limit))
+
+    async def commands(self, limit: int = 100) -> tuple[Command, ...]:
+        """What people have asked of the daemon, newest first, 1000 at most."""
+        return await self._ask(lambda reader: reader.commands(limit))
 
     async def events_of(self, order_id: str) -> tuple[OrderFact, ...]:
         """What is known of one order, newest first."""

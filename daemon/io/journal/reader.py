@@ -14,7 +14,7 @@ from daemon.core.events import OrderClosed, OrderRefused, RiskLimited, WaveSettl
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
 from daemon.io.journal.codec import PlanRecord, moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
-from daemon.io.journal.facts import HoldFact, OrderFact
+from daemon.io.journal.facts import Command, HoldFact, OrderFact
 from daemon.io.journal.rows import (
     Row,
     booking_from,
@@ -221,6 +221,15 @@ class Reader:
         )
         return tuple(wave_from_json(self._decision(decision_id), payload, moment(at)) for decision_id, payload, at in rows)
 
+    def commands(self, limit: int) -> tuple[Command, ...]:
+        """What people have asked of the daemon, newest first."""
+        return self._since(
+            "commands",
+            "SELECT verb, argument, by, at, seal FROM commands ORDER BY seq DESC LIMIT ?",
+            lambda row, path: _command(*unsealed("commands", row, path)),
+            _bounded(limit),
+        )
+
     def events_of(self, order_id: str) -> tuple[OrderFact, ...]:
         """What is known of one order, newest first; empty where there is no such order."""
         return self._events(order_id)[::-1]
@@ -296,6 +305,10 @@ class Reader:
             cost=sum((fill.cost for fill in fills), ZERO),
             closed_at=closed.at if closed else None,
         )
+
+
+def _command(verb: str, argument: str, by: str, at: int) -> Command:
+    return Command(verb, argument, by, moment(at))
 
 
 def _bounded(limit: int) -> int:

@@ -1,0 +1,111 @@
+"""Command line: the verbs that command a running daemon.
+
+Rule: they go through the API like anybody else, with its token, and say in one sentence what was done or why not. What sells, or leaves a
+halt, asks first.
+"""
+
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.cli_shared import TOKEN, AsJson, ConfigOption, Url, address, fail
+
+commanding = typer.Typer()
+
+About = Annotated[str, typer.Argument(metavar="[SYMBOL|STRATEGY]", help="What it is about; the whole account unless given.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@commanding.command()
+def pause(about: About = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Begin nothing new until `resume`; orders under way come to their end."""
+    _command("pause", about, url, config, as_json=as_json)
+
+
+@commanding.command()
+def resume(about: About = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Lift what restricts trading: a pause, an exclusion, a halt (which asks first)."""
+    if not yes:
+        _ask_after_a_halt(url, config)
+    _command("resume", about, url, config, as_json=as_json)
+
+
+@commanding.command()
+def rebalance(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Have every strategy decide now."""
+    _command("rebalance", "", url, config, as_json=as_json)
+
+
+@commanding.command()
+def flatten(about: About = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Sell everything, or all of one symbol or strategy, and halt it until `resume`. Asks first."""
+    if not yes:
+        _ask(f"This sells everything {f'of {about}' if about else 'the daemon manages'} at the market. Go on?")
+    _command("flatten", about, url, config, as_json=as_json)
+
+
+@commanding.command()
+def exclude(
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Leave a symbol alone, with what is held of it, until `resume SYMBOL`."""
+    _command("exclude", symbol, url, config, as_json=as_json)
+
+
+@commanding.command()
+def reload(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """Read the configuration again: validated whole, taken up between two waves, refused with the reason (as SIGHUP does)."""
+    _command("reload", "", url, config, as_json=as_json)
+
+
+@commanding.command()
+def stop(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+    """End the daemon in order (as SIGTERM does)."""
+    _command("stop", "", url, config, as_json=as_json)
+
+
+def _command(verb: str, argument: str, url: str | None, config: Path | None, *, as_json: bool) -> None:
+    from daemon import cells, show  # the daemon itself needs neither an HTTP client nor tables
+
+    _, where, token = address(url, config)
+    if token is None:
+        fail(f"commands need the daemon's token: name its configuration with --config CONFIG, or put the token into ${TOKEN}", 2)
+    try:
+        answer = show.command(where, verb, argument, _user(), token=token)
+    except show.NoAnswer as error:
+        fail(str(error), 1)
+    typer.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else cells.tame(str(answer.get("done", ""))))
+
+
+def _ask_after_a_halt(url: str | None, config: Path | None) -> None:
+    """Whoever leaves a halt should have read why there is one."""
+    from daemon import cells, show
+
+    _, where, token = address(url, config)
+    try:
+        status = show.fetch(where, "/api/v1/status", token=token)
+    except show.NoAnswer as error:
+        fail(str(error), 1)
+    if isinstance(status, dict) and status.get("state") == "halted":
+        _ask(f"Trading is halted: {cells.tame(str(status.get('reason', '')))}. Resume?")
+
+
+def _ask(question: str) -> None:
+    if not sys.stdin.isatty():
+        fail("this asks before it acts, and there is nobody to answer: add --yes", 2)
+    if not typer.confirm(question):
+        fail("nothing was done", 1)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return ""
