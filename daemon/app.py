@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from daemon.commander import Commander
+from daemon.commander import APPROVED, Commander
 from daemon.core import events as e
 from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
@@ -111,9 +111,13 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.HoldPlaced, [p.manager.on_hold, d.recorder.accept]),
         (e.HoldLifted, [p.manager.on_lifted, d.recorder.accept]),
         (e.RebalanceRequested, [p.runner.on_requested]),
+        (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted)),
+        *(
+            (kind, [])
+            for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)
+        ),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -260,6 +264,7 @@ class Daemon:
             order_id = fill.order_id or record.order_of(fill.symbol, fill.venue_id) or ""
             fills.setdefault(order_id, []).append(e.OrderFilled(fill, fill.at))
         restraint.restore(p.manager.states, record.holds)
+        p.manager.approval.given = int(record.values.get(APPROVED, "0"))
         self._narrate.remember(order for order, _ in record.open_orders)
         for stray in fills.pop("", []):
             p.manager.follower.learn(stray)  # kept until an order turns out to be theirs
@@ -369,6 +374,7 @@ class Daemon:
         if self.parts.manager.wave is not None:
             return False
         self.parts.manager.renew(renewal.settings)
+        self.parts.account.sizing = renewal.capital
         self.parts.analyzer.market.watch.jump = renewal.correlation_jump
         return True
 

@@ -60,6 +60,17 @@ def exclude(
 
 
 @commanding.command()
+def approve(
+    decision: Annotated[str, typer.Argument(metavar="[DECISION]", help="Its id; the one that waits unless given.")] = "",
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let the wave go that waits for a person's word (execution.approve); `status` and the log say what it would send."""
+    _command("approve", decision, url, config, as_json=as_json)
+
+
+@commanding.command()
 def reload(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Read the configuration again: validated whole, taken up between two waves, refused with the reason (as SIGHUP does)."""
     _command("reload", "", url, config, as_json=as_json)

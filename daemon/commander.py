@@ -9,12 +9,13 @@ from typing import Final, Protocol
 
 import structlog
 
-from daemon.core.events import Event, HoldLifted, HoldPlaced, RebalanceRequested
+from daemon.core.approval import Approval
+from daemon.core.events import ApprovalGiven, Event, HoldLifted, HoldPlaced, RebalanceRequested
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible, NotThere
 from daemon.io.clock import Clock
-from daemon.io.journal import Command
+from daemon.io.journal import Command, Put
 from daemon.why import match
 
 log = structlog.get_logger()
@@ -24,11 +25,13 @@ PAUSE: Final = "pause"
 FLATTEN: Final = "flatten"
 EXCLUDE: Final = "exclude"
 
+APPROVED: Final = "approved"  # the key under which the journal counts the waves that people have let go
+
 
 class Record(Protocol):
     """What the commander needs of the journal."""
 
-    async def commit(self, *facts: Command) -> None:
+    async def commit(self, *facts: Command | Put) -> None:
         """Return once these are on disk."""
         ...
 
@@ -44,6 +47,11 @@ class Stands(Protocol):
     @property
     def states(self) -> States:
         """What restricts trading."""
+        ...
+
+    @property
+    def approval(self) -> Approval:
+        """What waits for a person's word."""
         ...
 
     @property
@@ -109,8 +117,10 @@ class Commander:
             return "stopping: orders under way come to a known end, then the daemon ends"
         if verb == "reload":
             return await self._reload()
+        if verb == "approve":
+            return await self._approved(argument, by)
         if verb not in self._verbs:
-            raise NotThere(f"there is no command {verb}; there are {', '.join(sorted([*self._verbs, 'reload', 'stop']))}")
+            raise NotThere(f"there is no command {verb}; there are {', '.join(sorted([*self._verbs, 'approve', 'reload', 'stop']))}")
         return self._verbs[verb](self._scope(argument), by)
 
     def _scope(self, argument: str) -> Scope:
@@ -170,6 +180,18 @@ class Commander:
         text = f"{by} has excluded {scope.symbol}; its holding stays as it is until it is resumed"
         self._place(Hold(scope=scope, level=Level.HALTED, code=EXCLUDE, text=text, since=self._clock.now(), by=by))
         return f"{scope.symbol} is left alone from here on, with what is held of it"
+
+    async def _approved(self, decision_id: str, by: str) -> str:
+        approval = self._manager.approval
+        asked = approval.asked
+        if not asked:
+            raise Impossible("no wave waits for approval")
+        if decision_id not in ("", asked):
+            raise Impossible(f"what waits for approval is decision {asked}, not {decision_id}")
+        # Counted on disk first: a word that is given twice after a crash would let one wave more go unseen.
+        await self._record.commit(Put(APPROVED, str(approval.given + 1)))
+        self._publish(ApprovalGiven(asked, by, self._clock.now()))
+        return f"decision {asked} is worked on, with the prices of now"
 
     def _place(self, hold: Hold) -> None:
         self._publish(HoldPlaced(hold, hold.since))

@@ -140,6 +140,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (Line("warning", "risk.correlation_high", {"mean_short": _digits(short), "mean_long": _digits(long)}),)
         case e.TradingStarted() | e.HoldPlaced() | e.HoldLifted() | e.RebalanceRequested() | e.StopRequested():
             return (_trading(event),)
+        case e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
+            return (_approval(event),)
         case (
             e.PriceTicked()
             | e.TimePassed()
@@ -174,6 +176,19 @@ def _trading(event: e.TradingStarted | e.HoldPlaced | e.HoldLifted | e.Rebalance
             return Line("info", "rebalance.requested", {"by": by})
         case e.StopRequested():
             return Line("info", "daemon.stopping", {})
+        case _:
+            assert_never(event)
+
+
+def _approval(event: e.ApprovalAsked | e.ApprovalGiven | e.ApprovalLapsed) -> Line:
+    match event:
+        case e.ApprovalAsked():
+            fields = {"decision_id": event.decision_id, "orders": _planned(event.orders), "left": event.left, "until": event.until}
+            return Line("warning", "approval.asked", fields)
+        case e.ApprovalGiven(decision_id=decision_id, by=by):
+            return Line("info", "approval.given", {"decision_id": decision_id, "by": by})
+        case e.ApprovalLapsed(decision_id=decision_id):
+            return Line("warning", "approval.lapsed", {"decision_id": decision_id})
         case _:
             assert_never(event)
 
@@ -250,13 +265,16 @@ def _wave(event: WaveEvent) -> Line:
             weights: dict[str, object] = {"wanted": _digits(event.wanted), "allowed": _digits(event.allowed)}
             return Line("info", "risk.limited", {"symbol": symbol, "decision_id": decision_id, "reason": reason} | weights)
         case e.PlanMade():
-            orders = [{"order_id": o.id, "symbol": o.symbol, "side": o.side, "amount": o.amount, "price": o.price} for o in event.orders]
-            fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": orders, "left": event.left}
+            fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": _planned(event.orders), "left": event.left}
             return Line("info", "plan.made", fields)
         case e.WaveSettled():
             return Line("info", "wave.settled", _settled(event))
         case _:
             assert_never(event)
+
+
+def _planned(orders: Iterable[Order]) -> list[dict[str, object]]:
+    return [{"order_id": o.id, "symbol": o.symbol, "side": o.side, "amount": o.amount, "price": o.price} for o in orders]
 
 
 def _chosen(decision: Decision) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
+from daemon.core.capital import Capital
 from daemon.core.events import Event
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
@@ -43,6 +44,7 @@ class Renewal:
     """What a reload brings, as plain values; `changed` are the dotted keys that differ."""
 
     settings: Settings
+    capital: Capital
     correlation_jump: float
     changed: tuple[str, ...]
 

@@ -19,7 +19,7 @@ from daemon.parts import ReloadRefused, Renewal
 log = structlog.get_logger()
 
 # What may change between two waves. Everything else decides what the journal, the streams and the account are about.
-HOT: Final = ("execution", "risk")
+HOT: Final = ("capital", "execution", "risk")
 
 
 class Reloader:

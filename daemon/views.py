@@ -153,9 +153,14 @@ class DaemonViews:
             "price": price,
             "value": held * price if price is not None else None,
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
-            "target": self._manager.targets.get(symbol, 0.0) if decision else None,
+            "target": self._target(symbol, equity) if decision else None,
             "account": self._identity["name"],
         }
+
+    def _target(self, symbol: str, equity: Decimal | None) -> float:
+        """What is wanted as a share of the equity, like the weight beside it; decisions speak of shares of the capital."""
+        at_work = float(self._account.capital() / equity) if equity else 1.0
+        return self._manager.targets.get(symbol, 0.0) * at_work
 
     def targets(self) -> Sequence[Mapping[str, object]]:
         """The newest decision, one row a symbol of the universe."""

@@ -41,9 +41,14 @@ WORDS: Final[Mapping[str, str]] = {
     "drift": "the account differs from the books in this currency, so it may only shrink",
     "not_sent": "the exchange could not be reached",
     "superseded": "a newer decision came first",
-    "halted": "trading was halted",
     "cooldown": "it was traded too short a time ago (execution.cooldown)",
     "turnover_max": "one rebalance may trade only so much (execution.turnover_max)",
+    "shadow": "mode shadow sends nothing",
+    "pause": "somebody has paused it",
+    "flatten": "somebody has flattened it",
+    "exclude": "somebody has excluded it",
+    "credentials": "trading was halted, because the exchange refuses the credentials",
+    "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
     "moved": "prices have moved since it was traded",
 }
 

@@ -18,6 +18,7 @@ from daemon.config.times import length, zone
 from daemon.core import planner, risk, sectors
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
+from daemon.core.capital import Capital
 from daemon.core.cron import Cron
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
@@ -101,7 +102,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     """
     symbols = tuple(sorted(config.universe.symbols))
     ledger, table = Ledger(), OrderTable()
-    account = Account(config.universe.quote, ledger, table, FRESH)
+    account = Account(config.universe.quote, ledger, table, FRESH, _capital(config))
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
@@ -151,9 +152,14 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
 
 
+def _capital(config: Config) -> Capital:
+    wanted = config.capital
+    return Capital(fixed=wanted.fixed, share=wanted.share, buffer=wanted.cash_buffer, floor=wanted.cash_floor)
+
+
 def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
     """What of a changed configuration may be taken up while the daemon runs."""
-    return Renewal(_settings(config), config.risk.correlation_jump, changed)
+    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, changed)
 
 
 def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Recovered, clock: Clock) -> Exchange:
@@ -187,6 +193,10 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             to_edge=execution.destination == "edge",
             turnover_max=Decimal(repr(execution.turnover_max)),
         ),
+        shadow=config.mode == "shadow" and not simulated,
+        # A backtest has nobody to ask.
+        approve=0 if simulated else execution.approve,
+        approve_within=execution.approve_within,
         off_target=_off_target(config),
         cooldown=length(execution.cooldown, config.bar_length),
         fresh=FRESH,

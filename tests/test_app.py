@@ -350,6 +350,30 @@ async def test_a_second_stop_does_not_wait_for_orders(venue: Venue, tmp_path: Pa
     assert read(run.path).open_decision is not None
 
 
+async def test_a_shadow_sees_the_real_account_and_sends_nothing(venue: Venue, tmp_path: Path) -> None:
+    """In mode shadow whole plans are made over the account as it is, and the exchange never hears of an order."""
+    async with at_work(written(tmp_path, venue.ccxt_urls(), mode="shadow")) as run:
+        wave = await run.settled(sent=0)
+        assert "shadow" in wave.left.values()
+        assert (await run.get("/api/v1/status"))[1]["mode"] == "shadow"
+    assert venue.state()["orders"] == []
+
+
+async def test_the_first_wave_waits_for_approval(venue: Venue, tmp_path: Path) -> None:
+    """Nothing is sent before a person's word, which a restart does not ask for again."""
+    api = {"port": 0, "token": {"env": "TOKEN"}}
+    config = written(tmp_path, venue.ccxt_urls(), api=api, execution={"approve": 1})
+    keys = {**KEYS, "TOKEN": "open-sesame"}
+    async with at_work(config, keys) as run:
+        await run.until(lambda: bool(run.parts.manager.approval.asked))
+        assert venue.state()["orders"] == []
+        assert (await run.post("approve"))[0] == 200
+        first = await run.settled()
+    async with at_work(config, keys) as again:
+        await again.settled(sent=0, after=first.decision.id)
+        assert (await again.post("approve"))[0] == 409
+
+
 async def test_a_daemon_is_commanded_and_remembers_it(venue: Venue, tmp_path: Path) -> None:
     """Flattened over the API it sells all and halts; the halt survives a restart, and only a person leaves it; then it trades again."""
     config = written(tmp_path, venue.ccxt_urls(), api={"port": 0, "token": {"env": "TOKEN"}})

@@ -1,16 +1,19 @@
 """Commands: what a person may ask of a running daemon, what comes of it, and what is refused."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 
-from daemon.commander import Commander
+from daemon.commander import APPROVED, Commander
 from daemon.core import events as e
+from daemon.core.approval import Approval
 from daemon.core.restraint import restore
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible, NotThere
-from daemon.io.journal import Command
+from daemon.io.journal import Command, Put
+from tests.core.builders import decision
 from tests.io.journal_facts import START, StillClock
 
 BTC = "BTC/USDT"
@@ -22,7 +25,9 @@ class Office:
     def __init__(self, *holds: Hold) -> None:
         self.trading = Trading.RUNNING
         self.states = States()
+        self.approval = Approval(1, timedelta(minutes=1))
         self.written: list[Command] = []
+        self.counted: list[Put] = []
         self.told: list[e.Event] = []
         self.ended = False
         restore(self.states, (e.HoldPlaced(hold, START) for hold in holds))
@@ -34,9 +39,10 @@ class Office:
 
     reason = "because"
 
-    async def commit(self, *facts: Command) -> None:
+    async def commit(self, *facts: Command | Put) -> None:
         assert not self.told, "a command is written before it has any effect"
-        self.written += facts
+        self.written += (fact for fact in facts if isinstance(fact, Command))
+        self.counted += (fact for fact in facts if isinstance(fact, Put))
 
     def publish(self, event: e.Event) -> None:
         self.told.append(event)
@@ -104,6 +110,7 @@ async def test_flattening_a_halted_account_sells_all_the_same() -> None:
         ("exclude", "", (), Impossible, "exclude takes a symbol"),
         ("exclude", "momo", (), Impossible, "exclude takes a symbol"),
         ("rebalance", "BTC", (), Impossible, "takes no argument"),
+        ("approve", "", (), Impossible, "no wave waits"),
         ("rebalance", "", (halt(),), Impossible, "resume first"),
         ("flatten", "BTC", (halt(),), Impossible, "resume it first"),
     ],
@@ -137,3 +144,14 @@ async def test_reload_and_stop_are_the_process_s_own() -> None:
     await office.do("stop")
     assert office.ended
     assert [command.verb for command in office.written] == ["reload", "stop"]
+
+
+async def test_a_word_is_counted_on_disk_before_the_wave_goes() -> None:
+    """Whoever approves means the decision that waits; another is named and refused."""
+    office = Office()
+    office.approval.ask(decision({BTC: 0.5}, "d1", START), START)
+    with pytest.raises(Impossible, match="d1, not d0"):
+        await office.do("approve", "d0")
+    await office.do("approve")
+    assert office.counted == [Put(APPROVED, "1")]
+    assert office.told == [e.ApprovalGiven("d1", "ann", START)]

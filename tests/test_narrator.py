@@ -131,6 +131,9 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     *((e.HoldPlaced(Hold(level=level, code="pause", text="a person said so", since=AT, by="me"), AT), None) for level in RESTRICTED),
     (e.HoldLifted(ACCOUNT, "pause", "me", AT), None),
     (e.RebalanceRequested("me", AT), None),
+    (e.ApprovalAsked("d1", (order(),), {ETH: "in_band"}, AT, AT), None),
+    (e.ApprovalGiven("d1", "me", AT), None),
+    (e.ApprovalLapsed("d1", AT), None),
     (e.SleevesBooked(Booking("d1-cross", "cross", (Entry("a", "BTC", Decimal(1)), Entry("b", "BTC", Decimal(-1))), AT), AT), None),
     (e.StopRequested(AT), None),
 ]

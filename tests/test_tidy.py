@@ -34,9 +34,9 @@ CORE_ORDER: Final = [
     {"events"},
     {"bus", "indicators", "allocation", "analyzer_measures", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
-    {"slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy", "paper"},
+    {"capital", "slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy", "paper"},
     {"account", "analyzer_report", "desk", "optimised", "resolver", "wave"},
-    {"follower", "rebalancing", "restraint", "trading"},
+    {"approval", "follower", "rebalancing", "restraint", "trading"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

@@ -69,6 +69,11 @@ def _off_target(value: Any) -> float | None:
     return None if value is None else as_float(value, above("0", "1"))
 
 
+def _money(value: Any) -> Decimal | None:
+    """An amount of quote, or none."""
+    return None if value is None else as_decimal(value, above("0", "1000000000000"))
+
+
 def _some(value: Any) -> Any:
     """A list with something in it."""
     if isinstance(value, list | tuple) and not value:
@@ -265,6 +270,32 @@ class ExecutionConfig(Section):
         default=0,
         description="Bars, or a length of time like 6h, after a rebalance in which only what is wanted at 0 is sold; the rest waits.",
     )
+    approve: Annotated[int, *whole(between("0", "1000000"))] = Field(
+        default=0, description="The first so many waves wait for a person's `rebalanced approve`."
+    )
+    approve_within: Annotated[timedelta, *duration("1s", "24h")] = Field(
+        default=timedelta(hours=1), description="How long a wave waits for approval; then its decision is not worked on."
+    )
+
+
+class CapitalConfig(Section):
+    """How much of the account is put to work; `capital: all` is all of it."""
+
+    fixed: Annotated[Decimal | None, BeforeValidator(_money)] = Field(
+        default=None, description="At most so much of universe.quote, whatever the account is worth."
+    )
+    share: Annotated[Decimal, *exact(above("0", "1"))] = Field(default=Decimal(1), description="Share of the equity that is used.")
+    cash_buffer: Annotated[Decimal, *exact(between("0", "0.5"))] = Field(
+        default=Decimal(0), description="Share of what is used that stays in cash, for fees and prices that move."
+    )
+    cash_floor: Annotated[Decimal, *exact(between("0", "1000000000000"))] = Field(
+        default=Decimal(0), description="Amount of universe.quote that always stays in cash."
+    )
+
+
+def _capital(value: Any) -> Any:
+    """All of it, or a mapping."""
+    return {} if value == "all" else value
 
 
 class ReconcileConfig(Section):
@@ -324,8 +355,9 @@ class Config(Section):
     name: Name = Field(
         description="Name of this instance: journal, logs, metrics, namespace of the client order ids.", examples=["momentum-spot"]
     )
-    mode: Annotated[Literal["paper", "sandbox", "live"], choice("paper", "sandbox", "live")] = Field(
-        description="paper: live market data, simulated fills, no keys; sandbox: the exchange's own test environment; live: real orders.",
+    mode: Annotated[Literal["paper", "sandbox", "shadow", "live"], choice("paper", "sandbox", "shadow", "live")] = Field(
+        description="paper: live market data, simulated fills, no keys; sandbox: the exchange's own test environment; "
+        "shadow: the real account, full plans, nothing sent; live: real orders.",
         examples=["paper"],
     )
     live: LiveConfig = Field(default_factory=LiveConfig, description="Needed by mode live only.")
@@ -338,6 +370,9 @@ class Config(Section):
     bars: BarsConfig = Field(default_factory=BarsConfig, description="How bars arrive.")
     strategies: Annotated[tuple[StrategyConfig, ...], BeforeValidator(_some), Field(max_length=MAX_STRATEGIES)] = Field(
         description="What decides.", examples=["[{name: momo, use: portfolio_momentum}]"]
+    )
+    capital: Annotated[CapitalConfig, BeforeValidator(_capital)] = Field(
+        default_factory=CapitalConfig, description="How much of the account the weights are shares of: all, or a mapping."
     )
     risk: RiskConfig = Field(default_factory=RiskConfig, description="Limits.")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="How targets become orders.")

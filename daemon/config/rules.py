@@ -46,9 +46,9 @@ def live_is_acknowledged(tree: Any) -> Iterator[Mistake]:
 
 
 def keys_are_given(tree: Any) -> Iterator[Mistake]:
-    """Sandbox and live sign their requests."""
+    """Sandbox, shadow and live sign their requests."""
     mode = at(tree, "mode")
-    if mode not in ("sandbox", "live") or at(tree, "exchange") is None:
+    if mode not in ("sandbox", "shadow", "live") or at(tree, "exchange") is None:
         return
     for key in ("api_key", "secret"):
         if at(tree, "exchange", "credentials", key) is None:
@@ -186,6 +186,21 @@ def _length(value: Any) -> timedelta | None:
     return value if isinstance(value, timedelta) else parse_duration(value) if isinstance(value, str) else None
 
 
+def capital_is_one_thing(tree: Any) -> Iterator[Mistake]:
+    """An amount or a share, since both at once say nothing clear."""
+    capital = at(tree, "capital")
+    if isinstance(capital, str) and capital != "all":
+        yield Mistake(("capital",), f"is {capital!r}", "write all, or {fixed: 5000}, or {share: 0.5}")
+    if isinstance(capital, Mapping) and capital.get("fixed") is not None and "share" in capital:
+        yield Mistake(("capital", "share"), "stands beside fixed, and they contradict each other", "leave one of them out")
+
+
+def approval_has_a_point(tree: Any) -> Iterator[Mistake]:
+    """Where nothing is sent, nobody needs to let it go."""
+    if at(tree, "mode") == "shadow" and at(tree, "execution", "approve"):
+        yield Mistake(("execution", "approve"), "is of no use in mode shadow, which sends nothing", "leave it out")
+
+
 def bands_let_trade(tree: Any) -> Iterator[Mistake]:
     """A band as wide as the largest weight would never let anything be bought."""
     band, weight = _number(at(tree, "execution", "band")), _number(at(tree, "risk", "weight_max"))
@@ -224,5 +239,7 @@ RULES: Final = (
     schedules_have_one_mind,
     distances_are_acted_on,
     bands_let_trade,
+    capital_is_one_thing,
+    approval_has_a_point,
     api_is_guarded,
 )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 
+from daemon.core.capital import Capital
 from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Instrument, Side, currencies
@@ -18,8 +19,9 @@ from daemon.core.planner import Book, Reason
 class Account:
     """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, money is quote."""
 
-    def __init__(self, quote: str, ledger: Ledger, table: OrderTable, fresh: timedelta) -> None:
+    def __init__(self, quote: str, ledger: Ledger, table: OrderTable, fresh: timedelta, capital: Capital | None = None) -> None:
         self.quote = quote
+        self.sizing = capital or Capital()
         self.markets: Mapping[str, Instrument] = {}
         self.drift: dict[str, Decimal] = {}
         self._ledger = ledger
@@ -116,14 +118,18 @@ class Account:
         """Worth of the quote and of every symbol's base at the last known prices. Other currencies are not ours to manage."""
         return self.cash + sum((self.held(s) * (self.mark(s) or ZERO) for s in self.markets), ZERO)
 
+    def capital(self) -> Decimal:
+        """What the weights are shares of: the equity, less what is set aside."""
+        return self.sizing.of(self.equity())
+
     def weight(self, symbol: str, equity: Decimal) -> float:
         """What a symbol's holding is worth, as a share of `equity`; 0 where there is none."""
         return float(self.held(symbol) * (self.mark(symbol) or ZERO) / equity) if equity > 0 else 0.0
 
     def off_target(self, weights: Mapping[str, float], keep: Iterable[str] = ()) -> dict[str, float]:
-        """Holding minus target by symbol, in weights of equity; symbols whose present weight is kept are on target."""
-        equity, kept = self.equity(), frozenset(keep)
-        return {s: self.weight(s, equity) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+        """Holding minus target by symbol, in weights of the capital; symbols whose present weight is kept are on target."""
+        capital, kept = self.capital(), frozenset(keep)
+        return {s: self.weight(s, capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
 
     # --- what may be spent -------------------------------------------------------------------------------------------
 
@@ -146,7 +152,7 @@ class Account:
             free={s: max(ZERO, amount) for s, amount in free.items()},
             prices=prices,
             cash=self.cash_free(),
-            equity=self.equity(),
+            equity=self.capital(),
             moving=moving,
             frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
             untouchable=untouchable,

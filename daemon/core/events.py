@@ -14,6 +14,9 @@ from daemon.core.away import StrategyAnswered as StrategyAnswered
 from daemon.core.away import StrategyDisabled as StrategyDisabled
 from daemon.core.away import StrategyStarted as StrategyStarted
 from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
+from daemon.core.steering import ApprovalAsked as ApprovalAsked
+from daemon.core.steering import ApprovalGiven as ApprovalGiven
+from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
 from daemon.core.steering import BookSleeves as BookSleeves
 from daemon.core.steering import HoldLifted as HoldLifted
 from daemon.core.steering import HoldPlaced as HoldPlaced
@@ -429,5 +432,8 @@ Event = (
     | HoldPlaced
     | HoldLifted
     | RebalanceRequested
+    | ApprovalAsked
+    | ApprovalGiven
+    | ApprovalLapsed
     | StopRequested
 )

@@ -12,8 +12,12 @@ from typing import Final
 
 from daemon.core import planner, risk
 from daemon.core.account import Account
+from daemon.core.approval import Approval
 from daemon.core.events import (
     AccountReconciled,
+    ApprovalAsked,
+    ApprovalGiven,
+    ApprovalLapsed,
     Event,
     HoldLifted,
     HoldPlaced,
@@ -35,7 +39,7 @@ from daemon.core.follower import Follower, OrderFact
 from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side
 from daemon.core.ordertable import OrderTable, State, Tracked, client_id
 from daemon.core.planner import Leg, Reason
-from daemon.core.rebalancing import Cooldown, begin, planned, strayed
+from daemon.core.rebalancing import Cooldown, begin, foreseen, planned, strayed
 from daemon.core.restraint import due_again, finished, flattened, ordered_out, restrained
 from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
@@ -63,6 +67,7 @@ class OrderManager:
         self._attempts: dict[tuple[str, str, Side], int] = {}
         self._traded: dict[str, Decimal] = {}  # by decision, what orders of an earlier process that had ended had traded, in quote
         self._cooldown = Cooldown(settings.cooldown)
+        self.approval = Approval(settings.approve, settings.approve_within)
         self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
 
     # --- start -------------------------------------------------------------------------------------------------------
@@ -85,6 +90,7 @@ class OrderManager:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
         self._settings = settings
         self._cooldown.length = settings.cooldown
+        self.approval.renew(settings.approve, settings.approve_within)
         if self.decision is not None:
             self.targets = self._limited(self.decision)[0]
 
@@ -100,7 +106,8 @@ class OrderManager:
                 return "stopping"
             case Trading.RUNNING:
                 worst = self.states.worst()
-                return "" if worst is None else worst.text
+                asked = f"the wave of decision {self.approval.asked} waits for `rebalanced approve`" if self.approval.asked else ""
+                return asked if worst is None else worst.text
 
     @property
     def state(self) -> str:
@@ -146,7 +153,7 @@ class OrderManager:
     def may_send(self, order_id: str) -> bool:
         """The one gate before the wire: whether this intent may still leave. A hold or a stop holds back what has not gone yet."""
         tracked = self.table.get(order_id)
-        if tracked is None or tracked.state is not State.NEW or self.trading is not Trading.RUNNING:
+        if tracked is None or tracked.state is not State.NEW or self.trading is not Trading.RUNNING or self._settings.shadow:
             return False
         return self.states.permits(tracked.order.symbol, tracked.order.side, self._account.sign(tracked.order.symbol))
 
@@ -204,13 +211,36 @@ class OrderManager:
             return
         if not self._account.valued(event.at):
             return
+        if self.approval.waits(self._pending):
+            yield from self._ask(self._pending, event.at)
+            return
         decision, self._pending = self._pending, None
+        self.approval.spend(decision)
         weights, cuts = self._limited(decision)
         for cut in cuts:
             yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
-        self.wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, ZERO), event.at)
+        self.wave = self._begun(decision, weights, event.at)
         yield from self._cancel_unwanted(event.at)
         yield from self._plan_round(self.wave, event.at)
+
+    def _ask(self, decision: Decision, at: datetime) -> Iterable[Event]:
+        """Ask a person, once, and show what would be sent now."""
+        until = self.approval.ask(decision, at)
+        if until is not None:
+            wave = self._begun(decision, self._limited(decision)[0], at)
+            legs, left = foreseen(planned(wave, self._account, self._settings.rules), self._account)
+            orders = tuple(intent(self._settings.instance, decision.id, leg, 1, at) for leg in legs)
+            yield ApprovalAsked(decision.id, orders, left, until, at)
+
+    def on_approved(self, event: ApprovalGiven) -> Iterable[Event]:
+        """A person's word: the wave is planned with the prices of now."""
+        if self.approval.give(event.decision_id):
+            yield PlanWave(event.at)
+
+    def _begun(self, decision: Decision, weights: dict[str, float], at: datetime) -> Wave:
+        wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, ZERO), at)
+        wave.book = restrained(wave.book, self.states)
+        return wave
 
     def _limited(self, decision: Decision) -> tuple[dict[str, float], tuple[risk.Cut, ...]]:
         """The account's target weights: the decision's, after every limit, and without what is being sold."""
@@ -219,8 +249,10 @@ class OrderManager:
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
-        wave.book = restrained(wave.book, self.states)
         made = planned(wave, self._account, self._settings.rules)
+        if self._settings.shadow:
+            yield from self._imagine(wave, made, at)
+            return
         wave.left = dict(made.left)
         wave.waiting = made.grows
         orders = tuple([self._make(wave, leg, at) for leg in made.reduces] + self._release(wave, at))
@@ -229,6 +261,14 @@ class OrderManager:
             yield SubmitOrders(wave.decision, orders, at)
         else:
             yield from self._advance(at)
+
+    def _imagine(self, wave: Wave, made: planner.Plan, at: datetime) -> Iterable[Event]:
+        """Tell what would be sent, and be done with it."""
+        legs, left = foreseen(made, self._account)
+        orders = tuple(intent(self._settings.instance, wave.decision.id, leg, wave.round, at) for leg in legs)
+        wave.left = left | {leg.symbol: Reason.SHADOW.value for leg in legs}
+        yield PlanMade(wave.decision.id, wave.round, orders, left, at)
+        yield from self._settle(wave, at)
 
     # --- orders of the wave ------------------------------------------------------------------------------------------
 
@@ -288,6 +328,9 @@ class OrderManager:
     def on_time(self, event: TimePassed) -> Iterable[Event]:
         """Ask about orders in doubt, cancel what has worked too long, and take up what waited for time or prices."""
         yield from self.follower.resolver.questions(event.at)
+        if self._pending is not None and self.approval.lapsed(event.at):
+            yield ApprovalLapsed(self._pending.id, event.at)
+            self._pending = None
         for hold in self.states.expired(event.at):
             yield HoldLifted(hold.scope, hold.code, DAEMON, event.at)
         yield from self._cancel_unwanted(event.at)
@@ -358,7 +401,7 @@ class OrderManager:
 
     def _look_again(self, wave: Wave, at: datetime) -> None:
         """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""
-        book = self._account.book(wave.weights, wave.refused, at)
+        book = restrained(self._account.book(wave.weights, wave.refused, at), self.states)
         if wave.retry_at is None and at - wave.priced_at <= self._settings.fresh:
             wave.book = replace(book, prices=wave.book.prices, equity=wave.book.equity)
         else:

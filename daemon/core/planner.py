@@ -44,6 +44,7 @@ class Reason(StrEnum):
     MOVED = "moved"
     COOLDOWN = "cooldown"
     TURNOVER_MAX = "turnover_max"
+    SHADOW = "shadow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,8 @@ class Book:
     """The account as planning sees it.
 
     `projected` holds base units by symbol: what is held plus what every order that has not ended may still add or take. `free` is what of
-    the base may be sold. `cash` is quote that nothing has reserved. `equity` is in quote. `prices` are quote per base.
+    the base may be sold. `cash` is quote that nothing has reserved. `equity` (quote) is what weights are shares of: the account's worth,
+    less what is set aside. `prices` are quote per base.
     `traded` is the worth, in quote, of what this rebalance has traded already and of what its orders may still trade.
     `frozen` names symbols that must not grow, with the reason, `untouchable` those that must not trade at all, and `moving` those with
     orders that have not ended.

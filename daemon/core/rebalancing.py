@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from daemon.core import planner
 from daemon.core.account import Account
-from daemon.core.model import EPOCH, Cause, Decision
+from daemon.core.model import EPOCH, ZERO, Cause, Decision
 from daemon.core.ordertable import Tracked
 from daemon.core.wave import Wave
 
@@ -73,6 +73,13 @@ def begin(
     """The wave of a decision. `orders` are all that have not ended; `before` is what this decision's others had traded, in quote."""
     inherited = tuple(t for t in orders if t.order.decision_id == decision.id)
     return Wave(decision, weights, account.book(weights, {}, at), priced_at=at, inherited=inherited, before=before)
+
+
+def foreseen(made: planner.Plan, account: Account) -> tuple[tuple[planner.Leg, ...], dict[str, str]]:
+    """The legs of a plan as they would go if every sell brought what it is worth, and why the rest is left."""
+    cash = account.cash_free() + sum((leg.notional * (1 - account.markets[leg.symbol].taker_fee) for leg in made.reduces), ZERO)
+    grows, unfunded = planner.scale(made.grows, cash, account.markets)
+    return (*made.reduces, *grows), {**made.left, **unfunded}
 
 
 def planned(wave: Wave, account: Account, rules: planner.Rules) -> planner.Plan:

@@ -3,10 +3,11 @@
 Rule: as in events.py, of which these are a part.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from daemon.core.model import Booking
+from daemon.core.model import Booking, Order
 from daemon.core.states import Hold, Scope
 
 
@@ -63,4 +64,32 @@ class RebalanceRequested:
 class StopRequested:
     """The process is to end: no new plans; orders under way come to a known end."""
 
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """A wave waits for a person's word until `until`: `orders` are what it would send now, `left` why the rest stays, by symbol."""
+
+    decision_id: str
+    orders: tuple[Order, ...]
+    left: Mapping[str, str]
+    until: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalGiven:
+    """A person lets the wave of this decision go; it is planned afresh."""
+
+    decision_id: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalLapsed:
+    """Nobody has said a word in time: the decision is not worked on."""
+
+    decision_id: str
     at: datetime

@@ -28,7 +28,8 @@ class Settings:
     has not settled for this long no longer holds its wave (it stays tracked and reserved). `working`: an open order older than this is
     cancelled; below `held_up`, so that a wave sees the cancel's outcome. `off_target`: a holding further than this from its
     target, in weights of equity, is acted on between due times; None: it is not. `cooldown`: for so long after a rebalance nothing but
-    exits is traded.
+    exits is traded. `shadow`: everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for
+    `approve_within`.
     """
 
     instance: str
@@ -44,3 +45,6 @@ class Settings:
     working: timedelta = timedelta(seconds=60)
     off_target: float | None = None
     cooldown: timedelta = timedelta(0)
+    shadow: bool = False
+    approve: int = 0
+    approve_within: timedelta = timedelta(hours=1)
