@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 _MEASURES: Final = ("return", "vol", "drawdown", "profit", "adds", "risk", "costs", "share", "number", "correlation")
-NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "target", "off target", "fees", *_MEASURES})
+NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES})
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 

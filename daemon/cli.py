@@ -24,7 +24,7 @@ from daemon.cli_reading import reading
 from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
 from daemon.config import Config, Secrets, json_schema
 from daemon.io.clock import SystemClock
-from daemon.io.journal import Journal, Recovered
+from daemon.io.journal import Journal, Recovered, read
 from daemon.io.logs import configure, shutdown
 
 app = typer.Typer(
@@ -102,6 +102,30 @@ def check(
         return
     with mistakes():
         typer.echo(asyncio.run(check_venue(settings, secrets)))
+
+
+@app.command()
+def plan(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """One decision now: what is held, wanted, left by each limit, and would be sent, with the reason of each. Sends nothing."""
+    from rich.console import Console
+
+    from daemon import planscreen
+    from daemon.app import routes, together
+    from daemon.core.plain import plain
+    from daemon.planning import planned
+
+    settings, secrets = load_config(config, os.environ)
+    with mistakes():
+        journal = settings.journal_path(os.environ, Path.cwd())
+        record = read(journal) if journal.exists() else None
+        made = asyncio.run(planned(settings, secrets, record, routes, together))
+    if as_json:
+        typer.echo(json.dumps(plain(planscreen.mapping(made)), indent=2, ensure_ascii=False))
+    else:
+        Console().print(planscreen.screen(made, settings.universe.quote))
 
 
 @app.command()

@@ -198,7 +198,7 @@ def _holdings(positions: Sequence[Row], targets: Sequence[Row], reasons: Mapping
     table = cells.table(("symbol", "amount", "price", "value", "weight", "target", "off target", "why"))
     for symbol in sorted(held.keys() | wanted.keys() | reasons.keys()):
         row = held.get(symbol, {})
-        weight, target = cells.number(row.get("weight")), cells.number(wanted.get(symbol, row.get("target")))
+        weight, target = cells.number(row.get("weight")), cells.number(row.get("target", wanted.get(symbol)))
         off = None if target is None else (weight or Decimal(0)) - target  # cash has no target to be off
         amounts = cells.cell(row.get("amount")), cells.cell(row.get("price")), cells.money(row.get("value"))
         shares = cells.percent(weight), cells.percent(target), cells.percent(off, signed=True)

@@ -4,6 +4,7 @@ Rule: Config objects end in this file; what is built gets plain values.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -66,7 +67,7 @@ def build(
     """
     core = deciding(config)
     return Parts(
-        exchange=_exchange(config, secrets, journal, recovered, clock),
+        exchange=_exchange(config, secrets, _paper_store(journal), recovered.values.get("paper"), clock),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -162,7 +163,24 @@ def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
     return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, changed)
 
 
-def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Recovered, clock: Clock) -> Exchange:
+def foreseeing(config: Config) -> Core:
+    """The parts that decide, to look at one decision: every strategy in this process, everything planned, nothing sent, nobody asked."""
+    core = deciding(config, simulated=True)
+    core.manager.renew(replace(_settings(config), shadow=True, approve=0))
+    return core
+
+
+def account_of(config: Config, secrets: Secrets, record: Recovered | None, clock: Clock) -> Exchange:
+    """The account of a configuration, to be read: the venue's, or the simulated one as its journal knows it; what happens is not kept."""
+
+    async def forget(_state: str) -> None: ...
+
+    return _exchange(config, secrets, forget, record.values.get("paper") if record else None, clock)
+
+
+def _exchange(
+    config: Config, secrets: Secrets, save: Callable[[str], Coroutine[Any, Any, None]], state: str | None, clock: Clock
+) -> Exchange:
     market = door(config, secrets, clock)
     if config.mode != "paper":
         return market
@@ -173,8 +191,8 @@ def _exchange(config: Config, secrets: Secrets, journal: Journal, recovered: Rec
         fee=(paper.fee.maker, paper.fee.taker),
         slippage_bps=paper.slippage_bps,
         clock=clock,
-        save=_paper_store(journal),
-        state=recovered.values.get("paper"),
+        save=save,
+        state=state,
     )
 
 

@@ -143,6 +143,7 @@ class StrategyRunner:
         if not slices:
             return
         self._advance(slices)
+        self._newest = SliceClosed(slices[-1], slices[-1].closes_at)
         panels = np.stack([cross_section.panel for cross_section in slices])
         for desk in self._desks:
             desk.warm(panels)

@@ -1,0 +1,220 @@
+"""Planning: one decision now, whole, for a person to read: what is held, what is wanted, what each limit leaves of it, what would be sent.
+
+Rule: it is the daemon's own parts on its own route table, over the account as it is; nothing is sent, and nothing is written.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from daemon.config import Config, Secrets
+from daemon.core import events as e
+from daemon.core.bus import Bus, Handler
+from daemon.core.model import ZERO, Balance, Bar, Decision, Flow, Instrument, Order, currencies
+from daemon.core.restraint import restore
+from daemon.core.slices import Aligner, align
+from daemon.io.clock import Clock, SystemClock
+from daemon.io.exchange import Exchange, Fatal, Reason, VenueError
+from daemon.io.journal import Recovered
+from daemon.io.warmup import Together, warm_up
+from daemon.parts import Core, Joined, StartRefused, refused_key
+from daemon.worlds import account_of, foreseeing
+
+Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One symbol's way from what is held to what would be sent. Weights are shares of the capital, `cost` is in quote.
+
+    `stages` are the limits that cut the wish, in order, each with the weight that it left.
+    """
+
+    symbol: str
+    price: Decimal | None
+    amount: Decimal
+    weight: float
+    wanted: float
+    stages: tuple[tuple[str, float], ...]
+    target: float
+    order: Order | None
+    cost: Decimal
+    left: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """The whole decision. Money is quote."""
+
+    decision: Decision
+    equity: Decimal
+    capital: Decimal
+    cash: Decimal
+    rows: tuple[Row, ...]
+
+
+class Onlooker:
+    """Joins the core to edges that only listen, and keeps what it was told."""
+
+    def __init__(self, core: Core, routes: Routes) -> None:
+        self.parts = core
+        self.told: list[e.Event] = []
+        self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
+        self.gateway = self.poller = self.recorder = self.views = self
+        self.bus: Bus[e.Event] = Bus(routes(self))
+
+    def tell(self, event: e.Event) -> Iterable[e.Event]:
+        """Hear of everything."""
+        self.told.append(event)
+        return ()
+
+    def accept(self, request: Any) -> Iterable[e.Event]:
+        """What sleeves give each other is booked; nothing else is done."""
+        return (e.SleevesBooked(request.booking, request.at),) if isinstance(request, e.BookSleeves) else ()
+
+    def on_slice(self, _event: object) -> Iterable[e.Event]:
+        """Nothing."""
+        return ()
+
+    def on_polled(self, _event: object) -> Iterable[e.Event]:
+        """Nothing."""
+        return ()
+
+    def on_poll_failed(self, _event: object) -> Iterable[e.Event]:
+        """Nothing."""
+        return ()
+
+    def paper_on(self, _kind: type) -> list[Any]:
+        """No account fills anything."""
+        return []
+
+    def away_on(self, _kind: type) -> list[Any]:
+        """Every strategy decides in this process."""
+        return []
+
+
+async def planned(settings: Config, secrets: Secrets, record: Recovered | None, routes: Routes, together: Together) -> Planned:
+    """Read the account and the newest bars, and have every strategy decide. `record`: what an instance has written, if there is one.
+
+    Raises:
+        StartRefused: the exchange does not answer, or not for this configuration.
+    """
+    clock = SystemClock()
+    exchange = account_of(settings, secrets, record, clock)
+    core = foreseeing(settings)
+    try:
+        core.account.markets = await exchange.connect()
+        held = await exchange.balances()
+        history, prices = await _market(exchange, core, clock, together)
+    except VenueError as error:
+        raise _refused(settings, error) from None
+    finally:
+        await exchange.close()
+    onlooker = Onlooker(core, routes)
+    _decide(onlooker, record, held, history, prices, clock)
+    return _read(core, onlooker.told, settings.paper.slippage_bps / 10_000)
+
+
+def _refused(settings: Config, error: VenueError) -> StartRefused:
+    if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
+        return StartRefused(refused_key(str(settings.source), error), 77)
+    if isinstance(error, Fatal):
+        return StartRefused(f"{settings.source}: {error.text}", 78)
+    return StartRefused(f"{settings.exchange.id} does not answer ({error.text}); try again later", 1)
+
+
+async def _market(
+    exchange: Exchange, core: Core, clock: Clock, together: Together
+) -> tuple[Mapping[str, Sequence[Bar]], Mapping[str, float]]:
+    """The history that the indicators need, and the last price of each symbol."""
+    history = await warm_up(
+        exchange, core.symbols, core.timeframe, core.runner.need, clock, lambda _done, _all: None, together=together, rng=Random(0)
+    )
+    prices: dict[str, float] = {}
+
+    async def ask(symbol: str) -> None:
+        newest = await exchange.bars(symbol, core.timeframe, limit=1)
+        if newest:
+            prices[symbol] = newest[-1].bar.close
+
+    await together(*(ask(symbol) for symbol in core.symbols))
+    return history, prices
+
+
+def _decide(
+    onlooker: Onlooker,
+    record: Recovered | None,
+    held: Mapping[str, Balance],
+    history: Mapping[str, Sequence[Bar]],
+    prices: Mapping[str, float],
+    clock: Clock,
+) -> None:
+    """What a start does, as far as deciding needs it, and a request to decide."""
+    core, now = onlooker.parts, clock.now()
+    if record is not None:
+        _recall(core, record)
+    slices = align(history, core.symbols, until=now)
+    core.runner.warm(slices)
+    core.analyzer.warm(slices)
+    if slices:
+        core.account.on_slice(e.SliceClosed(slices[-1], slices[-1].closes_at))
+    publish = onlooker.bus.publish
+    for symbol, price in prices.items():
+        publish(e.PriceTicked(symbol, price, now))
+    for currency in sorted({c for s in core.symbols for c in currencies(s)}):
+        there = held[currency].total if currency in held else ZERO
+        if missing := there - core.ledger.held(currency):
+            publish(e.FlowBooked(Flow(f"plan-{currency}", currency, missing, "opening", now), now))
+    publish(e.AccountReconciled({}, now, now))
+    publish(e.RebalanceRequested("plan", now))
+
+
+def _recall(core: Core, record: Recovered) -> None:
+    """What an instance of this name has written: holdings, what it wanted last, and what restricts it."""
+    for flow in record.flows:
+        core.ledger.flow(flow)
+    for fill in record.fills:
+        core.ledger.book(fill)
+    core.runner.restore(record.last_decision, record.began)
+    restore(core.manager.states, record.holds)
+
+
+def _read(core: Core, told: Sequence[e.Event], slippage: Decimal) -> Planned:
+    """Put what was told together."""
+    account = core.account
+    decision = next((event.decision for event in told if isinstance(event, e.TargetsChosen)), None)
+    if decision is None:
+        why = "; ".join(core.runner.problems.values()) or "there are no bars to decide on"
+        raise StartRefused(f"no strategy has decided: {why}", 1)
+    plans = [event for event in told if isinstance(event, e.PlanMade)]
+    settled = [event for event in told if isinstance(event, e.WaveSettled)]
+    orders = {order.symbol: order for plan in plans for order in plan.orders}
+    left = {s: why for event in settled for s, why in {**event.left, **event.refused}.items()}
+    held_up = core.manager.reason if not settled else ""
+    capital = account.capital()
+    rows = tuple(_row(core, s, decision, told, orders.get(s), left.get(s, held_up), slippage) for s in core.symbols)
+    return Planned(decision=decision, equity=account.equity(), capital=capital, cash=account.cash, rows=rows)
+
+
+def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], order: Order | None, left: str, slippage: Decimal) -> Row:
+    account = core.account
+    cuts = [event for event in told if isinstance(event, e.RiskLimited) and event.symbol == symbol]
+    return Row(
+        symbol=symbol,
+        price=account.mark(symbol),
+        amount=account.held(symbol),
+        weight=account.weight(symbol, account.capital()),
+        wanted=decision.weights.get(symbol, 0.0),
+        stages=tuple((cut.reason, cut.allowed) for cut in cuts),
+        target=core.manager.targets.get(symbol, 0.0),
+        order=order,
+        cost=_cost(order, account.markets[symbol], slippage) if order else ZERO,
+        left="" if order is not None and left == "shadow" else left,
+    )
+
+
+def _cost(order: Order, market: Instrument, slippage: Decimal) -> Decimal:
+    """What sending it would cost by fee and expected slippage, in quote."""
+    return order.amount * order.price * (market.taker_fee + slippage)

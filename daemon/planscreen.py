@@ -1,0 +1,82 @@
+"""The plan of one decision, as a table for people and as a mapping for scripts."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from daemon import cells
+from daemon.core.model import ZERO, Side
+from daemon.planning import Planned, Row
+from daemon.why import WORDS
+
+
+def screen(plan: Planned, quote: str) -> RenderableType:
+    """Head, a row a symbol, what it comes to, and in words why what is not traded is not."""
+    table = cells.table(("symbol", "weight", "wanted", "target", "side", "amount", "value", "costs", "left"))
+    for row in plan.rows:
+        order = row.order
+        what = (order.side.value, cells.short(order.amount), cells.money(order.amount * order.price)) if order else ("", "", "")
+        weights = [f"{100 * weight:.2f}%" for weight in (row.weight, row.wanted, row.target)]
+        cells.add(table, row.symbol, *weights, *what, cells.money(row.cost) if order else "", row.left.replace("_", " "))
+    head = f"decision {plan.decision.id} on the bars up to {plan.decision.as_of:%Y-%m-%d %H:%M:%S}, nothing is sent"
+    money = f"equity {plan.equity:,.2f} {quote}, at work {plan.capital:,.2f}, cash {plan.cash:,.2f}"
+    notes = [f"{name}: {targets.note}" for name, targets in sorted(plan.decision.by_strategy.items()) if targets.note]
+    reasons = sorted({row.left for row in plan.rows if row.left in WORDS})
+    lines = [f"would trade {_traded(plan):,.2f} {quote} in {_orders(plan)} orders, at a cost of about {_cost(plan):,.2f}", *notes]
+    lines += [f"{row.symbol}: {100 * row.wanted:.2f}% wanted, {_limits(row)}" for row in plan.rows if row.stages]
+    lines += [f"{reason.replace('_', ' ')}: {WORDS[reason]}" for reason in reasons]
+    return Group(Text(head), Text(money), table, *(Text(cells.tame(line)) for line in lines))
+
+
+def mapping(plan: Planned) -> Mapping[str, object]:
+    """The same for scripts; money and amounts are Decimals."""
+    return {
+        "decision_id": plan.decision.id,
+        "as_of": plan.decision.as_of,
+        "equity": plan.equity,
+        "capital": plan.capital,
+        "cash": plan.cash,
+        "traded": _traded(plan),
+        "cost": _cost(plan),
+        "strategies": {name: dict(targets.weights) for name, targets in sorted(plan.decision.by_strategy.items())},
+        "symbols": [_symbol(row) for row in plan.rows],
+    }
+
+
+def _symbol(row: Row) -> Mapping[str, object]:
+    order = row.order
+    sent = (
+        None if order is None else {"side": order.side, "amount": order.amount, "price": order.price, "value": order.amount * order.price}
+    )
+    return {
+        "symbol": row.symbol,
+        "price": row.price,
+        "amount": row.amount,
+        "weight": row.weight,
+        "wanted": row.wanted,
+        "limits": [{"reason": reason, "weight": weight} for reason, weight in row.stages],
+        "target": row.target,
+        "order": sent,
+        "cost": row.cost,
+        "left": row.left,
+        "left_says": WORDS.get(row.left, row.left),
+    }
+
+
+def _limits(row: Row) -> str:
+    return ", then ".join(f"{reason} leaves {100 * weight:.2f}%" for reason, weight in row.stages)
+
+
+def _orders(plan: Planned) -> str:
+    sides = [row.order.side for row in plan.rows if row.order]
+    return f"{len(sides)} ({sides.count(Side.SELL)} sells, {sides.count(Side.BUY)} buys)"
+
+
+def _traded(plan: Planned) -> Decimal:
+    return sum((row.order.amount * row.order.price for row in plan.rows if row.order), ZERO)
+
+
+def _cost(plan: Planned) -> Decimal:
+    return sum((row.cost for row in plan.rows), ZERO)

@@ -1,0 +1,80 @@
+"""`rebalanced plan`: one whole decision over the account as it is, with nothing sent and nothing written."""
+
+import io
+import json
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from daemon.app import routes, together
+from daemon.config import load, resolve_secrets
+from daemon.core.plain import plain
+from daemon.io.journal import read
+from daemon.parts import StartRefused
+from daemon.planning import Planned, planned
+from daemon.planscreen import mapping, screen
+from daemon.venue import Venue
+from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, at_work, exchange, written
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[Venue]:
+    async with exchange() as running:
+        yield running
+
+
+async def made(config: Path, keys: dict[str, str] | None = None) -> Planned:
+    settings = load(config, {})
+    journal = config.with_name("momo.sqlite")
+    secrets = resolve_secrets(settings, KEYS if keys is None else keys)
+    return await planned(settings, secrets, read(journal) if journal.exists() else None, routes, together)
+
+
+async def test_a_plan_shows_every_step_and_sends_nothing(venue: Venue, tmp_path: Path) -> None:
+    """Wish, limit, target and order of each symbol hang together, on a screen and for scripts; the venue hears of no order."""
+    config = written(tmp_path, venue.ccxt_urls(), risk={"weight_max": 0.2})
+    plan = await made(config)
+    assert (plan.equity, plan.cash) == (Decimal(100_000), Decimal(100_000))
+    bought = [row for row in plan.rows if row.order]
+    assert len(bought) == 2
+    for row in bought:
+        assert (row.wanted, row.stages, row.target) == (0.4, (("weight_max", 0.2),), 0.2)
+        assert row.order is not None
+        assert row.order.amount * row.order.price == pytest.approx(20_000, rel=0.01)
+        assert row.cost > 0
+    assert not (tmp_path / "momo.sqlite").exists()
+    assert venue.state()["orders"] == []
+    told = json.loads(json.dumps(plain(mapping(plan))))
+    assert [row["symbol"] for row in told["symbols"]] == list(SYMBOLS)
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(screen(plan, "USDT"))
+    text = shown.getvalue()
+    assert "weight_max leaves 20.00%" in text
+    assert all(symbol in text for symbol in SYMBOLS)
+
+
+@pytest.mark.parametrize("mode", ["sandbox", "paper"])
+async def test_a_plan_beside_a_daemon_sees_what_it_holds(venue: Venue, tmp_path: Path, mode: str) -> None:
+    """Over a running instance's journal and account, whatever was bought is there, and what is at its target is left alone."""
+    config = written(
+        tmp_path,
+        venue.ccxt_urls(),
+        mode=mode,
+        strategies=[{"name": "eq", "use": "equal_weight", "schedule": {"every": "24h", "at_start": True}}],
+    )
+    async with at_work(config, KEYS if mode == "sandbox" else {}) as run:
+        await run.settled(sent=3)
+        plan = await made(config, KEYS if mode == "sandbox" else {})
+    assert all(row.weight == pytest.approx(1 / 3, abs=0.02) for row in plan.rows)
+    assert [row.order for row in plan.rows] == [None, None, None]
+    assert {row.left for row in plan.rows} <= {"in_band", "kept"}
+
+
+async def test_a_venue_that_is_away_is_said_so(tmp_path: Path) -> None:
+    """Nobody waits for an exchange that does not answer."""
+    away = {side: {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"} for side in ("api", "test")}
+    with pytest.raises(StartRefused, match="does not answer"):
+        await made(written(tmp_path, away))
