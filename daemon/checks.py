@@ -8,11 +8,10 @@ from pathlib import Path
 
 from daemon.config import Config, Secrets
 from daemon.core.plain import plain
-from daemon.core.runner import Sleeve
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.parts import StartRefused, refused_key
-from daemon.worlds import door, remarks, runner, runner_of, sleeves
+from daemon.worlds import door, remarks, runner, runner_of, sleeve
 
 
 def summary(settings: Config) -> str:
@@ -46,10 +45,10 @@ def look_ahead(settings: Config, data: Path) -> tuple[bool, str]:
 
     stored = bars.load(data, settings.universe.symbols, settings.bar_length)
 
-    def made(index: int) -> Sleeve:
-        return sleeves(settings)[index]
-
-    reports = [lookahead.examine(partial(made, index), partial(runner_of, settings), stored) for index in range(len(settings.strategies))]
+    reports = [
+        lookahead.examine(wanted.name, partial(sleeve, settings, index), partial(runner_of, settings), stored)
+        for index, wanted in enumerate(settings.strategies)
+    ]
     return not any(report.findings or report.problem for report in reports), "\n".join(map(str, reports))
 
 

@@ -17,17 +17,18 @@ from types import ModuleType
 from typing import Any
 
 from daemon.config.ownuse import NotThere, look
-from daemon.core.strategy import Strategy, Universe
+from daemon.core.strategy import Failed, Strategy, Universe
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A strategy as the configuration names it: `use` from the directory `base`, and its parameters as they stand in the file."""
+    """A strategy as the configuration names it: `use` from the directory `base`, its parameters as in the file, its budget for a bar."""
 
     name: str
     use: str
     base: Path
     params: Mapping[str, Any]
+    budget_s: float
 
 
 def load(use: str, base: Path) -> type[Strategy]:
@@ -107,13 +108,31 @@ def hire(own: Own, universe: Universe) -> Strategy:
     except ValidationError as error:
         lines = [(dotted(("params", *each["loc"])), each.get("ctx", {})) for each in error.errors(include_url=False)]
         raise ConfigError(f"{place} {said.get('what')}; {said.get('remedy')}" for place, said in lines) from None
-    return spec(params, universe)
+    made = spec(params, universe)
+    if not (hasattr(made, "params") and hasattr(made, "universe")):
+        raise Failed(f"{spec.__name__}.__init__ must call super().__init__(params, universe); add that line")
+    return made
 
 
-def blamed(error: BaseException) -> str:
-    """What went wrong, and where in the user's own code: `ValueError: no such thing (my.py line 12, in decide)`."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())[:300].removesuffix(":")
+def blamed(error: BaseException, otherwise: str = "") -> str:
+    """What went wrong, and where in the user's own code: `ValueError: no such thing (my.py line 12, in decide)`.
+
+    `otherwise` is the place to be named where no line of theirs is to blame.
+    """
+    said = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+    text = " ".join(": ".join([*getattr(error, "__notes__", ()), said]).split())[:300].removesuffix(":")
     if isinstance(error, SyntaxError) and error.filename:
         return f"{text.partition(' (')[0]} ({Path(error.filename).name} line {error.lineno})"
+    return text + (traced(error) or otherwise)
+
+
+def traced(error: BaseException) -> str:
+    """The last line of the user's own code that an exception came through, ` (my.py line 12, in decide)`; empty if there is none."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(Path(frame.filename))]
-    return f"{text} ({Path(frames[-1].filename).name} line {frames[-1].lineno}, in {frames[-1].name})" if frames else text
+    return f" ({Path(frames[-1].filename).name} line {frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+
+
+def defined(strategy: Strategy, method: str) -> str:
+    """Where a method of the user's own begins; empty where it is not theirs."""
+    code = getattr(inspect.unwrap(getattr(type(strategy), method)), "__code__", None)
+    return f" ({Path(code.co_filename).name} line {code.co_firstlineno}, in {method})" if code and _is_users(Path(code.co_filename)) else ""

@@ -21,7 +21,8 @@ from daemon.core.desk import Desk, named
 from daemon.core.model import Slice
 from daemon.core.strategy import Universe
 from daemon.io.worker_wire import PREFIX, Header, frame, parsed, sizes, targets_from, targets_to, unpack
-from daemon.ownstrategies import Own, blamed, hire
+from daemon.ownbounds import Bounds
+from daemon.ownstrategies import Own, blamed
 
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
@@ -48,13 +49,14 @@ class Bench:
             return self._hire(body) if self._desk is None else self._serve(self._desk, header, body)
         except ConfigError as error:
             return {"wrong": "\n".join(error.problems)}
-        except BaseException as error:  # sys.exit() in a user's code must not look like an order from outside
+        except BaseException as error:  # nothing that is raised here may end the process without an answer
             return {"failed": blamed(error)}
 
     def _hire(self, body: bytes) -> Header:
         own, universe, self._synthetic_max = pickle.loads(body)  # noqa: S301 - the daemon's own words
         self._symbols = universe.symbols
-        self._desk = Desk(hire(own, universe), len(self._symbols))
+        bounds = Bounds(own)
+        self._desk = Desk(bounds.hire(universe), len(self._symbols), bounds)
         return {"need": self._desk.need}
 
     def _serve(self, desk: Desk, header: Header, body: bytes) -> Header:

@@ -28,7 +28,7 @@ from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.states import States
-from daemon.core.strategy import Strategy, Universe
+from daemon.core.strategy import Failed, Strategy, Universe
 from daemon.core.trading import Settings
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
@@ -38,7 +38,8 @@ from daemon.io.notify import Notifier, watchdog_interval
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
 from daemon.io.worker import Job
-from daemon.ownstrategies import Own, blamed, hire
+from daemon.ownbounds import Bounds
+from daemon.ownstrategies import Own
 from daemon.ownworker import errand
 from daemon.parts import Core, Parts, Renewal, StartRefused
 from daemon.reloading import Reloader
@@ -112,7 +113,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         account=account,
         manager=OrderManager(_settings(config, simulated=simulated), account, table, States()),
         reconciler=PositionReconciler(symbols, ledger, table),
-        runner=runner(config, contained=not simulated),
+        runner=lenient(config) if simulated else runner(config, contained=True),
         analyzer=_analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper"),
     )
 
@@ -239,8 +240,7 @@ def remarks(config: Config) -> tuple[str, ...]:
     found = [f"universe.{text}" for text in sectors.within(config.universe.sectors, traded.symbols)[1]]
     for index, wanted in enumerate(config.strategies):
         if not is_own(wanted.use):
-            made = _strategy(config, index, traded, contained=True)
-            found += [f"{wanted.name}: {text}" for text in (made.remarks if made else ())]
+            found += [f"{wanted.name}: {text}" for text in _shipped(config, index, traded).remarks]
     return tuple(found)
 
 
@@ -260,63 +260,75 @@ def away(config: Config) -> tuple[Job, ...]:
 
 def _own(config: Config, index: int) -> Own:
     wanted = config.strategies[index]
-    return Own(wanted.name, wanted.use, config.source.parent.absolute(), wanted.params)
+    return Own(wanted.name, wanted.use, config.source.parent.absolute(), wanted.params, wanted.budget.total_seconds())
 
 
-def _strategy(config: Config, index: int, traded: Universe, *, contained: bool) -> Strategy | None:
-    """The strategy itself; None where it runs in a process of its own."""
+def _shipped(config: Config, index: int, traded: Universe) -> Strategy:
     wanted = config.strategies[index]
-    if not is_own(wanted.use):
-        try:
-            return strategies.REGISTRY[wanted.use](wanted.params, traded)
-        except ValueError as error:  # parameters that are right by themselves, and do not fit this universe
-            wrong = misfit(index, wanted.params, str(error))
-            raise ConfigError([sentence(str(config.source), dotted(wrong.loc), wrong.what, wrong.remedy)]) from None
-    if contained and is_contained(wanted.use):
-        return None
-    place = f"{config.source}: strategies[{index}]"
     try:
-        return hire(_own(config, index), traded)
-    except ConfigError as error:
-        raise ConfigError(f"{place}.{line}" for line in error.problems) from None
-    except Exception as error:  # anybody's code
-        raise ConfigError([f"{place}.use cannot be loaded: {blamed(error)}; correct the file"]) from error
+        return strategies.REGISTRY[wanted.use](wanted.params, traded)
+    except ValueError as error:  # parameters that are right by themselves, and do not fit this universe
+        wrong = misfit(index, wanted.params, str(error))
+        raise ConfigError([sentence(str(config.source), dotted(wrong.loc), wrong.what, wrong.remedy)]) from None
 
 
 def runner(config: Config, *, contained: bool = False) -> StrategyRunner:
-    """The strategies with their shares and schedules, fresh. `contained`: without those of the user's own, which run in processes (`away`).
+    """The strategies with their shares and schedules, fresh. `contained`: those of the user's own run in processes (`away`).
 
     Raises:
-        ConfigError: a strategy of the user's own cannot be loaded here.
-        ValueError: parameters that do not go together.
+        ConfigError: a strategy of the user's own cannot be loaded here, or parameters do not fit.
     """
-    return runner_of(config, sleeves(config, contained=contained))
+    made = runner_of(config, sleeves(config, contained=contained))
+    if made.disabled:
+        raise ConfigError(_unusable(config, made))
+    return made
+
+
+def _unusable(config: Config, made: StrategyRunner) -> list[str]:
+    return [
+        f"{config.source}: strategies[{index}].use cannot be loaded: {made.disabled[wanted.name]}; correct the file"
+        for index, wanted in enumerate(config.strategies)
+        if wanted.name in made.disabled
+    ]
+
+
+def lenient(config: Config) -> StrategyRunner:
+    """The same in this process, where a strategy of the user's own that cannot be loaded is disabled and the rest goes on.
+
+    Raises:
+        ConfigError: nothing is left, or the configuration itself is wrong.
+    """
+    made = runner_of(config, sleeves(config))
+    if len(made.disabled) == len(config.strategies):
+        raise ConfigError(_unusable(config, made))
+    return made
 
 
 def sleeves(config: Config, *, contained: bool = False) -> list[Sleeve]:
     """The strategies with their shares and schedules, fresh, as for `runner`."""
-    traded = universe(config)
-    return [
-        Sleeve(
-            wanted.name,
-            _tried(config, index, _strategy(config, index, traded, contained=contained)),
-            float(wanted.share),
-            _schedule(wanted.schedule, config.bar_length),
-            own=is_contained(wanted.use),
-        )
-        for index, wanted in enumerate(config.strategies)
-    ]
+    return [sleeve(config, index, contained=contained) for index in range(len(config.strategies))]
 
 
-def _tried(config: Config, index: int, strategy: Strategy | None) -> Strategy | None:
-    """A strategy of the user's own must at least be able to name its indicators; StartRefused tells where it cannot."""
-    if strategy is not None and is_contained(config.strategies[index].use):
-        try:
-            strategy.indicators()
-        except Exception as error:  # anybody's code
-            where = f"{config.source}: strategies[{index}].use"
-            raise StartRefused(f"{where} has indicators that cannot be made: {blamed(error)}; mend them there", 78) from None
-    return strategy
+def sleeve(config: Config, index: int, *, contained: bool = False) -> Sleeve:
+    """One of them. `contained`: if it is the user's own, it runs in a process, not here.
+
+    Raises:
+        ConfigError: what the configuration says of it does not fit.
+    """
+    wanted, traded = config.strategies[index], universe(config)
+    plain = Sleeve(wanted.name, None, float(wanted.share), _schedule(wanted.schedule, config.bar_length), own=is_contained(wanted.use))
+    if not is_own(wanted.use):
+        return replace(plain, strategy=_shipped(config, index, traded))
+    if contained and plain.own:
+        return plain
+    bounds = Bounds(_own(config, index))
+    try:
+        made = bounds.hire(traded)
+        return replace(plain, strategy=made, guard=bounds if plain.own else plain.guard)
+    except ConfigError as error:
+        raise ConfigError(f"{config.source}: strategies[{index}].{line}" for line in error.problems) from None
+    except Failed as error:
+        return replace(plain, problem=str(error))
 
 
 def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:

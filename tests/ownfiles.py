@@ -38,6 +38,7 @@ DECIDE: Final = {
     "prints": f"print('x' * 100_000); sys.stdout.flush(); return {FIRST}",
     "closes": "[os.close(fd) for fd in range(3, 64) if os.path.exists(f'/proc/self/fd/{fd}')]; return None",
     "tells": "return TargetWeights({}, signals={'*': {name: 1.0 for name in os.environ}})",
+    "hangs": "while True: pass",
     "spins": "sum(range(10**13))",
 }
 

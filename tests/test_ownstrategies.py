@@ -118,7 +118,7 @@ def test_every_load_begins_anew(tmp_path: Path) -> None:
     """What one run has left in the file's own globals, or in those of its helpers, another does not find."""
     (tmp_path / "keeps.py").write_text("SEEN = []\n")
     (tmp_path / "my.py").write_text("import keeps\nOWN = []\n" + ownfiles.text_of("behaves"))
-    own = Own("own", "./my.py:Mine", tmp_path, {})
+    own = Own("own", "./my.py:Mine", tmp_path, {}, 1.0)
     first = sys.modules[type(hire(own, UNIVERSE)).__module__]
     first.OWN.append(1)
     first.keeps.SEEN.append(1)
@@ -142,7 +142,7 @@ def test_what_is_no_strategy_is_refused(text: str, said: str, tmp_path: Path) ->
     """A class that could never decide is told before it is asked."""
     (tmp_path / "my.py").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        hire(Own("own", "./my.py:Mine", tmp_path, {}), UNIVERSE)
+        hire(Own("own", "./my.py:Mine", tmp_path, {}, 1.0), UNIVERSE)
     assert caught.value.problems == (f"use {said}",)
 
 

@@ -1,31 +1,70 @@
 """Desk: a strategy at work: its indicators, their newest rows, and what it wanted last.
 
 Rule: the same desk stands in the loop, in the worker process of a user's own strategy and in the backtest, so that one file decides the
-same everywhere. An answer that cannot be used is refused as a whole, and what was wanted before stands.
+same everywhere. An answer that cannot be used is refused as a whole, and what was wanted before stands. Every call into a strategy's code
+goes through the guard.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from math import isfinite
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
 from daemon.core.indicators import Indicator
+from daemon.core.indicators.base import checked
 from daemon.core.model import Bools, Floats, Slice, TargetWeights
-from daemon.core.strategy import Strategy, View
+from daemon.core.strategy import Failed, Strategy, View
+
+T = TypeVar("T")
+Work = Literal["load", "indicators", "warm", "step", "decide", "signals"]
+
+
+class Guard(Protocol):
+    """Calls a strategy's code."""
+
+    def __call__(self, work: Work, bars: int, code: Callable[[], T], /) -> T:
+        """What `code` returns. `work` is what it is for, `bars` how many bars it is given.
+
+        Raises:
+            Exception: whatever it raised; Failed where the guard knows better.
+        """
+        ...
+
+
+def unguarded(_work: Work, _bars: int, code: Callable[[], T]) -> T:
+    """As it is: what ships with the daemon needs no guard."""
+    return code()
 
 
 class Desk:
-    """One strategy over the universe. `targets` is its last usable answer, None before the first."""
+    """One strategy over the universe. `targets` is its last usable answer, None before the first.
 
-    def __init__(self, strategy: Strategy, width: int) -> None:
+    `warm_columns`: where there is history enough for a decision, bool (symbols,).
+    """
+
+    def __init__(self, strategy: Strategy, width: int, guard: Guard = unguarded) -> None:
+        """Take its indicators.
+
+        Raises:
+            Exception: whatever the strategy raised, or Failed for indicators that cannot be used.
+        """
         self.targets: TargetWeights | None = None
         self._decided_at: datetime | None = None
         self._strategy = strategy
-        self._indicators: Mapping[str, Indicator] = dict(strategy.indicators())
-        self._rows: dict[str, Floats] = {name: np.full(indicator.shape, np.nan) for name, indicator in self._indicators.items()}
         self._width = width
+        self._guard = guard
+        self._indicators: Mapping[str, Indicator] = {}
+        self._rows: dict[str, Floats] = {}
+        self.warm_columns: Bools = np.zeros(width, np.bool_)
+        guard("indicators", 0, self._take)
+
+    def _take(self) -> None:
+        self._indicators = indicators_of(self._strategy)
+        self._look({name: np.full(indicator.shape, np.nan) for name, indicator in self._indicators.items()})
 
     @property
     def need(self) -> int:
@@ -37,29 +76,44 @@ class Desk:
         """The indicators' newest values, by name, each (symbols,)."""
         return self._rows
 
-    @property
-    def warm_columns(self) -> Bools:
-        """Where there is history enough for a decision, bool (symbols,)."""
-        return self._strategy.warm(self._rows)
-
     def warm(self, panels: Floats) -> None:
-        """Feed a history (times, 5, symbols) of at least one slice through the indicators."""
-        for name, indicator in self._indicators.items():
-            self._rows[name] = indicator.last(indicator.rows(panels))
+        """Feed a history (times, 5, symbols) of at least one slice through the indicators.
+
+        Raises:
+            Exception: whatever the strategy's code raised, or ValueError for a row that is none.
+        """
+        self._guard("warm", len(panels), lambda: self._feed(lambda indicator: indicator.last(indicator.rows(panels))))
 
     def step(self, panel: Floats) -> None:
-        """Feed one more slice's panel (5, symbols)."""
+        """Feed one more slice's panel (5, symbols).
+
+        Raises:
+            Exception: as `warm`.
+        """
+        self._guard("step", 1, lambda: self._feed(lambda indicator: indicator.step(indicator.rows(panel))))
+
+    def _feed(self, value_of: Callable[[Indicator], Floats]) -> None:
+        rows = {}
         for name, indicator in self._indicators.items():
-            self._rows[name] = indicator.step(indicator.rows(panel))
+            with named_in_errors(name):
+                rows[name] = checked(value_of(indicator), indicator.shape)
+        self._look(rows)
+
+    def _look(self, rows: dict[str, Floats]) -> None:
+        """Take the newest rows over, and where they are warm."""
+        warm = self._strategy.warm(rows)
+        if np.shape(warm) != (self._width,):
+            raise Failed(f"`warm` must give one truth a symbol, {self._width} of them, not {np.shape(warm)}")
+        self._rows, self.warm_columns = rows, np.asarray(warm, np.bool_)
 
     def decide(self, cross_section: Slice, synthetic_max: int) -> TargetWeights:
         """Ask the strategy and keep its answer.
 
         Raises:
-            Exception: whatever the strategy raised, or ValueError for an answer that cannot be used; `targets` is as before.
+            Exception: whatever the strategy raised, or Failed for an answer that cannot be used; `targets` is as before.
         """
         view = self._view(cross_section, synthetic_max)
-        answer = usable(self._strategy.decide(view), cross_section.symbols)
+        answer = self._guard("decide", 1, lambda: usable(self._strategy.decide(view), cross_section.symbols))
         gone = missing(cross_section)
         wanted = {symbol: weight for symbol, weight in answer.weights.items() if symbol not in gone}
         self.targets = replace(answer, weights={**wanted, **view.carried})
@@ -74,7 +128,8 @@ class Desk:
         """
         if self.targets is not None and self._decided_at == cross_section.closes_at:
             return self.targets.signals
-        return numbers(self._strategy.signals(self._view(cross_section, synthetic_max)))
+        view = self._view(cross_section, synthetic_max)
+        return self._guard("signals", 1, lambda: numbers(self._strategy.signals(view)))
 
     def _view(self, cross_section: Slice, synthetic_max: int) -> View:
         tradable = (cross_section.age == 0) & self.warm_columns
@@ -84,17 +139,52 @@ class Desk:
         return View(cross_section, dict(self._rows), tradable, last, carried, self.targets.signals if self.targets else {})
 
 
+def indicators_of(strategy: Strategy) -> dict[str, Indicator]:
+    """Its indicators, fresh.
+
+    Raises:
+        Exception: whatever the strategy raised, or Failed for what is no indicator.
+    """
+    found: object = strategy.indicators()
+    if not isinstance(found, Mapping):
+        raise Failed(f"`indicators` must return a mapping of names to indicators, not {type(found).__name__}; return {{}} for none")
+    for name, indicator in found.items():
+        if not isinstance(indicator, Indicator):
+            raise Failed(f"its indicator {name} is no Indicator but {type(indicator).__name__}; derive it from Indicator")
+        need, shape = getattr(indicator, "need", None), getattr(indicator, "shape", None)
+        if isinstance(need, bool) or not isinstance(need, int) or need < 1:
+            raise Failed(f"its indicator {name} must have as `need` how many bars of history it needs, not {need}; set it in __init__")
+        if not isinstance(shape, tuple):
+            raise Failed(f"its indicator {name} must have as `shape` that of its row, (symbols,), not {shape}; set it in __init__")
+    return {str(name): indicator for name, indicator in found.items()}
+
+
+@contextmanager
+def named_in_errors(name: str) -> Iterator[None]:
+    """Have an exception say in which indicator it arose."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"in its indicator {name}")
+        raise
+
+
+def reason(error: Exception) -> str:
+    """What a strategy's failure says for itself; of Failed the sentence."""
+    return str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+
+
 def usable(answer: object, symbols: Sequence[str]) -> TargetWeights:
     """The answer of a strategy in plain types: finite weights of symbols that the universe has, and the signals that are numbers.
 
     Raises:
-        ValueError: it is no TargetWeights, or has a weight for a symbol that the universe does not have, or one that is no number.
+        Failed: it is no TargetWeights, or has a weight for a symbol that the universe does not have, or one that is no number.
     """
     if not isinstance(answer, TargetWeights):
-        raise ValueError(f"decide must return TargetWeights, not {type(answer).__name__}")
+        raise Failed(f"decide must return TargetWeights, not {type(answer).__name__}; write return TargetWeights({{symbol: weight}})")
     unknown = sorted(str(symbol) for symbol in (answer.weights.keys() | answer.keep) - set(symbols))
     if unknown:
-        raise ValueError(f"a weight for {', '.join(unknown)}, which the universe does not have")
+        raise Failed(f"a weight for {', '.join(unknown)}, which the universe does not have; leave it out, or add it to universe.symbols")
     weights = {symbol: float(weight) for symbol, weight in answer.weights.items()}
     return TargetWeights(weights, frozenset(answer.keep), numbers(answer.signals), str(answer.note))
 

@@ -1,7 +1,8 @@
 """StrategyRunner: keeps the indicators rolling and asks the strategies when they are due.
 
 Rule: one O(symbols) step a slice; a decision rests on a full and fresh slice only, there is at most one for a close time, and however many
-due times were missed, one decision makes up for them. A strategy that fails is held at its last targets and takes no other down.
+due times were missed, one decision makes up for them. A strategy that fails is held at its last targets and takes no other down; the
+user's own is then disabled: not asked again before the next start.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from math import fsum
 
 import numpy as np
 
-from daemon.core.desk import Desk, missing, named
+from daemon.core.desk import Desk, Guard, missing, named, reason, unguarded
 from daemon.core.events import (
     AskStrategy,
     RebalanceRequested,
@@ -23,6 +24,7 @@ from daemon.core.events import (
     TargetsUnchanged,
 )
 from daemon.core.model import Bools, Cause, Decision, Floats, Slice, TargetWeights, decision_id
+from daemon.core.plain import rfc3339
 from daemon.core.schedule import DueTimes, Schedule
 from daemon.core.strategy import Strategy
 
@@ -31,8 +33,8 @@ from daemon.core.strategy import Strategy
 class Sleeve:
     """A strategy with its name, its `share` of the capital (above 0, at most 1) and its due times.
 
-    `strategy` is None where it runs in a process of its own: it is asked by `AskStrategy`. `own`: it is the user's own, and is asked no
-    more once it has failed, here as in a process.
+    `strategy` is None where it runs in a process of its own: it is asked by `AskStrategy`. `own`: it is the user's own, called through
+    `guard`, and disabled once it has failed, here as in a process; `problem`: it could not even be loaded, for this reason.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Sleeve:
     share: float
     schedule: Schedule
     own: bool = False
+    guard: Guard = unguarded
+    problem: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a share that is none."""
@@ -51,29 +55,24 @@ class _Desk(Desk):
     """A sleeve at work in the loop."""
 
     def __init__(self, sleeve: Sleeve, strategy: Strategy, width: int) -> None:
-        super().__init__(strategy, width)
+        super().__init__(strategy, width, sleeve.guard)
         self.sleeve = sleeve
 
 
 class _AwayDesk:
-    """A sleeve at work in a process of its own: what the loop knows of it. `problem`: it is disabled, for this reason."""
+    """A sleeve at work in a process of its own, or nowhere: what the loop knows of it."""
 
     def __init__(self, sleeve: Sleeve, width: int) -> None:
         self.sleeve = sleeve
         self.targets: TargetWeights | None = None
         self.need = 1
         self.warm_columns: Bools = np.zeros(width, np.bool_)
-        self.problem = ""
 
     def warm(self, panels: Floats) -> None:
         """Nothing: the process is fed with the same slices."""
 
     def step(self, panel: Floats) -> None:
         """Likewise."""
-
-
-def _desk(sleeve: Sleeve, width: int) -> _Desk | _AwayDesk:
-    return _AwayDesk(sleeve, width) if sleeve.strategy is None else _Desk(sleeve, sleeve.strategy, width)
 
 
 @dataclass(slots=True)
@@ -96,7 +95,8 @@ class StrategyRunner:
 
     `restate`: full and live slices at which nobody is due say so (TargetsUnchanged), for rules that act between due times.
 
-    `problems` says, by sleeve, in one sentence, why its last decision failed; unless it is `own`, it is asked again at its next due time.
+    `problems` says, by sleeve, in one sentence, why its last decision failed; it is asked again at its next due time. `disabled` says why
+    one of the user's own is asked no more.
     """
 
     def __init__(
@@ -116,10 +116,11 @@ class StrategyRunner:
                     f"{sleeve.name}: schedule.every must be a whole number of bars of {timeframe}, not {sleeve.schedule.times}"
                 )
         self.problems: dict[str, str] = {}
+        self.disabled: dict[str, str] = {}
         self.untold: dict[str, str] = {}
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
-        self._desks = [_desk(sleeve, len(self._symbols)) for sleeve in sleeves]
+        self._desks = [self._desk(sleeve) for sleeve in sleeves]
         self._due = {sleeve.name: DueTimes(sleeve.schedule) for sleeve in sleeves}
         self._restate = restate
         self._away = {desk.sleeve.name: desk for desk in self._desks if isinstance(desk, _AwayDesk)}
@@ -132,6 +133,23 @@ class StrategyRunner:
         self._requested = False  # a person wants a decision, and no slice has been there to rest it on
         self._settled: datetime | None = None  # due times up to here are done with
         self._fresh = True  # no decision was ever taken
+
+    def _desk(self, sleeve: Sleeve) -> _Desk | _AwayDesk:
+        width = len(self._symbols)
+        if sleeve.problem:
+            self.disabled[sleeve.name] = sleeve.problem
+        elif sleeve.strategy is not None:
+            try:
+                return _Desk(sleeve, sleeve.strategy, width)
+            except Exception as error:
+                self._disable(sleeve, "", error)
+        return _AwayDesk(sleeve, width)
+
+    def _disable(self, sleeve: Sleeve, when: str, error: Exception) -> None:
+        """Have a strategy of the user's own stand at its last targets. One that ships has no such failures: they would be ours."""
+        if not sleeve.own:
+            raise error
+        self.disabled[sleeve.name] = when + reason(error)
 
     @property
     def need(self) -> int:
@@ -146,7 +164,11 @@ class StrategyRunner:
         self._newest = SliceClosed(slices[-1], slices[-1].closes_at)
         panels = np.stack([cross_section.panel for cross_section in slices])
         for desk in self._desks:
-            desk.warm(panels)
+            if desk.sleeve.name not in self.disabled:
+                try:
+                    desk.warm(panels)
+                except Exception as error:
+                    self._disable(desk.sleeve, "its history could not be read: ", error)
 
     def restore(self, last: Decision | None, began: datetime | None = None) -> None:
         """Go on after the journal's last decision; None: there is none, and the first due time is waited for. Before any `on_slice`.
@@ -195,21 +217,18 @@ class StrategyRunner:
             return ()
         return self._decide(self._able(), self._newest, Cause.OPERATOR, event.at)
 
-    def _able(self) -> list["_Desk | _AwayDesk"]:
-        """The desks that may be asked: a strategy of the user's own that has failed is not."""
-        return [desk for desk in self._desks if not (desk.sleeve.own and desk.sleeve.name in self.problems)]
+    def _able(self) -> list[_Desk | _AwayDesk]:
+        """The desks that may be asked: a strategy that is disabled is not."""
+        return [desk for desk in self._desks if desk.sleeve.name not in self.disabled]
 
-    def _step(self, desk: "_Desk | _AwayDesk", closed: Slice) -> None:
-        """One step of a sleeve's indicators. A user's own that raises disables its strategy, as a decision would; the rest trades on."""
-        sleeve = desk.sleeve
-        if sleeve.own and sleeve.name in self.problems:
+    def _step(self, desk: _Desk | _AwayDesk, closed: Slice) -> None:
+        """One step of a sleeve's indicators."""
+        if desk.sleeve.name in self.disabled:
             return
         try:
             desk.step(closed.panel)
         except Exception as error:
-            if not sleeve.own:
-                raise
-            self.problems[sleeve.name] = f"{sleeve.name}: an indicator failed at {closed.closes_at}: {type(error).__name__}: {error}"
+            self._disable(desk.sleeve, f"an indicator failed at {rfc3339(closed.closes_at)}: ", error)
 
     def _advance(self, slices: Sequence[Slice]) -> None:
         """Hold what everything rests on: each slice once, in order, of these symbols."""
@@ -231,7 +250,7 @@ class StrategyRunner:
         self._settled = event.slice.closes_at
         self._fresh = self._requested = False
         decided = [desk for desk in owed if isinstance(desk, _Desk) and self._ask(desk, event.slice)]
-        away = [desk for desk in owed if isinstance(desk, _AwayDesk) and not desk.problem]
+        away = [desk for desk in owed if isinstance(desk, _AwayDesk)]
         if away:
             self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided), cause)
             return [AskStrategy(desk.sleeve.name, event.slice, desk.targets, at) for desk in away]
@@ -239,11 +258,14 @@ class StrategyRunner:
         return (TargetsChosen(self._sum(event, at, cause), at),) if decided else ()
 
     def _ask(self, desk: _Desk, cross_section: Slice) -> bool:
-        name = desk.sleeve.name
+        name, when = desk.sleeve.name, f"no decision at {rfc3339(cross_section.closes_at)}: "
         try:
             desk.decide(cross_section, self._synthetic_max)
         except Exception as error:  # a strategy may be anybody's code, and the others' money does not depend on it
-            self.problems[name] = f"{name}: no decision at {cross_section.closes_at}: {type(error).__name__}: {error}"
+            if desk.sleeve.own:
+                self._disable(desk.sleeve, when, error)
+            else:
+                self.problems[name] = f"{when}{reason(error)}"
             return False
         self.problems.pop(name, None)
         return True
@@ -253,12 +275,12 @@ class StrategyRunner:
         told: dict[str, Mapping[str, Mapping[str, float]]] = {}
         for desk in self._desks:
             name = desk.sleeve.name
-            if name in self.untold or (desk.sleeve.own and name in self.problems):
+            if name in self.untold or name in self.disabled:
                 continue
             try:
                 told[name] = {} if isinstance(desk, _AwayDesk) else desk.signals(cross_section, self._synthetic_max)
             except Exception as error:  # where it is not due it need not answer: it trades on, and its numbers are left out from here on
-                self.untold[name] = f"{name}: no signals from {cross_section.closes_at} on: {type(error).__name__}: {error}"
+                self.untold[name] = f"{name}: no signals from {rfc3339(cross_section.closes_at)} on: {reason(error)}"
         return told
 
     # --- strategies in processes of their own ------------------------------------------------------------------------
@@ -271,7 +293,7 @@ class StrategyRunner:
     def on_answered(self, event: StrategyAnswered) -> Iterable[TargetsChosen]:
         """Take the answer in; the last one of a round makes the decision."""
         desk = self._away[event.name]
-        if self._round is None or event.name not in self._round.waits or desk.problem:
+        if self._round is None or event.name not in self._round.waits or event.name in self.disabled:
             return ()
         desk.targets = event.targets
         desk.warm_columns = np.array([symbol in event.warm for symbol in self._symbols], np.bool_)
@@ -280,7 +302,7 @@ class StrategyRunner:
 
     def on_disabled(self, event: StrategyDisabled) -> Iterable[TargetsChosen]:
         """Hold its last targets from here on; the others are not kept waiting."""
-        self._away[event.name].problem = event.problem
+        self.disabled[event.name] = event.problem
         return self._heard(event.name, event.at)
 
     def _heard(self, name: str, at: datetime) -> Iterable[TargetsChosen]:

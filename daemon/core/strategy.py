@@ -20,6 +20,10 @@ from daemon.core.model import Bools, Floats, Slice, TargetWeights
 BARS_MAX: Final = 10_000
 
 
+class Failed(Exception):
+    """A strategy cannot go on, or what it gave cannot be used; one sentence that says why and, where that is known, at which place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Universe:
     """What may be traded: `symbols` in the order of every row, their `sectors` by name, and the kind of `market` (spot has no shorts)."""
@@ -86,7 +90,10 @@ class Strategy(ABC):
         Overridden where the rows are not one number a symbol.
         """
         warm = np.ones(len(self.universe.symbols), np.bool_)
-        for row in rows.values():
+        for name, row in rows.items():
+            if row.shape != warm.shape:
+                told = f"its indicator {name} has a row of the shape {row.shape} where the universe has {len(warm)} symbols"
+                raise Failed(f"{told}; make it len(self.universe.symbols) wide, or override `warm`")
             warm &= np.isfinite(row)
         return warm
 

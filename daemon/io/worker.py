@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from daemon.core.desk import usable
 from daemon.core.events import AskStrategy, Event, SliceClosed, StrategyAnswered, StrategyDisabled, StrategyStarted
 from daemon.core.model import Slice
+from daemon.core.strategy import Failed
 from daemon.io.clock import Clock
 from daemon.io.worker_wire import ANSWER_MAX, PREFIX, Header, WireError, chunks, frame, pack, parsed, sizes, targets_from, targets_to
 
@@ -48,10 +49,6 @@ class Job:
 
 class Misconfigured(Exception):
     """The configuration names what the strategy does not have; a sentence a line."""
-
-
-class Failed(Exception):
-    """The strategy, or its process, cannot go on; one sentence."""
 
 
 class Together(Protocol):
@@ -192,9 +189,9 @@ class Worker:
         answer = await self._asked(frame({"op": "decide", "last": targets_to(event.last)}), budget, "deciding")
         try:
             targets = targets_from(answer.get("targets"))
-            wanted = usable(targets, self._symbols)
         except ValueError as error:
             raise Failed(str(error)) from None
+        wanted = usable(targets, self._symbols)
         warm = frozenset(self._symbols) & frozenset(map(str, answer.get("warm", ())))
         self._publish(StrategyAnswered(self._job.name, event.slice.closes_at, wanted, warm, self._clock.now()))
 

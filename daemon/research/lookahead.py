@@ -11,15 +11,18 @@ bars of history against all of it (a warm-up too short, or a memory that a resta
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import numpy as np
 
+from daemon.core.desk import indicators_of, named_in_errors
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.indicators import Indicator
+from daemon.core.indicators.base import checked
 from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights, epoch_ms
 from daemon.core.runner import Sleeve, StrategyRunner
-from daemon.core.strategy import Strategy, View
+from daemon.core.strategy import Failed, Strategy, View
 from daemon.research.bars import Bars, Series
 
 # Each costs a run over the bars before it.
@@ -87,7 +90,7 @@ class _Recorded(Indicator):
 
     def __init__(self, inner: Indicator, values: list[Floats]) -> None:
         self.need = inner.need
-        self.shape = getattr(inner, "shape", ())
+        self.shape = inner.shape
         self._inner = inner
         self._values = values
 
@@ -97,13 +100,13 @@ class _Recorded(Indicator):
 
     def step(self, row: Floats) -> Floats:
         """Its own step."""
-        value = self._inner.step(row)
+        value = checked(self._inner.step(row), self.shape)
         self._values.append(np.array(value))
         return value
 
     def block(self, rows: Floats) -> Floats:
         """Its own block."""
-        values = self._inner.block(rows)
+        values = checked(self._inner.block(rows), (len(rows), *self.shape))
         self._values.extend(np.array(values))
         return values
 
@@ -123,7 +126,7 @@ class _Watched(Strategy):
 
     def indicators(self) -> Mapping[str, Indicator]:
         """Its own, recorded."""
-        return {name: _Recorded(inner, self.stepped.setdefault(name, [])) for name, inner in self._inner.indicators().items()}
+        return {name: _Recorded(inner, self.stepped.setdefault(name, [])) for name, inner in indicators_of(self._inner).items()}
 
     def decide(self, view: View) -> TargetWeights:
         """Its own decision."""
@@ -138,11 +141,17 @@ MakeSleeve = Callable[[], Sleeve]
 MakeRunner = Callable[[Sequence[Sleeve]], StrategyRunner]
 
 
-def examine(make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
+def examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
     """Check one strategy. `make` loads it afresh; `runner` joins sleeves under the rules of the configuration."""
     bars = _newest(bars)
+    try:
+        return _examine(name, make, runner, bars)
+    except Failed as error:  # before there was anything to compare
+        return Report(name, 0, 0, (), f"{name}: {error}")
+
+
+def _examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
     whole = _trace(make(), runner, list(bars.slices()))
-    name = make().name
     findings = [*_differ(name, "indicator", whole.slices, whole.stepped, whole.blocked, BLOCK)]
     for bar in _checkpoints(whole):
         cut = _trace(make(), runner, list(_until(bars, whole.slices[bar]).slices()))
@@ -154,7 +163,7 @@ def examine(make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
 
 def _problem(name: str, whole: Trace) -> str:
     if whole.problem:
-        return whole.problem
+        return f"{name}: {whole.problem}"
     if whole.decisions:
         return ""
     return f"{name}: nothing was compared: no decision is due in {len(whole.slices)} bars (its indicators need {whole.need})"
@@ -171,10 +180,11 @@ def _checkpoints(whole: Trace) -> list[int]:
 def _trace(sleeve: Sleeve, runner: MakeRunner, slices: Sequence[Slice], start: int = 0, last: Decision | None = None) -> Trace:
     """Run over the slices; those before `start` are history, after which the run goes on from the decision `last`."""
     if sleeve.strategy is None:
-        raise ValueError(f"{sleeve.name} runs in a process of its own; its check needs it here")
+        raise Failed(sleeve.problem)
     panels = np.stack([each.panel for each in slices])
     # First everything at once, as a backtest may do it: whoever keeps what it is shown here betrays itself in the decisions below.
-    blocked = {name: each.block(each.rows(panels)) for name, each in sleeve.strategy.indicators().items()}
+    indicators = sleeve.guard("indicators", 0, partial(indicators_of, sleeve.strategy))
+    blocked = sleeve.guard("warm", len(slices), lambda: {name: _block(name, each, panels) for name, each in indicators.items()})
     watched = _Watched(sleeve.strategy)
     at_work = runner([replace(sleeve, strategy=watched)])
     at_work.restore(last)
@@ -184,9 +194,15 @@ def _trace(sleeve: Sleeve, runner: MakeRunner, slices: Sequence[Slice], start: i
         for event in at_work.on_slice(SliceClosed(slices[bar], slices[bar].closes_at)):
             if isinstance(event, TargetsChosen):
                 decisions[bar] = event.decision
-        if at_work.problems:
+        if at_work.problems or at_work.disabled:
             break
-    return Trace(slices, watched.stepped, blocked, decisions, at_work.need, next(iter(at_work.problems.values()), ""))
+    problem = next(iter((at_work.problems | at_work.disabled).values()), "")
+    return Trace(slices, watched.stepped, blocked, decisions, at_work.need, problem)
+
+
+def _block(name: str, indicator: Indicator, panels: Floats) -> Floats:
+    with named_in_errors(name):
+        return checked(indicator.block(indicator.rows(panels)), (len(panels), *indicator.shape))
 
 
 def _ahead(name: str, whole: Trace, cut: Trace, bar: int) -> Iterator[Finding]:
@@ -204,6 +220,8 @@ def _restarted(sleeve: Sleeve, runner: MakeRunner, whole: Trace, bar: int) -> It
     before = max((decided for decided in whole.decisions if decided < bar), default=None)
     history = [_owned_slice(each) for each in whole.slices[bar - whole.need : bar + 1]]
     again = _trace(sleeve, runner, history, whole.need, None if before is None else whole.decisions[before])
+    if again.problem:
+        raise Failed(f"after a restart, {again.problem}")
     how = SHORT.replace("{need}", str(whole.need))
     short = list(_differ(sleeve.name, "indicator", [whole.slices[bar]], _at(whole.stepped, bar), _at(again.stepped, whole.need), how))
     yield from short

@@ -62,8 +62,15 @@ class Record:
 
     @property
     def untold(self) -> tuple[str, ...]:
-        """Strategies whose numbers could not be told on every bar, a sentence each."""
-        return tuple(sorted(self._core.runner.untold.values()))
+        """Strategies that traded on, but whose numbers could not be told on every bar, a sentence each."""
+        runner = self._core.runner
+        return tuple(sorted(sentence for name, sentence in runner.untold.items() if name not in runner.disabled))
+
+    @property
+    def disabled(self) -> tuple[str, ...]:
+        """Strategies of the user's own that were asked no more, a sentence each."""
+        disabled = self._core.runner.disabled
+        return tuple(f"{name} was disabled, and its last targets stood from then on: {why}" for name, why in disabled.items())
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """The account at a close, before anything is decided on it."""
@@ -86,7 +93,8 @@ class Record:
         if decision is not None and decision.id != self._decided:
             self._decided = decision.id
             self._keep_targets(decision, epoch_ms(cross_section.closes_at))
-        for sentence in [*self._core.runner.problems.values(), *self._core.manager.follower.surprises]:
+        failing = [f"{name}: {problem}" for name, problem in self._core.runner.problems.items()]
+        for sentence in [*failing, *self._core.manager.follower.surprises]:
             self._count_trouble(sentence)
         self._core.manager.follower.surprises.clear()
 

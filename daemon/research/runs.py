@@ -80,6 +80,7 @@ def _assumptions(config: Config, without: tuple[str, ...]) -> Iterator[str]:
 
 
 def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
+    yield from record.disabled
     if venue.waiting:
         yield f"{venue.waiting} orders found no bar to fill at before the end"
     yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))

@@ -126,7 +126,7 @@ def test_a_failed_one_of_the_users_own_is_asked_no_more_here_either() -> None:
     target = StrategyRunner(ABC, HOUR, sleeves, min_coverage=0.6, synthetic_max=2, decide_within=timedelta(seconds=30))
     assert [len(close(target, hour)) for hour in range(1, 7)] == [0, 1, 0, 1, 0, 1]
     assert len(asked) == 1
-    assert "ValueError: no" in target.problems["own"]
+    assert "ValueError: no" in target.disabled["own"]
 
 
 def test_the_warm_up_is_long_enough_for_all() -> None:

@@ -372,7 +372,7 @@ def test_numbers_that_are_not_owed_disable_nobody() -> None:
         decided += close(target, hour)
         target.signals(slice_at(hour))
     assert len(decided) == 3
-    assert target.problems == {}
+    assert (target.problems, target.disabled) == ({}, {})
     assert list(target.untold) == ["own"]
 
 
@@ -387,7 +387,7 @@ def test_an_own_indicator_that_raises_disables_its_strategy_alone() -> None:
     target._desks[0].step = fails  # type: ignore[method-assign, assignment]
     decided = [chosen for hour in range(1, 9) for chosen in close(target, hour)]
     assert [dict(chosen.decision.weights) for chosen in decided] == [{B: 0.3}, {B: 0.3}]
-    assert "boom" in target.problems["own"]
+    assert "boom" in target.disabled["own"]
 
 
 def test_a_decision_is_overtaken_once_another_was_due() -> None:

@@ -90,7 +90,7 @@ def report_on(config: Config, bars: Bars | None = None) -> Report:
     def joined(some: Sequence[Sleeve]) -> StrategyRunner:
         return runner_of(config, some)
 
-    return examine(made, joined, bars or stored())
+    return examine("own", made, joined, bars or stored())
 
 
 def test_an_honest_strategy_passes(tmp_path: Path) -> None:

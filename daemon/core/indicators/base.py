@@ -43,7 +43,7 @@ class Indicator(ABC):
         """The values after each of many rows: (times, ...) in, (times, *shape) out, the same bits as `step` row by row."""
         values = np.empty((len(rows), *self.shape))
         for time, row in enumerate(rows):
-            values[time] = self.step(row)
+            values[time] = checked(self.step(row), self.shape)
         return values
 
     def last(self, rows: Floats) -> Floats:
@@ -70,6 +70,19 @@ class Indicator(ABC):
         for name in self._parts:
             if name not in state or state[name].shape != np.shape(getattr(self, name)):
                 raise ValueError(f"this memory is not of a {type(self).__name__} of {self.need} rows: {name} does not fit")
+
+
+def checked(value: object, shape: tuple[int, ...]) -> Floats:
+    """What an indicator gave, which may be anybody's code.
+
+    Raises:
+        ValueError: it is no array of numbers, or has another shape than it should.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiub":
+        raise ValueError(f"its value must be a numpy array of numbers, not {type(value).__name__}")
+    if value.shape != shape:
+        raise ValueError(f"its value has the shape {value.shape}, where its `shape` promises {shape}")
+    return value
 
 
 def at_least(name: str, value: int, least: int) -> None:
