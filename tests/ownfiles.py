@@ -30,6 +30,7 @@ DECIDE: Final = {
     "raises": "return TargetWeights({view.slice.symbols[0]: 1 / 0})",
     "nan": "return TargetWeights({view.slice.symbols[0]: float('nan')})",
     "unknown": "return TargetWeights({'DOGE/USDT': 0.5})",
+    "percent": "return TargetWeights({symbol: 25.0 for symbol in view.slice.symbols})",
     "sleeps": "time.sleep(60)",
     "exits": "os._exit(7)",
     "leaves": "sys.exit(0)",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from math import isfinite
-from typing import Literal, Protocol, TypeVar
+from math import fsum, isfinite
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from daemon.core.indicators import Indicator
 from daemon.core.indicators.base import checked
 from daemon.core.model import Bools, Floats, Slice, TargetWeights
 from daemon.core.strategy import Failed, Strategy, View
+
+# Above any leverage that a strategy is run with, below what percent instead of shares add up to. Scaled down to the account's limit, such
+# weights would leave the other strategies next to nothing.
+GROSS_MAX: Final = 10
 
 T = TypeVar("T")
 Work = Literal["load", "indicators", "warm", "step", "decide", "signals"]
@@ -186,6 +190,8 @@ def usable(answer: object, symbols: Sequence[str]) -> TargetWeights:
     if unknown:
         raise Failed(f"a weight for {', '.join(unknown)}, which the universe does not have; leave it out, or add it to universe.symbols")
     weights = {symbol: float(weight) for symbol, weight in answer.weights.items()}
+    if (gross := fsum(map(abs, weights.values()))) > GROSS_MAX:
+        raise Failed(f"the weights add up to {gross:.6g}, more than {GROSS_MAX}; they are shares of its capital: 0.5 is half of it")
     return TargetWeights(weights, frozenset(answer.keep), numbers(answer.signals), str(answer.note))
 
 

@@ -51,6 +51,7 @@ LATE = {
         f"{DECIDED}a weight for DOGE/USDT, which the universe does not have; leave it out, or add it to universe.symbols (my.py line",
     ),
     "a dict": (ownfiles.text_of("nonsense", after=18), f"{DECIDED}decide must return TargetWeights, not dict; write return TargetWeights("),
+    "percent": (ownfiles.text_of("percent", after=18), f"{DECIDED}the weights add up to 75, more than 10; they are shares of its capital"),
     "sleeps": (ownfiles.text_of("sleeps", after=18), f"{DECIDED}deciding took longer than its budget of 0.3 s (my.py line 25, in decide)"),
     "hangs": (ownfiles.text_of("hangs", after=18), f"{DECIDED}deciding took longer than its budget of 0.3 s (my.py line 25, in decide)"),
     "exits": (ownfiles.text_of("leaves", after=18), f"{DECIDED}SystemExit: 0 (my.py line"),
