@@ -138,7 +138,9 @@ class Daemon:
         self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
-        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p), p.analyzer)
+        self.views = DaemonViews(
+            p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p), p.analyzer, p.runner.disabled
+        )
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)

@@ -3,33 +3,64 @@
 Rule: whatever the daemon says is text, never markup, and nothing in it may command the terminal. A value that is not there is empty.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 _MEASURES: Final = ("return", "vol", "drawdown", "profit", "adds", "risk", "costs", "share", "number", "correlation")
 NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES})
+WHOLE: Final = frozenset({"symbol", "at", "as_of"})  # as numbers, worse than useless when broken over lines
+WIDE: Final = 10_000  # columns of a terminal on which everything fits
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-def table(columns: Iterable[str]) -> Table:
-    """A table with these headings; columns of numbers stand to the right."""
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for name in columns:
-        right = name in NUMBERS
-        made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=right or name == "symbol", overflow="fold")
-    return made
+class Listing:
+    """A table with these headings, columns of numbers to the right. It is cut to the terminal's width by leaving columns out.
 
+    `spare` are those that may be left out, in this order, until the rest fits; a line below says which they are.
+    """
 
-def add(to: Table, *texts: str) -> None:
-    """One more row."""
-    to.add_row(*(Text(tame(each)) for each in texts))  # Text: a symbol or a venue's sentence may hold what rich takes for markup
+    def __init__(self, columns: Iterable[str], rows: Iterable[Sequence[str]] = (), spare: Sequence[str] = ()) -> None:
+        self._columns = list(columns)
+        self._rows: list[Sequence[str]] = list(rows)
+        self._spare = [name for name in spare if name in self._columns]
+
+    def add(self, *texts: str) -> None:
+        """One more row; cells at its end may be left out."""
+        self._rows.append(texts)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As many columns as there is room for."""
+        out = next((n for n in range(len(self._spare)) if self.fits(console, options, self._spare[:n])), len(self._spare))
+        yield self._made(self._spare[:out])
+        if out:
+            names = ", ".join(name.replace("_", " ") for name in self._spare[:out])
+            yield Text(f"no room for: {names}; a wider terminal or --json shows it", style="dim")
+
+    def fits(self, console: Console, options: ConsoleOptions, without: Sequence[str] = ()) -> bool:
+        """Whether nothing of it need be wrapped or cut."""
+        return Measurement.get(console, options.update(max_width=WIDE), self._made(without)).maximum <= options.max_width
+
+    def _made(self, without: Sequence[str]) -> Table:
+        made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="dim")
+        kept = [place for place, name in enumerate(self._columns) if name not in without]
+        for name in (self._columns[place] for place in kept):
+            right = name in NUMBERS
+            whole = right or name in WHOLE
+            made.add_column(name.replace("_", " "), justify="right" if right else "left", no_wrap=whole, overflow="fold")
+        for row in self._rows:
+            made.add_row(
+                *(Text(tame(row[place])) for place in kept if place < len(row))
+            )  # Text: a symbol or a venue's sentence may hold markup
+        return made
 
 
 def tame(text: str) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -17,8 +17,7 @@ from daemon import cells
 
 Row = Mapping[str, object]
 
-# A matrix of more symbols is wider than a terminal; its extremes are told instead.
-MATRIX_MAX: Final = 12
+# So many pairs are told of a matrix that is wider than the terminal.
 EXTREMES: Final = 5
 
 
@@ -40,6 +39,14 @@ def _share(value: object, *, signed: bool = False) -> str:
 
 def _heading(text: str) -> Text:
     return Text(text, style="bold")
+
+
+def disabled_lines(told: Row) -> list[Text]:
+    """A line for each strategy that is asked no more."""
+    lines = [
+        f"{name} is disabled until the next start, its last targets stand: {why}" for name, why in _mapping(told.get("disabled")).items()
+    ]
+    return [Text(cells.tame(line), style="bold yellow") for line in lines]
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------
@@ -87,12 +94,12 @@ def _account(account: Row) -> RenderableType:
     return Group(table, *(Text(cells.tame(line)) for line in lines))
 
 
-def _symbols(rows: Sequence[Row]) -> Table:
-    table = cells.table(("symbol", "weight", "return", "vol", "drawdown", "profit", "adds", "risk", "costs"))
+def _symbols(rows: Sequence[Row]) -> cells.Listing:
+    columns = ("symbol", "weight", "return", "vol", "drawdown", "profit", "adds", "risk", "costs")
+    table = cells.Listing(columns, spare=("drawdown", "costs", "vol"))
     for row in rows:
         costs = [cells.number(cost) or Decimal(0) for cost in _mapping(row.get("costs")).values()]
-        cells.add(
-            table,
+        table.add(
             str(row.get("symbol")),
             _share(row.get("weight")),
             _share(row.get("total_return"), signed=True),
@@ -106,11 +113,11 @@ def _symbols(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _strategies(rows: Sequence[Row]) -> Table:
-    table = cells.table(("strategy", "profit", "adds", "risk"))
+def _strategies(rows: Sequence[Row]) -> cells.Listing:
+    table = cells.Listing(("strategy", "profit", "adds", "risk"))
     for row in rows:
         shares = _share(row.get("contribution"), signed=True), _share(row.get("risk"))
-        cells.add(table, str(row.get("strategy")), cells.money(row.get("profit")), *shares)
+        table.add(str(row.get("strategy")), cells.money(row.get("profit")), *shares)
     return table
 
 
@@ -124,16 +131,28 @@ def _correlation(told: Row) -> RenderableType:
     matrix = told.get("window")
     if not isinstance(matrix, list) or len(matrix) != len(symbols):
         return mean
-    return Group(mean, _matrix(symbols, matrix) if len(symbols) <= MATRIX_MAX else _extremes(symbols, matrix))
+    return Group(mean, _Correlations(symbols, matrix))
 
 
-def _matrix(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> Table:
+class _Correlations:
+    """The matrix where it fits the terminal, else its extremes."""
+
+    def __init__(self, symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> None:
+        self._told = symbols, matrix
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Whichever it is."""
+        whole = _matrix(*self._told)
+        yield whole if whole.fits(console, options) else _extremes(*self._told)
+
+
+def _matrix(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> cells.Listing:
     """The half below the diagonal: the other says the same."""
     bases = [symbol.split("/")[0] for symbol in symbols]
-    table = cells.table(["", *bases[:-1]])
+    table = cells.Listing(["", *bases[:-1]])
     for i, (symbol, row) in enumerate(zip(symbols, matrix, strict=True)):
         if i:
-            cells.add(table, symbol, *(_two_digits(value) for value in row[:i]))
+            table.add(symbol, *(_two_digits(value) for value in row[:i]))
     return table
 
 
@@ -142,12 +161,12 @@ def _two_digits(value: object) -> str:
     return "-" if found is None else f"{found:.2f}"
 
 
-def _extremes(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> Table:
+def _extremes(symbols: Sequence[str], matrix: Sequence[Sequence[object]]) -> cells.Listing:
     pairs = [(found, i, j) for i, j in combinations(range(len(symbols)), 2) if (found := cells.number(matrix[i][j])) is not None]
     pairs.sort(reverse=True)
-    table = cells.table(("most correlated", "correlation", "least correlated", "correlation"))
+    table = cells.Listing(("most correlated", "correlation", "least correlated", "correlation"))
     for (high, a, b), (low, c, d) in zip(pairs[:EXTREMES], pairs[::-1][:EXTREMES], strict=True):
-        cells.add(table, f"{symbols[a]} {symbols[b]}", f"{high:.2f}", f"{symbols[c]} {symbols[d]}", f"{low:.2f}")
+        table.add(f"{symbols[a]} {symbols[b]}", f"{high:.2f}", f"{symbols[c]} {symbols[d]}", f"{low:.2f}")
     return table
 
 
@@ -160,7 +179,7 @@ def why_screen(told: Row) -> RenderableType:
     if told.get("decision_id") is not None:
         parts += [_asked(_rows(told.get("strategies")), told), _limited(told), _planned(told)]
         parts += _orders(_rows(told.get("orders")))
-    parts.append(_standing(told))
+    parts += [_standing(told), *disabled_lines(told)]
     return Group(*parts)
 
 
@@ -177,17 +196,20 @@ def _title(told: Row) -> Text:
 
 
 def _asked(strategies: Sequence[Row], told: Row) -> RenderableType:
-    table = cells.table(("strategy", "share", "weight", "signal", "number", "rank"))
+    table = cells.Listing(("strategy", "share", "weight", "signal", "number", "rank"), spare=("share",))
+    notes: list[str] = []
     for strategy in strategies:
         head = [str(strategy.get("name")), cells.weight(strategy.get("share")), _share(strategy.get("weight"))]
         signals = _rows(strategy.get("signals")) or [{"name": "no signal of its own"}]
         for signal in signals:
-            cells.add(table, *head, *_signal(signal, str(told.get("symbol"))))
+            table.add(*head, *_signal(signal, str(told.get("symbol"))))
             head = ["", "", ""]
         if strategy.get("note"):
-            cells.add(table, "", "", "", str(strategy["note"]), "", "")
+            notes.append(f"{strategy.get('name')}: {strategy['note']}")
     net = f"together {_share(told.get('wanted'))} of equity"
-    return Group(_heading("asked"), table, Text(net + (", kept as it is" if told.get("kept") else "")))
+    return Group(
+        _heading("asked"), table, *(Text(cells.tame(note)) for note in notes), Text(net + (", kept as it is" if told.get("kept") else ""))
+    )
 
 
 def _signal(signal: Row, symbol: str) -> tuple[str, str, str]:

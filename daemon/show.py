@@ -17,7 +17,7 @@ from rich.text import Text
 
 from daemon import cells
 from daemon.io.clock import SystemClock
-from daemon.screens import analysis_screen, why_screen
+from daemon.screens import analysis_screen, disabled_lines, why_screen
 
 What = Literal["status", "positions", "targets", "orders", "fills", "analysis"]
 Row = Mapping[str, object]
@@ -30,6 +30,13 @@ _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "targets": ("symbol", "weight", "strategies", "as_of"),
     "orders": ("at", "symbol", "side", "amount", "filled", "price", "state", "reason", "id", "decision_id"),
     "fills": ("at", "symbol", "side", "amount", "price", "fees", "id", "decision_id"),
+}
+# What a narrow terminal can do without, first that which is needed least.
+_SPARE: Final[Mapping[str, tuple[str, ...]]] = {
+    "positions": ("price",),
+    "targets": ("as_of",),
+    "orders": ("id", "decision_id", "filled"),
+    "fills": ("id", "decision_id", "fees"),
 }
 
 
@@ -53,6 +60,9 @@ def show(
     elif what == "status":
         holdings, targets = (_rows(fetch(url, f"/api/v1/{part}", token=token), url) for part in ("positions", "targets"))
         console.print(status_screen(_mapping(answer, url), holdings, targets, SystemClock().now()))
+    elif what == "targets":
+        status = _mapping(fetch(url, "/api/v1/status", token=token), url)  # before the first decision there are no rows to say it
+        console.print(Group(listing(what, _rows(answer, url)), *disabled_lines(status)))
     elif what == "analysis":
         console.print(analysis_screen(_mapping(answer, url)))
     else:
@@ -133,7 +143,7 @@ def status_screen(status: Row, positions: Sequence[Row], targets: Sequence[Row],
     """One screen: how the daemon is, what the last wave did, and holdings against targets with the reason of each distance."""
     wave = status.get("last_wave")
     wave = wave if isinstance(wave, Mapping) else {}
-    parts: list[RenderableType] = [_headline(status), _facts(status, now)]
+    parts: list[RenderableType] = [_headline(status), *disabled_lines(status), _facts(status, now)]
     if wave:
         parts.append(_wave_line(wave))
     parts.append(_holdings(positions, targets, _reasons(wave)))
@@ -192,31 +202,29 @@ def _reasons(wave: Row) -> dict[str, str]:
     return reasons
 
 
-def _holdings(positions: Sequence[Row], targets: Sequence[Row], reasons: Mapping[str, str]) -> Table:
+def _holdings(positions: Sequence[Row], targets: Sequence[Row], reasons: Mapping[str, str]) -> RenderableType:
     held = {str(row.get("symbol")): row for row in positions}
     wanted = {str(row.get("symbol")): row.get("weight") for row in targets}
-    table = cells.table(("symbol", "amount", "price", "value", "weight", "target", "off target", "why"))
+    table = cells.Listing(("symbol", "amount", "price", "value", "weight", "target", "off target", "why"), spare=("price", "amount"))
     for symbol in sorted(held.keys() | wanted.keys() | reasons.keys()):
         row = held.get(symbol, {})
         weight, target = cells.number(row.get("weight")), cells.number(row.get("target", wanted.get(symbol)))
         off = None if target is None else (weight or Decimal(0)) - target  # cash has no target to be off
         amounts = cells.cell(row.get("amount")), cells.cell(row.get("price")), cells.money(row.get("value"))
         shares = cells.percent(weight), cells.percent(target), cells.percent(off, signed=True)
-        cells.add(table, symbol, *amounts, *shares, reasons.get(symbol, "").replace("_", " "))
+        table.add(symbol, *amounts, *shares, reasons.get(symbol, "").replace("_", " "))
     return table
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------
 
 
-def listing(what: str, rows: Iterable[Row]) -> Table:
+def listing(what: str, rows: Iterable[Row]) -> RenderableType:
     """The rows of `positions`, `targets`, `orders` or `fills`; a column that no row has is left out."""
     rows = list(rows)
     columns = [name for name in _COLUMNS[what] if not rows or any(row.get(name) not in (None, "") for row in rows)]
-    table = cells.table(columns)
-    for row in rows:
-        cells.add(table, *(_FORMATS.get(name, cells.cell)(row.get(name)) for name in columns))
-    return table
+    texts = ([_FORMATS.get(name, cells.cell)(row.get(name)) for name in columns] for row in rows)
+    return cells.Listing(columns, texts, _SPARE[what])
 
 
 _FORMATS: Final[Mapping[str, Callable[[object], str]]] = {

@@ -48,7 +48,9 @@ class DaemonViews:
         clock: Clock,
         freshness: Freshness,
         analyzer: Analyzer,
+        disabled: Mapping[str, str],
     ) -> None:
+        """`disabled`: by strategy that is asked no more the reason, as it is at any time."""
         self._identity = identity
         self._manager = manager
         self._account = account
@@ -57,6 +59,7 @@ class DaemonViews:
         self._clock = clock
         self._freshness = freshness
         self._analyzer = analyzer
+        self._disabled = disabled
         self._started = clock.now()
         self._last_slice: datetime | None = None
         self.trouble = ""
@@ -102,6 +105,7 @@ class DaemonViews:
             "user_stream": self.orders_by or None,
             "loop_lag_max_ms": round(self.lag_max_s * 1000),
             "last_wave": wave_row(wave) if wave else None,
+            "disabled": dict(self._disabled),
         }
 
     def _equity(self) -> Decimal | None:
@@ -163,7 +167,7 @@ class DaemonViews:
         return self._manager.targets.get(symbol, 0.0) * at_work
 
     def targets(self) -> Sequence[Mapping[str, object]]:
-        """The newest decision, one row a symbol of the universe."""
+        """The newest decision, one row a symbol of the universe. `disabled`: strategies that stand at what they wanted before, and why."""
         decision = self._manager.decision
         if decision is None:
             return ()
@@ -173,6 +177,7 @@ class DaemonViews:
                 "weight": self._manager.targets.get(symbol, 0.0),
                 "strategies": {name: targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()},
                 "as_of": decision.as_of,
+                "disabled": dict(self._disabled),
             }
             for symbol in sorted(self._account.markets)
         ]
@@ -228,7 +233,7 @@ class DaemonViews:
         if decision is None and decision_id is not None:
             raise NotThere(f"there is no decision {decision_id} in the journal; `rebalanced orders` shows the ids of the newest")
         now = self._position(meant, self._equity(), newest) if self._account.markets else None
-        return story(meant, told, decision, self._analyzer.shares, now)
+        return {**story(meant, told, decision, self._analyzer.shares, now), "disabled": dict(self._disabled)}
 
 
 def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:

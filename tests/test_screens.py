@@ -92,6 +92,23 @@ def test_a_large_matrix_is_told_by_its_extremes() -> None:
     assert "high" in text
 
 
+@pytest.mark.parametrize("count", [9, 12])
+def test_a_matrix_that_does_not_fit_is_told_by_its_extremes(count: int) -> None:
+    """Whether a matrix is shown depends on the terminal: none is cut off at its edge."""
+    symbols = [f"COIN{k}/USDT" for k in range(count)]
+    told = {"correlation": {"symbols": symbols, "window": [[0.5] * count] * count, "mean_short": 0.2, "mean_long": 0.19}}
+    for width in (80, 140):
+        text = seen(analysis_screen(told), width)
+        assert ("most correlated" in text) == (width == 80 and count == 12)
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_story_says_who_is_disabled() -> None:
+    """Also where there has been no decision, which may be the reason."""
+    told = {"symbol": BTC, "decision_id": None, "summary": "there has been no decision yet", "disabled": {"own": "it raised"}}
+    assert "own is disabled until the next start, its last targets stand: it raised" in seen(why_screen(told))
+
+
 async def test_a_story_is_one_screen(tmp_path: Path) -> None:
     """Signals, weight asked, limit, plan, order, trade and end, within 40 lines."""
     text = seen(why_screen(await a_story(tmp_path)))

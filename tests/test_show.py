@@ -56,10 +56,10 @@ def serve(answers: Mapping[str, object]) -> None:
         respx.get(f"{URL}/api/v1/{path}").respond(json=answer)
 
 
-def screen(what: show.What, *, as_json: bool = False, limit: int | None = None) -> str:
-    """What appears on a terminal of 120 columns."""
+def screen(what: show.What, *, as_json: bool = False, limit: int | None = None, width: int = 120) -> str:
+    """What appears on a terminal."""
     out = io.StringIO()
-    show.show(what, URL, as_json=as_json, limit=limit, console=Console(file=out, width=120))
+    show.show(what, URL, as_json=as_json, limit=limit, console=Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -92,6 +92,54 @@ def test_a_status_with_nothing_in_it_is_still_a_screen() -> None:
     out = io.StringIO()
     Console(file=out).print(show.status_screen({"state": "starting", "equity": None, "last_wave": None}, [], [], NOW))
     assert "starting" in out.getvalue()
+
+
+@respx.mock
+def test_a_disabled_strategy_is_told_with_its_reason() -> None:
+    """Who looks at the status or at the targets learns that they are nobody's wish any more; also while there is no decision yet."""
+    serve({"status": STATUS | {"disabled": {"own": "it raised [x]"}}, "positions": POSITIONS, "targets": []})
+    verbs: tuple[show.What, ...] = ("status", "targets")
+    for what in verbs:
+        assert "own is disabled until the next start, its last targets stand: it raised [x]" in screen(what)
+
+
+SYMBOL = "1000SATS/USDT"
+WIDE_ORDER: dict[str, object] = {
+    "at": "2026-01-02T11:59:58Z",
+    "symbol": SYMBOL,
+    "side": "sell",
+    "amount": "46647.4",
+    "filled": "46647.4",
+    "price": "63550.05",
+    "state": "filled",
+    "id": "rdqnyhyneryrdms5mfcmfpzxc5s",
+    "decision_id": "20260102T115958Z",
+}
+WIDE: dict[show.What, dict[str, object]] = {
+    "status": {"symbol": SYMBOL, "amount": "19783.85096979", "price": "63658.66", "value": "126958.96", "weight": 0.2683, "target": 0.2667},
+    "positions": {"symbol": SYMBOL, "amount": "19783.85096979", "price": "63658.66", "value": "126958.96", "weight": 0.27, "target": 0.26},
+    "targets": {"symbol": SYMBOL, "weight": 0.25, "strategies": {"momo": 0.25, "pairs": 0.1}, "as_of": "2026-01-02T11:59:58Z"},
+    "orders": WIDE_ORDER,
+    "fills": {**WIDE_ORDER, "state": "", "fees": [{"amount": "24.99994088", "currency": "USDT"}]},
+}
+
+
+@respx.mock
+@pytest.mark.parametrize("what", WIDE)
+def test_eighty_columns_are_enough(what: show.What) -> None:
+    """On the narrowest usual terminal a row is one line, its numbers whole; what has no room is named, and wide it is all there."""
+    reason = {"last_wave": {"left": {SYMBOL: "below_minimum"}}}
+    serve({"positions": [WIDE["positions"]], "targets": [WIDE["targets"]], "orders": [WIDE_ORDER], "fills": [WIDE["fills"]]})
+    serve({"status": STATUS | reason})
+    narrow = screen(what, width=80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    (row,) = [line for line in narrow.splitlines() if SYMBOL in line]
+    assert ("below minimum" in row) == (what == "status")
+    assert "…" not in narrow
+    wide = screen(what, width=160)
+    assert ("no room for: " in narrow, "no room for" in wide) == (what in ("status", "orders", "fills"), False)
+    for value in (value for value in WIDE[what].values() if isinstance(value, str) and "T" not in value and value != "126958.96"):
+        assert value in wide
 
 
 @respx.mock
@@ -133,7 +181,7 @@ def test_json_is_what_the_api_says() -> None:
 )
 def test_lists(what: show.What, rows: list[dict[str, object]], shown: list[str]) -> None:
     """Every list is a table of its rows."""
-    serve({what: rows})
+    serve({"status": STATUS, what: rows})
     text = screen(what)
     assert all(piece in text for piece in shown)
 

@@ -61,7 +61,10 @@ class World:
         self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
         self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, {"momo": 1.0}, jump=0.2)
-        self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness, self.analyzer)
+        self.disabled: dict[str, str] = {}
+        self.views = DaemonViews(
+            IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness, self.analyzer, self.disabled
+        )
         routes: list[tuple[type, list[Any]]] = [
             (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
@@ -258,9 +261,19 @@ async def test_targets_are_those_of_the_newest_decision(world: World) -> None:
     """A symbol that the decision does not name is wanted at zero; before there is a decision there is no row."""
     assert world.views.targets() == ()
     assert [shown(row) for row in running(world).views.targets()] == [
-        {"symbol": "BTC/USDT", "weight": 0.3, "strategies": {"momo": 0.3}, "as_of": "2024-05-17T12:30:15.123456Z"},
-        {"symbol": "ETH/USDT", "weight": 0.0, "strategies": {"momo": 0.0}, "as_of": "2024-05-17T12:30:15.123456Z"},
+        {"symbol": symbol, "weight": weight, "strategies": {"momo": weight}, "as_of": "2024-05-17T12:30:15.123456Z", "disabled": {}}
+        for symbol, weight in (("BTC/USDT", 0.3), ("ETH/USDT", 0.0))
     ]
+
+
+async def test_a_disabled_strategy_is_named_with_its_reason_wherever_targets_are_told(world: World) -> None:
+    """Status, targets and the story of a symbol say that a strategy is asked no more, from that moment on, before a decision as well."""
+    running(world)
+    world.disabled["own"] = "it raised (my.py line 12, in decide)"
+    told = {"own": "it raised (my.py line 12, in decide)"}
+    assert world.status()["disabled"] == told
+    assert [row["disabled"] for row in world.views.targets()] == [told, told]
+    assert (await world.views.why("BTC", None))["disabled"] == told
 
 
 ORDER = {"id", "symbol", "side", "amount", "filled", "price", "state", "reason", "decision_id", "at"}
