@@ -43,7 +43,7 @@ def performance(equity: Sequence[float], length: timedelta, timeframe: timedelta
     volatility = float(moves.std()) * sqrt(a_year) if len(moves) else float("nan")
     losing = sqrt(float((np.minimum(moves, 0.0) ** 2).mean()) * a_year) if len(moves) else float("nan")
     grown = float(curve[-1] / curve[0])
-    cagr = grown ** (YEAR / length) - 1.0 if length > timedelta(0) and grown > 0 else float("nan")
+    cagr = _a_year(grown, length)
     deepest = float(drawdowns(curve).max())
     return Performance(
         final_equity=float(curve[-1]),
@@ -55,6 +55,16 @@ def performance(equity: Sequence[float], length: timedelta, timeframe: timedelta
         max_drawdown=deepest,
         calmar=_over(cagr, deepest),
     )
+
+
+def _a_year(grown: float, length: timedelta) -> float:
+    """The growth of a year of which `length` is one part of many equal ones."""
+    if length <= timedelta(0) or grown <= 0:
+        return float("nan")
+    try:
+        return float(grown ** (YEAR / length)) - 1.0
+    except OverflowError:  # minutes that gained a percent or two come to more in a year than a number can say
+        return float("nan")
 
 
 def _over(value: float, divisor: float) -> float:

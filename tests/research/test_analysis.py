@@ -1,5 +1,7 @@
 """The analyzer beside a backtest: two counts of the same run, one from equity and one from fills and holdings, agree."""
 
+from datetime import timedelta
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from daemon.config import load
 from daemon.core.analyzer import Analyzer
 from daemon.parts import Core
 from daemon.research import runs
+from daemon.research.performance import performance
 from tests.research.files import configured, stored
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
@@ -39,3 +42,11 @@ def test_the_analyzer_and_the_summary_tell_the_same_run(tmp_path: Path, monkeypa
     assert told.account.costs.spread == pytest.approx(told.account.traded * float(config.paper.slippage_bps) / 10_000, rel=1e-3)
     assert sum(row.contribution for row in told.symbols) == pytest.approx(summary["return"], rel=1e-9)
     assert sum(row.profit for row in told.strategies) == pytest.approx(told.account.profit, rel=1e-9)
+
+
+def test_minutes_have_no_growth_a_year() -> None:
+    """Ten minutes that gained a tenth would grow beyond every number in a year: that is not said, and everything else is."""
+    told = performance([1.0 + 0.1 * i / 600 for i in range(601)], timedelta(minutes=10), timedelta(seconds=1))
+    assert isnan(told.cagr)
+    assert isnan(told.calmar)
+    assert told.total_return == pytest.approx(0.1)
