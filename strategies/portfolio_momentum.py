@@ -22,7 +22,7 @@ it holds the least bad symbols through a general fall, since a score need not be
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isfinite
 from typing import Final, Literal
 
 import numpy as np
@@ -30,6 +30,10 @@ import numpy as np
 from daemon.core.indicators import RSI, SMA, Indicator, Momentum
 from daemon.core.model import Floats, TargetWeights
 from daemon.core.strategy import BARS_MAX, Strategy, Universe, View, check_choice, check_integer, check_number, check_share
+
+# Half an ulp each for the decimals of the close, those of the average's terms, and the division: what is nearer than this is a tie. On any
+# grid of prices the next possible difference is a tick / lookback, more than a thousand times as far.
+TIE: Final = 2.0**-51
 
 WEIGHTS: Final = {"price": 0.5, "rsi": 0.003, "trend": 0.1}
 
@@ -94,21 +98,22 @@ class PortfolioMomentum(Strategy):
         return TargetWeights(dict.fromkeys(best, each), signals=signals)
 
     def signals(self, view: View) -> dict[str, dict[str, float]]:
-        """The four numbers of every symbol that is warm."""
+        """The four numbers of every symbol, each from the bar on at which everything it needs is there."""
         return _by_symbol(view.slice.symbols, self.numbers(view.slice.close, view.rows))
 
     def numbers(self, close: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
         """Every number that the decision rests on, by name; of one row (symbols,) or of many. NaN where a symbol is not warm."""
         factor = self.params.weights
         momentum, rsi = rows["price_momentum"], rows["rsi"]
-        trend = np.where(np.isnan(rows["average"]), np.nan, np.where(close > rows["average"], 1.0, -1.0))
+        average = rows["average"]
+        trend = np.where(np.isnan(average), np.nan, np.where(close - average > TIE * average, 1.0, -1.0))
         strength = 50.0 - rsi if self.params.rsi_sign == "contrarian" else rsi - 50.0
         score = factor["price"] * momentum + factor["rsi"] * strength + factor["trend"] * trend
         return {"price_momentum": momentum, "rsi": rsi, "trend": trend, "score": score}
 
 
 def _by_symbol(symbols: tuple[str, ...], signals: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
-    """The signals of the symbols that have all of them."""
-    warm = np.flatnonzero(np.isfinite(signals["score"]))
-    values = zip(*(row[warm].tolist() for row in signals.values()), strict=True)
-    return {symbols[column]: dict(zip(signals, numbers, strict=True)) for column, numbers in zip(warm.tolist(), values, strict=True)}
+    """The signals by symbol and name, those that there are."""
+    rows = zip(symbols, *(row.tolist() for row in signals.values()), strict=True)
+    told = {symbol: {name: value for name, value in zip(signals, numbers, strict=True) if isfinite(value)} for symbol, *numbers in rows}
+    return {symbol: numbers for symbol, numbers in told.items() if numbers}

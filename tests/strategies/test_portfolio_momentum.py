@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.core.indicators import Indicator
+from daemon.core.indicators import SMA, Indicator
 from daemon.core.model import CLOSE, Floats, Slice
 from daemon.core.strategy import Universe, View
 from strategies import REGISTRY
@@ -102,6 +102,39 @@ def test_signals_on_real_bars() -> None:
     assert_signals(strategy([file.stem for file in files]), closes, firsts)
 
 
+@pytest.mark.parametrize("lookback", [3, 7, 20, 55])
+def test_a_close_that_equals_its_average_is_not_above_it(lookback: int) -> None:
+    """In decimals, not in float64: a close that is the exact mean of its window has trend -1, one that is a tick above it +1."""
+    rng = np.random.default_rng(lookback)
+    made, cases = strategy(lookback=lookback, rsi_period=2), 1000
+    # Whole ticks of which the last is the mean of all: the others lie around it and sum up to as many times it.
+    middle = rng.integers(10_000, 5_000_000, cases)
+    around = rng.integers(-5_000, 5_000, (lookback - 1, cases))
+    around[-1] -= around.sum(axis=0)
+    for digits in (2, 4, 8):
+        for above, expected in ((0, -1.0), (1, 1.0)):
+            ticks = np.concatenate((middle + around, [middle + above]))
+            closes = np.array([[float(Decimal(int(tick)).scaleb(-digits)) for tick in row] for row in ticks])
+            rows = {"price_momentum": np.zeros(cases), "rsi": np.zeros(cases), "average": SMA(lookback, cases).block(closes)[-1]}
+            assert (made.numbers(closes[-1], rows)["trend"] == expected).all()
+
+
+def test_each_number_is_told_from_its_first_bar_on() -> None:
+    """RSI from bar period + 1, trend from bar lookback, momentum and score from bar lookback + 1: none waits for the others."""
+    made = strategy(["A/USDT"], lookback=20, rsi_period=14)
+    closes = 100.0 + np.random.default_rng(1).normal(0, 1, (25, 1)).cumsum(axis=0)
+    rows = {name: indicator.block(closes) for name, indicator in made.indicators().items()}
+    told = []
+    for i, close in enumerate(closes):
+        panel = np.tile(close, (5, 1))
+        closed = Slice(T0, ("A/USDT",), panel, np.zeros(1, np.bool_), np.zeros(1, np.int64))
+        seen = View(closed, {name: row[i] for name, row in rows.items()}, np.zeros(1, np.bool_), {}, {}, {})
+        told.append(made.signals(seen).get("A/USDT", {}).keys())
+    firsts = {name: next(i for i, names in enumerate(told) if name in names) + 1 for name in NAMES}
+    assert firsts == {"price_momentum": 21, "rsi": 15, "trend": 20, "score": 21}
+    assert told[13] == set()
+
+
 def test_flat_prices_have_no_trend() -> None:
     """A price that does not move is not above its mean, does not rise, and has an RSI of 50: the score is minus the trend's weight."""
     signals = live(strategy(), np.tile([0.1, 1.1, 3.3e-7, 70000.7], (60, 1)))
@@ -117,7 +150,8 @@ def view(momentum: Sequence[float], tradable: Sequence[bool] | None = None, carr
     """A view in which the score is half the momentum, less the trend's share for all alike."""
     panel = np.full((5, len(momentum)), 100.0)
     closed = Slice(T0, ABCD[: len(momentum)], panel, np.zeros(len(momentum), np.bool_), np.zeros(len(momentum), np.int64))
-    rows = {"price_momentum": np.array(momentum), "rsi": np.full(len(momentum), 50.0), "average": panel[CLOSE]}
+    cold = np.where(np.isnan(momentum), nan, 0.0)
+    rows = {"price_momentum": np.array(momentum), "rsi": 50.0 + cold, "average": panel[CLOSE] + cold}
     may = np.array(tradable) if tradable is not None else ~np.isnan(rows["price_momentum"])
     return View(closed, rows, may, carried or {}, carried or {})
 
