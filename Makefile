@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak kills drift projections optimize check setup lock clean
+.PHONY: help run test soak strategies kills drift projections optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -34,6 +34,9 @@ test: check ## Check format, lint and types, then run the tests
 
 soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
 	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
+
+strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
+	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
 
 kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge what is left; SEED=N repeats the aim of a run
 	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q -s tests/process/test_kills.py
