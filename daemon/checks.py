@@ -3,10 +3,14 @@
 Rule: it sends no order and opens no journal.
 """
 
+import json
+from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from daemon.config import Config, Secrets
+from daemon.config.values import plain as numbers
 from daemon.core.plain import plain
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
@@ -28,11 +32,17 @@ def summary(settings: Config) -> str:
     ]
     for strategy in settings.strategies:
         when = strategy.schedule.told(settings.bar_length)
-        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {strategy.params}")
+        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {_written(strategy.params)}")
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
     lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
     lines += [f"note: {text}" for text in remarks(settings)]
     return "\n".join(lines)
+
+
+def _written(params: Any) -> str:
+    """Parameters as they stand in a configuration."""
+    given = asdict(params) if is_dataclass(params) and not isinstance(params, type) else params
+    return json.dumps(numbers(given), ensure_ascii=False).replace('"', "").replace("null", "none")
 
 
 def look_ahead(settings: Config, data: Path) -> tuple[bool, str]:

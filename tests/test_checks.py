@@ -33,7 +33,7 @@ def test_the_summary_has_all_that_would_trade(tmp_path: Path) -> None:
     assert lines[1] == "trades 3 symbols in USDT: BTC/USDT, ETH/USDT, SOL/USDT"
     assert lines[2] == "bars of 1s (auto); 80 of them are read before the first decision"
     assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 1 bars; ")
-    assert all(word in lines[3] for word in ("lookback=5", "rsi_period=2", "top=2"))
+    assert all(word in lines[3] for word in ("lookback: 5", "rsi_period: 2", "top: 2", "weights: {price: 0.5, ", "floor: none"))
     assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "journal: momo.sqlite"]
 
 

@@ -25,6 +25,8 @@ from daemon.worlds import deciding
 
 Summary = dict[str, Any]
 
+CAGR_TOLD = 100.0  # a hundredfold a year
+
 
 def backtest(config: Config, data: Path, out: Path, start: datetime | None, end: datetime | None, routes: Routes) -> Summary:
     """Run it, write its files into `out`, and return the summary. Decisions lie between `start` and `end` (both included; None: all bars).
@@ -116,12 +118,17 @@ def _fee_in_quote(record: Record, index: int) -> float:
     return float(sum((fee.amount * (fill.price if fee.currency == base else 1) for fee in fill.fees), ZERO))
 
 
+def _a_year(cagr: float) -> str:
+    """Growth a year, where there is a number that tells a person something: minutes have none."""
+    return f", a year {cagr:.2%}" if abs(cagr) < CAGR_TOLD else ""
+
+
 def in_words(summary: Summary, out: Path) -> str:
     """What a person wants to know first."""
     period = summary["period"]
     lines = [
         f"{period['start']} to {period['end']}, {period['bars']} bars of {period['timeframe']}",
-        f"equity {summary['final_equity']:.2f}, return {summary['return']:.2%}, a year {summary['cagr']:.2%}",
+        f"equity {summary['final_equity']:.2f}, return {summary['return']:.2%}{_a_year(summary['cagr'])}",
         f"volatility {summary['volatility']:.2%}, sharpe {summary['sharpe']:.2f}, deepest fall {summary['max_drawdown']:.2%}",
         f"{summary['trades']} trades, turnover {summary['turnover']:.1f}, fees {summary['fees']:.2f}",
         *(f"note: {note}" for note in summary["notes"]),

@@ -1,7 +1,7 @@
 """The analyzer beside a backtest: two counts of the same run, one from equity and one from fills and holdings, agree."""
 
 from datetime import timedelta
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 
 import pytest
@@ -50,3 +50,12 @@ def test_minutes_have_no_growth_a_year() -> None:
     assert isnan(told.cagr)
     assert isnan(told.calmar)
     assert told.total_return == pytest.approx(0.1)
+
+
+def test_the_words_leave_out_a_year_that_tells_nothing(tmp_path: Path) -> None:
+    """Growth a year is said of a run that has one, and left out where it is none or has dozens of digits."""
+    config = load(configured(tmp_path, SYMBOLS), {})
+    summary = runs.backtest(config, stored(tmp_path / "data", 100, SYMBOLS), tmp_path / "out", None, None, routes)
+    assert ", a year 12.00%\n" in runs.in_words(summary | {"cagr": 0.12}, tmp_path)
+    for cagr in (nan, 1e200):
+        assert "a year" not in runs.in_words(summary | {"cagr": cagr}, tmp_path)
