@@ -180,6 +180,24 @@ def test_infinity_is_no_value() -> None:
         assert same_bits(KINDS[kind](7).block(indicator.rows(infinite)), indicator.block(indicator.rows(holed))), kind
 
 
+@pytest.mark.parametrize("kind", ["deviation", "sample deviation", "sma", "zscore", "volatility", "covariance", "correlation"])
+def test_what_has_left_the_window_leaves_no_trace(kind: str) -> None:
+    """A price so large that its square is infinite spoils the windows it is in, and no later one."""
+    panels = np.random.default_rng(9).uniform(1, 2, (120, 5, WIDTH))
+    spiked = panels.copy()
+    spiked[30, CLOSE, 1] = 1e200
+    with np.errstate(over="ignore", invalid="ignore"):
+        values, after = (KINDS[kind](9).block(panel[:, CLOSE]) for panel in (panels, spiked))
+    assert same_bits(values[45:], after[45:])
+
+
+def test_a_warm_up_of_its_need_is_warm() -> None:
+    """Where an exponential covariance is asked to wait for longer than it remembers, it needs as long."""
+    indicator = indicators.EwmaCovariance(1, 2, warm=90)
+    values = indicator.block(np.random.default_rng(10).normal(0, 1, (indicator.need, 2)))
+    assert np.isfinite(values[-1]).all()
+
+
 @pytest.mark.parametrize("length", [0, -3])
 @pytest.mark.parametrize("make", [SMA, StdDev, ZScore, Volatility, Covariance, indicators.RSI, indicators.Momentum, indicators.Window])
 def test_senseless_lengths_are_refused(make: type[Indicator], length: int) -> None:

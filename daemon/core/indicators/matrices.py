@@ -63,7 +63,8 @@ class Covariance(Indicator):
         self._stretch[at] = np.where(known, row, 0.0)
         if at % self._pace == 0:
             self._refine(at // self._pace)
-        self._head = self._head * (at > 0) + _products(self._stretch[at] - self._stretch[0])
+        products = _products(self._stretch[at] - self._stretch[0])
+        self._head = self._head + products if at else products  # never times 0: what has overflowed would stay for ever
         value = self._tell(self._tails[at % self._pace], at + 1)
         self._at = (at + 1) % self._length
         if not self._at:
@@ -133,11 +134,11 @@ class EwmaCovariance(Indicator):
 
     def __init__(self, half_life: int, columns: int, *, warm: int | None = None) -> None:
         at_least("half_life", half_life, 1)
-        self.need = ceil(MEMORY * half_life / log(2))
         self.shape = (columns, columns)
         self._keep = 2.0 ** (-1.0 / half_life)
         self._warm = half_life if warm is None else warm
         at_least("warm", self._warm, 1)
+        self.need = max(ceil(MEMORY * half_life / log(2)), self._warm)
         self._sums = np.zeros((columns, columns))
         self._run = np.zeros(columns, np.int64)
 
