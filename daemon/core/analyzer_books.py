@@ -136,9 +136,12 @@ class Books:
             self.drawdown_max = max(self.drawdown_max, self.drawdown)
 
     def _track(self, moves: Floats) -> None:
-        """What the distance from the targets made of the bar (tracking error: Grinold and Kahn 1999, the deviation of active returns)."""
+        """What the distance from the targets made of the bar (tracking error: Grinold and Kahn 1999, the deviation of active returns).
+
+        What was traded during the bar counts from its beginning, as do the targets that it was traded for: a wave takes seconds.
+        """
         if self._targets is not None and self.equity > 0:
-            self.active.add(float(self.off_target() @ moves))
+            self.active.add(float(self._distance(self.values + self._paid) @ moves))
 
     # --- what can be said --------------------------------------------------------------------------------------------
 
@@ -154,6 +157,10 @@ class Books:
 
     def off_target(self) -> Floats:
         """Holding minus target (symbols,), in weights; 0 where there is no target or the present weight is kept."""
-        if self._targets is None:
-            return np.zeros_like(self.values)
-        return np.nan_to_num(self.weights() - self._targets)
+        return self._distance(self.values)
+
+    def _distance(self, values: Floats) -> Floats:
+        """The same of holdings of this worth."""
+        if self._targets is None or self.equity <= 0:
+            return np.zeros_like(values)
+        return np.nan_to_num(values / self.equity - self._targets)

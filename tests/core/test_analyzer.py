@@ -249,6 +249,21 @@ def test_tracking_error_is_the_deviation_of_active_returns() -> None:
         assert told.off_target == pytest.approx(0.05 if expected else 0.0)
 
 
+def test_a_portfolio_that_goes_where_it_should_has_no_tracking_error() -> None:
+    """What is bought and sold right after a close is held from there on: only what is still off target tracks."""
+    world = World()
+    price = 100.0
+    world.bar(price, 10.0, 1.0)
+    for wanted, move in ((0.5, 0.1), (0.0, -0.2), (1.0, 0.3), (0.25, 0.1)):
+        world.settle({BTC: wanted}, momo={BTC: wanted})
+        equity, held = world.account.equity(), world.ledger.held("BTC")
+        amount = Decimal(repr(wanted)) * equity / Decimal(repr(price)) - held
+        world.fill(BTC, Side.BUY if amount > 0 else Side.SELL, f"{abs(amount):.12f}", repr(price))
+        price = round(price * (1 + move), 6)
+        world.bar(price, 10.0, 1.0)
+    assert world.analyzer.report().account.tracking_error == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_jump_of_correlation_is_one_event() -> None:
     """The watch speaks through the bus, once, with both means, also where a report has measured the slice before the clock did."""
     world = World(jump=0.5)
