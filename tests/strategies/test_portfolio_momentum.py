@@ -16,6 +16,7 @@ from daemon.core.model import CLOSE, Floats, Slice
 from daemon.core.strategy import Universe, View
 from strategies import REGISTRY
 from strategies.portfolio_momentum import WEIGHTS, MomentumParams, PortfolioMomentum
+from tests.strategies.bench import told
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 ABCD = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
@@ -193,10 +194,20 @@ def test_rsi_sign() -> None:
     assert scores == pytest.approx([0.1 - 0.06, 0.1 + 0.06])
 
 
-def test_signals_of_every_warm_symbol() -> None:
-    """The decision carries the numbers of every symbol that has them, chosen or not, and of no other."""
+def test_each_signal_from_the_bar_at_which_it_is_known() -> None:
+    """RSI(14) is told from the 15th bar on, the trend over 20 from the 20th, momentum and with it the score from the 21st."""
+    prices = np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, (30, 4)), axis=0))
+    signals = told(strategy(), prices)
+    first = {name: 1 + next(bar for bar, row in enumerate(signals) if name in row.get("B/USDT", {})) for name in NAMES}
+    assert first == {"price_momentum": 21, "rsi": 15, "trend": 20, "score": 21}
+    assert set(signals[-1]["B/USDT"]) == set(NAMES)
+
+
+def test_signals_of_every_symbol() -> None:
+    """The decision carries the numbers of every symbol, chosen or not; what is not known of one is left out."""
     made = strategy(top=1).decide(view([0.1, nan, -0.2, 0.3]))
-    assert set(made.signals) == {"A/USDT", "C/USDT", "D/USDT"}
+    assert set(made.signals) == set(ABCD)
+    assert set(made.signals["B/USDT"]) == {"rsi", "trend"}
     assert set(made.signals["A/USDT"]) == set(NAMES)
     assert made.signals["A/USDT"] == pytest.approx({"price_momentum": 0.1, "rsi": 50.0, "trend": -1.0, "score": -0.05})
     assert not any(isnan(value) for signals in made.signals.values() for value in signals.values())
@@ -204,8 +215,8 @@ def test_signals_of_every_warm_symbol() -> None:
 
 def test_nothing_warm_wants_nothing() -> None:
     """Before warm-up nothing is chosen."""
-    made = strategy().decide(view([nan] * 4))
-    assert (made.weights, made.signals) == ({}, {})
+    assert strategy().decide(view([nan] * 4)).weights == {}
+    assert told(strategy(), np.ones((10, 4)))[-1] == {}
 
 
 # --- the parameters --------------------------------------------------------------------------------------------------
