@@ -99,9 +99,9 @@ class SectorRotation(Strategy):
     def _ranked(self, signals: Mapping[str, Mapping[str, float]], view: View) -> list[str]:
         symbols = self.universe.symbols
 
-        def rank(sector: str) -> tuple[float, str]:
-            held = any(view.weights.get(symbols[column]) for column in self._columns[sector])
-            return -(signals[sector]["sector_return"] + (self.params.margin if held else 0.0)), sector
+        def rank(sector: str) -> tuple[float, bool, str]:
+            favoured = self.params.margin > 0 and any(view.weights.get(symbols[column]) for column in self._columns[sector])
+            return -(signals[sector]["sector_return"] + (self.params.margin if favoured else 0.0)), not favoured, sector
 
         def is_open(sector: str) -> bool:
             return any(view.tradable[column] or view.carried.get(symbols[column]) for column in self._columns[sector])

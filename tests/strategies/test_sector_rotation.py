@@ -81,6 +81,13 @@ def test_margin_keeps_what_is_held() -> None:
     assert set(decisions(strategy(lookback=3, margin=0.01), prices)[-1].weights) == {"C/USDT", "D/USDT"}
 
 
+def test_a_challenger_better_by_the_margin_alone_waits() -> None:
+    """What is better by the margin and no more does not displace what is held, whatever the two are called."""
+    prices = np.array([[100, 100, 100, 100]] * 3 + [[100, 100, 150, 150], [200, 200, 150, 150]], float)
+    held, challenged = (decided.weights for decided in decisions(strategy(lookback=3, margin=0.5), prices)[-2:])
+    assert set(held) == set(challenged) == {"C/USDT", "D/USDT"}
+
+
 def test_a_symbol_without_a_bar_keeps_its_weight() -> None:
     """A member that cannot be traded stays as it is, and the whole never comes to more than the exposure."""
     prices = np.array([[100, 100, 100, 100]] * 3 + [[110, 110, 100, 100], [110, np.nan, 150, 150]], float)
