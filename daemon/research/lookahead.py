@@ -5,7 +5,7 @@ future into a run that must not have it. The same runner decides as does live. W
 
 Three comparisons, at up to `CHECKPOINTS` of its decisions:
 with and without the bars after it (looking ahead); `block` against `step` (a backtest would not be the daemon); and a restart with `need`
-bars of history against all of it (a warm-up too short, or a memory that a restart loses).
+bars of history, there and at the decision before, against all of it (a warm-up too short, or a memory that a restart loses).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -156,8 +156,8 @@ def _examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Rep
     for bar in _checkpoints(whole):
         cut = _trace(make(), runner, list(_until(bars, whole.slices[bar]).slices()))
         findings += _ahead(name, whole, cut, bar)
-        if bar >= whole.need:
-            findings += _restarted(make(), runner, whole, bar)
+    for bar in _restarts(whole):
+        findings += _restarted(make(), runner, whole, bar)
     return Report(name, len(whole.slices), len(whole.decisions), tuple(_first(findings)), _problem(name, whole))
 
 
@@ -175,6 +175,13 @@ def _checkpoints(whole: Trace) -> list[int]:
     if len(bars) <= CHECKPOINTS:
         return bars
     return [bars[round(place)] for place in np.linspace(0, len(bars) - 1, CHECKPOINTS)]
+
+
+def _restarts(whole: Trace) -> list[int]:
+    """The checkpoints with history enough, and the decision before each: what alternates is caught at one of two neighbours."""
+    bars = sorted(whole.decisions)
+    chosen = {place for bar in _checkpoints(whole) for place in (bars.index(bar), bars.index(bar) - 1) if place >= 0}
+    return [bars[place] for place in sorted(chosen) if bars[place] >= whole.need]
 
 
 def _trace(sleeve: Sleeve, runner: MakeRunner, slices: Sequence[Slice], start: int = 0, last: Decision | None = None) -> Trace:

@@ -159,6 +159,14 @@ def test_a_memory_that_a_restart_loses_is_named(tmp_path: Path) -> None:
     assert "after a restart: it remembers what is neither in its indicators nor in its view" in report.findings[0].how
 
 
+def test_a_memory_that_alternates_is_named(tmp_path: Path) -> None:
+    """Where every other decision is what a restart would give, those that are compared must not all be such."""
+    decide = "self.count += 1; return TargetWeights({view.slice.symbols[0]: 0.5 if self.count % 2 else 0.25})"
+    report = report_on(configured(tmp_path, file_of("SMA", decide)), stored(4 * (11 * 4 + 1)))
+    assert report.decisions == 11 * 4 + 1
+    assert [each.how.endswith("it remembers what is neither in its indicators nor in its view") for each in report.findings] == [True]
+
+
 def saved(folder: Path, bars: Bars) -> Path:
     """The bars as files."""
     folder.mkdir()
