@@ -68,6 +68,15 @@ def test_the_last_answer_decides() -> None:
     assert decision.weights == pytest.approx({A: 0.7, B: 0.3})
 
 
+def test_a_second_answer_changes_nothing() -> None:
+    """What a strategy has answered in a round stands, whatever comes after it while others are waited for."""
+    target = runner(away=("one", "two"))
+    close(target, 2)
+    assert answer(target, "two", 2, {B: 1.0}) == answer(target, "two", 2, {A: 1.0}) == []
+    (decision,) = answer(target, "one", 2, {})
+    assert decision.weights == pytest.approx({A: 0.4, B: 0.3})
+
+
 def test_one_that_ends_keeps_nobody_waiting() -> None:
     """A strategy that is disabled during a round is left out of it, held at its last targets, and asked no more."""
     target = runner()

@@ -155,6 +155,12 @@ def test_thin_slice_decides_nothing() -> None:
     assert decided(target, range(6, 9)) == [6, 8]
 
 
+def test_the_least_coverage_is_enough() -> None:
+    """A slice with exactly the configured share of bars carries a decision."""
+    strict = StrategyRunner(ABC, HOUR, [sleeve(always({A: 1.0}))], min_coverage=2 / 3, synthetic_max=2, decide_within=timedelta(seconds=30))
+    assert close(strict, 4, {A: 1})
+
+
 def test_schedule_must_fit_the_bars() -> None:
     """Due times between bars could never be met: refused when built."""
     with pytest.raises(ValueError, match="whole number of bars"):

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.core.model import Floats
+from daemon.core.desk import Desk
+from daemon.core.model import Floats, TargetWeights
 from daemon.core.optimised import Optimised, OptimisedParams, Optimiser
 from daemon.core.strategy import Universe
 from strategies import REGISTRY
-from tests.strategies.bench import HOUR, decisions, filled, walks
+from tests.strategies.bench import HOUR, SYNTHETIC_MAX, decisions, filled, slices, walks
 
 ABCD = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 NAMES = ("minimum_variance", "risk_parity", "hierarchical_risk_parity")
@@ -86,6 +87,31 @@ def test_a_failure_keeps_the_last_weights(answer: Callable[[Floats], Floats], sa
     decided = decisions(made(lambda returns: good(returns) if next(calls) else answer(returns)), PRICES)
     assert decided[29].note == ""
     assert all(d.weights == decided[29].weights and d.note.startswith(says) for d in decided[30:])
+
+
+def test_it_is_asked_within_the_bound() -> None:
+    """A weight_max of 0.2 at an exposure of 0.5 is 0.4 of the whole that the optimiser shares out."""
+    asked: set[float] = set()
+    strategy = made(exposure=0.5, weight_max=0.2)
+    load = strategy.load()
+
+    def optimiser(most: float) -> Optimiser:
+        asked.add(most)
+        return load(most)
+
+    strategy._optimiser = optimiser
+    decisions(strategy, PRICES)
+    assert asked == {0.4}
+
+
+def test_nothing_is_left_to_spend() -> None:
+    """Where what cannot be traded now takes the whole exposure, nothing is wanted beside it, and that is no failure."""
+    desk, history = Desk(made(exposure=0.5), 4), list(slices(ABCD, np.vstack([PRICES, [np.nan, *PRICES[-1, 1:]]])))
+    for cross_section in history:
+        desk.step(cross_section.panel)
+    desk.targets = TargetWeights({"A/USDT": 0.5})
+    decided = desk.decide(history[-1], SYNTHETIC_MAX)
+    assert (decided.weights, decided.note) == ({"A/USDT": 0.5}, "")
 
 
 def test_bounds_hold_whatever_it_answers() -> None:

@@ -165,6 +165,15 @@ def test_beta_is_that_of_the_entry() -> None:
     assert min(betas) > 0
 
 
+def test_a_slope_that_hedges_nothing_enters_nothing() -> None:
+    """Where B falls as A rises, the other leg would be one more of the same: with hedge beta such a pair is not entered."""
+    steps = np.cumsum(np.random.default_rng(8).normal(0, 0.01, 600))
+    prices = np.exp(np.stack((steps, -0.5 * steps, steps), axis=1))
+    by_beta, by_notional = (decisions(strategy(hedge=hedge), prices) for hedge in ("beta", "notional"))
+    assert any(made.signals.get("*", {}).get("state") for made in by_notional)
+    assert not any(made.signals.get("*", {}).get("state") or any(made.weights.values()) for made in by_beta)
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_number_of_hedged_pairs(count: int) -> None:
     """Each pair has a slope of its own, however many there are."""

@@ -180,6 +180,12 @@ def test_carried_symbol_keeps_its_place() -> None:
     assert set(strategy(top=2).decide(view([0.5, 0.4, 0.2, 0.3], blocked, {"A/USDT": 0.01})).weights) == {"B/USDT", "D/USDT"}
 
 
+def test_more_carried_than_there_are_places() -> None:
+    """Where the symbols that must stay take more than all places (`top` was lowered since), nothing is bought beside them."""
+    made = strategy(top=1).decide(view([0.5, 0.4, 0.2, 0.3], [False, False, True, True], {"A/USDT": 0.8, "B/USDT": 0.8}))
+    assert made.weights == {}
+
+
 def test_the_floor_leaves_cash() -> None:
     """A score below the floor is not held, however it ranks; its part stays cash."""
     made = strategy(top=3, exposure=0.9, floor=0.0, weights={"trend": 0}).decide(view([0.1, -0.4, -0.2, 0.0]))

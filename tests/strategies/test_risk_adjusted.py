@@ -91,6 +91,29 @@ def test_weights_by_the_formula(target: float) -> None:
         assert decided[t].note == ""
 
 
+def test_the_target_is_of_a_year_of_these_bars() -> None:
+    """The same prices as bars of a day have a 24th of the variance a year that they have as bars of an hour."""
+    closes = filled(walks(5, times=120))[30:]
+    by_hour, by_day = (
+        RiskAdjusted(RiskAdjustedParams(lookback=20, target_volatility=0.02), Universe(ABCD, length)) for length in (HOUR, 24 * HOUR)
+    )
+    hours, days = (decisions(made, closes)[-1].weights["A/USDT"] for made in (by_hour, by_day))
+    assert days == pytest.approx(hours * sqrt(24))
+
+
+def test_what_stays_counts_in_the_forecast() -> None:
+    """With a symbol that cannot be traded now, the others are scaled until all together keep the target."""
+    closes = filled(walks(6, times=200))[30:]
+    holed = closes.copy()
+    holed[-1, 0] = np.nan
+    made = strategy(lookback=20, half_life=15, target_volatility=0.3)
+    whole, torn = decisions(made, closes[:-1])[-1].weights, decisions(made, holed)[-1].weights
+    assert torn["A/USDT"] == whole["A/USDT"] > 0
+    weights, stood = np.array([torn[symbol] for symbol in ABCD]), filled(holed)
+    forecast = sqrt(weights @ ewma(stood[1:] / stood[:-1] - 1, 15) @ weights * 8760)
+    assert forecast == pytest.approx(0.3, rel=1e-9)
+
+
 @pytest.mark.parametrize("covariance", ["ewma", "ledoit_wolf"])
 def test_forecast_keeps_the_target(covariance: str) -> None:
     """A lower target scales all weights alike, in proportion; one that is never reached leaves them at the bounds' sum."""

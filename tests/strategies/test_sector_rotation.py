@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from daemon.core.desk import Desk
 from daemon.core.model import Floats
 from daemon.core.strategy import Universe
 from strategies.sector_rotation import SectorParams, SectorRotation
-from tests.strategies.bench import HOUR, assert_equal, column, decisions, filled, recorded, told, walks
+from tests.strategies.bench import HOUR, SYNTHETIC_MAX, assert_equal, column, decisions, filled, recorded, slices, told, walks
 
 ABCD = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 TWO = {"first": ("A/USDT", "B/USDT"), "second": ("C/USDT", "D/USDT")}
@@ -94,6 +95,15 @@ def test_a_symbol_without_a_bar_keeps_its_weight() -> None:
     before, after = (decided.weights for decided in decisions(strategy(lookback=2), prices)[-2:])
     assert before == pytest.approx({"A/USDT": 0.4, "B/USDT": 0.4})
     assert after == pytest.approx({"B/USDT": 0.4, "C/USDT": 0.2, "D/USDT": 0.2})
+
+
+def test_a_sector_without_a_bar_is_passed_over() -> None:
+    """Where nothing of the best sector can be traded or is held, the next one is chosen, and the money is not left idle."""
+    prices = np.array([[100, 100, 100, 100]] * 4 + [[120, 120, 110, 110], [np.nan, np.nan, 110, 110]], float)
+    desk, history = Desk(strategy(lookback=4), 4), list(slices(ABCD, prices))
+    for cross_section in history:
+        desk.step(cross_section.panel)
+    assert desk.decide(history[-1], SYNTHETIC_MAX).weights == pytest.approx({"C/USDT": 0.4, "D/USDT": 0.4})
 
 
 def test_weights_never_pass_the_exposure() -> None:
