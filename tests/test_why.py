@@ -73,6 +73,13 @@ async def test_what_is_left_alone_says_why(tmp_path: Path) -> None:
     assert tale["target"] == 0.1
 
 
+async def test_a_refusal_comes_before_what_the_plan_left(tmp_path: Path) -> None:
+    """Where the exchange has refused it, that is why it is not there, whatever the last plan said of the rest."""
+    settled = replace(a_settling(DECISION), refused={BTC: "minimum"}, left={BTC: "unfilled"})
+    tale = await told(tmp_path, PlanMade("decision-1", 1, (), {BTC: "unfilled"}, START), settled)
+    assert (tale["left"], tale["settled"]["refused"]) == ("minimum", "minimum")
+
+
 async def test_a_buy_that_waited_for_money_belongs_to_its_round(tmp_path: Path) -> None:
     """Its order is not in the plan's first ones, but is told with the round that it was made in."""
     tale = await told(tmp_path, PlanMade("decision-1", 1, (), {}, START), ORDER)

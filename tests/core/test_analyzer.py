@@ -220,6 +220,29 @@ def test_opposite_strategies_keep_their_signs() -> None:
     assert (a.profit, b.profit) == pytest.approx((200.0, -100.0))
 
 
+def test_strategies_that_all_but_cancel_share_by_size() -> None:
+    """One long and one short of nearly the same: what little is held is no lever, and each has its half of the profit."""
+    world = World(shares={"a": 0.5, "b": 0.5})
+    world.bar(100.0, 10.0, 1.0)
+    world.settle({BTC: 0.001}, a={BTC: 0.402}, b={BTC: -0.4})
+    world.fill(BTC, Side.BUY, "0.1", "100")
+    world.bar(110.0, 10.0, 1.0)
+    a, b = world.analyzer.report().strategies
+    assert (a.profit, b.profit) == pytest.approx((402 / 802, 400 / 802))
+
+
+def test_a_symbol_without_history_hides_no_risk() -> None:
+    """The risk of what is held is known, whatever is not known of what is not."""
+    world = World()
+    world.bar(100.0, 10.0, float("nan"))
+    world.fill(BTC, Side.BUY, "50", "100")
+    for k in range(5):
+        world.bar(100.0 + k % 2, 10.0 + k % 3, float("nan"))
+    told = world.analyzer.report()
+    assert told.account.volatility_expected > 0
+    assert [row.risk for row in told.symbols] == pytest.approx([1.0, 0.0, 0.0])
+
+
 def test_who_wanted_it_last_answers_until_it_is_sold() -> None:
     """A symbol that nobody wants any more is still its strategy's while it is held."""
     world = World(shares={"a": 0.5, "b": 0.5})

@@ -130,6 +130,7 @@ def test_nothing_begins_while_something_is_under_way() -> None:
     assert desk.unchanged({BTC: 0.5}) == ()  # nothing was ever decided
     desk.choose({BTC: 0.5})
     assert desk.unchanged({BTC: 0.9}) == ()  # its orders are on their way
+    assert desk.unchanged({BTC: 0.5, ETH: 0.4}) == ()  # nor does what has no order yet
     desk.fill_all()
     desk.at_hour(1, BTC=200)
     desk.take(desk.manager.on_hold(halted("a person said so", after(desk.at))))

@@ -13,21 +13,36 @@ from daemon.core.analyzer import Analyzer
 from daemon.parts import Core
 from daemon.research import runs
 from daemon.research.performance import performance
-from tests.research.files import configured, stored
+from tests.research.files import HOUR, START, configured, stored
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 
 
-def test_the_analyzer_and_the_summary_tell_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Return, deepest fall, volatility and fees are the summary's, and what fills cost beyond the next open is the configured slippage."""
-    cores: list[Core] = []
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> list[Core]:
+    """The parts of the runs that follow."""
+    made: list[Core] = []
 
     def kept(*args: object, **named: object) -> Core:
-        cores.append(deciding(*args, **named))  # type: ignore[arg-type]
-        return cores[-1]
+        made.append(deciding(*args, **named))  # type: ignore[arg-type]
+        return made[-1]
 
     deciding = worlds.deciding
     monkeypatch.setattr(runs, "deciding", kept)
+    return made
+
+
+def test_the_market_is_known_from_before_the_start(tmp_path: Path, cores: list[Core]) -> None:
+    """A run that starts later has measured the bars before it, and the account from there on."""
+    data = stored(tmp_path / "data", 400, SYMBOLS)
+    runs.backtest(load(configured(tmp_path, SYMBOLS), {}), data, tmp_path / "out", START + 300 * HOUR, None, routes)
+    told = cores[0].analyzer.report()
+    assert (told.history_since, told.bars) == (START + HOUR, 400)
+    assert told.since == START + 300 * HOUR
+
+
+def test_the_analyzer_and_the_summary_tell_the_same_run(tmp_path: Path, cores: list[Core]) -> None:
+    """Return, deepest fall, volatility and fees are the summary's, and what fills cost beyond the next open is the configured slippage."""
     config = load(configured(tmp_path, SYMBOLS), {})
     data = stored(tmp_path / "data", 1500, SYMBOLS, {"SOL/USDT": range(700, 712)})
     summary = runs.backtest(config, data, tmp_path / "out", None, None, routes)
@@ -40,6 +55,7 @@ def test_the_analyzer_and_the_summary_tell_the_same_run(tmp_path: Path, monkeypa
     assert told.account.costs.fee == pytest.approx(summary["fees"], rel=1e-9)
     # Bought at 1 + s and sold at 1 - s times the open: of what was traded it is s in the middle.
     assert told.account.costs.spread == pytest.approx(told.account.traded * float(config.paper.slippage_bps) / 10_000, rel=1e-3)
+    assert told.account.turnover == pytest.approx(summary["turnover"], rel=1e-9)
     assert sum(row.contribution for row in told.symbols) == pytest.approx(summary["return"], rel=1e-9)
     assert sum(row.profit for row in told.strategies) == pytest.approx(told.account.profit, rel=1e-9)
 

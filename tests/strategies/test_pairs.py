@@ -85,6 +85,14 @@ def test_a_ratio_that_stands_still_has_no_zscore() -> None:
     assert decided[45].signals["*"]["state"] == 0
 
 
+def test_symbols_of_a_cold_pair_are_cold() -> None:
+    """Until a pair has a z-score its symbols count as without history, so that no holding in them is sold for the want of it."""
+    desk = Desk(strategy(lookback=10), 3)
+    for t, cross_section in enumerate(slices(ABC, filled(walks(3, symbols=3))[20:60]), 1):
+        desk.step(cross_section.panel)
+        assert desk.warm_columns.tolist() == [t >= 10, t >= 10, True]
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
