@@ -14,12 +14,13 @@ from daemon.why import WORDS
 
 def screen(plan: Planned, quote: str) -> RenderableType:
     """Head, a row a symbol, what it comes to, and in words why what is not traded is not."""
-    table = cells.table(("symbol", "weight", "wanted", "target", "side", "amount", "value", "costs", "left"))
+    columns = ("symbol", "weight", "wanted", "target", "side", "amount", "value", "costs", "left")
+    table = cells.Listing(columns, spare=("costs", "value", "wanted"))
     for row in plan.rows:
         order = row.order
         what = (order.side.value, cells.short(order.amount), cells.money(order.amount * order.price)) if order else ("", "", "")
         weights = [f"{100 * weight:.2f}%" for weight in (row.weight, row.wanted, row.target)]
-        cells.add(table, row.symbol, *weights, *what, cells.money(row.cost) if order else "", row.left.replace("_", " "))
+        table.add(row.symbol, *weights, *what, cells.money(row.cost) if order else "", row.left.replace("_", " "))
     head = f"decision {plan.decision.id} on the bars up to {plan.decision.as_of:%Y-%m-%d %H:%M:%S}, nothing is sent"
     money = f"equity {plan.equity:,.2f} {quote}, at work {plan.capital:,.2f}, cash {plan.cash:,.2f}"
     notes = [f"{name}: {targets.note}" for name, targets in sorted(plan.decision.by_strategy.items()) if targets.note]
