@@ -34,7 +34,7 @@ CORE_ORDER: Final = [
     {"events"},
     {"bus", "indicators", "allocation", "analyzer_measures", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
-    {"capital", "slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "vigil", "strategy", "paper"},
+    {"capital", "slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "spikes", "vigil", "strategy", "paper"},
     {"account", "analyzer_report", "desk", "optimised", "resolver", "wave"},
     {"approval", "follower", "rebalancing", "restraint", "trading"},
     {"runner", "orders", "reconciler", "analyzer"},
