@@ -19,8 +19,9 @@ from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import Bar, Instrument, Slice
 from daemon.core.slices import Aligner, align
+from daemon.io import logs
+from daemon.io.alerts import Alerts
 from daemon.io.api import Api
-from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
@@ -30,6 +31,7 @@ from daemon.io.streams import BarStreams
 from daemon.io.userstream import UserStream
 from daemon.io.warmup import warm_up
 from daemon.io.worker import Misconfigured, Workers
+from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
 from daemon.reloading import Reloading
@@ -52,8 +54,8 @@ STOP_S: Final = 15.0
 # Websockets have this long to open before the log says that they do not.
 DIAL_S: Final = 5.0
 
-# Probing a venue that is away: quickly at first, then every half minute, for as long as it takes.
-PROBE_FIRST_S, PROBE_MAX_S = 1.0, 30.0
+# Probing a venue that is away: quickly at first, then ever more calmly.
+PROBE_FIRST_S: Final = 1.0
 
 
 class _Stopped(Exception):
@@ -136,6 +138,7 @@ class Daemon:
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.recorder = Recorder(p.journal)
         self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
+        self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
         self.views = DaemonViews(
@@ -184,6 +187,7 @@ class Daemon:
         """
         p = self.parts
         await self.api.start()
+        logs.listen(self.alerts)
         log.info("daemon.starting", **p.identity, api=f"http://{p.listen[0]}:{self.api.port}", symbols=len(p.symbols))
         for text in p.remarks:
             log.warning("config.remark", text=text)
@@ -192,12 +196,16 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(self._end(), name="stop")
-                nest.create_task(lasting("reload", self.reloading.run, p.clock), name="reload")
+                for name, job in [("reload", self.reloading.run), *self.alerts.jobs()]:
+                    nest.create_task(lasting(name, job, p.clock), name=name)
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
                 nest.create_task(self._live(nest), name="start")
         except* _Stopped:
             pass
+        except* Exception as failures:
+            log.error("daemon.failed", problems=[f"{type(error).__name__}: {error}" for error in failures.exceptions])
+            raise
         finally:
             await self._close()
 
@@ -405,34 +413,14 @@ class Daemon:
         p = self.parts
         async with AsyncExitStack() as edges:
             edges.callback(p.notifier.close)
+            edges.push_async_callback(self.alerts.close, together)
+            edges.callback(logs.listen, None)
             edges.push_async_callback(self.api.stop)
             edges.push_async_callback(p.exchange.close)
             edges.push_async_callback(self.workers.close)
             if p.journal.failed is None:
                 edges.push_async_callback(self.recorder.flush)
         log.info("daemon.stopped")
-
-
-async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
-    """Run a job of the nest. One that ends by itself, or is cancelled by nobody here, would leave its work undone without a word.
-
-    What the venue says while the daemon runs does not end it: positions are open. The job begins anew after a pause, and a person is told.
-
-    Raises:
-        RuntimeError: it has ended without being asked to.
-    """
-    while True:
-        try:
-            await job()
-        except VenueError as error:
-            log.error("exchange.refused", job=name, error=error.text, next_try_s=PROBE_MAX_S)
-            await clock.sleep(PROBE_MAX_S)
-            continue
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-        raise RuntimeError(f"{name} has ended by itself")
 
 
 async def together(*jobs: Coroutine[Any, Any, None]) -> None:

@@ -34,6 +34,7 @@ def summary(settings: Config) -> str:
         when = strategy.schedule.told(settings.bar_length)
         lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {_written(strategy.params)}")
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
+    lines += [f"alerts[{index}]: {channel.told}" for index, channel in enumerate(settings.alerts)] or ["alerts: none"]
     lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
     lines += [f"note: {text}" for text in remarks(settings)]
     return "\n".join(lines)

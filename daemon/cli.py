@@ -267,8 +267,7 @@ def _balances(given: list[str]) -> dict[str, Decimal]:
 
 @contextmanager
 def _logging(settings: Config, secrets: Secrets) -> Iterator[None]:
-    known = [s.reveal() for s in (secrets.api_key, secrets.secret, secrets.password, secrets.token) if s]
-    configure(settings.logging.level, settings.logging.format, settings.name, known)
+    configure(settings.logging.level, settings.logging.format, settings.name, secrets.values())
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
 from daemon.core.trading import Settings
+from daemon.io.alerts import Webhook
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, VenueError
 from daemon.io.journal import Journal, Recovered
@@ -180,8 +181,8 @@ class Joined(Protocol):
 class Parts:
     """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
 
-    `away` are the strategies that run in processes of their own; `remarks` are sentences for the user at the start. `reread` reads the
-    configuration again, in a thread.
+    `away` are the strategies that run in processes of their own; `webhooks` the channels to a person; `remarks` are sentences for the user
+    at the start. `reread` reads the configuration again, in a thread.
     """
 
     exchange: Exchange
@@ -208,5 +209,6 @@ class Parts:
     progress: Callable[[int, int], None]
     reread: Callable[[], Renewal]
     away: tuple[Job, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     remarks: tuple[str, ...] = ()
     seed: int = 0

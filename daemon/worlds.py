@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import strategies
 from daemon.config import Config, ConfigError, Secret, Secrets
@@ -16,6 +17,7 @@ from daemon.config.ownuse import is_contained, is_own
 from daemon.config.params import misfit
 from daemon.config.sentences import dotted, sentence
 from daemon.config.times import length, zone
+from daemon.config.values import is_loopback
 from daemon.core import planner, risk, sectors
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
@@ -30,6 +32,7 @@ from daemon.core.schedule import Schedule
 from daemon.core.states import States
 from daemon.core.strategy import Failed, Strategy, Universe
 from daemon.core.trading import Settings
+from daemon.io.alerts import Webhook
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Fatal
@@ -92,7 +95,23 @@ def build(
         progress=progress,
         reread=Reloader(as_read or config, environ, renewal),
         away=away(config),
+        webhooks=webhooks(config, secrets),
         remarks=remarks(config),
+    )
+
+
+def webhooks(config: Config, secrets: Secrets) -> tuple[Webhook, ...]:
+    """The channels to a person, with their addresses."""
+    return tuple(
+        Webhook(
+            name=f"alerts[{index}]",
+            url=address.reveal(),
+            local=is_loopback(urlsplit(address.reveal()).hostname or ""),
+            level=channel.level,
+            events=channel.events,
+            min_interval_s=channel.min_interval.total_seconds(),
+        )
+        for index, (channel, address) in enumerate(zip(config.alerts, secrets.webhooks, strict=True))
     )
 
 

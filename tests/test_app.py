@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from daemon.app import PROBE_MAX_S, lasting, routes, together
+from daemon.app import routes, together
 from daemon.core import events as e
 from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, TargetWeights
@@ -22,6 +22,7 @@ from daemon.io.clock import SystemClock
 from daemon.io.exchange import Exchange, Fatal, Unknown
 from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.journal.store import Batch
+from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.parts import Parts, StartRefused
 from daemon.venue import Venue
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, at_work, exchange, opened, written

@@ -34,7 +34,7 @@ def test_the_summary_has_all_that_would_trade(tmp_path: Path) -> None:
     assert lines[2] == "bars of 1s (auto); 80 of them are read before the first decision"
     assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 1 bars; ")
     assert all(word in lines[3] for word in ("lookback: 5", "rsi_period: 2", "top: 2", "weights: {price: 0.5, ", "floor: none"))
-    assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "journal: momo.sqlite"]
+    assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "alerts: none", "journal: momo.sqlite"]
 
 
 def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_path: Path) -> None:
@@ -46,6 +46,18 @@ def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_
     strategy["schedule"] = {"cron": "0 8 * * *", "tz": "Europe/Berlin", "off_target": 0.05}
     lines = summary(configured(tmp_path, timeframe="1h", strategies=[strategy], journal={})).splitlines()
     assert "decides at 0 8 * * * (Europe/Berlin), and acts when 0.05 off target" in lines[3]
+
+
+def test_the_summary_names_channels_and_no_address(tmp_path: Path) -> None:
+    """What is sent, and how far one may say where: an address is known to whom it belongs, a reference may be one by mistake."""
+    channels = [
+        {"webhook": "https://hooks.example/services/T0/s3cret-path", "events": ["order.filled", "wave."]},
+        {"webhook": {"env": "REBALANCED_WEBHOOK"}, "level": "warning"},
+    ]
+    text = summary(configured(tmp_path, alerts=channels))
+    assert "alerts[0]: errors, and order.filled, wave., to hooks.example\n" in text
+    assert "alerts[1]: warnings and errors, to the address in an environment variable\n" in text
+    assert "s3cret" not in text
 
 
 @pytest.mark.parametrize("mode", ["paper", "live"])

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.config.alerts import AlertConfig
 from daemon.config.freeform import without_secrets
 from daemon.config.params import named, parameters, usual_period
 from daemon.config.rules import mistakes
@@ -49,6 +50,7 @@ from daemon.config.values import (
 
 MAX_SYMBOLS = 1000  # twice the largest universe that was measured
 MAX_STRATEGIES = 100
+MAX_ALERTS = 10
 ONE_DAY = timedelta(days=1)
 
 Truth = Annotated[bool, BeforeValidator(truth)]
@@ -379,6 +381,9 @@ class Config(Section):
     reconcile: ReconcileConfig = Field(default_factory=ReconcileConfig, description="Comparing the ledger with the account.")
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The durable record.")
     api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP interface.")
+    alerts: Annotated[tuple[AlertConfig, ...], Field(max_length=MAX_ALERTS)] = Field(
+        default=(), description="Channels to a person: log lines that are sent over webhooks."
+    )
     logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The log on stdout.")
 
     _source: Path = PrivateAttr(default=Path("configuration"))

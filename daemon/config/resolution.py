@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from daemon.config.alerts import HOW_TO_GIVE, wrong_address
 from daemon.config.models import Config
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError, sentence
@@ -24,16 +25,21 @@ class Unresolved(Exception):
 def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Secrets:
     """Every secret the configuration's mode needs. Raises ConfigError with all that could not be had."""
     found: dict[str, Secret] = {}
+    webhooks: list[Secret] = []
     problems: list[str] = []
     for name, path, reference in _references(config):
         try:
             found[name] = Secret(_value(reference, config, environ))
         except Unresolved as error:
-            what, remedy = error.args
-            problems.append(sentence(str(config.source), path, what, remedy))
+            problems.append(sentence(str(config.source), path, *error.args))
+    for index, channel in enumerate(config.alerts):
+        try:
+            webhooks.append(Secret(_address(channel.webhook, config, environ)))
+        except Unresolved as error:
+            problems.append(sentence(str(config.source), f"alerts[{index}].webhook", *error.args))
     if problems:
         raise ConfigError(problems)
-    return Secrets(**found)
+    return Secrets(**found, webhooks=tuple(webhooks))
 
 
 def _references(config: Config) -> Iterator[tuple[str, str, SecretRef]]:
@@ -45,6 +51,15 @@ def _references(config: Config) -> Iterator[tuple[str, str, SecretRef]]:
             yield name, f"exchange.credentials.{name}", reference
     if config.api.token:
         yield "token", "api.token", config.api.token
+
+
+def _address(webhook: SecretRef | str, config: Config, environ: Mapping[str, str]) -> str:
+    if isinstance(webhook, str):
+        return webhook
+    address = _value(webhook, config, environ).strip()
+    if problem := wrong_address(address):
+        raise Unresolved(f"refers to what {problem}", f"put there {HOW_TO_GIVE}")
+    return address
 
 
 def _value(reference: SecretRef, config: Config, environ: Mapping[str, str]) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from ipaddress import ip_address
 from typing import Any, Final
 
 from pydantic import BaseModel
 
 from daemon.config.ownuse import is_contained
-from daemon.config.values import Mistake, parse_duration
+from daemon.config.values import Mistake, is_loopback, parse_duration
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
 
@@ -211,19 +210,12 @@ def bands_let_trade(tree: Any) -> Iterator[Mistake]:
 def api_is_guarded(tree: Any) -> Iterator[Mistake]:
     """Whoever can reach the port can command the daemon, unless a token is asked for."""
     host = at(tree, "api", "host")
-    if isinstance(host, str) and not _is_loopback(host) and at(tree, "api", "token") is None:
+    if isinstance(host, str) and not is_loopback(host) and at(tree, "api", "token") is None:
         yield Mistake(
             ("api", "host"),
             "can be reached from other machines, and there is no api.token",
             f"add api.token as {REFERENCE}, or use 127.0.0.1",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 RULES: Final = (

@@ -12,6 +12,8 @@ from daemon.config.section import Section
 from daemon.config.values import words, wrong
 
 WAYS: Final = ("env", "file", "credential")
+# A path like /alerts is no secret, and hiding it would hide words.
+PATH_MIN: Final = 16
 HOW: Final = "write {env: NAME}, {file: PATH} or {credential: NAME}"
 
 
@@ -42,6 +44,15 @@ class Secrets:
     secret: Secret | None = None
     password: Secret | None = None
     token: Secret | None = None
+    webhooks: tuple[Secret, ...] = ()  # of `alerts`, in their order, those that stand in the file too
+
+    def values(self) -> list[str]:
+        """All of them, for whoever must keep them out of a text; of an address also the part that is not its host's name."""
+        kept = [each.reveal() for each in (self.api_key, self.secret, self.password, self.token) if each]
+        for address in (each.reveal() for each in self.webhooks):
+            path = address.split("/", 3)[-1]
+            kept += [address, path] if len(path) >= PATH_MIN else [address]
+        return kept
 
 
 class SecretRef(Section):
@@ -58,6 +69,11 @@ class SecretRef(Section):
     credential: Annotated[str | None, *words(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "the name of a systemd credential", "api-key")] = Field(
         default=None, description="Name of a systemd credential (LoadCredential=NAME:PATH), a file in $CREDENTIALS_DIRECTORY."
     )
+
+    @property
+    def place(self) -> str:
+        """For a person: what kind of place that is. Which one is not said: it may be the secret itself, put there by mistake."""
+        return "an environment variable" if self.env is not None else "a file" if self.file is not None else "a systemd credential"
 
     @model_validator(mode="before")
     @classmethod

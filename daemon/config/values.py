@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, WithJsonSchema
@@ -221,6 +222,14 @@ def words(pattern: str, what: str, like: str) -> tuple[BeforeValidator, WithJson
         return value
 
     return BeforeValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens at this address or name can be reached from this machine alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def choice(*options: str) -> BeforeValidator:

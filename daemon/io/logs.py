@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, Protocol, TextIO
 from urllib.parse import quote, quote_plus
 
 import structlog
@@ -50,8 +50,10 @@ KEY_BURST, KEY_EVERY_S = 5, 60.0
 EVENT_BURST, EVENT_EVERY_S = 50, 10.0
 KEYS_MAX: Final = 4096  # (event, key) pairs remembered: 500 symbols and eight kinds of event
 
-# Libraries print keys and signed bodies at DEBUG, so none of them gets below INFO whatever the program's own level (H1).
-CAPPED: Final = ("ccxt", "aiohttp", "asyncio", "urllib3", "httpx", "httpcore")
+# Libraries print keys and signed bodies at DEBUG, so none of them gets below INFO whatever the program's own level (H1); httpx tells
+# every address at INFO, and that of a webhook is a secret.
+CAPPED: Final = ("ccxt", "aiohttp", "asyncio", "urllib3")
+HUSHED: Final = ("httpx", "httpcore")
 
 # Shorter is no secret that anybody keeps, and replacing it would shred every line.
 SECRET_MIN: Final = 6
@@ -72,10 +74,11 @@ def configure(
     shutdown()
     stream = stream or sys.stdout
     clock = clock or SystemClock()
-    pipe = _Pipe(name, clock, redactor(secrets), _renderer(format, stream), _Writer(_sink(stream)))
+    pipe = _Pipe(name, level, clock, redactor(secrets), _renderer(format, stream), _Writer(_sink(stream)))
     structlog.configure(
         processors=[pipe.process],
-        wrapper_class=structlog.make_filtering_bound_logger(_levels[level]),
+        # What is not written may still be wanted by an ear.
+        wrapper_class=structlog.make_filtering_bound_logger(min(_levels[level], logging.INFO)),
         logger_factory=lambda *_: pipe,
         cache_logger_on_first_use=False,
     )
@@ -85,6 +88,8 @@ def configure(
     root.setLevel(handler.level)
     for library in CAPPED:
         logging.getLogger(library).setLevel(handler.level)
+    for library in HUSHED:
+        logging.getLogger(library).setLevel(max(handler.level, logging.WARNING))
     _running.append((pipe, handler))
 
 
@@ -95,6 +100,24 @@ def shutdown(timeout_s: float = 2.0) -> None:
         logging.getLogger().removeHandler(handler)
         structlog.reset_defaults()
         pipe.close(timeout_s)
+
+
+class Ear(Protocol):
+    """Hears lines as they are said, redacted and in JSON's own types, whatever is written and whatever is held back. It must not wait."""
+
+    def wants(self, level: str, event: str) -> bool:
+        """Whether it has a use for such a line; any thread may ask."""
+        ...
+
+    def hear(self, line: Mapping[str, Plain]) -> None:
+        """Take a line with its `ts`, `level`, `event`, `name` and fields; any thread may tell it."""
+        ...
+
+
+def listen(ear: Ear | None) -> None:
+    """Have every line of the program told to `ear` too, from now on; None ends that. Without `configure` there is nothing to hear."""
+    for pipe, _ in _running:
+        pipe.ear = ear
 
 
 def write(level: Level, event: str, fields: Mapping[str, object]) -> None:
@@ -119,16 +142,28 @@ class _Pipe:
     """The way of a line from an event's fields to the queue; structlog's processor and its logger in one."""
 
     def __init__(
-        self, name: str, clock: Clock, redact: Callable[[str], str], render: Callable[[dict[str, Plain]], str], writer: "_Writer"
+        self,
+        name: str,
+        level: Level,
+        clock: Clock,
+        redact: Callable[[str], str],
+        render: Callable[[dict[str, Plain]], str],
+        writer: "_Writer",
     ) -> None:
         self._name, self._clock, self._redact, self._render, self._writer = name, clock, redact, render, writer
+        self._least = _levels[level]
         self._limiter = Limiter()
+        self.ear: Ear | None = None
         self._tracebacks = ExceptionDictTransformer(show_locals=False, max_frames=20)
 
     def process(self, _logger: object, level: str, fields: Fields) -> tuple[tuple[str], dict[str, object]]:
-        """The rendered line as structlog hands it on. DropEvent: held back by the limiter."""
+        """The rendered line as structlog hands it on. DropEvent: below the level, or held back by the limiter."""
         now = self._clock.now()
         event, level = str(fields.pop("event")), _known_level(level)
+        if self.ear is not None and self.ear.wants(level, event):
+            self.ear.hear(self._line(now, level, event, {name: value for name, value in fields.items() if name != "exc_info"}))
+        if _levels[level] < self._least:
+            raise structlog.DropEvent
         if level != "debug" and not event.startswith(ESSENTIAL):
             held_back = self._limiter.admit(event, _key(fields), now)
             if held_back is None:
@@ -136,14 +171,14 @@ class _Pipe:
             if held_back:
                 fields["suppressed"] = held_back
         self._explain(fields)
-        return (self._line(now, level, event, dict(fields)),), {}
+        return (self._render(self._line(now, level, event, dict(fields))),), {}
 
-    def _line(self, now: datetime, level: str, event: str, fields: dict[str, object]) -> str:
+    def _line(self, now: datetime, level: str, event: str, fields: dict[str, object]) -> dict[str, Plain]:
         stamped: dict[str, object] = {"ts": rfc3339(now, microseconds=True), "level": level, "event": event, "name": self._name}
         # Redaction comes last, when nothing but plain values is left that could hide a secret: keys, nested values, exception texts.
         line = plain(stamped | fields | stamped, self._redact)
         assert isinstance(line, dict)  # noqa: S101 - a mapping becomes a mapping
-        return self._render(line)
+        return line
 
     def _explain(self, fields: Fields) -> None:
         error = fields.pop("exc_info", None)
@@ -161,12 +196,12 @@ class _Pipe:
     debug = info = warning = error = critical = fatal = msg
 
     def _lost(self, lines: int) -> str:
-        return self._line(self._clock.now(), "warning", "log.dropped", {"lines": lines})
+        return self._render(self._line(self._clock.now(), "warning", "log.dropped", {"lines": lines}))
 
     def close(self, timeout_s: float) -> None:
         """Say what was held back and never said, then end the writer."""
         for event, count in self._limiter.held_back():
-            self.msg(self._line(self._clock.now(), "info", "log.suppressed", {"of": event, "suppressed": count}))
+            self.msg(self._render(self._line(self._clock.now(), "info", "log.suppressed", {"of": event, "suppressed": count})))
         self._writer.close(timeout_s)
 
 

@@ -43,7 +43,7 @@ class Colour(StrEnum):
 @pytest.fixture(autouse=True)
 def after() -> Iterator[None]:
     """No test leaves its set-up behind."""
-    levels = {name: logging.getLogger(name).level for name in ("", *logs.CAPPED)}
+    levels = {name: logging.getLogger(name).level for name in ("", *logs.CAPPED, *logs.HUSHED)}
     yield
     logs.shutdown()
     for name, level in levels.items():

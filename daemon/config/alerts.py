@@ -1,0 +1,76 @@
+"""Alerts: the channels of a configuration. The address of one is often a secret of its own: whoever knows it can write there."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from daemon.config.secrets import HOW, SecretRef
+from daemon.config.section import Section
+from daemon.config.values import choice, duration, is_loopback, words, wrong
+
+HOW_TO_GIVE: Final = "https://HOST/PATH, or http to 127.0.0.1"
+
+
+def wrong_address(url: str) -> str | None:
+    """What is wrong with the address of a webhook, which nobody else may read on its way; None: nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not an address"
+    if any(not sign.isprintable() or sign.isspace() for sign in url) or parts.scheme not in ("http", "https") or not host:
+        return "is not an address"
+    if parts.scheme == "http" and not is_loopback(host):
+        return "is an address that others can read along the way"
+    return None
+
+
+def _webhook(given: Any) -> Any:
+    """An address as it is, or a reference to one."""
+    if isinstance(given, Mapping):
+        return SecretRef.model_validate(given)
+    if isinstance(given, SecretRef):
+        return given
+    if not isinstance(given, str):
+        raise wrong("is not the address of a webhook", f"write {HOW_TO_GIVE}, or {HOW.removeprefix('write ')}")
+    if problem := wrong_address(given):
+        raise wrong(problem, f"write {HOW_TO_GIVE}")
+    if "@" in urlsplit(given).netloc:
+        raise wrong("is an address with a password", f"put it where only the daemon reads it, and {HOW}")
+    return given
+
+
+WEBHOOK_SCHEMA = {"anyOf": [{"type": "string", "pattern": "^https?://"}, SecretRef.model_json_schema()]}
+
+
+class AlertConfig(Section):
+    """A channel: which lines of the log are sent to a person, and where."""
+
+    webhook: Annotated[SecretRef | str, BeforeValidator(_webhook), WithJsonSchema(WEBHOOK_SCHEMA)] = Field(
+        repr=False,
+        description="Where JSON is posted: an https address, or where it is, as {env: NAME}, {file: PATH} or {credential: NAME}.",
+        examples=["{env: REBALANCED_WEBHOOK}"],
+    )
+    level: Annotated[Literal["warning", "error"], choice("warning", "error")] = Field(
+        default="error",
+        description="Least severe level of the log that is sent. Changes of the trading state, drift, money that came or went, "
+        "orders of other hands, and start and end of the daemon are sent at any.",
+    )
+    events: tuple[
+        Annotated[str, *words(r"[a-z_]+\.[a-z_]*", "the name of a log event, or its beginning with a dot", "order.filled")], ...
+    ] = Field(default=(), description="Log events that are sent whatever their level: names, or beginnings like order. for all of them.")
+    min_interval: Annotated[timedelta, *duration("1s", "1d")] = Field(
+        default=timedelta(minutes=5),
+        description="The same event about the same thing is sent once in this time, with the count of the rest.",
+    )
+
+    @property
+    def told(self) -> str:
+        """For a person: what is sent where, without the address."""
+        where = urlsplit(self.webhook).hostname if isinstance(self.webhook, str) else f"the address in {self.webhook.place}"
+        more = f", and {', '.join(self.events)}" if self.events else ""
+        least = "errors" if self.level == "error" else "warnings and errors"
+        return f"{least}{more}, to {where}"
