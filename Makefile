@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak strategies kills drift projections optimize check setup lock clean
+.PHONY: help run test soak strategies kills drift projections plans bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -46,6 +46,12 @@ drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exa
 
 projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_allocation.py
+
+plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targets (some forty minutes); SEED=N takes others
+	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_planner.py
+
+bench: setup ## Measure how long planning takes
+	@exec .venv/bin/python -m tests.bench
 
 optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser (500 MB), and test these
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock

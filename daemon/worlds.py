@@ -18,7 +18,7 @@ from daemon.config.params import misfit
 from daemon.config.sentences import dotted, sentence
 from daemon.config.times import length, zone
 from daemon.config.values import is_loopback
-from daemon.core import planner, risk, sectors
+from daemon.core import risk, sectors
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.capital import Capital
@@ -26,6 +26,7 @@ from daemon.core.cron import Cron
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
+from daemon.core.planner_inputs import Rules
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
@@ -225,7 +226,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         instance=f"{config.name}|{config.mode}",
         quote=config.universe.quote,
         limits=risk.Limits(gross=config.risk.gross, weight_max=config.risk.weight_max, short=config.exchange.market == "swap"),
-        rules=planner.Rules(
+        rules=Rules(
             band=Decimal(repr(execution.band)),
             band_relative=Decimal(repr(execution.band_relative)),
             to_edge=execution.destination == "edge",

@@ -13,15 +13,28 @@ from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, P
 from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Instrument, Side, currencies
 from daemon.core.ordertable import OrderTable, State
-from daemon.core.planner import Book, Reason
+from daemon.core.planner_inputs import ONE, Book
+from daemon.core.planner_legs import Reason
 
 
 class Account:
-    """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, money is quote."""
+    """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, worths are in `quote`.
 
-    def __init__(self, quote: str, ledger: Ledger, table: OrderTable, fresh: timedelta, capital: Capital | None = None) -> None:
+    `rated_by` names further quote currencies, each with the symbol whose price is its worth in `quote`.
+    """
+
+    def __init__(
+        self,
+        quote: str,
+        ledger: Ledger,
+        table: OrderTable,
+        fresh: timedelta,
+        capital: Capital | None = None,
+        rated_by: Mapping[str, str] | None = None,
+    ) -> None:
         self.quote = quote
         self.sizing = capital or Capital()
+        self._rated_by = dict(rated_by or {})
         self.markets: Mapping[str, Instrument] = {}
         self.drift: dict[str, Decimal] = {}
         self._ledger = ledger
@@ -110,13 +123,26 @@ class Account:
         return tuple(s for s, m in self.markets.items() if m.active and s not in self._prices and self.held(s) > 0)
 
     @property
+    def quotes(self) -> tuple[str, ...]:
+        """The currencies that pay for orders, `quote` first."""
+        return (self.quote, *sorted(self._rated_by))
+
+    def rate(self, currency: str) -> Decimal | None:
+        """What a unit of a quote currency is worth in `quote`, by the last known price; None: nobody knows."""
+        return ONE if currency == self.quote else self.mark(self._rated_by.get(currency, ""))
+
+    @property
     def cash(self) -> Decimal:
-        """Quote in the ledger, reserved or not."""
-        return self._ledger.held(self.quote)
+        """Worth of all quote currencies in the ledger, reserved or not."""
+        return sum((self._ledger.held(currency) * (self.rate(currency) or ZERO) for currency in self.quotes), ZERO)
+
+    def worth(self, symbol: str) -> Decimal:
+        """What a unit of a symbol's base is worth in `quote`, by the last known prices; 0 where there is none."""
+        return (self.mark(symbol) or ZERO) * (self.rate(currencies(symbol)[1]) or ZERO)
 
     def equity(self) -> Decimal:
-        """Worth of the quote and of every symbol's base at the last known prices. Other currencies are not ours to manage."""
-        return self.cash + sum((self.held(s) * (self.mark(s) or ZERO) for s in self.markets), ZERO)
+        """Worth of the quote currencies and of every symbol's base at the last known prices. Other currencies are not ours to manage."""
+        return self.cash + sum((self.held(s) * self.worth(s) for s in self.markets), ZERO)
 
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
@@ -124,7 +150,7 @@ class Account:
 
     def weight(self, symbol: str, equity: Decimal) -> float:
         """What a symbol's holding is worth, as a share of `equity`; 0 where there is none."""
-        return float(self.held(symbol) * (self.mark(symbol) or ZERO) / equity) if equity > 0 else 0.0
+        return float(self.held(symbol) * self.worth(symbol) / equity) if equity > 0 else 0.0
 
     def off_target(self, weights: Mapping[str, float], keep: Iterable[str] = ()) -> dict[str, float]:
         """Holding minus target by symbol, in weights of the capital; symbols whose present weight is kept are on target."""
@@ -133,10 +159,14 @@ class Account:
 
     # --- what may be spent -------------------------------------------------------------------------------------------
 
-    def cash_free(self) -> Decimal:
-        """Quote that no order of ours has reserved, no foreign order has locked and no unexplained difference puts in doubt."""
-        missing = max(ZERO, -self.drift.get(self.quote, ZERO))
-        return self.cash - self._table.reserved(Side.BUY, self.markets) - self._foreign.get(self.quote, ZERO) - missing
+    def cash_free(self) -> dict[str, Decimal]:
+        """Money by currency that no order of ours has reserved, no foreign one has locked and no unexplained difference puts in doubt."""
+        free: dict[str, Decimal] = {}
+        for currency in self.quotes:
+            missing = max(ZERO, -self.drift.get(currency, ZERO))
+            reserved = self._table.reserved(Side.BUY, {s for s in self.markets if currencies(s)[1] == currency})
+            free[currency] = self._ledger.held(currency) - reserved - self._foreign.get(currency, ZERO) - missing
+        return free
 
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
         """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
@@ -152,11 +182,16 @@ class Account:
             free={s: max(ZERO, amount) for s, amount in free.items()},
             prices=prices,
             cash=self.cash_free(),
+            rates=self._rates(prices),
             equity=self.capital(),
             moving=moving,
             frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
             untouchable=untouchable,
         )
+
+    def _rates(self, fresh: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """Worth of the quote currencies, as far as their prices are young enough to move money."""
+        return {self.quote: ONE} | {currency: fresh[symbol] for currency, symbol in self._rated_by.items() if symbol in fresh}
 
     def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
         """By symbol: signed base units that orders may still bring; base units that sells may still take; why nobody knows how it ends."""

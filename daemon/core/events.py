@@ -130,7 +130,7 @@ class CorrelationHigh:
 
 @dataclass(frozen=True, slots=True)
 class PlanMade:
-    """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner.Reason)."""
+    """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner_legs.Reason)."""
 
     decision_id: str
     attempt: int

@@ -21,7 +21,7 @@ from daemon.core.events import (
 )
 from daemon.core.model import Order
 from daemon.core.ordertable import OrderTable, Saw, State, Tracked
-from daemon.core.planner import Reason
+from daemon.core.planner_legs import Reason
 from daemon.core.resolver import Patience, Resolver
 
 # Why an order of an earlier process is in doubt; only evidence from the venue ends that.

@@ -3,13 +3,14 @@
 Rule: every value here is immutable and checks itself. Market data is float64; money and quantities are Decimal; times are aware UTC.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
-from math import isfinite
-from typing import Final
+from math import isfinite, lcm
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +57,14 @@ class Side(StrEnum):
 class Instrument:
     """A market and the rules its orders must keep.
 
-    Steps and minimums are in base units, except `price_tick` and `notional_min`, which are in quote. None: the venue states no bound.
+    Steps and bounds of amounts are in base units, `price_tick` and the bounds of the notional (amount x price) in quote. None: the venue
+    states no bound. `market_step`, `market_min` and `market_max` hold for market orders on top of those for every order;
+    `notional_min_market` and `notional_max_market` say whether the bounds of the notional hold for market orders at all.
     `taker_fee` is a fraction of the trade; `buy_fee_in_base` says that a buy pays it out of what it buys, as most spot venues do.
     `shortable`: a holding may go below 0 (a linear swap, which pays its fees in quote).
+
+    What holds for a market order follows from these, once: `lot` is the step that satisfies both steps, `least` and `most` bound the
+    amount (base units), `worth_least` and `worth_most` the notional (quote). `text` is all of it as JSON, without what is at its default.
     """
 
     symbol: str
@@ -69,21 +75,71 @@ class Instrument:
     amount_min: Decimal = ZERO
     amount_max: Decimal | None = None
     notional_min: Decimal = ZERO
+    notional_max: Decimal | None = None
+    market_step: Decimal | None = None
+    market_min: Decimal = ZERO
+    market_max: Decimal | None = None
+    notional_min_market: bool = True
+    notional_max_market: bool = True
     taker_fee: Decimal = Decimal("0.001")
     buy_fee_in_base: bool = True
     shortable: bool = False
     active: bool = True
+    lot: Decimal = field(init=False, repr=False, compare=False)
+    least: Decimal = field(init=False, repr=False, compare=False)
+    most: Decimal | None = field(init=False, repr=False, compare=False)
+    worth_least: Decimal = field(init=False, repr=False, compare=False)
+    worth_most: Decimal | None = field(init=False, repr=False, compare=False)
+    text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse a market without a grid: nothing could be rounded to it."""
-        if not (self.amount_step.is_finite() and self.amount_step > 0):
-            raise ValueError(f"{self.symbol}: amount_step must be positive, not {self.amount_step}")
-        if not (self.price_tick.is_finite() and self.price_tick > 0):
-            raise ValueError(f"{self.symbol}: price_tick must be positive, not {self.price_tick}")
+        """Refuse a market without a grid: nothing could be rounded to it. Numbers lose trailing zeros, so that equal rules read alike."""
+        for name in ("amount_step", "price_tick", "market_step"):
+            step: Decimal | None = getattr(self, name)
+            if step is not None and not (step.is_finite() and step > 0):
+                raise ValueError(f"{self.symbol}: {name} must be positive, not {step}")
+        for each in fields(self):
+            value = getattr(self, each.name) if each.init else None
+            if isinstance(value, Decimal):
+                object.__setattr__(self, each.name, shortest(value))
+        derived = {
+            "lot": self.amount_step if self.market_step is None else common_step(self.amount_step, self.market_step),
+            "least": max(self.amount_min, self.market_min),
+            "most": min([bound for bound in (self.amount_max, self.market_max) if bound is not None], default=None),
+            "worth_least": self.notional_min if self.notional_min_market else ZERO,
+            "worth_most": self.notional_max if self.notional_max_market else None,
+            "text": json.dumps(stated(self), sort_keys=True, separators=(",", ":")),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def floor(self, amount: Decimal) -> Decimal:
-        """The largest multiple of `amount_step` that is not above `amount`."""
-        return (amount / self.amount_step).to_integral_value(ROUND_FLOOR) * self.amount_step
+        """The largest multiple of `lot` that is not above `amount`."""
+        return (amount / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
+
+
+def shortest(number: Decimal) -> Decimal:
+    """The same number without trailing zeros behind the point, and without an exponent."""
+    short = number.normalize(EXACT)
+    return short.quantize(Decimal(1), context=EXACT) if short.is_finite() and int(short.as_tuple().exponent) > 0 else short
+
+
+def stated(value: Any) -> dict[str, object]:
+    """The fields of a dataclass that were given and do not stand at their default; Decimals, also within mappings, as text."""
+    given = {each.name: (_as_text(getattr(value, each.name)), _as_text(each.default)) for each in fields(value) if each.init}
+    return {name: item for name, (item, default) in given.items() if item != default}
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    return {key: str(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def common_step(one: Decimal, other: Decimal) -> Decimal:
+    """The smallest step that is a multiple of both."""
+    scale = min(int(one.as_tuple().exponent), int(other.as_tuple().exponent))
+    return Decimal(lcm(int(one.scaleb(-scale)), int(other.scaleb(-scale)))).scaleb(scale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from daemon.core import planner, risk
+from daemon.core import risk
 from daemon.core.account import Account
 from daemon.core.approval import Approval
 from daemon.core.events import (
@@ -38,7 +38,8 @@ from daemon.core.events import (
 from daemon.core.follower import Follower, OrderFact
 from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side
 from daemon.core.ordertable import OrderTable, State, Tracked, client_id
-from daemon.core.planner import Leg, Reason
+from daemon.core.planner_funds import fund, scale
+from daemon.core.planner_legs import Leg, Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, foreseen, planned, strayed
 from daemon.core.restraint import due_again, finished, flattened, ordered_out, restrained
 from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
@@ -262,7 +263,7 @@ class OrderManager:
         else:
             yield from self._advance(at)
 
-    def _imagine(self, wave: Wave, made: planner.Plan, at: datetime) -> Iterable[Event]:
+    def _imagine(self, wave: Wave, made: Plan, at: datetime) -> Iterable[Event]:
         """Tell what would be sent, and be done with it."""
         legs, left = foreseen(made, self._account)
         orders = tuple(intent(self._settings.instance, wave.decision.id, leg, wave.round, at) for leg in legs)
@@ -288,9 +289,9 @@ class OrderManager:
         legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
         cash = self._account.cash_free()
         if any(self._moving(t, at) for t in wave.current if t.order.side is Side.SELL):
-            now, later = planner.fund(legs, cash)
+            now, later = fund(legs, cash)
         else:
-            now, left = planner.scale(legs, cash, self._account.markets)
+            now, left = scale(legs, cash, self._account.markets)
             wave.left.update(left)
             later = ()
         # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
@@ -303,7 +304,7 @@ class OrderManager:
         prices = {leg.symbol: self._account.fresh_price(leg.symbol, at) for leg in wave.waiting}
         wave.left.update({s: Reason.STALE_PRICE.value for s, price in prices.items() if price is None})
         known = [(leg, prices[leg.symbol]) for leg in wave.waiting]
-        return tuple(planner.risen(leg, price) for leg, price in known if price is not None)
+        return tuple(leg.repriced(price) for leg, price in known if price is not None)
 
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 

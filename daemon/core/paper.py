@@ -147,7 +147,7 @@ class PaperAccount:
         if report.side is Side.BUY:
             in_base = market.buy_fee_in_base
             each = price if in_base else price * (1 + self._fee)
-            amount = min(report.amount, order.locked // (each * market.amount_step) * market.amount_step)
+            amount = min(report.amount, order.locked // (each * market.lot) * market.lot)
             cost = amount * price
             fee = Money((amount if in_base else cost) * self._fee // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
             self._release(market.quote, order.locked, spent=cost if in_base else cost + fee.amount)
@@ -249,12 +249,14 @@ def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
     """Refuse what a venue's filters would refuse."""
     if not market.active:
         raise Denied("market_closed", f"{market.symbol} is not trading")
-    if order.amount % market.amount_step:
-        raise Denied("venue_filter", f"{order.symbol}: {order.amount} is not a multiple of {market.amount_step}")
-    if order.amount < market.amount_min or (market.amount_max is not None and order.amount > market.amount_max):
-        raise Denied("venue_filter", f"{order.symbol}: {order.amount} lies outside {market.amount_min} to {market.amount_max}")
-    if order.amount * price < market.notional_min:
-        raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.notional_min} {market.quote}")
+    if order.amount % market.lot:
+        raise Denied("venue_filter", f"{order.symbol}: {order.amount} is not a multiple of {market.lot}")
+    if order.amount < market.least or (market.most is not None and order.amount > market.most):
+        raise Denied("venue_filter", f"{order.symbol}: {order.amount} lies outside {market.least} to {market.most}")
+    if order.amount * price < market.worth_least:
+        raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.worth_least} {market.quote}")
+    if market.worth_most is not None and order.amount * price > market.worth_most:
+        raise Denied("venue_filter", f"{order.symbol}: {order.amount} at {price} is worth more than {market.worth_most} {market.quote}")
 
 
 def _order_as_json(order: PaperOrder) -> dict[str, object]:

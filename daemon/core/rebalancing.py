@@ -8,10 +8,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from daemon.core import planner
 from daemon.core.account import Account
 from daemon.core.model import EPOCH, ZERO, Cause, Decision
 from daemon.core.ordertable import Tracked
+from daemon.core.planner import plan
+from daemon.core.planner_funds import moved, scale
+from daemon.core.planner_inputs import Inputs, Rules
+from daemon.core.planner_legs import Leg, Plan
 from daemon.core.wave import Wave
 
 
@@ -50,7 +53,7 @@ def strayed(
     weights: Mapping[str, float],
     keep: frozenset[str],
     account: Account,
-    rules: planner.Rules,
+    rules: Rules,
     *,
     limit: float,
     refused: Mapping[str, str],
@@ -63,8 +66,9 @@ def strayed(
     far = {symbol for symbol, distance in account.off_target(weights, keep).items() if abs(distance) > limit}
     if not far:
         return False
-    made = planner.plan(weights, keep, account.book(weights, refused, at), account.markets, rules)
-    return not far.isdisjoint(planner.moved(made, account.cash_free(), account.markets))
+    book = account.book(weights, refused, at)
+    made = plan(Inputs(weights=weights, keep=keep, book=book, markets=account.markets, rules=rules))
+    return not far.isdisjoint(moved(made, book.cash, account.markets))
 
 
 def begin(
@@ -75,17 +79,26 @@ def begin(
     return Wave(decision, weights, account.book(weights, {}, at), priced_at=at, inherited=inherited, before=before)
 
 
-def foreseen(made: planner.Plan, account: Account) -> tuple[tuple[planner.Leg, ...], dict[str, str]]:
+def foreseen(made: Plan, account: Account) -> tuple[tuple[Leg, ...], dict[str, str]]:
     """The legs of a plan as they would go if every sell brought what it is worth, and why the rest is left."""
-    cash = account.cash_free() + sum((leg.notional * (1 - account.markets[leg.symbol].taker_fee) for leg in made.reduces), ZERO)
-    grows, unfunded = planner.scale(made.grows, cash, account.markets)
+    cash = account.cash_free()
+    for leg in made.reduces:
+        cash[leg.quote] = cash.get(leg.quote, ZERO) + leg.notional * (1 - account.markets[leg.symbol].taker_fee)
+    grows, unfunded = scale(made.grows, cash, account.markets)
     return (*made.reduces, *grows), {**made.left, **unfunded}
 
 
-def planned(wave: Wave, account: Account, rules: planner.Rules) -> planner.Plan:
+def planned(wave: Wave, account: Account, rules: Rules) -> Plan:
     """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
-    book = replace(wave.book, traded=wave.traded)
-    exits_only = wave.decision.exits_until is not None
-    if wave.decision.cause is Cause.FLATTENING:
+    decision = wave.decision
+    if decision.cause is Cause.FLATTENING:
         rules = replace(rules, turnover_max=None)  # a bound on what a rebalance may cost is no reason to stay in what must be sold
-    return planner.plan(wave.weights, wave.decision.keep, book, account.markets, rules, exits_only=exits_only)
+    inputs = Inputs(
+        weights=wave.weights,
+        keep=decision.keep,
+        book=replace(wave.book, traded=wave.traded),
+        markets=account.markets,
+        rules=rules,
+        exits_only=decision.exits_until is not None,
+    )
+    return plan(inputs)

@@ -10,7 +10,8 @@ from typing import Final
 
 from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
-from daemon.core.planner import Book, Reason
+from daemon.core.planner_inputs import Book
+from daemon.core.planner_legs import Reason
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
-from daemon.core import planner, risk
+from daemon.core import risk
+from daemon.core.planner_inputs import Rules
 from daemon.core.resolver import Patience
 
 
@@ -35,7 +36,7 @@ class Settings:
     instance: str
     quote: str
     limits: risk.Limits = field(default_factory=risk.Limits)
-    rules: planner.Rules = field(default_factory=planner.Rules)
+    rules: Rules = field(default_factory=Rules)
     patience: Patience = field(default_factory=Patience)
     fresh: timedelta = timedelta(seconds=15)
     rounds: int = 3

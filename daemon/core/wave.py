@@ -11,7 +11,8 @@ from typing import Final
 
 from daemon.core.model import ZERO, Decision, Order, Side
 from daemon.core.ordertable import State, Tracked, client_id
-from daemon.core.planner import Book, Leg, Reason, Rules
+from daemon.core.planner_inputs import Book, Rules
+from daemon.core.planner_legs import Leg, Reason
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
 RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})

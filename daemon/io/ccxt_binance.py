@@ -6,13 +6,14 @@ Rule: nothing here replaces ccxt's signing, addressing or sockets; it reads mess
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import ccxt
 
-from daemon.core.model import ZERO, Fill, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.core.model import ZERO, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded, heard
 from daemon.io.ccxt_streams import stream_error, timeframe_name
@@ -104,6 +105,20 @@ class BinanceGuarded(Guarded):
             asked = json.dumps(names[start : start + NAMES_MAX], separators=(",", ":"))
             markets += await self.fetch_markets({"symbols": asked})
         return markets
+
+
+def of_market_orders(market: Instrument, raw: Json) -> Instrument:
+    """The rules with what the filters say of market orders and ccxt leaves out: their step, and whether bounds of the notional hold."""
+    info = raw.get("info") or {}
+    filters = {str(each.get("filterType")): each for each in info.get("filters") or () if isinstance(each, Mapping)}
+    lots, notional, older = (filters.get(name, {}) for name in ("MARKET_LOT_SIZE", "NOTIONAL", "MIN_NOTIONAL"))
+    least = notional.get("applyMinToMarket", older.get("applyToMarket", True))
+    return replace(
+        market,
+        market_step=parse.positive(lots.get("stepSize")),  # 0 where it is that of all orders
+        notional_min_market=least is not False,
+        notional_max_market=notional.get("applyMaxToMarket", True) is not False,
+    )
 
 
 class BinanceStreams:

@@ -95,7 +95,7 @@ class CcxtExchange:
         markets = await self._ask(Urgency.RECONCILE, self._listed)
         found = {str(market["symbol"]): market for market in markets}
         self._client.set_markets([found[symbol] for symbol in self._symbols])
-        instruments = {symbol: parse.instrument(self._client.market(symbol), self._client.precisionMode) for symbol in self._symbols}
+        instruments = {symbol: self._instrument(self._client.market(symbol)) for symbol in self._symbols}
         if self._keyed:
             await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(self._symbols[0]))
         return instruments
@@ -265,6 +265,10 @@ class CcxtExchange:
         if missing:
             raise Fatal("; ".join(f"{self._venue} has no market {symbol}{_hint(symbol, known)}" for symbol in missing), Reason.BAD_REQUEST)
         return markets
+
+    def _instrument(self, market: Json) -> Instrument:
+        rules = parse.instrument(market, self._client.precisionMode)
+        return binance.of_market_orders(rules, market) if self._venue in binance.FAMILY else rules
 
     def _buys_by_cost(self) -> bool:
         """Whether a market buy is told in quote here; ccxt then wants the price, which elsewhere would change the order's meaning."""

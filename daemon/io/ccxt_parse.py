@@ -51,7 +51,7 @@ def plain(amount: Decimal) -> str:
 
 
 def instrument(market: Json, precision_mode: int) -> Instrument:
-    """The rules of a spot market.
+    """The rules of a spot market. What ccxt does not tell of market orders is as for all orders.
 
     Raises:
         Fatal: not a spot market, or one without a grid that orders could be rounded to.
@@ -61,16 +61,18 @@ def instrument(market: Json, precision_mode: int) -> Instrument:
         raise Fatal(f"{symbol} is not a spot market", Reason.BAD_REQUEST)
     precision, limits = market["precision"], market["limits"]
     amount, of_market, cost = limits.get("amount") or {}, limits.get("market") or {}, limits.get("cost") or {}
-    maxima = [m for m in (positive(amount.get("max")), positive(of_market.get("max"))) if m is not None]
     return Instrument(
         symbol=symbol,
         base=str(market["base"]),
         quote=str(market["quote"]),
         amount_step=_step(symbol, "amount", precision.get("amount"), precision_mode),
         price_tick=_step(symbol, "price", precision.get("price"), precision_mode),
-        amount_min=max(positive(amount.get("min")) or ZERO, positive(of_market.get("min")) or ZERO),
-        amount_max=min(maxima) if maxima else None,
+        amount_min=positive(amount.get("min")) or ZERO,
+        amount_max=positive(amount.get("max")),
+        market_min=positive(of_market.get("min")) or ZERO,
+        market_max=positive(of_market.get("max")),
         notional_min=positive(cost.get("min")) or ZERO,
+        notional_max=positive(cost.get("max")),
         taker_fee=taker if (taker := decimal(market.get("taker"))) is not None else DEFAULT_TAKER,
         buy_fee_in_base=market.get("feeSide") not in ("quote", "give"),
         active=market.get("active") is not False,

@@ -77,7 +77,7 @@ def test_orders_reserve_what_they_may_take() -> None:
     sell = desk.table.add(order("r2", "BTC/USDT", Side.SELL, "0.5", "100"))
     buy.state, sell.state = State.UNKNOWN, State.ACKED
     book = desk.account.book({}, {}, after(1))
-    assert book.cash == 1000 - buy.order.reserve
+    assert book.cash == {"USDT": 1000 - buy.order.reserve}
     assert book.free["BTC/USDT"] == Decimal("1.5")
     assert book.projected == {"BTC/USDT": Decimal("1.5"), "ETH/USDT": Decimal(1)}
     sell.report(report(sell.order, Status.CANCELED), after(2))
@@ -98,7 +98,7 @@ def test_what_others_have_locked_is_not_ours_to_spend() -> None:
     """A foreign open order's money is subtracted."""
     desk = Desk()
     desk.poll("300", asked=5)
-    assert desk.account.cash_free() == 700
+    assert desk.account.cash_free() == {"USDT": 700}
 
 
 def test_our_own_locks_are_not_taken_for_somebody_elses() -> None:
@@ -110,16 +110,16 @@ def test_our_own_locks_are_not_taken_for_somebody_elses() -> None:
     desk.table.touch(after(6))
     desk.poll("101", asked=5.5)
     desk.table.close(tracked)
-    assert desk.account.cash_free() == 1000
+    assert desk.account.cash_free() == {"USDT": 1000}
 
 
 def test_unexplained_money_is_not_spent_and_a_coin_in_drift_does_not_grow() -> None:
     """Missing quote is subtracted, surplus is not added; a coin's drift freezes its symbol until it is cleared."""
     desk = Desk()
     desk.account.on_drift_found(DriftFound("USDT", Decimal(-100), after(1)))
-    assert desk.account.cash_free() == 900
+    assert desk.account.cash_free() == {"USDT": 900}
     desk.account.on_drift_found(DriftFound("USDT", Decimal(100), after(1)))
-    assert desk.account.cash_free() == 1000
+    assert desk.account.cash_free() == {"USDT": 1000}
     desk.account.on_drift_found(DriftFound("BTC", Decimal(1), after(1)))
     assert desk.account.book({}, {}, after(1)).frozen == {"BTC/USDT": "drift"}
     desk.account.on_drift_cleared(DriftCleared("BTC", after(2)))

@@ -165,7 +165,7 @@ def test_an_unknown_order_reserves_its_whole_size() -> None:
     (order,) = desk.orders()
     desk.sent(order)
     desk.unknown(order)
-    assert desk.account.cash_free() == Decimal(1000) - order.reserve
+    assert desk.account.cash_free()["USDT"] == Decimal(1000) - order.reserve
     desk.want({"BTC/USDT": 0.9, "ETH/USDT": 0.1}, "d2")
     assert [o.symbol for o in desk.orders()[1:]] == ["ETH/USDT"]
     assert desk.manager.wave is not None
@@ -213,7 +213,7 @@ def test_an_order_that_stays_open_is_cancelled_and_the_wave_settles() -> None:
     desk.wait(200)
     assert 1 <= len(desk.of(e.CancelOrder)) <= 5
     assert desk.settled().left == {"BTC/USDT": "order_open"}
-    assert desk.account.cash_free() < 600
+    assert desk.account.cash_free()["USDT"] < 600
 
 
 def test_a_sell_that_stays_open_does_not_keep_the_buys_waiting_for_ever() -> None:
@@ -343,9 +343,9 @@ def test_a_refused_order_that_shows_up_after_all_is_followed_again() -> None:
     (order,) = desk.orders()
     desk.sent(order)
     desk.refused(order, "market_closed")
-    assert desk.account.cash_free() == 1000
+    assert desk.account.cash_free()["USDT"] == 1000
     desk.reported(order, Status.OPEN, "0")
-    assert desk.account.cash_free() == 1000 - order.reserve
+    assert desk.account.cash_free()["USDT"] == 1000 - order.reserve
     desk.wait(120)
     assert desk.of(e.QueryOrder)
     assert desk.of(e.CancelOrder)

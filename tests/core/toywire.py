@@ -90,7 +90,7 @@ class ToyWire:
         self.journal.append(event.decision)
         self.journal.extend(event.orders)
         if not self.account.drift and not self.foreign_hands:
-            assert self.account.cash_free() >= 0, f"reserved beyond the cash: {self.account.cash_free()}"
+            assert all(free >= 0 for free in self.account.cash_free().values()), f"reserved beyond the cash: {self.account.cash_free()}"
         for order in event.orders:
             self.later(self.rng.uniform(0, self.weather.late_s), lambda o=order: self._send(o))  # type: ignore[misc]
         return ()

@@ -17,7 +17,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, Side, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
-from daemon.core.planner import Rules
+from daemon.core.planner_inputs import Rules
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.states import States
 from daemon.core.trading import Settings, Trading

@@ -8,6 +8,7 @@ import ccxt
 import pytest
 
 from daemon.core.model import ZERO, Balance, Side, Status
+from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_clock import VenueClock
 from daemon.io.ccxt_exchange import CcxtExchange
@@ -17,6 +18,7 @@ from daemon.io.rategate import WEIGHT, RateGate
 from daemon.venue import Venue, VenueSettings
 from tests.io.ccxt_server import an_order, door
 
+D = Decimal
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -37,12 +39,37 @@ def market(**other: Any) -> dict[str, Any]:
 def test_an_instrument_has_the_narrower_bounds() -> None:
     """The bounds of market orders count where they are narrower; a bound of 0 is none."""
     instrument = parse.instrument(market(), ccxt.TICK_SIZE)
+    assert (instrument.least, instrument.most, instrument.worth_least, instrument.worth_most) == (D("0.0001"), D("120.5"), D(5), None)
     assert (instrument.amount_step, instrument.price_tick) == (Decimal("0.00001"), Decimal("0.01"))
-    assert (instrument.amount_min, instrument.amount_max, instrument.notional_min) == (Decimal("0.0001"), Decimal("120.5"), Decimal(5))
+    assert (instrument.amount_min, instrument.amount_max, instrument.notional_min) == (Decimal("0.0001"), Decimal(9000), Decimal(5))
     assert (instrument.taker_fee, instrument.buy_fee_in_base, instrument.active) == (Decimal("0.0007"), True, True)
     bare = parse.instrument(market(limits={}, taker="0", feeSide="quote", active=False), ccxt.TICK_SIZE)
     assert (bare.amount_min, bare.amount_max, bare.notional_min) == (ZERO, None, ZERO)
     assert (bare.taker_fee, bare.buy_fee_in_base, bare.active) == (ZERO, False, False)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"filterType": "LOT_SIZE", "minQty": "0.00001000", "maxQty": "9000.00000000", "stepSize": "0.00001000"},
+    {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00000000", "maxQty": "120.50000000", "stepSize": "0.00000000"},
+    {"filterType": "NOTIONAL", "minNotional": "5", "applyMinToMarket": True, "maxNotional": "9000000", "applyMaxToMarket": False},
+]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (FILTERS, (D("0.00001"), 5, None)),
+        ([FILTERS[1] | {"stepSize": "0.00100000"}, FILTERS[2] | {"applyMaxToMarket": True}], (D("0.001"), 5, 9_000_000)),
+        ([FILTERS[2] | {"applyMinToMarket": False}], (D("0.00001"), 0, None)),
+        ([{"filterType": "MIN_NOTIONAL", "minNotional": "5", "applyToMarket": False}], (D("0.00001"), 0, 9_000_000)),
+        ([], (D("0.00001"), 5, 9_000_000)),
+    ],
+)
+def test_binance_tells_what_holds_for_market_orders(filters: list[dict[str, Any]], expected: tuple[object, ...]) -> None:
+    """The step of market orders, and whether the least and the most notional hold for them, come from the filters."""
+    raw = market(limits={"cost": {"min": "5", "max": "9000000"}}, info={"filters": filters})
+    found = binance.of_market_orders(parse.instrument(raw, ccxt.TICK_SIZE), raw)
+    assert (found.lot, found.worth_least, found.worth_most) == expected
 
 
 def test_decimal_places_are_a_step() -> None:

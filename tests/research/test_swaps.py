@@ -14,9 +14,12 @@ from daemon.cli import app
 from daemon.config import load
 from daemon.core.model import Instrument, Order, Side
 from daemon.core.paper import PaperAccount
-from daemon.core.planner import Book, Reason, Rules, plan
+from daemon.core.planner import plan
+from daemon.core.planner_inputs import Inputs, Rules
+from daemon.core.planner_legs import Reason
 from daemon.research import runs
 from tests.core.builders import START, after
+from tests.core.plans import book
 from tests.research.files import configured, read, stored
 
 SWAP = Instrument(
@@ -37,8 +40,9 @@ weights = st.floats(-1, 1)
 def test_a_plan_ends_at_the_target_whichever_side_it_is_on(now: float, wanted: float) -> None:
     """From any long or short holding one order leads to any other, to within a step, or a reason says why there is none."""
     held = SWAP.floor(Decimal(repr(now)) * EQUITY / PRICE)
-    book = Book(projected={SWAP.symbol: held}, free={}, prices={SWAP.symbol: PRICE}, cash=EQUITY * 2, equity=EQUITY)
-    made = plan({SWAP.symbol: wanted}, (), book, {SWAP.symbol: SWAP}, Rules(band=Decimal("0.01"), band_relative=Decimal(0)))
+    account = book({SWAP.symbol: held}, {SWAP.symbol: PRICE}, EQUITY * 2, equity=EQUITY)
+    rules = Rules(band=Decimal("0.01"), band_relative=Decimal(0))
+    made = plan(Inputs(weights={SWAP.symbol: wanted}, book=account, markets={SWAP.symbol: SWAP}, rules=rules))
     legs = made.reduces + made.grows
     end = held + sum(leg.side.sign * leg.amount for leg in legs)
     goal = Decimal(repr(wanted)) * EQUITY / PRICE

@@ -1,0 +1,178 @@
+"""Legs: what a plan is made of, and what a venue takes as an order.
+
+Rule: an amount is on the market's grid and within its bounds, or there is no leg.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context, Decimal
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from daemon.core.model import Instrument, Side, currencies
+from daemon.core.planner_inputs import ONE, Inputs, Rules
+
+# Own margin within the venue's bounds of the notional: the price may move between plan and arrival, and a refused order helps nobody.
+NOTIONAL_MARGIN: Final = Decimal("1.05")
+
+# Money that an order may take is rounded up, in the 28th digit.
+_UP: Final = Context(prec=28, rounding=ROUND_CEILING)
+
+
+class Reason(StrEnum):
+    """Why a symbol is not traded, or not the whole way, in stable codes."""
+
+    IN_BAND = "in_band"
+    KEPT = "kept"
+    BELOW_MINIMUM = "below_minimum"
+    SMALL_ACCOUNT = "small_account"
+    RAISED = "raised"
+    STEP = "step"
+    DUST = "dust"
+    FEE_RESERVE = "fee_reserve"
+    NO_PRICE = "no_price"
+    NO_RATE = "no_rate"
+    NOT_FINITE = "not_finite"
+    STALE_PRICE = "stale_price"
+    NOT_TRADABLE = "not_tradable"
+    UNFUNDED = "unfunded"
+    LOCKED = "locked"
+    AMOUNT_MAX = "amount_max"
+    ORDER_UNKNOWN = "order_unknown"
+    ORDER_OPEN = "order_open"
+    UNFILLED = "unfilled"
+    DRIFT = "drift"
+    NOT_SENT = "not_sent"
+    SUPERSEDED = "superseded"
+    MOVED = "moved"
+    COOLDOWN = "cooldown"
+    TURNOVER_MAX = "turnover_max"
+    SHADOW = "shadow"
+
+
+@lru_cache(maxsize=8192)
+def quote_of(symbol: str) -> str:
+    """The quote currency of a symbol."""
+    return currencies(symbol)[1]
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where a symbol that can be traded stands. Amounts are base units, weights are shares of equity, money is the account's currency.
+
+    `price` is in quote, `worth` is what a unit of base is worth in money, `value` what is `held` is worth. `wished` is the weight in the
+    inputs, `cap` the largest size of one that the limits allow; `wanted` is the weight that the account can hold, `aimed` what that is
+    worth, `slack` half the width of the no-trade zone about it, in money. `still`: it may not grow.
+    """
+
+    symbol: str
+    market: Instrument
+    price: Decimal
+    worth: Decimal
+    held: Decimal
+    value: Decimal
+    wished: Decimal
+    cap: Decimal | None
+    still: bool
+    wanted: Decimal
+    aimed: Decimal
+    slack: Decimal
+
+
+class Leg(NamedTuple):
+    """One order to be. `price` is the reference, `reserve` the most it can take: quote for a buy, base for a sell."""
+
+    symbol: str
+    side: Side
+    amount: Decimal
+    price: Decimal
+    reserve: Decimal
+
+    @property
+    def quote(self) -> str:
+        """The currency that it is paid in."""
+        return quote_of(self.symbol)
+
+    @property
+    def notional(self) -> Decimal:
+        """Worth at the reference price, in quote."""
+        return self.amount * self.price
+
+    def resized(self, amount: Decimal) -> "Leg":
+        """The same order for another amount."""
+        return Leg(self.symbol, self.side, amount, self.price, _UP.plus(self.reserve * amount / self.amount))
+
+    def repriced(self, price: Decimal) -> "Leg":
+        """The same order at a price that has risen since: it may take more money than was thought. One that has fallen changes nothing."""
+        return (
+            Leg(self.symbol, self.side, self.amount, self.price, _UP.plus(self.reserve * price / self.price))
+            if price > self.price
+            else self
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sells that may go at once, buys in the order in which they get their money (largest first), and why the rest stays.
+
+    `left` names the reason of every symbol that stays away from its weight in the inputs by more than its no-trade zone. `changed` are
+    the weights that were planned for where they are others than those of the inputs: what is too small for the venue is 0, and others
+    take its part. `needs`: the equity at which a target that is too small would be large enough.
+    """
+
+    reduces: tuple[Leg, ...]
+    grows: tuple[Leg, ...]
+    left: Mapping[str, str]
+    changed: Mapping[str, float]
+    needs: Mapping[str, Decimal]
+    inputs: Inputs = field(repr=False, compare=False)
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """All orders to be."""
+        return self.reduces + self.grows
+
+
+def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
+    """A buy of at most `amount` base units on the grid, with the money it may take: price, slippage and fee."""
+    return bought(market, capped(market, market.floor(amount), price), price, rules)
+
+
+def bought(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
+    """A buy of an amount on the grid."""
+    reserve = amount * price * (ONE + rules.slippage) * (ONE + market.taker_fee)
+    return Leg(market.symbol, Side.BUY, amount, price, _UP.plus(reserve))
+
+
+def sold(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
+    """A sell of an amount on the grid."""
+    return Leg(market.symbol, Side.SELL, amount, price, amount)
+
+
+def reaches_minimum(market: Instrument, amount: Decimal, price: Decimal, margin: Decimal = ONE) -> bool:
+    """Whether the venue takes a market order of this size; `margin` is asked of the notional on top."""
+    return amount > 0 and amount >= market.least and amount * price >= market.worth_least * margin
+
+
+def smallest(market: Instrument, price: Decimal, margin: Decimal = NOTIONAL_MARGIN) -> Decimal:
+    """The smallest market order on the grid that the venue takes, in base units."""
+    least = max(market.least, market.worth_least * margin / price, market.lot)
+    return (least / market.lot).to_integral_value(ROUND_CEILING) * market.lot
+
+
+def capped(market: Instrument, amount: Decimal, price: Decimal) -> Decimal:
+    """At most what the venue takes in one market order; the next round brings the rest."""
+    if market.most is not None and amount > market.most:
+        amount = market.floor(market.most)
+    if market.worth_most is not None and amount * price * NOTIONAL_MARGIN > market.worth_most:
+        amount = market.floor(market.worth_most / (price * NOTIONAL_MARGIN))
+    return amount
+
+
+def growth(market: Instrument, amount: Decimal, rules: Rules) -> Decimal:
+    """Base units to buy so that `amount` arrive: where the fee comes out of what is bought, more is ordered.
+
+    Fees in a third asset may fall back to base when that asset runs out; then a little less arrives, which is the safe side.
+    """
+    return amount / (ONE - market.taker_fee) if market.buy_fee_in_base and not rules.fee_asset else amount

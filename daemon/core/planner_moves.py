@@ -1,0 +1,134 @@
+"""Moves: what one symbol is to do, from where it stands to its target.
+
+Rule: a move goes towards the target, sells nothing that is not free, and says what stops it.
+"""
+
+from decimal import Decimal
+
+from daemon.core.model import ZERO, Side
+from daemon.core.planner_inputs import ONE, Inputs
+from daemon.core.planner_legs import NOTIONAL_MARGIN, Leg, Reason, Standing, bought, capped, growth, reaches_minimum, sold
+from daemon.core.planner_lots import Draft, draft
+
+Reasoned = Reason | str | None  # a code of ours, one that the book brought, or nothing to explain
+Answer = tuple[Leg | None, Reasoned]
+Move = tuple[Leg | Draft | None, Reasoned]
+
+
+def move(s: Standing, inputs: Inputs) -> Move:
+    """The order of one symbol, or a trade that is still to be rounded, or nothing, and the reason where that is not the whole way."""
+    if s.market.shortable:
+        return _both_ways(s, inputs)
+    if s.wanted <= 0:
+        # Always traded to: a residue as wide as the zone would stay for ever.
+        return _exit(s, inputs) if s.held > 0 else (None, None)
+    gap = s.aimed - s.value
+    if abs(gap) <= s.slack:
+        return None, Reason.IN_BAND if gap else None
+    inward = inputs.rules.to_edge and _is_begun(s)
+    way = (abs(gap) - s.slack if inward else abs(gap)) / s.worth
+    if gap < 0:
+        return _reduce(s, way, inputs, inward=inward)
+    if s.still:
+        return None, inputs.book.frozen[s.symbol]
+    made = draft(s, growth(s.market, way, inputs.rules), Side.BUY)
+    return _into_the_zone(made) if inward else made, None
+
+
+def finish(made: Draft, inputs: Inputs) -> Answer:
+    """The order of a trade that has been rounded, if the venue takes it."""
+    s, market, price = made.standing, made.standing.market, made.standing.price
+    whole = made.lots * market.lot
+    amount = capped(market, whole, price)
+    if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN):
+        return None, made.reason or (Reason.BELOW_MINIMUM if amount else Reason.STEP)
+    leg = bought(market, amount, price, inputs.rules) if made.side is Side.BUY else sold(market, amount, price)
+    if amount < whole:
+        return leg, Reason.AMOUNT_MAX
+    if made.reason is None and abs(made.rest) * made.lot_worth > s.slack:
+        return leg, Reason.STEP
+    return leg, made.reason
+
+
+def _is_begun(s: Standing) -> bool:
+    """Whether there is a position already, dust aside: a first allocation goes to the target, not to the edge."""
+    return reaches_minimum(s.market, abs(s.held), s.price)
+
+
+def _into_the_zone(made: Draft) -> Draft:
+    """A trade to the edge that goes one step further rather than to end just outside, unless a step is wider than the zone."""
+    if made.rest and made.lot_worth <= made.standing.slack:
+        made.lots, made.rest = made.lots + 1, ZERO
+    return made
+
+
+def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> Move:
+    """Sell as much as is too much, but never more than is free."""
+    whole, free = _sellable(s, inputs)
+    if free <= 0:
+        return None, _short_of(s, whole, free)
+    made = draft(s, way, Side.SELL)
+    if inward:
+        made = _into_the_zone(made)
+    most = free / s.market.lot
+    if made.lots >= most:
+        made.reason = _short_of(s, whole, free) if made.lots > most else None
+        made.lots, made.rest = most, ZERO
+    return made, None
+
+
+def _sellable(s: Standing, inputs: Inputs) -> tuple[Decimal, Decimal]:
+    """Base units on the grid that are held, and those of them that are free, without what is kept for fees."""
+    held, free = s.held, inputs.book.free.get(s.symbol, ZERO)
+    if s.market.base == inputs.rules.fee_asset:
+        held, free = held - inputs.rules.fee_reserve, free - inputs.rules.fee_reserve
+    # Fees in base leave holdings off the grid: the last, broken step cannot be sold.
+    whole = s.market.floor(held) if held > 0 else ZERO
+    if free >= held:
+        return whole, whole
+    return whole, s.market.floor(free) if free > 0 else ZERO
+
+
+def _short_of(s: Standing, whole: Decimal, free: Decimal) -> Reason:
+    """Why not all that is held can be sold."""
+    if free < whole:
+        return Reason.LOCKED
+    return Reason.FEE_RESERVE if whole < s.market.floor(s.held) else Reason.DUST
+
+
+def _exit(s: Standing, inputs: Inputs) -> Answer:
+    """Sell everything that is free; what the grid or the venue's minimum leaves is dust, which is known and named."""
+    whole, free = _sellable(s, inputs)
+    amount = capped(s.market, free, s.price)
+    if not reaches_minimum(s.market, amount, s.price):
+        if s.symbol in inputs.book.moving:
+            return None, inputs.book.moving[s.symbol]
+        if free < whole and reaches_minimum(s.market, whole, s.price):
+            return None, Reason.LOCKED
+        reserved = whole < s.market.floor(s.held) and reaches_minimum(s.market, s.market.floor(s.held), s.price)
+        return None, Reason.FEE_RESERVE if reserved else Reason.DUST
+    if amount < free:
+        return sold(s.market, amount, s.price), Reason.AMOUNT_MAX
+    return sold(s.market, amount, s.price), _short_of(s, whole, free) if amount < s.held else None
+
+
+def _both_ways(s: Standing, inputs: Inputs) -> Answer:
+    """The order of a symbol that may be long or short. No holding bounds what is sold; what is bought needs its money, as anywhere."""
+    gap = s.aimed - s.value
+    turns = s.held * s.wanted < 0  # what stands on the wrong side of 0 is always traded, and to the target
+    if s.wanted and not turns and abs(gap) <= s.slack:
+        return None, Reason.IN_BAND if gap else None
+    inward = inputs.rules.to_edge and s.wanted != 0 and not turns and _is_begun(s)
+    way = (abs(gap) - s.slack if inward else abs(gap)) / s.worth
+    delta = way.copy_sign(gap)
+    if s.still and abs(s.held + delta) > abs(s.held):
+        return None, inputs.book.frozen[s.symbol]
+    whole = s.market.floor(way)
+    amount = capped(s.market, whole, s.price)
+    # An exit needs no margin over the venue's minimum: what is refused is tried again.
+    if not reaches_minimum(s.market, amount, s.price, NOTIONAL_MARGIN if s.wanted else ONE):
+        return None, (Reason.BELOW_MINIMUM if s.wanted else Reason.DUST) if way else None
+    leg = bought(s.market, amount, s.price, inputs.rules) if gap > 0 else sold(s.market, amount, s.price)
+    if amount < whole:
+        return leg, Reason.AMOUNT_MAX
+    return leg, Reason.STEP if (way - whole) * s.worth > s.slack else None

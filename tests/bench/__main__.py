@@ -1,0 +1,9 @@
+"""Benchmarks: how long things take on this machine, as a table. `make bench` runs them.
+
+Times are of one process that does nothing else; a machine that does makes the last column the larger.
+"""
+
+from tests.bench import planning
+
+if __name__ == "__main__":
+    planning.table()
