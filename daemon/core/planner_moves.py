@@ -71,8 +71,11 @@ def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> Move:
     if inward:
         made = _into_the_zone(made)
     most = free / s.market.lot
-    if made.lots >= most:
-        made.reason = _short_of(s, whole, free) if made.lots > most else None
+    if made.lots >= most:  # all that is free, and no step more
+        if made.lots > most:
+            made.reason = _short_of(s, whole, free)
+        elif made.rest * made.lot_worth > s.slack:
+            made.reason = Reason.STEP
         made.lots, made.rest = most, ZERO
     return made, None
 

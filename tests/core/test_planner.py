@@ -327,5 +327,5 @@ def test_a_fallen_price_takes_no_less_money() -> None:
 def test_every_reason_of_a_plan_is_tried() -> None:
     """The random cases reach each code that a plan by itself can give."""
     seen = {why for case in range(600) for why in plan(some_case(case)).left.values()}
-    later = {Reason.STALE_PRICE, Reason.UNFUNDED, Reason.UNFILLED, Reason.NOT_SENT, Reason.SUPERSEDED, Reason.HALTED, Reason.MOVED}
+    later = {Reason.STALE_PRICE, Reason.UNFUNDED, Reason.UNFILLED, Reason.NOT_SENT, Reason.SUPERSEDED, Reason.MOVED, Reason.SHADOW}
     assert set(Reason) - later <= {Reason(why) for why in seen}

@@ -33,8 +33,7 @@ WIDE = Rules(band=Decimal("0.01"), band_relative=Decimal("0.01"))
 def rules(off_target: float | None = None, cooldown_h: float = 0, turnover_max: str | None = None, base: Rules = WIDE) -> Settings:
     """Settings with these rules."""
     bounded = replace(base, turnover_max=None if turnover_max is None else Decimal(turnover_max))
-    length = timedelta(hours=cooldown_h)
-    return Settings(instance="desk", quote="USDT", rules=bounded, off_target=off_target, cooldown=length)
+    return Settings(instance="desk", quote="USDT", rules=bounded, off_target=off_target, cooldown=timedelta(hours=cooldown_h))
 
 
 def at_hour(weights: Mapping[str, float], hour: float) -> Decision:

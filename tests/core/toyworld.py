@@ -73,7 +73,7 @@ class ToyWorld(ToyWire):
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = self.markets
-        rules = Rules(slippage=Decimal("0.005"))
+        rules = Rules(slippage=Decimal("0.005"), raise_max=Decimal(1))  # what is wanted bounds what is bought
         self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table, States())
         self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table)
         self.started = False
