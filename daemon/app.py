@@ -5,9 +5,9 @@ API, venue, orders, account, bars. Nothing is sent before account and ledger agr
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
-from daemon.io.streams import BarStreams
+from daemon.io.streams import BarStreams, Job
 from daemon.io.userstream import UserStream
 from daemon.io.warmup import warm_up
 from daemon.io.worker import Misconfigured, Workers
@@ -36,6 +36,7 @@ from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
 from daemon.reloading import Reloading
 from daemon.views import DaemonViews, Freshness
+from daemon.watching import last_prices, marks
 
 log = structlog.get_logger()
 
@@ -141,8 +142,9 @@ class Daemon:
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
+        fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         self.views = DaemonViews(
-            p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, _freshness(p), p.analyzer, p.runner.disabled
+            p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled
         )
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
@@ -213,7 +215,7 @@ class Daemon:
         """The start path; recovery is the same path with a longer journal."""
         p = self.parts
         markets = await self._connect()
-        p.account.markets = markets
+        p.account.markets = {symbol: markets[symbol] for symbol in p.symbols}
         conclusions = self._restore()
         for name, job in self._edges():
             nest.create_task(lasting(name, job, p.clock), name=name)
@@ -223,14 +225,14 @@ class Daemon:
         streams, after = await self._warm()
         streams.start_from(after)
         self._streams, self._streams_at = streams, p.clock.monotonic()
-        for name, job in [*self.workers.jobs(), *streams.jobs()]:
+        for name, job in [*self.workers.jobs(), *streams.jobs(), *self._watch()]:
             nest.create_task(lasting(name, job, p.clock), name=name)
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
         p.notifier.status(f"running, {len(p.symbols)} symbols")
 
-    def _edges(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+    def _edges(self) -> list[Job]:
         """What runs beside the bars."""
-        jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = [
+        jobs: list[Job] = [
             ("clock", self._tick),
             ("recorder", self.recorder.run),
             ("account", self.poller.run),
@@ -313,6 +315,8 @@ class Daemon:
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
+        for tick in await last_prices(p.exchange, p.watched, p.timeframe, p.clock, together, Random(p.seed)):
+            p.account.on_tick(tick)
         streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
         last = slices[-1].closes_at if slices else None
         return streams, dict.fromkeys(p.symbols, last)
@@ -323,6 +327,16 @@ class Daemon:
         self.parts.runner.warm(slices)
         self.parts.analyzer.warm(slices)
         return slices
+
+    def _watch(self) -> list[Job]:
+        """Streams of what is watched; a close that the start has missed is missed by nobody."""
+        p = self.parts
+        if not p.watched:
+            return []
+        terms: dict[str, Any] = {"rng": Random(p.seed), "source": p.source, "grace": p.grace}
+        streams = BarStreams(p.exchange, p.watched, p.timeframe, marks(self.publish), p.clock, **terms)
+        streams.start_from(dict.fromkeys(p.watched))
+        return [(f"watch.{name}", job) for name, job in streams.jobs()]
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
@@ -431,8 +445,3 @@ async def together(*jobs: Coroutine[Any, Any, None]) -> None:
                 nest.create_task(job)
     except* VenueError as group:
         raise group.exceptions[0] from None
-
-
-def _freshness(p: Parts) -> Freshness:
-    """Two bars and the grace; three turns of the poller."""
-    return Freshness(slice=2 * p.timeframe + p.grace + timedelta(seconds=15), reconcile=3 * p.poll_every + timedelta(seconds=30))

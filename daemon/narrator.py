@@ -266,7 +266,7 @@ def _wave(event: WaveEvent) -> Line:
             return Line("info", "risk.limited", {"symbol": symbol, "decision_id": decision_id, "reason": reason} | weights)
         case e.PlanMade():
             fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": _planned(event.orders), "left": event.left}
-            return Line("info", "plan.made", fields)
+            return Line("info", "plan.made", fields | {"changed": _weights(event.changed), "needs": event.needs})
         case e.WaveSettled():
             return Line("info", "wave.settled", _settled(event))
         case _:

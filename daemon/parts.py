@@ -60,7 +60,7 @@ def refused_key(source_file: str, error: VenueError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that decide: the same in every world, the backtest included."""
+    """The parts that decide: the same in every world, the backtest included. `watched`: markets that are followed and not traded."""
 
     symbols: tuple[str, ...]
     timeframe: timedelta
@@ -71,6 +71,7 @@ class Core:
     reconciler: PositionReconciler
     runner: StrategyRunner
     analyzer: Analyzer
+    watched: tuple[str, ...] = ()
 
 
 class Deciding(Protocol):
@@ -181,8 +182,8 @@ class Joined(Protocol):
 class Parts:
     """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
 
-    `away` are the strategies that run in processes of their own; `webhooks` the channels to a person; `remarks` are sentences for the user
-    at the start. `reread` reads the configuration again, in a thread.
+    `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `webhooks` the
+    channels to a person; `remarks` are sentences for the user at the start. `reread` reads the configuration again, in a thread.
     """
 
     exchange: Exchange
@@ -208,6 +209,7 @@ class Parts:
     listen: tuple[str, int, str | None]
     progress: Callable[[int, int], None]
     reread: Callable[[], Renewal]
+    watched: tuple[str, ...] = ()
     away: tuple[Job, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     remarks: tuple[str, ...] = ()

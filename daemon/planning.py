@@ -12,7 +12,7 @@ from typing import Any
 from daemon.config import Config, Secrets
 from daemon.core import events as e
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import ZERO, Balance, Bar, Decision, Flow, Instrument, Order, currencies
+from daemon.core.model import ZERO, Balance, Bar, Decision, Flow, Order, currencies
 from daemon.core.restraint import restore
 from daemon.core.slices import Aligner, align
 from daemon.io.clock import Clock, SystemClock
@@ -27,9 +27,11 @@ Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One symbol's way from what is held to what would be sent. Weights are shares of the capital, `cost` is in quote.
+    """One symbol's way from what is held to what would be sent. Weights are shares of the capital; `value` of the order and its `cost` are
+    in the account's currency.
 
-    `stages` are the limits that cut the wish, in order, each with the weight that it left.
+    `stages` are the limits that cut the wish, in order, each with the weight that it left, and at last what a small account made of it.
+    `needs`: the equity at which a target that is too small would be large enough.
     """
 
     symbol: str
@@ -40,8 +42,10 @@ class Row:
     stages: tuple[tuple[str, float], ...]
     target: float
     order: Order | None
+    value: Decimal
     cost: Decimal
     left: str
+    needs: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,8 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
     exchange = account_of(settings, secrets, record, clock)
     core = foreseeing(settings)
     try:
-        core.account.markets = await exchange.connect()
+        markets = await exchange.connect()
+        core.account.markets = {symbol: markets[symbol] for symbol in core.symbols}
         held = await exchange.balances()
         history, prices = await _market(exchange, core, clock, together)
     except VenueError as error:
@@ -139,7 +144,7 @@ async def _market(
         if newest:
             prices[symbol] = newest[-1].bar.close
 
-    await together(*(ask(symbol) for symbol in core.symbols))
+    await together(*(ask(symbol) for symbol in (*core.symbols, *core.watched)))
     return history, prices
 
 
@@ -201,20 +206,23 @@ def _read(core: Core, told: Sequence[e.Event], slippage: Decimal) -> Planned:
 def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], order: Order | None, left: str, slippage: Decimal) -> Row:
     account = core.account
     cuts = [event for event in told if isinstance(event, e.RiskLimited) and event.symbol == symbol]
+    stages = [(cut.reason, cut.allowed) for cut in cuts]
+    plan = next((event for event in reversed(told) if isinstance(event, e.PlanMade)), None)
+    if plan is not None and symbol in plan.changed:
+        stages.append(("small_account" if symbol in plan.needs else "raised", plan.changed[symbol]))
+    rate = account.rate(currencies(symbol)[1]) or ZERO
+    value = order.amount * order.price * rate if order else ZERO
     return Row(
         symbol=symbol,
         price=account.mark(symbol),
         amount=account.held(symbol),
         weight=account.weight(symbol, account.capital()),
         wanted=decision.weights.get(symbol, 0.0),
-        stages=tuple((cut.reason, cut.allowed) for cut in cuts),
+        stages=tuple(stages),
         target=core.manager.targets.get(symbol, 0.0),
         order=order,
-        cost=_cost(order, account.markets[symbol], slippage) if order else ZERO,
+        value=value,
+        cost=value * (account.markets[symbol].taker_fee + slippage),
         left="" if order is not None and left == "shadow" else left,
+        needs=plan.needs.get(symbol) if plan is not None else None,
     )
-
-
-def _cost(order: Order, market: Instrument, slippage: Decimal) -> Decimal:
-    """What sending it would cost by fee and expected slippage, in quote."""
-    return order.amount * order.price * (market.taker_fee + slippage)

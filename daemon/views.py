@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, Self
 
 from daemon import __version__
 from daemon.core.account import Account
@@ -33,6 +33,11 @@ class Freshness:
 
     slice: timedelta
     reconcile: timedelta
+
+    @classmethod
+    def of(cls, timeframe: timedelta, grace: timedelta, poll_every: timedelta) -> Self:
+        """Two bars and the grace; three turns of the poller."""
+        return cls(slice=2 * timeframe + grace + timedelta(seconds=15), reconcile=3 * poll_every + timedelta(seconds=30))
 
 
 class DaemonViews:
@@ -118,9 +123,9 @@ class DaemonViews:
         if self._reconciler.last_reconciled is not None and not self._reconciler.differences:
             return 0.0
         equity = self._equity()
-        prices = {currencies(s)[0]: self._account.mark(s) for s in self._account.markets}
-        prices[self._account.quote] = Decimal(1)
-        worth = [abs(amount) * price for c, amount in self._reconciler.differences.items() if (price := prices.get(c)) is not None]
+        prices = {currencies(s)[0]: self._account.worth(s) for s in self._account.markets if self._account.mark(s) is not None}
+        prices |= {quote: rate for quote in self._account.quotes if (rate := self._account.rate(quote)) is not None}
+        worth = [abs(amount) * prices[c] for c, amount in self._reconciler.differences.items() if c in prices]
         return float(max(worth) / equity) if equity and worth else None
 
     def ready(self) -> tuple[bool, Sequence[str]]:
@@ -140,14 +145,23 @@ class DaemonViews:
         )
 
     def positions(self) -> Sequence[Mapping[str, object]]:
-        """One row a symbol of the universe, and one for the cash."""
+        """One row a symbol of the universe, and one for the cash of each currency."""
         account, decision, equity = self._account, self._manager.decision, self._equity()
         rows = [self._position(symbol, equity, decision) for symbol in sorted(account.markets)]
-        if rows:
-            weight = float(account.cash / equity) if equity else None
-            cash = {"symbol": account.quote, "amount": account.cash, "price": Decimal(1), "value": account.cash, "weight": weight}
-            rows.append({**cash, "target": None, "account": self._identity["name"]})
-        return rows
+        return rows + [self._cash(currency, equity) for currency in account.quotes] if rows else rows
+
+    def _cash(self, currency: str, equity: Decimal | None) -> Mapping[str, object]:
+        amount, price = self._account.money(currency), self._account.rate(currency)
+        value = amount * price if price is not None else None
+        return {
+            "symbol": currency,
+            "amount": amount,
+            "price": price,
+            "value": value,
+            "weight": float(value / equity) if equity and value is not None else None,
+            "target": None,
+            "account": self._identity["name"],
+        }
 
     def _position(self, symbol: str, equity: Decimal | None, decision: Decision | None) -> Mapping[str, object]:
         held, price = self._account.held(symbol), self._account.mark(symbol)
@@ -155,7 +169,7 @@ class DaemonViews:
             "symbol": symbol,
             "amount": held,
             "price": price,
-            "value": held * price if price is not None else None,
+            "value": held * self._account.worth(symbol) if price is not None else None,
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
             "target": self._target(symbol, equity) if decision else None,
             "account": self._identity["name"],

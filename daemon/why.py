@@ -190,6 +190,9 @@ def _plans(symbol: str, told: DecisionStory) -> list[Row]:
             "orders": [order.id for order in orders],
             "waited": [order.id for order in orders if order.id not in plan.orders],
             "left": plan.left.get(symbol),
+            "target": plan.changed.get(symbol),
+            "needs_equity": plan.needs.get(symbol),
+            "inputs": plan.fingerprint,
         })  # fmt: skip
     return rows
 
@@ -288,7 +291,9 @@ def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float
             parts.append(f"{' and '.join(cuts)} left {target:.2%}")
     parts += [_traded(order) for order in told.orders]
     if left and symbol not in decision.keep:
-        parts.append(f"{'no order' if not told.orders else 'not all the way'}: {WORDS.get(left, left.replace('_', ' '))}")
+        need = told.plans[-1].needs.get(symbol) if told.plans else None
+        more = f"; it needs an equity of {need:f}" if need is not None and left == "small_account" else ""
+        parts.append(f"{'no order' if not told.orders else 'not all the way'}: {WORDS.get(left, left.replace('_', ' '))}{more}")
     elif not told.orders and not told.plans and told.wave is None:
         parts.append("nothing has been planned for it yet")
     return "; ".join(parts)

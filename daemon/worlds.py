@@ -95,6 +95,7 @@ def build(
         listen=(config.api.host, config.api.port, _reveal(secrets.token)),
         progress=progress,
         reread=Reloader(as_read or config, environ, renewal),
+        watched=core.watched,
         away=away(config),
         webhooks=webhooks(config, secrets),
         remarks=remarks(config),
@@ -124,7 +125,8 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     """
     symbols = tuple(sorted(config.universe.symbols))
     ledger, table = Ledger(), OrderTable()
-    account = Account(config.universe.quote, ledger, table, FRESH, _capital(config))
+    quotes, bar = config.universe.quotes, config.bar_length
+    account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
@@ -135,7 +137,13 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         reconciler=PositionReconciler(symbols, ledger, table),
         runner=lenient(config) if simulated else runner(config, contained=True),
         analyzer=_analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper"),
+        watched=watched(config),
     )
+
+
+def watched(config: Config) -> tuple[str, ...]:
+    """The markets that are followed and not traded."""
+    return tuple(sorted({*config.universe.quotes.values(), *config.universe.watch}))
 
 
 def _analyzer(config: Config, symbols: tuple[str, ...], account: Account, table: OrderTable, *, simulated: bool) -> Analyzer:
@@ -161,7 +169,7 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
     try:
         return CcxtExchange(
             config.exchange.id,
-            tuple(sorted(config.universe.symbols)),
+            tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
             api_key=_reveal(secrets.api_key) or "",
             secret=_reveal(secrets.secret) or "",
@@ -230,7 +238,12 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             band=Decimal(repr(execution.band)),
             band_relative=Decimal(repr(execution.band_relative)),
             to_edge=execution.destination == "edge",
+            band_average=Decimal(repr(execution.band_average)),
+            risk_aversion=execution.risk_aversion,
             turnover_max=Decimal(repr(execution.turnover_max)),
+            raise_max=execution.raise_max,
+            fee_asset=execution.fee_asset or "",
+            fee_reserve=execution.fee_reserve,
         ),
         shadow=config.mode == "shadow" and not simulated,
         # A backtest has nobody to ask.

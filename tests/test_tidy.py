@@ -29,19 +29,19 @@ MAY_IMPORT: Final = {
 # Inside core, a module imports from the lines above its own. A new module of core gets its place here.
 CORE_ORDER: Final = [
     {"cron", "model", "plain"},
-    {"states"},
+    {"planner_inputs", "states"},
     {"away", "steering"},
     {"events"},
     {"bus", "indicators", "allocation", "analyzer_measures", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
-    {"planner_inputs"},
     {"planner_legs", "planner_zones"},
     {"planner_funds", "planner_small"},
     {"planner_lots"},
     {"planner_moves"},
     {"capital", "slices", "risk", "planner", "portfolio", "ledger", "ordertable", "barflow", "spikes", "vigil", "strategy", "paper"},
     {"account", "analyzer_report", "desk", "optimised", "resolver", "wave"},
-    {"approval", "follower", "rebalancing", "restraint", "trading"},
+    {"trading"},
+    {"approval", "follower", "rebalancing", "restraint"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

@@ -23,7 +23,9 @@ from pydantic import (
 )
 
 from daemon.config.alerts import AlertConfig
+from daemon.config.execution import ExecutionConfig
 from daemon.config.freeform import without_secrets
+from daemon.config.kinds import Asset, Symbol, Truth
 from daemon.config.params import named, parameters, usual_period
 from daemon.config.rules import mistakes
 from daemon.config.secrets import SecretRef
@@ -42,7 +44,6 @@ from daemon.config.values import (
     duration_text,
     exact,
     parse_duration,
-    truth,
     whole,
     words,
     wrong,
@@ -53,9 +54,6 @@ MAX_STRATEGIES = 100
 MAX_ALERTS = 10
 ONE_DAY = timedelta(days=1)
 
-Truth = Annotated[bool, BeforeValidator(truth)]
-Asset = Annotated[str, *words(r"[^\s/:,]{1,30}", "the code of an asset", "USDT")]
-Symbol = Annotated[str, *words(r"[^\s/:,]{1,30}/[^\s/:,]{1,30}(?::[^\s/:,]{1,30})?", "a symbol", "BTC/USDT, or BTC/USDT:USDT of a swap")]
 # It becomes file names, log fields, the systemd instance and the namespace of the client order ids.
 Name = Annotated[
     str, *words(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", "a name of at most 40 lower-case letters, digits and hyphens", "momentum-spot")
@@ -154,6 +152,14 @@ class UniverseConfig(Section):
     sectors: Mapping[SectorName, Annotated[tuple[Symbol, ...], BeforeValidator(_some)]] = Field(
         default={}, description="Groups of symbols by name; a symbol is in one at most. Those that are not traded are skipped."
     )
+    quotes: Mapping[Asset, Symbol] = Field(
+        default={},
+        description="Further assets that pay for symbols, each with the market that prices it in quote; each pays for its own buys.",
+        examples=["{USDC: USDC/USDT}"],
+    )
+    watch: Annotated[tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS)] = Field(
+        default=(), description="Markets whose prices are followed and that are not traded; those of quotes are anyway."
+    )
 
 
 class BarsConfig(Section):
@@ -247,36 +253,6 @@ class RiskConfig(Section):
     correlation_jump: Annotated[float, *approximate(above("0", "2"))] = Field(
         default=0.2,
         description="A warning when the mean correlation of all pairs over 24 bars comes this far above that over 240; 2 never warns.",
-    )
-
-
-class ExecutionConfig(Section):
-    """How targets become orders. No trade while |weight - target| <= max(band, band_relative x |target|)."""
-
-    style: Annotated[Literal["market"], choice("market")] = Field(default="market", description="Kind of order.")
-    band: Annotated[float, *approximate(between("0", "0.5"))] = Field(
-        default=0.02, description="Distance from the target that is left alone, as a share of equity."
-    )
-    band_relative: Annotated[float, *approximate(between("0", "1"))] = Field(
-        default=0.10, description="The same as a share of the target; the wider of the two counts."
-    )
-    destination: Annotated[Literal["target", "edge"], choice("target", "edge")] = Field(
-        default="target", description="Where a trade ends: at the target, or at the near edge of the band (less turnover)."
-    )
-    turnover_max: Annotated[float, *approximate(above("0", "100"))] = Field(
-        default=2.0,
-        description="The most that one rebalance trades: half the sum of all its trades, exits included, as a share of equity; more is "
-        "scaled down alike. Selling everything and buying something else is 1.",
-    )
-    cooldown: Annotated[int | timedelta, *bars_or_duration(0)] = Field(
-        default=0,
-        description="Bars, or a length of time like 6h, after a rebalance in which only what is wanted at 0 is sold; the rest waits.",
-    )
-    approve: Annotated[int, *whole(between("0", "1000000"))] = Field(
-        default=0, description="The first so many waves wait for a person's `rebalanced approve`."
-    )
-    approve_within: Annotated[timedelta, *duration("1s", "24h")] = Field(
-        default=timedelta(hours=1), description="How long a wave waits for approval; then its decision is not worked on."
     )
 
 

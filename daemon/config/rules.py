@@ -65,16 +65,56 @@ def paper_has_money(tree: Any) -> Iterator[Mistake]:
 
 
 def symbols_fit(tree: Any) -> Iterator[Mistake]:
-    """Each symbol once, and paid in the quote of the universe."""
+    """Each symbol once, paid in a quote of the universe, and no quote is traded itself: its money would be a position and cash at once."""
     quote, symbols = at(tree, "universe", "quote"), at(tree, "universe", "symbols")
+    quotes = [quote, *_further_quotes(tree)]
     for index, symbol in enumerate(symbols if isinstance(symbols, list | tuple) else ()):
         place = ("universe", "symbols", index)
         if not isinstance(symbol, str) or symbol.count("/") != 1:
             continue
         if symbol in symbols[:index]:
             yield Mistake(place, f"is the same as universe.symbols[{symbols.index(symbol)}]", "leave one of them out")
-        if isinstance(quote, str) and symbol.partition("/")[2].partition(":")[0] != quote:
-            yield Mistake(place, "is not paid in universe.quote", "use a market of that quote, or change universe.quote")
+        if isinstance(quote, str) and symbol.partition("/")[2].partition(":")[0] not in quotes:
+            yield Mistake(place, "is not paid in universe.quote", "use a market of that quote, or name its quote in universe.quotes")
+        if symbol.partition("/")[0] in quotes:
+            yield Mistake(place, "trades an asset that pays for others", "leave it out, or take that asset out of universe.quotes")
+
+
+def _further_quotes(tree: Any) -> Mapping[str, Any]:
+    quotes = at(tree, "universe", "quotes")
+    return quotes if isinstance(quotes, Mapping) else {}
+
+
+def quotes_have_a_price(tree: Any) -> Iterator[Mistake]:
+    """A further quote is worth what its market with the first one says, on spot."""
+    quote = at(tree, "universe", "quote")
+    for asset, symbol in _further_quotes(tree).items():
+        place = ("universe", "quotes", asset)
+        if at(tree, "exchange", "market") == "swap":
+            yield Mistake(place, "is of no use with swaps, which settle in universe.quote", "leave it out")
+        elif asset == quote:
+            yield Mistake(place, "is universe.quote already", "leave it out")
+        elif isinstance(quote, str) and isinstance(symbol, str) and symbol != f"{asset}/{quote}":
+            yield Mistake(place, f"does not say what {asset} is worth in universe.quote", f"write {asset}/{quote}")
+
+
+def watched_are_not_traded(tree: Any) -> Iterator[Mistake]:
+    """What is traded is watched anyway, and a name twice is a slip."""
+    watch, symbols = at(tree, "universe", "watch"), at(tree, "universe", "symbols")
+    for index, symbol in enumerate(watch if isinstance(watch, list | tuple) else ()):
+        if symbol in watch[:index]:
+            yield Mistake(("universe", "watch", index), f"is the same as universe.watch[{watch.index(symbol)}]", "leave one of them out")
+        elif isinstance(symbols, list | tuple) and symbol in symbols:
+            yield Mistake(("universe", "watch", index), "is traded, and so watched anyway", "leave it out")
+
+
+def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
+    """A reserve is of an asset, and of one that pays for nothing else."""
+    asset, reserve = at(tree, "execution", "fee_asset"), _number(at(tree, "execution", "fee_reserve"))
+    if reserve and asset is None:
+        yield Mistake(("execution", "fee_reserve"), "is an amount of execution.fee_asset, which is missing", "name the asset")
+    if asset is not None and asset in (at(tree, "universe", "quote"), *_further_quotes(tree)):
+        yield Mistake(("execution", "fee_asset"), "is a quote, and fees in a quote are reserved anyway", "leave it out")
 
 
 def symbols_are_of_the_market(tree: Any) -> Iterator[Mistake]:
@@ -224,6 +264,8 @@ RULES: Final = (
     paper_has_money,
     symbols_fit,
     symbols_are_of_the_market,
+    quotes_have_a_price,
+    watched_are_not_traded,
     sectors_fit,
     strategies_fit,
     budgets_are_of_own_strategies,
@@ -231,6 +273,7 @@ RULES: Final = (
     schedules_have_one_mind,
     distances_are_acted_on,
     bands_let_trade,
+    fees_are_reserved,
     capital_is_one_thing,
     approval_has_a_point,
     api_is_guarded,

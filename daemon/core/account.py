@@ -20,7 +20,8 @@ from daemon.core.planner_legs import Reason
 class Account:
     """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, worths are in `quote`.
 
-    `rated_by` names further quote currencies, each with the symbol whose price is its worth in `quote`.
+    `rated_by` names further quote currencies, each with the symbol whose price is its worth in `quote`. Such a price sizes targets and
+    pays for nothing, so it may be older than others: `rates_fresh`.
     """
 
     def __init__(
@@ -31,10 +32,12 @@ class Account:
         fresh: timedelta,
         capital: Capital | None = None,
         rated_by: Mapping[str, str] | None = None,
+        rates_fresh: timedelta | None = None,
     ) -> None:
         self.quote = quote
         self.sizing = capital or Capital()
         self._rated_by = dict(rated_by or {})
+        self._rates_fresh = rates_fresh or fresh
         self.markets: Mapping[str, Instrument] = {}
         self.drift: dict[str, Decimal] = {}
         self._ledger = ledger
@@ -120,7 +123,9 @@ class Account:
 
         A market that trades no more is not waited for; what is held of it counts nothing.
         """
-        return tuple(s for s, m in self.markets.items() if m.active and s not in self._prices and self.held(s) > 0)
+        held = [s for s, m in self.markets.items() if m.active and self.held(s) > 0]
+        held += [symbol for currency, symbol in self._rated_by.items() if self.money(currency) > 0]
+        return tuple(s for s in held if s not in self._prices)
 
     @property
     def quotes(self) -> tuple[str, ...]:
@@ -131,10 +136,14 @@ class Account:
         """What a unit of a quote currency is worth in `quote`, by the last known price; None: nobody knows."""
         return ONE if currency == self.quote else self.mark(self._rated_by.get(currency, ""))
 
+    def money(self, currency: str) -> Decimal:
+        """Units of a quote currency in the ledger, reserved or not."""
+        return self._ledger.held(currency)
+
     @property
     def cash(self) -> Decimal:
         """Worth of all quote currencies in the ledger, reserved or not."""
-        return sum((self._ledger.held(currency) * (self.rate(currency) or ZERO) for currency in self.quotes), ZERO)
+        return sum((self.money(currency) * (self.rate(currency) or ZERO) for currency in self.quotes), ZERO)
 
     def worth(self, symbol: str) -> Decimal:
         """What a unit of a symbol's base is worth in `quote`, by the last known prices; 0 where there is none."""
@@ -165,7 +174,7 @@ class Account:
         for currency in self.quotes:
             missing = max(ZERO, -self.drift.get(currency, ZERO))
             reserved = self._table.reserved(Side.BUY, {s for s in self.markets if currencies(s)[1] == currency})
-            free[currency] = self._ledger.held(currency) - reserved - self._foreign.get(currency, ZERO) - missing
+            free[currency] = self.money(currency) - reserved - self._foreign.get(currency, ZERO) - missing
         return free
 
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
@@ -182,16 +191,18 @@ class Account:
             free={s: max(ZERO, amount) for s, amount in free.items()},
             prices=prices,
             cash=self.cash_free(),
-            rates=self._rates(prices),
+            rates=self._rates(at),
             equity=self.capital(),
             moving=moving,
             frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
             untouchable=untouchable,
         )
 
-    def _rates(self, fresh: Mapping[str, Decimal]) -> dict[str, Decimal]:
-        """Worth of the quote currencies, as far as their prices are young enough to move money."""
-        return {self.quote: ONE} | {currency: fresh[symbol] for currency, symbol in self._rated_by.items() if symbol in fresh}
+    def _rates(self, at: datetime) -> dict[str, Decimal]:
+        """Worth of the quote currencies, as far as their prices are young enough to size targets."""
+        known = {currency: self._prices.get(symbol) for currency, symbol in self._rated_by.items()}
+        fresh = {c: Decimal(repr(price[0])) for c, price in known.items() if price is not None and at - price[1] <= self._rates_fresh}
+        return {self.quote: ONE} | fresh
 
     def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
         """By symbol: signed base units that orders may still bring; base units that sells may still take; why nobody knows how it ends."""

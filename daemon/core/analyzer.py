@@ -101,17 +101,17 @@ class Analyzer:
         fill, column = event.fill, self._column.get(event.fill.symbol)
         if column is None or not self.books.begun:
             return ()
-        self.books.pay(column, fill.side.sign * float(fill.cost))
+        rate = self._rate(fill.symbol)
+        self.books.pay(column, fill.side.sign * float(fill.cost) * rate)
         fee = sum(self._fee(column, fill, money) for money in fill.fees)
         tracked = self._table.get(fill.order_id, fill.symbol, fill.venue_id)
         if tracked is not None:
             decided = self._decided.get(tracked.order.decision_id)
-            arrival = self._arrival(fill, float(tracked.order.price))
+            arrival = self._arrival(fill, float(tracked.order.price)) * rate
             known = decided is not None and decided[column] == decided[column]
-            sign, amount, cost = fill.side.sign, float(fill.amount), float(fill.cost)
-            self.books.trade(
-                Trade(column, sign, amount, cost, fee, arrival, float(decided[column]) if known and decided is not None else arrival)
-            )
+            sign, amount, cost = fill.side.sign, float(fill.amount), float(fill.cost) * rate
+            at_decision = float(decided[column]) * rate if known and decided is not None else arrival
+            self.books.trade(Trade(column, sign, amount, cost, fee, arrival, at_decision))
         return ()
 
     def on_flow(self, event: FlowBooked) -> Iterable[CorrelationHigh]:
@@ -127,13 +127,14 @@ class Analyzer:
     def _fee(self, column: int, fill: Fill, fee: Money) -> float:
         """What a fee is worth in quote; it counts against the symbol that was traded, whatever it was paid in."""
         base, quote = currencies(fill.symbol)
+        rate = self._rate(fill.symbol)
         if fee.currency == base:
-            return float(fee.amount * fill.price)  # the holding is smaller by it already
+            return float(fee.amount * fill.price) * rate  # the holding is smaller by it already
         elsewhere = self._of_base.get(fee.currency)
         if fee.currency != quote and elsewhere is None:
             self.fees_elsewhere[fee.currency] = self.fees_elsewhere.get(fee.currency, 0.0) + float(fee.amount)
             return 0.0
-        worth = float(fee.amount) * (1.0 if elsewhere is None or fee.currency == quote else self._price(elsewhere))
+        worth = float(fee.amount) * (rate if elsewhere is None or fee.currency == quote else self._price(elsewhere))
         self.books.pay(column, worth)
         if fee.currency != quote and elsewhere is not None:
             self.books.pay(self._column[elsewhere], -worth)
@@ -145,8 +146,12 @@ class Analyzer:
         return float(fill.cost / fill.amount) / (1.0 + fill.side.sign * self._slippage)
 
     def _price(self, symbol: str) -> float:
-        mark = self._account.mark(symbol)
-        return 0.0 if mark is None else float(mark)
+        """What a unit of a symbol's base is worth in the account's currency."""
+        return float(self._account.worth(symbol))
+
+    def _rate(self, symbol: str) -> float:
+        """What a unit of a symbol's quote is worth in the account's currency."""
+        return float(self._account.rate(currencies(symbol)[1]) or 0)
 
     def _measure(self, at: datetime) -> Iterable[CorrelationHigh]:
         self._digest()
@@ -171,7 +176,7 @@ class Analyzer:
         if not self.books.begun and (account.unvalued or account.equity() <= 0):
             return
         values = np.array([
-            0.0 if not (held := account.held(symbol)) else float(held) * (price if price == price else self._price(symbol))
+            0.0 if not (held := account.held(symbol)) else float(held) * (price * self._rate(symbol) if price == price else self._price(symbol))
             for symbol, price in zip(self.symbols, closes.tolist(), strict=True)
         ])  # fmt: skip
         if self.books.begun:

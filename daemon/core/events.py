@@ -5,7 +5,7 @@ A fact about money (fills, flows, what is known of an order) is on disk before i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from daemon.core.away import StrategyAnswered as StrategyAnswered
 from daemon.core.away import StrategyDisabled as StrategyDisabled
 from daemon.core.away import StrategyStarted as StrategyStarted
 from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
+from daemon.core.planner_inputs import Inputs
 from daemon.core.steering import ApprovalAsked as ApprovalAsked
 from daemon.core.steering import ApprovalGiven as ApprovalGiven
 from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
@@ -130,13 +131,20 @@ class CorrelationHigh:
 
 @dataclass(frozen=True, slots=True)
 class PlanMade:
-    """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner_legs.Reason)."""
+    """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner_legs.Reason).
+
+    `changed` holds the targets that were planned for other than wanted, so that the account can hold them; `needs` the equity at which a
+    target that is too small would be large enough. `inputs` is all that the plan follows from: planning them again gives it again.
+    """
 
     decision_id: str
     attempt: int
     orders: tuple[Order, ...]
     left: Mapping[str, str]
     at: datetime
+    changed: Mapping[str, float] = field(default_factory=dict)
+    needs: Mapping[str, Decimal] = field(default_factory=dict)
+    inputs: Inputs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.follower import Follower, OrderFact
-from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side
+from daemon.core.model import Cause, Decision, Fill, Order, Side
 from daemon.core.ordertable import OrderTable, State, Tracked, client_id
 from daemon.core.planner_funds import fund, scale
 from daemon.core.planner_legs import Leg, Plan, Reason
@@ -44,7 +44,7 @@ from daemon.core.rebalancing import Cooldown, begin, foreseen, planned, strayed
 from daemon.core.restraint import due_again, finished, flattened, ordered_out, restrained
 from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, Wave, cost_bps, intent
+from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs, intent
 
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 FLATTEN_AGAIN: Final = timedelta(seconds=15)
@@ -66,7 +66,7 @@ class OrderManager:
         self.targets: Mapping[str, float] = {}
         self._pending: Decision | None = None
         self._attempts: dict[tuple[str, str, Side], int] = {}
-        self._traded: dict[str, Decimal] = {}  # by decision, what orders of an earlier process that had ended had traded, in quote
+        self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
         self._cooldown = Cooldown(settings.cooldown)
         self.approval = Approval(settings.approve, settings.approve_within)
         self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
@@ -84,7 +84,7 @@ class OrderManager:
         self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
         used = {client_id(self._settings.instance, *key, n) for key, last in self._attempts.items() for n in range(1, last + 1)}
         ended = used - {tracked.order.id for tracked in self.table}
-        self._traded = {decision.id: sum((fill.cost for fill in fills if fill.order_id in ended), ZERO)}
+        self._traded = {decision.id: costs(fill for fill in fills if fill.order_id in ended)}
         self._cooldown.restore(decision, ordered=bool(attempts))
 
     def renew(self, settings: Settings) -> None:
@@ -195,7 +195,7 @@ class OrderManager:
             return False
         refused = {} if self.last_wave is None else {s: why for s, why in self.last_wave.refused.items() if why not in RETRYABLE}
         weights = self._limited(wanted)[0]
-        return strayed(weights, wanted.keep, self._account, self._settings.rules, limit=limit, refused=refused, at=at)
+        return strayed(weights, wanted.keep, self._account, self._settings, limit=limit, refused=refused, at=at)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """A decision that waited for prices may have them now; those of a slice that was filled in late move no money."""
@@ -229,7 +229,7 @@ class OrderManager:
         until = self.approval.ask(decision, at)
         if until is not None:
             wave = self._begun(decision, self._limited(decision)[0], at)
-            legs, left = foreseen(planned(wave, self._account, self._settings.rules), self._account)
+            legs, left = foreseen(planned(wave, self._account, self._settings), self._account)
             orders = tuple(intent(self._settings.instance, decision.id, leg, 1, at) for leg in legs)
             yield ApprovalAsked(decision.id, orders, left, until, at)
 
@@ -239,7 +239,7 @@ class OrderManager:
             yield PlanWave(event.at)
 
     def _begun(self, decision: Decision, weights: dict[str, float], at: datetime) -> Wave:
-        wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, ZERO), at)
+        wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, {}), at)
         wave.book = restrained(wave.book, self.states)
         return wave
 
@@ -250,14 +250,14 @@ class OrderManager:
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
-        made = planned(wave, self._account, self._settings.rules)
+        made = planned(wave, self._account, self._settings)
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
             return
         wave.left = dict(made.left)
         wave.waiting = made.grows
         orders = tuple([self._make(wave, leg, at) for leg in made.reduces] + self._release(wave, at))
-        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at)
+        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at, made.changed, made.needs, made.inputs)
         if orders:
             yield SubmitOrders(wave.decision, orders, at)
         else:
@@ -268,7 +268,7 @@ class OrderManager:
         legs, left = foreseen(made, self._account)
         orders = tuple(intent(self._settings.instance, wave.decision.id, leg, wave.round, at) for leg in legs)
         wave.left = left | {leg.symbol: Reason.SHADOW.value for leg in legs}
-        yield PlanMade(wave.decision.id, wave.round, orders, left, at)
+        yield PlanMade(wave.decision.id, wave.round, orders, left, at, made.changed, made.needs, made.inputs)
         yield from self._settle(wave, at)
 
     # --- orders of the wave ------------------------------------------------------------------------------------------
@@ -411,7 +411,7 @@ class OrderManager:
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None
         off_target = self._account.off_target(wave.weights, wave.decision.keep)
-        wave.explain(off_target, self._settings.rules, superseded=self._pending is not None)
+        wave.explain(off_target, self._settings.rules, self._account.markets, superseded=self._pending is not None)
         self.last_wave = WaveSettled(
             decision=wave.decision,
             targets=wave.weights,
@@ -421,7 +421,7 @@ class OrderManager:
             refused=dict(wave.refused),
             left=dict(wave.left),
             off_target=off_target,
-            cost_bps=cost_bps(wave.orders),
+            cost_bps=cost_bps(wave.orders, wave.book.rates),
             took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
             at=at,
         )

@@ -8,13 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from daemon.core import risk
 from daemon.core.account import Account
 from daemon.core.model import EPOCH, ZERO, Cause, Decision
 from daemon.core.ordertable import Tracked
 from daemon.core.planner import plan
 from daemon.core.planner_funds import moved, scale
-from daemon.core.planner_inputs import Inputs, Rules
+from daemon.core.planner_inputs import ONE, Inputs
 from daemon.core.planner_legs import Leg, Plan
+from daemon.core.trading import Settings
 from daemon.core.wave import Wave
 
 
@@ -53,7 +55,7 @@ def strayed(
     weights: Mapping[str, float],
     keep: frozenset[str],
     account: Account,
-    rules: Rules,
+    settings: Settings,
     *,
     limit: float,
     refused: Mapping[str, str],
@@ -67,14 +69,19 @@ def strayed(
     if not far:
         return False
     book = account.book(weights, refused, at)
-    made = plan(Inputs(weights=weights, keep=keep, book=book, markets=account.markets, rules=rules))
+    made = within_limits(Inputs(weights=weights, keep=keep, book=book, markets=account.markets, rules=settings.rules), settings.limits)
     return not far.isdisjoint(moved(made, book.cash, account.markets))
 
 
 def begin(
-    decision: Decision, weights: dict[str, float], account: Account, orders: Iterable[Tracked], before: Decimal, at: datetime
+    decision: Decision,
+    weights: dict[str, float],
+    account: Account,
+    orders: Iterable[Tracked],
+    before: Mapping[str, Decimal],
+    at: datetime,
 ) -> Wave:
-    """The wave of a decision. `orders` are all that have not ended; `before` is what this decision's others had traded, in quote."""
+    """The wave of a decision. `orders` are all that have not ended; `before` is what this decision's others had traded, by quote."""
     inherited = tuple(t for t in orders if t.order.decision_id == decision.id)
     return Wave(decision, weights, account.book(weights, {}, at), priced_at=at, inherited=inherited, before=before)
 
@@ -88,9 +95,9 @@ def foreseen(made: Plan, account: Account) -> tuple[tuple[Leg, ...], dict[str, s
     return (*made.reduces, *grows), {**made.left, **unfunded}
 
 
-def planned(wave: Wave, account: Account, rules: Rules) -> Plan:
+def planned(wave: Wave, account: Account, settings: Settings) -> Plan:
     """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
-    decision = wave.decision
+    decision, rules = wave.decision, settings.rules
     if decision.cause is Cause.FLATTENING:
         rules = replace(rules, turnover_max=None)  # a bound on what a rebalance may cost is no reason to stay in what must be sold
     inputs = Inputs(
@@ -101,4 +108,14 @@ def planned(wave: Wave, account: Account, rules: Rules) -> Plan:
         rules=rules,
         exits_only=decision.exits_until is not None,
     )
-    return plan(inputs)
+    return within_limits(inputs, settings.limits)
+
+
+def within_limits(inputs: Inputs, limits: risk.Limits) -> Plan:
+    """The plan whose targets the limits allow: what takes the part of others, in a small account, is not to go beyond them by that."""
+    inputs = replace(inputs, caps=dict.fromkeys(inputs.weights, limits.weight_max))
+    made = plan(inputs)
+    if not made.changed:
+        return made
+    _, cuts = risk.apply({**inputs.weights, **made.changed}, limits, frozenset(inputs.markets))
+    return plan(replace(inputs, rules=replace(inputs.rules, raise_max=ONE))) if cuts else made

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import ZERO, Decision, Order, Side
+from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked, client_id
-from daemon.core.planner_inputs import Book, Rules
+from daemon.core.planner_inputs import ONE, Book, Rules, exact
 from daemon.core.planner_legs import Leg, Reason
+from daemon.core.planner_zones import Zones
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
 RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
@@ -33,7 +34,8 @@ class Wave:
     reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before. `refusals` counts the
     rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed.
 
-    After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded.
+    After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
+    by quote currency.
     """
 
     decision: Decision
@@ -49,12 +51,17 @@ class Wave:
     retry_at: datetime | None = None
     refusals: int = 0
     inherited: tuple[Tracked, ...] = ()
-    before: Decimal = ZERO
+    before: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def traded(self) -> Decimal:
-        """Worth in quote of what this wave has traded, and of what its orders may still trade."""
-        return self.before + sum((t.booked_cost + abs(t.pending) * t.order.price for t in (*self.inherited, *self.orders)), ZERO)
+        """Worth of what this wave has traded, and of what its orders may still trade, in the account's currency."""
+        found = dict(self.before)
+        for t in (*self.inherited, *self.orders):
+            quote = currencies(t.order.symbol)[1]
+            found[quote] = found.get(quote, ZERO) + t.booked_cost + abs(t.pending) * t.order.price
+        # What a currency was worth when it was traded is not known again; where its rate is missing now, it counts as it is.
+        return sum((amount * self.book.rates.get(quote, ONE) for quote, amount in found.items()), ZERO)
 
     def begin_round(self, unsettled: Iterable[Tracked]) -> None:
         """Another round. Orders that have not ended, of an earlier round, decision or process, are waited for as well."""
@@ -93,7 +100,7 @@ class Wave:
         late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
         return late_money or tracked.booked < tracked.order.amount or self.left.get(tracked.order.symbol) in IN_THE_WAY
 
-    def explain(self, off_target: Mapping[str, float], rules: Rules, *, superseded: bool) -> None:
+    def explain(self, off_target: Mapping[str, float], rules: Rules, markets: Mapping[str, Instrument], *, superseded: bool) -> None:
         """See that everything which is off target (holding minus target, in weights) has its reason, and the right one."""
         newest = {t.order.symbol: t for t in (*self.orders, *self.current)}
         for symbol, tracked in newest.items():
@@ -101,9 +108,10 @@ class Wave:
                 self.left[symbol] = (Reason.ORDER_UNKNOWN if tracked.state is State.UNKNOWN else Reason.ORDER_OPEN).value
             elif tracked.reason and tracked.booked == 0 and tracked in self.current:
                 self.refused.setdefault(symbol, tracked.reason)
+        zones = Zones.of(rules, ONE, [exact(weight) for weight in self.weights.values()])
         for symbol, distance in off_target.items():
             weight = self.weights.get(symbol, 0.0)
-            near = weight > 0 and abs(distance) <= max(float(rules.band), float(rules.band_relative) * weight)
+            near = weight > 0 and abs(distance) <= zones.width(exact(weight), markets[symbol])
             if near and self.left.get(symbol) == Reason.UNFUNDED.value:
                 self.left[symbol] = Reason.IN_BAND.value
             elif distance and not near and symbol not in self.left and symbol not in self.refused:
@@ -131,11 +139,21 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
     )
 
 
-def cost_bps(orders: Iterable[Tracked]) -> float:
+def costs(fills: Iterable[Fill]) -> dict[str, Decimal]:
+    """What trades have cost or brought, by quote currency."""
+    found: dict[str, Decimal] = {}
+    for fill in fills:
+        quote = currencies(fill.symbol)[1]
+        found[quote] = found.get(quote, ZERO) + fill.cost
+    return found
+
+
+def cost_bps(orders: Iterable[Tracked], rates: Mapping[str, Decimal]) -> float:
     """What trading cost against the reference prices, fees included, in basis points of what was traded; 0 if nothing was."""
     cost = traded = ZERO
     for tracked in orders:
+        rate = rates.get(currencies(tracked.order.symbol)[1], ONE)
         reference = tracked.booked * tracked.order.price
-        cost += tracked.order.side.sign * (tracked.booked_cost - reference) + tracked.booked_fees
-        traded += reference
+        cost += rate * (tracked.order.side.sign * (tracked.booked_cost - reference) + tracked.booked_fees)
+        traded += rate * reference
     return float(cost / traded * 10_000) if traded else 0.0

@@ -6,7 +6,7 @@ Every type is written out: what is on disk does not change because a class did.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, assert_never
@@ -26,6 +26,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.model import EPOCH, Booking, Cause, Decision, Entry, Fill, Money, OrderReport, Side, Status, TargetWeights
+from daemon.core.planner_inputs import fingerprint
 from daemon.core.states import Hold, Level, Scope
 from daemon.io.journal.facts import DecisionFact, HoldFact, OrderFact
 
@@ -34,12 +35,23 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
-    """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone."""
+    """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone.
+
+    `changed` and `needs` as in PlanMade. `inputs` is the text of all that it follows from: `planner.replay` makes the plan again.
+    """
 
     attempt: int
     orders: tuple[str, ...]
     left: Mapping[str, str]
     at: datetime
+    changed: Mapping[str, float] = field(default_factory=dict)
+    needs: Mapping[str, Decimal] = field(default_factory=dict)
+    inputs: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the inputs; "" where a journal is older than they."""
+        return fingerprint(self.inputs) if self.inputs else ""
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -227,7 +239,14 @@ def decision_fact_to_json(fact: DecisionFact) -> str:
         case RiskLimited(_, symbol, wanted, allowed, reason):
             return dump({"symbol": symbol, "wanted": wanted, "allowed": allowed, "reason": reason})
         case PlanMade(_, attempt, orders, left):
-            return dump({"attempt": attempt, "orders": [order.id for order in orders], "left": dict(left)})
+            return dump({
+                "attempt": attempt,
+                "orders": [order.id for order in orders],
+                "left": dict(left),
+                "changed": dict(fact.changed),
+                "needs": {symbol: str(need) for symbol, need in fact.needs.items()},
+                "inputs": fact.inputs.text() if fact.inputs else "",
+            })  # fmt: skip
     assert_never(fact)
 
 
@@ -240,7 +259,8 @@ def limited_from_json(decision_id: str, text: str, at: datetime) -> RiskLimited:
 def planned_from_json(text: str, at: datetime) -> PlanRecord:
     """The plan of a `decision_fact_to_json`."""
     value = json.loads(text)
-    return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at)
+    needs = {symbol: Decimal(need) for symbol, need in value.get("needs", {}).items()}  # a journal may be older than these
+    return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at, value.get("changed", {}), needs, value.get("inputs", ""))
 
 
 # --- holds and sleeves -----------------------------------------------------------------------------------------------
