@@ -4,6 +4,7 @@ Rule: it sends no order and opens no journal.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from daemon.config import Config, Secrets
 from daemon.config.values import plain as numbers
+from daemon.core.model import Balance, currencies
 from daemon.core.plain import plain
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
@@ -87,5 +89,14 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
         step, tick, least = plain(m.amount_step), plain(m.price_tick), plain(m.notional_min)
         lines.append(f"  {m.symbol}: steps of {step} {m.base}, prices of {tick}, at least {least} {m.quote}")
     if held:
-        lines.append("the account holds " + ", ".join(f"{plain(b.total)} {c}" for c, b in sorted(held.items()) if b.total))
+        lines += _holdings(held, {c for symbol in settings.universe.symbols for c in currencies(symbol)})
     return "\n".join(lines)
+
+
+def _holdings(held: Mapping[str, Balance], managed: set[str]) -> list[str]:
+    """What the account holds, apart what is left alone: a coin of no universe."""
+    ours, others = (
+        [f"{plain(b.total)} {c}" for c, b in sorted(held.items()) if b.total and (c in managed) is mine] for mine in (True, False)
+    )
+    lines = [f"the account holds {', '.join(ours) or 'nothing that is traded here'}"]
+    return lines + ([f"left alone, since no symbol trades it: {', '.join(others)}"] if others else [])

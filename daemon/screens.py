@@ -19,6 +19,8 @@ Row = Mapping[str, object]
 
 # So many pairs are told of a matrix that is wider than the terminal.
 EXTREMES: Final = 5
+# So many coins that are left alone are named; airdrops can be hundreds.
+COINS_MAX: Final = 12
 
 
 def _mapping(value: object) -> Row:
@@ -47,6 +49,17 @@ def disabled_lines(told: Row) -> list[Text]:
         f"{name} is disabled until the next start, its last targets stand: {why}" for name, why in _mapping(told.get("disabled")).items()
     ]
     return [Text(cells.tame(line), style="bold yellow") for line in lines]
+
+
+def others_lines(told: Row) -> list[Text]:
+    """What the account holds that is none of the daemon's business: coins of no universe, and what orders of other hands lock."""
+    kinds = (("in no universe, left alone", told.get("ringfenced")), ("locked by orders of others", told.get("foreign_locked")))
+    return [Text.assemble((f"{label}: ", "dim"), cells.tame(_amounts(_mapping(held)))) for label, held in kinds if held]
+
+
+def _amounts(held: Row) -> str:
+    told = [f"{cells.cell(amount)} {currency}" for currency, amount in held.items()]
+    return ", ".join([*told[:COINS_MAX], *([f"and {len(told) - COINS_MAX} more"] if len(told) > COINS_MAX else [])])
 
 
 # --- analysis --------------------------------------------------------------------------------------------------------

@@ -104,6 +104,8 @@ class DaemonViews:
             "last_decision": decision.as_of if decision else None,
             "last_reconcile": self._reconciler.last_reconciled,
             "drift": self._drift(),
+            "ringfenced": self._reconciler.ringfenced if read else None,
+            "foreign_locked": account.foreign_locked if read else None,
             "uptime_s": round((self._clock.now() - self._started).total_seconds(), 3),
             "version": __version__,
             "bars": self.bars or None,

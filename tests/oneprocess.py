@@ -28,9 +28,10 @@ PATIENCE_S: Final = 15.0  # for what takes a second on an idle machine
 
 
 @asynccontextmanager
-async def exchange() -> AsyncIterator[Venue]:
-    """An exchange with bars of a second, whose books must agree in the end."""
-    async with Venue(VenueSettings(interval="1s", markets=4, history=200)) as running:
+async def exchange(**held: int) -> AsyncIterator[Venue]:
+    """An exchange with bars of a second, whose books must agree in the end; the account holds `held`, 100,000 USDT unless it says."""
+    balance = {asset: Decimal(amount) for asset, amount in ({"USDT": 100_000} | held).items()}
+    async with Venue(VenueSettings(interval="1s", markets=4, history=200, balance=balance)) as running:
         yield running
     assert running.audit() == []
 

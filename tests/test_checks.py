@@ -71,6 +71,14 @@ async def test_the_venue_is_asked_for_rules_and_account(mode: str, venue: Venue,
     assert venue.state()["orders"] == []
 
 
+async def test_what_is_left_alone_is_told_apart(tmp_path: Path) -> None:
+    """Who checks learns which coins of the account the daemon will take as its own, and which it will not touch."""
+    async with exchange(ETH=2, XRP=7) as venue:
+        config = configured(tmp_path, venue)
+        lines = (await check_venue(config, resolve_secrets(config, KEYS))).splitlines()
+    assert lines[-2:] == ["the account holds 2 ETH, 100000 USDT", "left alone, since no symbol trades it: 7 XRP"]
+
+
 REFUSED: dict[str, tuple[dict[str, str], dict[str, Any], int]] = {
     "a wrong key": ({**KEYS, "KEY": "another"}, {}, 77),
     "an unknown symbol": (KEYS, {"universe": {"quote": "USDT", "symbols": ["BTC/USDT", "ETX/USDT"]}}, 78),

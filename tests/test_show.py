@@ -95,6 +95,20 @@ def test_a_status_with_nothing_in_it_is_still_a_screen() -> None:
 
 
 @respx.mock
+def test_what_is_none_of_the_daemons_business_is_told_apart() -> None:
+    """Coins of no universe and what others have locked have a line each, where there are any; of hundreds of coins a dozen are named."""
+    many = {f"AIR{n}": "1" for n in range(40)}
+    told = {"ringfenced": {"DOGE[x]": "7.5", **many}, "foreign_locked": {"USDT": "500"}}
+    serve({"status": STATUS | told, "positions": POSITIONS, "targets": TARGETS})
+    text = " ".join(screen("status").split())
+    assert "in no universe, left alone: 7.5 DOGE[x], 1 AIR0" in text
+    assert "and 29 more" in text
+    assert "locked by orders of others: 500 USDT" in text
+    serve({"status": STATUS | {"ringfenced": {}, "foreign_locked": None}, "positions": POSITIONS, "targets": TARGETS})
+    assert "left alone" not in screen("status")
+
+
+@respx.mock
 def test_a_disabled_strategy_is_told_with_its_reason() -> None:
     """Who looks at the status or at the targets learns that they are nobody's wish any more; also while there is no decision yet."""
     serve({"status": STATUS | {"disabled": {"own": "it raised [x]"}}, "positions": POSITIONS, "targets": []})

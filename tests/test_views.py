@@ -139,10 +139,22 @@ async def test_status_has_every_key_in_its_type(world: World) -> None:
     assert status["last_wave"] is None
 
 
+async def test_status_shows_what_is_none_of_our_business(world: World) -> None:
+    """Coins of no universe, and what orders of others lock, by currency; both count in nothing."""
+    before = running(world).status()
+    assert (before["ringfenced"], before["foreign_locked"]) == ({}, {})
+    now = world.clock.now()
+    balances = {"USDT": Balance(D(74_500), D(500)), "BTC": Balance(D("0.5"), D(0)), "DOGE": Balance(D(3), D(4))}
+    world.bus.publish(e.AccountPolled(AccountSnapshot(balances, (), now, now), now))
+    after = world.status()
+    assert (after["ringfenced"], after["foreign_locked"]) == ({"DOGE": "7"}, {"DOGE": "4", "USDT": "500"})
+    assert (after["equity"], after["drift"]) == (before["equity"], 0.0)
+
+
 async def test_nothing_is_made_up_before_it_is_known(world: World) -> None:
     """Before the venue has answered, what it alone knows is null: an equity of zero would be an alarm."""
     unknown = {"equity", "cash", "positions", "open_orders", "last_slice", "last_decision", "last_reconcile", "drift", "last_wave"}
-    unknown |= {"bars", "user_stream"}
+    unknown |= {"bars", "user_stream", "ringfenced", "foreign_locked"}
     status = world.status()
     assert {key for key, value in status.items() if value is None} == unknown
     assert (status["state"], status["reason"]) == ("starting", "the account has not been read yet")

@@ -283,7 +283,7 @@ class ReconcileConfig(Section):
         default=timedelta(seconds=30), description="How often the account is polled."
     )
     foreign: Annotated[Literal["ringfence"], choice("ringfence")] = Field(
-        default="ringfence", description="What is done with holdings that are not the daemon's: they are left alone and not counted."
+        default="ringfence", description="What is done with coins of no universe: they are shown, left alone, and counted in nothing."
     )
 
 

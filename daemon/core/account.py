@@ -166,6 +166,11 @@ class Account:
         capital, kept = self.capital(), frozenset(keep)
         return {s: self.weight(s, capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
 
+    @property
+    def foreign_locked(self) -> dict[str, Decimal]:
+        """What orders that are not ours hold locked, by currency: ours by the ledger, and not ours to spend."""
+        return dict(sorted(self._foreign.items()))
+
     # --- what may be spent -------------------------------------------------------------------------------------------
 
     def cash_free(self) -> dict[str, Decimal]:

@@ -69,7 +69,11 @@ class Calm:
 
 
 class PositionReconciler:
-    """Compares polled balances with the ledger, for the currencies that the universe manages; all others are ring-fenced."""
+    """Compares polled balances with the ledger, for the currencies that the universe manages; all others are ring-fenced.
+
+    `ringfenced`: what the account holds of the others, free or not, as the last poll that was believed saw it. It is in no ledger, no
+    equity and no plan.
+    """
 
     def __init__(self, symbols: Iterable[str], ledger: Ledger, table: OrderTable, calm: Calm | None = None) -> None:
         self._symbols = tuple(symbols)
@@ -87,6 +91,7 @@ class PositionReconciler:
         self._suspicions: dict[str, Suspicion] = {}
         self.last_reconciled: datetime | None = None
         self.differences: Mapping[str, Decimal] = {}
+        self.ringfenced: Mapping[str, Decimal] = {}
 
     def since(self, moment: datetime | None) -> None:
         """After a restart: the last trade or flow that is known. The account agreed no later, and balances may lag behind it still."""
@@ -119,11 +124,12 @@ class PositionReconciler:
         """Compare; then conclude nothing, agreement, or one step further on the way from difference to trade, flow or drift."""
         snapshot = event.snapshot
         yield from self._foreign_orders(snapshot, event.at)
-        if not self._ledger.opened:
-            yield from self._open(snapshot, event.at)
-            return
         if self._emptied(snapshot):
             yield from self._doubt_emptiness(snapshot, event.at)
+            return
+        self.ringfenced = {c: b.total for c, b in sorted(snapshot.balances.items()) if c not in self._managed and b.total}
+        if not self._ledger.opened:
+            yield from self._open(snapshot, event.at)
             return
         self._empty_since = None
         differences, quiet = self._compare(snapshot), self._quiet(snapshot)

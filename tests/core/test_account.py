@@ -99,6 +99,7 @@ def test_what_others_have_locked_is_not_ours_to_spend() -> None:
     desk = Desk()
     desk.poll("300", asked=5)
     assert desk.account.cash_free() == {"USDT": 700}
+    assert desk.account.foreign_locked == {"USDT": Decimal(300)}
 
 
 def test_our_own_locks_are_not_taken_for_somebody_elses() -> None:

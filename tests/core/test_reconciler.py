@@ -107,6 +107,18 @@ def test_a_first_poll_opens_the_ledger_and_the_second_agrees() -> None:
     assert reconciled.differences == {}
 
 
+def test_what_is_in_no_universe_is_ringfenced() -> None:
+    """It is known from the first poll on, follows every poll that is believed, and a poll that shows nothing of ours says nothing of it."""
+    office = Office()
+    assert office.reconciler.ringfenced == {"DOGE": Decimal(7)}
+    office.poll(DOGE="9", SHIB="1", PEPE="0")
+    assert office.reconciler.ringfenced == {"DOGE": Decimal(9), "SHIB": Decimal(1)}
+    office.poll(USDT="0", BTC="0", DOGE="0")
+    assert office.reconciler.ringfenced == {"DOGE": Decimal(9), "SHIB": Decimal(1)}
+    office.polls(10)
+    assert office.flows() == []
+
+
 def test_a_transfer_before_the_opening_is_part_of_it() -> None:
     """The stream tells of a deposit while the first poll is under way: the opening balance contains it, nothing is booked twice."""
     office = Office(open_account=False)
