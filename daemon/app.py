@@ -143,9 +143,7 @@ class Daemon:
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
-        self.views = DaemonViews(
-            p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled
-        )
+        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)

@@ -27,9 +27,9 @@ Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One symbol's way from what is held to what would be sent. Weights are shares of the capital; `value` of the order and its `cost` are
-    in the account's currency.
+    """One symbol's way from what is held to what would be sent.
 
+    Weights are shares of the capital; `value` of the order and its `cost` are in the account's currency.
     `stages` are the limits that cut the wish, in order, each with the weight that it left, and at last what a small account made of it.
     `needs`: the equity at which a target that is too small would be large enough.
     """

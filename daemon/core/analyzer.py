@@ -171,14 +171,18 @@ class Analyzer:
             self._as_of = cross_section.closes_at
             self._book(closes, moves)
 
+    def _value(self, symbol: str, close: float) -> float:
+        """What a holding is worth at a close; where there is none (NaN), at its last price."""
+        held = float(self._account.held(symbol))
+        if not held:
+            return 0.0
+        return held * (close * self._rate(symbol) if close == close else self._price(symbol))
+
     def _book(self, closes: Floats, moves: Floats) -> None:
         account = self._account
         if not self.books.begun and (account.unvalued or account.equity() <= 0):
             return
-        values = np.array([
-            0.0 if not (held := account.held(symbol)) else float(held) * (price * self._rate(symbol) if price == price else self._price(symbol))
-            for symbol, price in zip(self.symbols, closes.tolist(), strict=True)
-        ])  # fmt: skip
+        values = np.array([self._value(symbol, close) for symbol, close in zip(self.symbols, closes.tolist(), strict=True)])
         if self.books.begun:
             self.books.close(values, float(account.cash), moves)
         else:

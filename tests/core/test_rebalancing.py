@@ -25,8 +25,7 @@ from tests.core import plans
 from tests.core.builders import after, decision, fill, halted, market
 from tests.core.test_orders import Desk
 
-BTC, ETH = "BTC/USDT", "ETH/USDT"
-HOUR = 3600.0
+BTC, ETH, HOUR = "BTC/USDT", "ETH/USDT", 3600.0
 WIDE = Rules(band=Decimal("0.01"), band_relative=Decimal("0.01"))
 
 
