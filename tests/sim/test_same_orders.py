@@ -46,18 +46,22 @@ def as_sent(order: Order) -> Sent:
     return order.id, order.symbol, order.side.value, order.amount, order.price, order.decision_id
 
 
-def configured(folder: Path, **params: object) -> Path:
-    """A strategy that changes its mind often, over bars of ten seconds."""
-    strategy = {
+def momentum(**params: object) -> dict[str, Any]:
+    """A strategy that changes its mind often."""
+    return {
         "name": "momo",
         "use": "portfolio_momentum",
         "schedule": {"every": 4},
         "params": {"lookback": 5, "rsi_period": 3, "top": 2} | params,
     }
+
+
+def configured(folder: Path, *strategies: Mapping[str, Any], **execution: object) -> Path:
+    """These strategies over bars of ten seconds."""
     sections: dict[str, Any] = {
         "timeframe": "10s",
-        "strategies": [strategy],
-        "execution": {"band": 0.005},
+        "strategies": list(strategies),
+        "execution": {"band": 0.005} | execution,
         "api": {"port": 0},
         "logging": {"level": "error"},
     }
@@ -131,7 +135,7 @@ HOLES: Final[dict[str, dict[str, list[int]]]] = {
 @pytest.mark.parametrize("exposure", [0.8, 1.0])
 def test_daemon_and_backtest_send_the_same_orders(tmp_path: Path, holes: str, exposure: float) -> None:
     """The daemon in virtual time and the backtest over the same bars: same ids, symbols, sides, amounts, reference prices and decisions."""
-    config = configured(tmp_path, exposure=exposure)
+    config = configured(tmp_path, momentum(exposure=exposure))
     need = runner(load(config, {})).need
     folder = data(tmp_path / "data", need, HOLES[holes])
     live, account = by_daemon(config, folder, need)
@@ -146,3 +150,55 @@ def test_daemon_and_backtest_send_the_same_orders(tmp_path: Path, holes: str, ex
             assert [(float(fill.amount), float(fill.price), float(fill.fees[0].amount)) for fill in report.fills] == [
                 (row["amount"], row["price"], row["fee"])
             ]
+
+
+MANY: Final[tuple[dict[str, Any], ...]] = (
+    {**momentum(floor=-0.2), "share": 0.25},
+    {
+        "name": "pair",
+        "use": "pairs",
+        "share": 0.25,
+        "params": {
+            "pairs": [["A/USDT", "B/USDT"], ["D/USDT", "A/USDT"]],
+            "mode": "long_only",
+            "lookback": 8,
+            "entry": 1.2,
+            "stop": 2.0,
+            "max_bars": 9,
+            "size": 0.4,
+        },
+    },
+    {
+        "name": "sector",
+        "use": "sector_rotation",
+        "share": 0.25,
+        "schedule": {"every": "70s"},
+        "params": {
+            "sectors": {"x": ["A/USDT", "D/USDT"], "y": ["B/USDT", "C/USDT"]},
+            "lookback": 6,
+            "margin": 0.002,
+            "inside": "inverse_volatility",
+        },
+    },
+    {
+        "name": "risk",
+        "use": "risk_adjusted",
+        "share": 0.25,
+        "schedule": {"cron": "*/2 * * * *", "tz": "Europe/Berlin", "off_target": 0.03},
+        "params": {"lookback": 10, "half_life": 5, "target_volatility": 5.0},
+    },
+)
+
+
+@pytest.mark.parametrize("rules", [{}, {"cooldown": 2, "turnover_max": 0.1, "destination": "edge"}], ids=["plain", "rules"])
+def test_all_strategies_and_rules_send_the_same_orders(tmp_path: Path, rules: dict[str, object]) -> None:
+    """The same of several strategies with due times of every kind, whose memory is in their signals, with and without rules between."""
+    config = configured(tmp_path, *MANY, **rules)
+    need = runner(load(config, {})).need
+    folder = data(tmp_path / "data", need, HOLES["gaps"])
+    live, _ = by_daemon(config, folder, need)
+    stored = by_backtest(config, folder, tmp_path / "out", need)
+    assert len(stored) > 50
+    assert sorted(live) == sorted(stored)
+    states = {(row["symbol"], row["value"]) for row in files.read(tmp_path / "out", "signals") if row["name"] == "state"}
+    assert len(states) == 6, "each pair has held the one, the other and nothing"
