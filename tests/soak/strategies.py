@@ -18,6 +18,7 @@ from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from threading import Lock
 from typing import Any, Final
 
 from daemon.config import load
@@ -35,6 +36,9 @@ HISTORY: Final = 4000  # rows before the start: more than any warm-up, so that o
 AWAY_MAX_S: Final = 20.0  # between a kill and the next start: longer than EVERY bars, so that some due times are missed
 LAST_MIN_S: Final = 30.0  # the life after the last kill: long enough to come to a decision
 BACKTEST_S: Final = 600.0
+
+# One exchange starts after the other: nine interpreters that read their data together keep each other from being ready in time.
+TURN: Final = Lock()
 
 # What they want rests on what they wanted before, and a pause may show in it; the others forget everything.
 REMEMBER: Final = {"pairs", "sector_rotation"}
@@ -103,7 +107,9 @@ def lived(use: str, folder: Path, seconds: float, kills: int, chance: Random) ->
     lives: list[Life] = []
     decisions: dict[datetime, Decision] = {}
     errors: list[str] = []
-    with Venue(*options, folder=folder) as venue:
+    with TURN:
+        started = Venue(*options, folder=folder)
+    with started as venue:
         symbols = sorted(venue.rules())[:SYMBOLS_MAX]
         config, journal = configured(use, folder, venue, symbols), folder / "momo.sqlite"
         end = time.monotonic() + seconds
