@@ -3,6 +3,8 @@
 Rule: whatever the daemon says is text, never markup, and nothing in it may command the terminal. A value that is not there is empty.
 """
 
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -15,9 +17,18 @@ from rich.table import Table
 from rich.text import Text
 
 _MEASURES: Final = ("return", "vol", "drawdown", "profit", "adds", "risk", "costs", "share", "number", "correlation")
-NUMBERS: Final = frozenset({"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES})
+_OF_PAIRS: Final = ("beta", "half-life", "t", "shift")
+NUMBERS: Final = frozenset(
+    {"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES, *_OF_PAIRS}
+)
 WHOLE: Final = frozenset({"symbol", "at", "as_of"})  # as numbers, worse than useless when broken over lines
 WIDE: Final = 10_000  # columns of a terminal on which everything fits
+
+
+def terminal() -> Console:
+    """Where a person reads. What goes into a pipe or a file is not cut to a width that nobody has."""
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDE)
+
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 

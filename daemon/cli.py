@@ -157,12 +157,16 @@ def screen(
     as_json: Annotated[bool, typer.Option("--json", help="Every pair, for machines.")] = False,
 ) -> None:
     """Rank the pairs of the universe by correlation, half-life of reversion, and how well that held out of sample."""
+    from daemon.cells import terminal
     from daemon.research import screen as screens
 
     settings, _ = load_config(config, os.environ, need_secrets=False)
     with mistakes():
         pairs = screens.screened(settings, data)
-    typer.echo(screens.as_json(pairs) if as_json else screens.in_words(pairs, settings.bar_length, top))
+    if as_json:
+        typer.echo(screens.as_json(pairs))
+    else:
+        terminal().print(screens.as_table(pairs, len(settings.universe.symbols), settings.bar_length, top))
 
 
 @new.command("strategy")

@@ -52,7 +52,7 @@ def show(
     what: What, url: str, *, token: str | None = None, as_json: bool = False, limit: int | None = None, console: Console | None = None
 ) -> None:
     """Print what the daemon at `url` says: laid out, or as the API's own JSON. NoAnswer: it cannot be read."""
-    console = console or Console()
+    console = console or cells.terminal()
     path = f"/api/v1/{what}" + (f"?limit={limit}" if limit and what in ("orders", "fills") else "")
     answer = fetch(url, path, token=token)
     if as_json:
@@ -71,7 +71,7 @@ def show(
 
 def show_why(story: Mapping[str, object], *, as_json: bool = False, console: Console | None = None) -> None:
     """Print the story of a decision: laid out, or as the API's own JSON."""
-    console = console or Console()
+    console = console or cells.terminal()
     if as_json:
         console.out(json.dumps(story, indent=2, ensure_ascii=False), highlight=False)
     else:

@@ -129,6 +129,8 @@ def _names(timeframe: timedelta) -> Iterator[str]:
 def _find(folder: Path, symbol: str, timeframe: timedelta) -> Path:
     stem = symbol.replace("/", "_").replace(":", "_")
     wanted = [f"{stem}-{name}.parquet" for name in _names(timeframe)]
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a directory; name the one that has {wanted[0]} by --data")
     for place in (folder, folder / "swap"):
         for name in wanted:
             if (place / name).is_file():

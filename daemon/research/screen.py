@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
 
+from daemon import cells
 from daemon.config import Config
-from daemon.core.model import Floats
+from daemon.core.model import Floats, epoch_ms
 from daemon.core.plain import plain
-from daemon.research.bars import DataError, load
+from daemon.research.bars import UNITS, Bars, DataError, load
 
 # Below this, a half-life is a guess whatever it says: its standard error is as large as itself.
 HALF_MIN: Final = 100
@@ -62,7 +65,7 @@ class Pair:
 
 
 def screen(closes: Floats, symbols: Sequence[str]) -> list[Pair]:
-    """Every pair with enough history, best first. `closes`: (times, symbols), NaN before a symbol's first bar.
+    """Every pair with enough history of prices that move, best first. `closes`: (times, symbols), NaN before a symbol's first bar.
 
     The order is by the sum of three ranks: correlation over the first half, half-life over the first half (short is better), and how near
     the second half's half-life came to it. Pairs that are equal in that stand in order of symbols.
@@ -92,8 +95,8 @@ def _off(pair: Pair) -> float:
 def _judge(closes: Floats, a: str, b: str) -> Pair | None:
     rows = closes[np.isfinite(closes).all(axis=1)]
     middle = len(rows) // 2
-    if middle < HALF_MIN:
-        return None
+    if middle < HALF_MIN or (rows[:middle] == rows[0]).all(axis=0).any():
+        return None  # to a price that stood still throughout the fit nothing can be hedged
     logs = np.log(rows)
     beta = hedge(logs[:middle, 0], logs[:middle, 1])
     spread = logs[:, 0] - beta * logs[:, 1]
@@ -160,11 +163,37 @@ def screened(config: Config, data: Path) -> list[Pair]:
     Raises:
         DataError: the bars cannot be used, or no two symbols have enough of them together.
     """
+    if len(config.universe.symbols) < 2:
+        raise DataError(f"{config.source}: universe.symbols has one symbol, and a pair has two; add others")
     bars = load(data, config.universe.symbols, config.bar_length)
-    pairs = screen(np.stack([cross_section.close for cross_section in bars.slices()]), bars.symbols)
+    closes = _lived(bars)
+    pairs = screen(closes, bars.symbols)
     if not pairs:
-        raise DataError(f"{data}: no two symbols of {config.source} have {2 * HALF_MIN} bars in common, which a screen needs")
+        most, a, b = max(
+            (_common(closes[:, [i, j]]), bars.symbols[i], bars.symbols[j]) for i, j in combinations(range(len(bars.symbols)), 2)
+        )
+        if most >= 2 * HALF_MIN:
+            raise DataError(f"{data}: of no two symbols of {config.source} do both prices move; take others, or look at the files")
+        raise DataError(
+            f"{data}: no two symbols of {config.source} have the {2 * HALF_MIN} bars in common that a screen needs: "
+            f"{a} and {b} have {most}, the others no more; store longer histories, or take a shorter timeframe"
+        )
     return pairs
+
+
+def _lived(bars: Bars) -> Floats:
+    """The closes (times, symbols), from each symbol's first bar to its last; NaN before and after, where it was not traded."""
+    slices = list(bars.slices())
+    closes = np.stack([cross_section.close for cross_section in slices])
+    times = np.array([epoch_ms(cross_section.closes_at) for cross_section in slices])
+    for column, symbol in enumerate(bars.symbols):
+        ended = bars.series[symbol].closes
+        closes[times > (ended[-1] if len(ended) else 0), column] = np.nan
+    return closes
+
+
+def _common(closes: Floats) -> int:
+    return int(np.isfinite(closes).all(axis=1).sum())
 
 
 def as_json(pairs: Sequence[Pair]) -> str:
@@ -172,23 +201,40 @@ def as_json(pairs: Sequence[Pair]) -> str:
     return json.dumps([plain(asdict(pair)) for pair in pairs], indent=2)
 
 
-def in_words(pairs: Sequence[Pair], timeframe: timedelta, top: int) -> str:
-    """The best pairs as a table, and what its columns say."""
-    width = max(len(f"{pair.a} {pair.b}") for pair in pairs[:top])
-    head = f"{'':>3}  {'pair':<{width}}  {'beta':>6}  {'correlation':>13}  {'half-life, bars':>17}  {'t':>13}  {'shift':>6}  held"
-    rows = [
-        f"{place:>3}  {pair.a + ' ' + pair.b:<{width}}  {pair.beta:>6.2f}"
-        f"  {pair.correlation_first:>5.2f} > {pair.correlation_second:>5.2f}"
-        f"  {_bars(pair.half_life_first):>7} > {_bars(pair.half_life_second):>7}"
-        f"  {pair.t_first:>5.1f} > {pair.t_second:>5.1f}  {pair.shift:>+6.1f}  {'yes' if pair.held else 'no'}"
-        for place, pair in enumerate(pairs[:top], 1)
-    ]
-    more = [f"{len(pairs) - top} more pairs with --json or --top"] if len(pairs) > top else []
-    legend = [
-        f"first half > second half of {pairs[0].bars} bars of {timeframe}; fitted on the first half only",
+def as_table(pairs: Sequence[Pair], symbols: int, timeframe: timedelta, top: int) -> RenderableType:
+    """The best pairs of so many symbols, and what the columns say."""
+    table = cells.Listing(("", "pair", "beta", "correlation", "half-life", "t", "shift", "held"), spare=("shift", "beta"))
+    for place, pair in enumerate(pairs[:top], 1):
+        table.add(
+            str(place),
+            f"{pair.a} {pair.b}",
+            f"{pair.beta:.2f}",
+            _both(pair.correlation_first, pair.correlation_second, ".2f"),
+            f"{_bars(pair.half_life_first)} > {_bars(pair.half_life_second)}",
+            _both(pair.t_first, pair.t_second, ".1f"),
+            f"{pair.shift:+.1f}" if isfinite(pair.shift) else "-",
+            "yes" if pair.held else "no",
+        )
+    few, many = min(pair.bars for pair in pairs), max(pair.bars for pair in pairs)
+    left_out = symbols * (symbols - 1) // 2 - len(pairs)
+    of = f"{few if few == many else f'{few} to {many}'} bars of {_length(timeframe)}"
+    lines = [
+        *([f"{len(pairs) - top} more pairs with --json or --top"] if len(pairs) > top else []),
+        *([f"left out, with fewer than {2 * HALF_MIN} bars in common or a price that stands still: {left_out} pairs"] if left_out else []),
+        f"first half > second half of {of}; fitted on the first half only",
         f"held: the second half reverts too (t below {T_REVERTS}), within a factor {SAME:g} of the first half's speed",
     ]
-    return "\n".join([head, *rows, *more, *legend])
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _both(first: float, second: float, digits: str) -> str:
+    return " > ".join(format(value, digits) if isfinite(value) else "-" for value in (first, second))
+
+
+def _length(timeframe: timedelta) -> str:
+    seconds = timeframe // timedelta(seconds=1)
+    unit, length = next((unit, length) for unit, length in UNITS if seconds % length == 0)
+    return f"{seconds // length}{unit}"
 
 
 def _bars(half_life: float) -> str:

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from daemon.cli import app
 from daemon.core.model import Floats
-from daemon.research.screen import HALF_MIN, T_REVERTS, hedge, in_words, reversion, screen
-from tests.research.files import configured, stored
+from daemon.research.screen import HALF_MIN, T_REVERTS, as_table, hedge, reversion, screen
+from tests.research.files import configured, opens, store, stored, walk
+from tests.test_screens import seen
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT")
 
@@ -116,12 +117,14 @@ def test_only_common_history_counts() -> None:
 
 
 def test_a_symbol_that_never_moves_ends_nothing() -> None:
-    """A dead market has no correlation and no half-life; it comes last."""
+    """A dead market makes no pair, and the others are ranked as without it."""
     closes = some_closes(count=1000)
     closes[:, 2] = 1.0
     pairs = screen(closes, SYMBOLS)
-    assert (pairs[0].a, pairs[0].b) == ("A/USDT", "B/USDT")
-    assert len(in_words(pairs, timedelta(hours=1), 2).splitlines()) == 6
+    assert pairs == screen(closes[:, :2], SYMBOLS[:2])
+    text = seen(as_table(pairs, 3, timedelta(hours=1), 3), 80)
+    assert text.splitlines()[2].split()[1:3] == ["A/USDT", "B/USDT"]
+    assert "left out, with fewer than 200 bars in common or a price that stands still: 2 pairs" in " ".join(text.split())
 
 
 def test_the_verb_prints_a_table_or_everything(tmp_path: Path) -> None:
@@ -136,11 +139,39 @@ def test_the_verb_prints_a_table_or_everything(tmp_path: Path) -> None:
     assert {(pair["a"], pair["b"], pair["bars"]) for pair in pairs} == {(a, b, 500) for a, b in combinations(symbols, 2)}
 
 
+def two(folder: Path, rows: int, first: int, second: int) -> Path:
+    """Two symbols, each with its own part of the time; the prices of the second one never move."""
+    times = opens(rows)
+    store(folder, "BTC/USDT", times[:first], walk(rows, 1)[:first])
+    store(folder, "ETH/USDT", times[rows - second :], np.full((second, 5), 7.0))
+    return folder
+
+
 def test_the_verb_says_what_is_missing(tmp_path: Path) -> None:
-    """A directory without bars, and bars that are too few, are one sentence each."""
+    """Whatever keeps it from ranking a single pair is one sentence that says what to do."""
     symbols = ["BTC/USDT", "ETH/USDT"]
-    config = str(configured(tmp_path, symbols))
-    for data, said in ((tmp_path, "BTC_USDT-1h.parquet"), (stored(tmp_path / "few", 50, symbols), "200 bars in common")):
-        answer = CliRunner().invoke(app, ["screen", config, "--data", str(data)])
+    config = configured(tmp_path, symbols)
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(config.read_text().replace(', "ETH/USDT"', ""))
+    for which, data, said in (
+        (config, tmp_path, "BTC_USDT-1h.parquet"),
+        (config, tmp_path / "nowhere", "nowhere is not a directory; name the one that has BTC_USDT-1h.parquet by --data"),
+        (config, stored(tmp_path / "few", 50, symbols), "BTC/USDT and ETH/USDT have 50, the others no more; store longer histories"),
+        (config, two(tmp_path / "apart", 900, 500, 500), "BTC/USDT and ETH/USDT have 100, the others no more"),
+        (config, two(tmp_path / "never", 900, 400, 400), "BTC/USDT and ETH/USDT have 0, the others no more"),
+        (config, two(tmp_path / "still", 900, 900, 900), "of no two symbols of"),
+        (alone, tmp_path / "few", "universe.symbols has one symbol, and a pair has two; add others"),
+    ):
+        answer = CliRunner().invoke(app, ["screen", str(which), "--data", str(data)])
         assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1)
         assert said in answer.stderr
+
+
+def test_pairs_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    """A young symbol's pairs are not there, and that is said; the bars of those that are there differ, and that too."""
+    symbols = ["BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT"]
+    data = stored(tmp_path / "data", 500, symbols, {"SOL/USDT": range(200), "XRP/USDT": range(400)})
+    done = CliRunner().invoke(app, ["screen", str(configured(tmp_path, symbols)), "--data", str(data)])
+    assert done.exit_code == 0
+    assert "a price that stands still: 3 pairs" in done.stdout
+    assert "of 300 to 500 bars of 1h" in done.stdout
