@@ -19,6 +19,7 @@ from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import Bar, Instrument, Slice
 from daemon.core.slices import Aligner, align
+from daemon.core.strategy import BARS_MAX
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.api import Api
@@ -301,15 +302,18 @@ class Daemon:
         """Feed the indicators their history, then build the streams that go on from there."""
         p = self.parts
         began = p.clock.now()
-        try:
-            history = await warm_up(
-                p.exchange, p.symbols, p.timeframe, p.runner.need, p.clock, p.progress, together=together, rng=Random(p.seed)
-            )
-        except VenueError as error:  # waiting would not help: no such timeframe there, or no such market
-            raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
-        # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
-        slices = await asyncio.to_thread(self._digest, history, began - p.grace)
-        await self.workers.warm(slices, together)
+        slices: list[Slice] = []
+        history: dict[str, list[Bar]] = {}
+        asked, count = list(p.symbols), p.runner.need
+        while asked:
+            history |= await self._history(asked, count)
+            # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
+            slices = await asyncio.to_thread(self._digest, history, began - p.grace)
+            short = p.runner.short | await self.workers.warm(slices, together)
+            # Where prices stood still; a history that is shorter than was asked for has no more.
+            asked = [symbol for symbol in asked if symbol in short and count <= len(history[symbol]) < BARS_MAX]
+            count = min(2 * count, BARS_MAX)
+        await asyncio.to_thread(p.analyzer.warm, slices)
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
@@ -319,11 +323,18 @@ class Daemon:
         last = slices[-1].closes_at if slices else None
         return streams, dict.fromkeys(p.symbols, last)
 
+    async def _history(self, symbols: Sequence[str], count: int) -> dict[str, list[Bar]]:
+        p = self.parts
+        try:
+            return await warm_up(p.exchange, symbols, p.timeframe, count, p.clock, p.progress, together=together, rng=Random(p.seed))
+        except VenueError as error:  # waiting would not help: no such timeframe there, or no such market
+            raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
+
     def _digest(self, history: Mapping[str, Sequence[Bar]], until: datetime) -> list[Slice]:
         """Slices of the history, fed to the indicators. In a thread: 500 symbols take a second, and nobody else touches these parts yet."""
         slices = align(history, self.parts.symbols, until=until)
+        self.parts.runner.renew()
         self.parts.runner.warm(slices)
-        self.parts.analyzer.warm(slices)
         return slices
 
     def _watch(self) -> list[Job]:

@@ -63,8 +63,11 @@ class Bench:
         match header["op"]:
             case "warm":
                 slices = unpack(header["closes"], body, self._symbols)
+                if header["first"]:
+                    desk.renew()
                 desk.warm(np.stack([each.panel for each in slices]))
                 self._last = slices[-1]
+                return {"short": sorted(named(self._last, desk.short))}
             case "step":
                 (self._last,) = unpack(header["closes"], body, self._symbols)
                 desk.step(self._last.panel)

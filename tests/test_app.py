@@ -14,6 +14,7 @@ import pytest
 
 from daemon.app import routes, together
 from daemon.core import events as e
+from daemon.core.indicators import RSI
 from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, TargetWeights
 from daemon.core.trading import Trading
@@ -24,8 +25,9 @@ from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.journal.store import Batch
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.parts import Parts, StartRefused
-from daemon.venue import Venue
+from daemon.venue import Venue, VenueSettings
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, at_work, exchange, opened, written
+from tests.research.files import opens, store, walk
 
 AWAY = {side: {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"} for side in ("api", "test")}
 
@@ -50,6 +52,36 @@ def held_in(journal: Path) -> dict[str, Any]:
     for fill in record.fills:
         ledger.book(fill)
     return ledger.holdings()
+
+
+# --- the first history -----------------------------------------------------------------------------------------------
+
+
+async def test_the_warm_up_reads_on_where_a_price_stood_still(tmp_path: Path) -> None:
+    """An RSI over a price without a change rests on what was before: that symbol's history is read until it is known, to 1e-9."""
+    rows, still = 900, 500
+    prices = {symbol: walk(2 * rows, seed) for seed, symbol in enumerate(SYMBOLS)}
+    prices["ETH/USDT"][still:] = prices["ETH/USDT"][still, 3]
+    for symbol, values in prices.items():
+        store(tmp_path / "data", symbol, opens(2 * rows), values)
+    asked: list[tuple[str, int]] = []
+
+    def listen(parts: Parts) -> None:
+        bars = parts.exchange.bars
+
+        async def heard(symbol: str, timeframe: timedelta, **more: Any) -> Any:
+            asked.append((symbol, more.get("limit", 0)))
+            return await bars(symbol, timeframe, **more)
+
+        parts.exchange.bars = heard  # type: ignore[method-assign]
+
+    settings = VenueSettings(data=tmp_path / "data", interval="1s", markets=3, history=rows)
+    async with Venue(settings) as venue, at_work(written(tmp_path, venue.ccxt_urls()), change=listen) as run:
+        decision = (await run.settled(sent=0)).decision
+    assert [limit for symbol, limit in asked if symbol == "ETH/USDT"][:4] == [81, 161, 321, 641]
+    assert {limit for symbol, limit in asked if symbol == "BTC/USDT"} & {81, 161, 321, 641} == {81}
+    endless = RSI(2, 1).block(prices["ETH/USDT"][:rows, 3:4])[-1, 0]
+    assert decision.by_strategy["momo"].signals["ETH/USDT"]["rsi"] == pytest.approx(endless, rel=1e-9)
 
 
 # --- one life after the other ----------------------------------------------------------------------------------------

@@ -80,6 +80,26 @@ class Desk:
         """The indicators' newest values, by name, each (symbols,)."""
         return self._rows
 
+    @property
+    def short(self) -> Bools:
+        """Where a longer history, if there is one, may make another value than `need` bars: bool (symbols,)."""
+        return self._guard("indicators", 0, self._short)
+
+    def _short(self) -> Bools:
+        short = np.zeros(self._width, np.bool_)
+        for indicator in self._indicators.values():
+            columns = indicator.short()
+            short |= columns if columns.shape == short.shape else columns.any()
+        return short
+
+    def renew(self) -> None:
+        """Begin with fresh indicators, to be fed a longer history.
+
+        Raises:
+            Exception: whatever the strategy raised.
+        """
+        self._guard("indicators", 0, self._take)
+
     def warm(self, panels: Floats) -> None:
         """Feed a history (times, 5, symbols) of at least one slice through the indicators.
 

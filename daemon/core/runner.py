@@ -67,9 +67,13 @@ class _AwayDesk:
         self.targets: TargetWeights | None = None
         self.need = 1
         self.warm_columns: Bools = np.zeros(width, np.bool_)
+        self.short: Bools = np.zeros(width, np.bool_)  # its process says so itself
+
+    def renew(self) -> None:
+        """Nothing: the process is told, and fed with the same slices."""
 
     def warm(self, panels: Floats) -> None:
-        """Nothing: the process is fed with the same slices."""
+        """Likewise."""
 
     def step(self, panel: Floats) -> None:
         """Likewise."""
@@ -155,6 +159,18 @@ class StrategyRunner:
     def need(self) -> int:
         """Bars of history that warm every indicator so far that the rest makes no difference."""
         return max((desk.need for desk in self._desks), default=1)
+
+    @property
+    def short(self) -> frozenset[str]:
+        """Symbols whose history was too short for what was in it: a longer one, if there is one, may give other values."""
+        columns = np.any([desk.short for desk in self._desks], axis=0)
+        return frozenset(self._symbols[column] for column in np.flatnonzero(columns).tolist())
+
+    def renew(self) -> None:
+        """Forget the history, to be fed a longer one."""
+        self._seen = None
+        for desk in self._desks:
+            desk.renew()
 
     def warm(self, slices: Sequence[Slice]) -> None:
         """Feed a history through the indicators, without decisions. May be called again with what follows."""

@@ -76,9 +76,10 @@ class Workers:
         if wrong:
             raise Misconfigured("\n".join(wrong))
 
-    async def warm(self, slices: Sequence[Slice], together: Together) -> None:
-        """Give every strategy its history."""
+    async def warm(self, slices: Sequence[Slice], together: Together) -> frozenset[str]:
+        """Give every strategy its history, from the beginning; the symbols for which one of them finds it too short."""
         await together(*(worker.warm(slices) for worker in self._workers.values()))
+        return frozenset[str]().union(*(worker.short for worker in self._workers.values()))
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """Have every strategy's indicators take a step."""
@@ -106,6 +107,7 @@ class Worker:
 
     def __init__(self, job: Job, symbols: tuple[str, ...], publish: Callable[[Event], None], clock: Clock) -> None:
         self.misconfigured = ""
+        self.short: frozenset[str] = frozenset()
         self._job = job
         self._symbols = symbols
         self._publish = publish
@@ -144,10 +146,12 @@ class Worker:
                 self._publish(StrategyStarted(self._job.name, int(answer["need"]), self._clock.now()))
 
     async def warm(self, slices: Sequence[Slice]) -> None:
-        """Feed a history."""
+        """Feed a history, and learn whether it was long enough."""
+        self.short = frozenset()
         try:
             for part in chunks(slices) if self._process else ():
-                await self._give("warm", part, WARM_S, "reading its history")
+                answer = await self._give("warm", part, WARM_S, "reading its history", first=part[0] is slices[0])
+                self.short = frozenset(map(str, answer.get("short", ())))
         except Failed as error:
             await self._fail(str(error))
 
@@ -195,9 +199,9 @@ class Worker:
         warm = frozenset(self._symbols) & frozenset(map(str, answer.get("warm", ())))
         self._publish(StrategyAnswered(self._job.name, event.slice.closes_at, wanted, warm, self._clock.now()))
 
-    async def _give(self, operation: str, slices: Sequence[Slice], within: float, what: str) -> None:
+    async def _give(self, operation: str, slices: Sequence[Slice], within: float, what: str, *, first: bool = False) -> Header:
         closes, body = pack(slices)
-        await self._asked(frame({"op": operation, "closes": closes}, body), within, what)
+        return await self._asked(frame({"op": operation, "closes": closes, "first": first}, body), within, what)
 
     async def _asked(self, request: bytes, within: float, what: str) -> Header:
         """Send a request and wait for its answer.

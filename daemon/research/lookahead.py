@@ -19,9 +19,10 @@ import numpy as np
 from daemon.core.desk import indicators_of, named_in_errors
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.indicators import Indicator
-from daemon.core.indicators.base import checked
+from daemon.core.indicators.base import TOLERANCE, checked
 from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights, epoch_ms
 from daemon.core.runner import Sleeve, StrategyRunner
+from daemon.core.strategy import BARS_MAX as BARS_AT_START
 from daemon.core.strategy import Failed, Strategy, View
 from daemon.research.bars import Bars, Series
 
@@ -29,9 +30,6 @@ from daemon.research.bars import Bars, Series
 CHECKPOINTS: Final = 12
 # The newest bars of a long history: two years of hours.
 BARS_MAX: Final = 20_000
-# What two evaluations of one value may differ by: relative, absolute below 1.
-TOLERANCE: Final = 1e-9
-
 FUTURE: Final = "with the bars after it and {again} without them: it looks ahead"
 BLOCK: Final = "bar by bar and {again} over the whole history at once: `step` and `block` of this indicator differ"
 SHORT: Final = "after all of the history and {again} after the {need} bars that the warm-up reads: its `need` is too short"
@@ -80,6 +78,7 @@ class Trace:
     blocked: dict[str, Floats]
     decisions: dict[int, Decision]
     need: int
+    short: bool
     problem: str
 
 
@@ -103,6 +102,10 @@ class _Recorded(Indicator):
         value = checked(self._inner.step(row), self.shape)
         self._values.append(np.array(value))
         return value
+
+    def short(self) -> Bools:
+        """As it knows itself."""
+        return self._inner.short()
 
     def block(self, rows: Floats) -> Floats:
         """Its own block."""
@@ -157,7 +160,7 @@ def _examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Rep
         cut = _trace(make(), runner, list(_until(bars, whole.slices[bar]).slices()))
         findings += _ahead(name, whole, cut, bar)
     for bar in _restarts(whole):
-        findings += _restarted(make(), runner, whole, bar)
+        findings += _restarted(name, make, runner, whole, bar)
     return Report(name, len(whole.slices), len(whole.decisions), tuple(_first(findings)), _problem(name, whole))
 
 
@@ -204,7 +207,7 @@ def _trace(sleeve: Sleeve, runner: MakeRunner, slices: Sequence[Slice], start: i
         if at_work.problems or at_work.disabled:
             break
     problem = next(iter((at_work.problems | at_work.disabled).values()), "")
-    return Trace(slices, watched.stepped, blocked, decisions, at_work.need, problem)
+    return Trace(slices, watched.stepped, blocked, decisions, at_work.need, bool(at_work.short), problem)
 
 
 def _block(name: str, indicator: Indicator, panels: Floats) -> Floats:
@@ -222,18 +225,26 @@ def _ahead(name: str, whole: Trace, cut: Trace, bar: int) -> Iterator[Finding]:
         yield from _decisions(name, whole.slices[decided], whole.decisions[decided], cut.decisions.get(decided), FUTURE)
 
 
-def _restarted(sleeve: Sleeve, runner: MakeRunner, whole: Trace, bar: int) -> Iterator[Finding]:
+def _restarted(name: str, make: MakeSleeve, runner: MakeRunner, whole: Trace, bar: int) -> Iterator[Finding]:
     """What is known at `bar` after a restart just before it."""
     before = max((decided for decided in whole.decisions if decided < bar), default=None)
-    history = [_owned_slice(each) for each in whole.slices[bar - whole.need : bar + 1]]
-    again = _trace(sleeve, runner, history, whole.need, None if before is None else whole.decisions[before])
+    last = None if before is None else whole.decisions[before]
+
+    def after(need: int) -> Trace:
+        return _trace(make(), runner, [_owned_slice(each) for each in whole.slices[bar - need : bar + 1]], need, last)
+
+    need = whole.need
+    again = after(need)
+    while again.short and need < min(bar, BARS_AT_START):  # as the warm-up does
+        need = min(2 * need, bar, BARS_AT_START)
+        again = after(need)
     if again.problem:
         raise Failed(f"after a restart, {again.problem}")
-    how = SHORT.replace("{need}", str(whole.need))
-    short = list(_differ(sleeve.name, "indicator", [whole.slices[bar]], _at(whole.stepped, bar), _at(again.stepped, whole.need), how))
+    how = SHORT.replace("{need}", str(need))
+    short = list(_differ(name, "indicator", [whole.slices[bar]], _at(whole.stepped, bar), _at(again.stepped, need), how))
     yield from short
     if not short and (before is not None or bar in again.decisions):
-        yield from _decisions(sleeve.name, whole.slices[bar], whole.decisions[bar], again.decisions.get(whole.need), MEMORY)
+        yield from _decisions(name, whole.slices[bar], whole.decisions[bar], again.decisions.get(need), MEMORY)
 
 
 def _at(values: Mapping[str, Sequence[Floats]], bar: int) -> dict[str, list[Floats]]:

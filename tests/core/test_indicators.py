@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core import indicators
-from daemon.core.indicators import SMA, Covariance, Indicator, Of, Ratio, StdDev, Volatility, ZScore
+from daemon.core.indicators import RSI, SMA, Covariance, Indicator, Of, Ratio, StdDev, Volatility, ZScore
 from daemon.core.model import CLOSE, HIGH, LOW, Floats
 from tests.core.pricewalks import KINDS, WIDTH, bars, same_bits, walk
 
@@ -204,6 +204,41 @@ def test_senseless_lengths_are_refused(make: type[Indicator], length: int) -> No
     """A window of no rows is a mistake, said in a sentence."""
     with pytest.raises(ValueError, match="must be at least 1, not"):
         make(length, 2)  # type: ignore[call-arg]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**32), st.integers(2, 14), st.integers(0, 800), st.sampled_from([1e-6, 1e-3, 0.1]), st.booleans())
+def test_a_short_history_is_known(seed: int, period: int, flat: int, scale: float, jump: bool) -> None:
+    """After a stretch without a change the RSI of `need` rows equals the endless one to 1e-9, or says that it is short; longer ones do."""
+    moves = np.random.default_rng(seed).normal(0, scale, 3000)
+    moves[len(moves) - flat :] = 0.0
+    moves[1000] = 1.0 if jump else 0.0  # the price nearly triples in a bar that only the endless history knows
+    rows = np.exp(np.cumsum(moves))[:, None]
+    endless = RSI(period, 1).block(rows)[-1]
+    count = RSI(period, 1).need
+    while True:
+        live = RSI(period, 1)
+        value = live.block(rows[-count:])[-1]
+        if not live.short().any():
+            break
+        count *= 2
+    assert value == pytest.approx(endless, rel=1e-9, abs=1e-9)
+    assert count <= 2 * (flat + 40 * period)
+
+
+def test_whatever_rests_on_an_rsi_is_short_with_it() -> None:
+    """A composition passes it on, by column where the columns are the same, else everywhere; who is not warm yet is not short."""
+    still = np.full((100, WIDTH), 5.0)
+    still[:, 0] = np.random.default_rng(2).normal(5, 0.1, 100)
+    still[:98, 1] = np.nan
+    moves = [False, False, *[True] * (WIDTH - 2)]
+    for indicator, expected in (
+        (Of(indicators.EMA(2, WIDTH), RSI(2, WIDTH)), moves),
+        (Of(indicators.Basket([{0: 1.0, 2: 1.0}]), RSI(2, WIDTH)), [True]),
+        (SMA(2, WIDTH), [False] * WIDTH),
+    ):
+        indicator.block(still)
+        assert indicator.short().tolist() == expected
 
 
 def test_a_sample_needs_two() -> None:

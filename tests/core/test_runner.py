@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.core.events import BarClosed, SliceClosed, TargetsChosen
-from daemon.core.indicators import SMA, Indicator
+from daemon.core.indicators import RSI, SMA, Indicator
 from daemon.core.model import CLOSE, VOLUME, Bar, Decision, Slice, TargetWeights, decision_id
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
@@ -334,6 +334,19 @@ def test_slices_come_once_and_in_order() -> None:
     with pytest.raises(ValueError, match="does not follow"):
         target.warm([slice_at(1)])
     target.warm([])
+
+
+def test_a_history_that_stood_still_is_too_short() -> None:
+    """The symbol is named whose indicator cannot be known from `need` bars, and the runner begins anew on a longer history."""
+    one = sleeve(always({}))
+    one.strategy.indicators = lambda: {"rsi": RSI(2, 3)}  # type: ignore[method-assign, union-attr]
+    still = [replace(slice_at(hour), panel=np.array([[100.0 + hour, 5.0, 100.0 - hour / 2]] * 5)) for hour in range(1, 101)]
+    target = runner(one)
+    target.warm(still)
+    assert target.short == {B}
+    target.renew()
+    target.warm([slice_at(hour) for hour in range(1, 101)])
+    assert target.short == frozenset()
 
 
 def test_repeated_and_reordered_bars_change_no_decision() -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -132,6 +133,18 @@ async def test_it_sees_what_it_would_see_in_the_loop(tmp_path: Path) -> None:
     for each in closed:
         here.step(each.panel)
     assert answer.targets == here.decide(closed[-1], 5)
+
+
+async def test_it_says_when_its_history_is_too_short(tmp_path: Path) -> None:
+    """A history that stood still is asked for again, longer, and taken in from its beginning."""
+    path = tmp_path / "my.py"
+    path.write_text(ownfiles.text_of("behaves").replace("SMA, ", "RSI, SMA, ").replace("SMA(self.params.length,", "RSI(2,"))
+    async with at_work(job(path)) as world:
+        still = [replace(slice_at(hour), panel=np.full((5, 2), 100.0)) for hour in range(100, 200)]
+        assert await world.workers.warm(still, together) == {A, B}
+        assert await world.workers.warm([slice_at(hour) for hour in range(20, 100)] + still[:20], together) == frozenset()
+        assert world.close() is not None
+        assert not [event for event in world.told if isinstance(event, e.StrategyDisabled)]
 
 
 async def test_what_it_prints_harms_nobody(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.model import CLOSE, Floats
+from daemon.core.model import CLOSE, Bools, Floats
 
 State = Mapping[str, NDArray[Any]]
 Counts = NDArray[np.int64]
@@ -18,11 +18,15 @@ Counts = NDArray[np.int64]
 # An average that forgets by 1 - 1/period a row has e**-40 = 4e-18 of its start left after 40 periods, far below the 1e-9 that is promised.
 MEMORY: Final = 40
 
+# What two evaluations of one value may differ by: relative, absolute below 1.
+TOLERANCE: Final = 1e-9
+
 
 class Indicator(ABC):
     """A recurrence over rows of float64 (symbols,). What is not finite is no value.
 
-    `need` is how many rows of history make its newest value equal to that of an endless history within 1e-9 (relative, absolute below 1).
+    `need` is how many rows of history make its newest value equal to that of an endless history within 1e-9 (relative, absolute below 1),
+    unless `short` says that with these rows it was not enough.
     `shape` is that of one value: (symbols,) where there is one number a symbol, in the order of the row.
     """
 
@@ -50,6 +54,10 @@ class Indicator(ABC):
         """The value after the last of many rows, at least one: what a warm-up wants, without room for all the others."""
         value: Floats = self.block(rows)[-1].copy()
         return value
+
+    def short(self) -> Bools:
+        """Where it is warm and rows before those it has seen may matter: bool (columns,). Only where `need` cannot promise enough."""
+        return np.zeros(self.shape[-1:], np.bool_)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of its memory, by name, to be given to `restore` of an indicator made with the same arguments."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.indicators.base import Indicator, State, finite
-from daemon.core.model import Floats
+from daemon.core.model import Bools, Floats
 
 
 class Of(Indicator):
@@ -42,6 +42,11 @@ class Of(Indicator):
     def last(self, rows: Floats) -> Floats:
         """The value after the last of many rows."""
         return self._outer.last(self._inner.block(rows))
+
+    def short(self) -> Bools:
+        """Where one of them is; everywhere, if what the inner one gives is not what the outer one gives, column by column."""
+        inner, outer = self._inner.short(), self._outer.short()
+        return outer | (inner if inner.shape == outer.shape else inner.any())
 
     def state(self) -> dict[str, NDArray[Any]]:
         """A copy of both memories."""

@@ -8,8 +8,8 @@ from math import ceil
 
 import numpy as np
 
-from daemon.core.indicators.base import MEMORY, Counts, Indicator, at_least, finite, runs
-from daemon.core.model import CLOSE, HIGH, LOW, Floats
+from daemon.core.indicators.base import MEMORY, TOLERANCE, Counts, Indicator, at_least, finite, runs
+from daemon.core.model import CLOSE, HIGH, LOW, Bools, Floats
 
 
 class _Fading(Indicator):
@@ -73,6 +73,9 @@ class RSI(_Fading):
 
     The first averages are the simple means of the first `period` changes; after that Wilder's, average + (change - average) / period
     (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978). No losses: 100. No change at all: 50. Warm at row period + 1.
+
+    A ratio forgets only by what comes after: while a price stands still, both averages shrink alike and their ratio stays as it was. So
+    `need`, 40 periods, is too short after a stretch of some 10 to 20 periods without a change; `short` knows.
     """
 
     _parts = ("_average", "_run", "_last")
@@ -93,6 +96,14 @@ class RSI(_Fading):
         both = gain + loss
         share = np.divide(gain, both, out=np.full_like(both, 0.5), where=both > 0)
         return self._where_warm(run, 100.0 * share)
+
+    def short(self) -> Bools:
+        """Where an average change before the rows seen, at most as large as the price itself, could still move the value by 1e-9."""
+        width = self.shape[0]
+        left = (1.0 - self._share) ** (self._run - self._length) * np.nan_to_num(self._last)
+        both = self._average[:width] + self._average[width:]
+        short: Bools = (self._run >= self._length) & (100.0 * left > TOLERANCE * both)
+        return short
 
 
 class ATR(_Fading):
