@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak strategies kills drift projections plans bench optimize check setup lock clean
+.PHONY: help run test soak strategies kills drift projections plans limits bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -52,6 +52,9 @@ plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targe
 
 bench: setup ## Measure how long planning takes
 	@exec .venv/bin/python -m tests.bench
+
+limits: setup ## Judge CASES=20000 random wishes by random limits over random accounts (three minutes)
+	@REBALANCED_CASES=$(or $(CASES),20000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_risk.py tests/core/test_risk_orders.py
 
 optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser (500 MB), and test these
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock

@@ -17,9 +17,8 @@ from daemon.commander import APPROVED, Commander
 from daemon.core import events as e
 from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import Bar, Instrument, Slice
-from daemon.core.slices import Aligner, align
-from daemon.core.strategy import BARS_MAX
+from daemon.core.model import Instrument
+from daemon.core.slices import Aligner
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.api import Api
@@ -30,14 +29,14 @@ from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
 from daemon.io.streams import BarStreams, Job
 from daemon.io.userstream import UserStream
-from daemon.io.warmup import warm_up
 from daemon.io.worker import Misconfigured, Workers
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
 from daemon.reloading import Reloading
 from daemon.views import DaemonViews, Freshness
-from daemon.watching import last_prices, marks
+from daemon.warming import warmed
+from daemon.watching import marks
 
 log = structlog.get_logger()
 
@@ -86,7 +85,8 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.TargetsChosen, [p.analyzer.on_targets, p.manager.on_targets]),
         (e.TargetsUnchanged, [p.manager.on_unchanged]),
         (e.PlanWave, [p.manager.on_plan]),
-        (e.RiskLimited, [d.recorder.accept]),
+        *((kind, [d.recorder.accept]) for kind in (e.RiskLimited, e.OrderLimited, e.RiskRefused)),
+        *((kind, [d.recorder.accept]) for kind in (e.CorrelationHigh, e.CorrelationCalmed)),
         (e.PlanMade, [d.recorder.accept]),
         (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept]),
         # requests to the edges
@@ -101,7 +101,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.OrderFilled, [p.analyzer.on_fill, p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_order]),
         *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderReported, e.OrderRefused)),
         *((kind, [p.manager.on_order]) for kind in (e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
-        (e.OrderClosed, [d.recorder.accept]),
+        (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
@@ -118,10 +118,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop]),
         # told, and acted on by nobody
-        *(
-            (kind, [])
-            for kind in (e.CorrelationHigh, e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)
-        ),
+        *((kind, []) for kind in (e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -283,10 +280,12 @@ class Daemon:
         for order, facts in record.open_orders:
             conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
         conclusions += p.manager.follower.doubt(p.clock.now())
+        p.manager.guard.restore(record.traded())
+        p.analyzer.restore(high=record.correlation_high)
         p.runner.restore(record.last_decision, record.began)
         if record.last_decision is not None:
             unfinished = record.open_decision is not None and not p.runner.overtaken(record.last_decision, p.clock.now())
-            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished, fills=record.fills)
+            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished, fills=record.fills, last_wave=record.last_wave)
             p.analyzer.resume(record.last_decision, p.manager.targets)
         p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
         return conclusions
@@ -302,40 +301,13 @@ class Daemon:
         """Feed the indicators their history, then build the streams that go on from there."""
         p = self.parts
         began = p.clock.now()
-        slices: list[Slice] = []
-        history: dict[str, list[Bar]] = {}
-        asked, count = list(p.symbols), p.runner.need
-        while asked:
-            history |= await self._history(asked, count)
-            # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
-            slices = await asyncio.to_thread(self._digest, history, began - p.grace)
-            short = p.runner.short | await self.workers.warm(slices, together)
-            # Where prices stood still; a history that is shorter than was asked for has no more.
-            asked = [symbol for symbol in asked if symbol in short and count <= len(history[symbol]) < BARS_MAX]
-            count = min(2 * count, BARS_MAX)
-        await asyncio.to_thread(p.analyzer.warm, slices)
+        slices = await warmed(p, self.workers, began, together)
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
-        for tick in await last_prices(p.exchange, p.watched, p.timeframe, p.clock, together, Random(p.seed)):
-            p.account.on_tick(tick)
         streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
         last = slices[-1].closes_at if slices else None
         return streams, dict.fromkeys(p.symbols, last)
-
-    async def _history(self, symbols: Sequence[str], count: int) -> dict[str, list[Bar]]:
-        p = self.parts
-        try:
-            return await warm_up(p.exchange, symbols, p.timeframe, count, p.clock, p.progress, together=together, rng=Random(p.seed))
-        except VenueError as error:  # waiting would not help: no such timeframe there, or no such market
-            raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
-
-    def _digest(self, history: Mapping[str, Sequence[Bar]], until: datetime) -> list[Slice]:
-        """Slices of the history, fed to the indicators. In a thread: 500 symbols take a second, and nobody else touches these parts yet."""
-        slices = align(history, self.parts.symbols, until=until)
-        self.parts.runner.renew()
-        self.parts.runner.warm(slices)
-        return slices
 
     def _watch(self) -> list[Job]:
         """Streams of what is watched; a close that the start has missed is missed by nobody."""
@@ -409,6 +381,7 @@ class Daemon:
         self.parts.manager.renew(renewal.settings)
         self.parts.account.sizing = renewal.capital
         self.parts.analyzer.market.watch.jump = renewal.correlation_jump
+        self.parts.runner.restate = renewal.restate
         return True
 
     # --- stop --------------------------------------------------------------------------------------------------------

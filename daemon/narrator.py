@@ -46,7 +46,8 @@ class Known:
 
 
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
-WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.RiskLimited | e.PlanMade | e.WaveSettled
+WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.WaveSettled
+RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
 OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
@@ -111,7 +112,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     match event:
         case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
             return _market(event)
-        case e.StrategyStarted() | e.StrategyDisabled() | e.TargetsChosen() | e.RiskLimited() | e.PlanMade() | e.WaveSettled():
+        case e.StrategyStarted() | e.StrategyDisabled() | e.TargetsChosen() | e.PlanMade() | e.WaveSettled():
             return (*_notes(event), _wave(event))
         case e.OrderFilled(fill=fill):
             return (_filled(fill, known),)
@@ -136,8 +137,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.DriftCleared()
         ):
             return (_account(event),)
-        case e.CorrelationHigh(short=short, long=long):
-            return (Line("warning", "risk.correlation_high", {"mean_short": _digits(short), "mean_long": _digits(long)}),)
+        case e.RiskLimited() | e.OrderLimited() | e.RiskRefused() | e.CorrelationHigh() | e.CorrelationCalmed():
+            return (_risk(event),)
         case e.TradingStarted() | e.HoldPlaced() | e.HoldLifted() | e.RebalanceRequested() | e.StopRequested():
             return (_trading(event),)
         case e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
@@ -261,9 +262,6 @@ def _wave(event: WaveEvent) -> Line:
             signals = {name: _signals(targets) for name, targets in decision.by_strategy.items()}
             told = _chosen(decision) | {"cause": decision.cause, "keep": decision.keep, "signals": signals}
             return Line("info", "targets.chosen", told)
-        case e.RiskLimited(decision_id=decision_id, symbol=symbol, reason=reason):
-            weights: dict[str, object] = {"wanted": _digits(event.wanted), "allowed": _digits(event.allowed)}
-            return Line("info", "risk.limited", {"symbol": symbol, "decision_id": decision_id, "reason": reason} | weights)
         case e.PlanMade():
             fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": _planned(event.orders), "left": event.left}
             return Line("info", "plan.made", fields | {"changed": _weights(event.changed), "needs": event.needs})
@@ -275,6 +273,30 @@ def _wave(event: WaveEvent) -> Line:
 
 def _planned(orders: Iterable[Order]) -> list[dict[str, object]]:
     return [{"order_id": o.id, "symbol": o.symbol, "side": o.side, "amount": o.amount, "price": o.price} for o in orders]
+
+
+def _risk(event: RiskEvent) -> Line:
+    match event:
+        case e.RiskLimited():
+            told = _cut(event) | {"wanted": _digits(event.wanted), "allowed": _digits(event.allowed)}
+            cluster = {"together": event.together, "correlation": event.correlation} if event.together else {}
+            return Line("info", "risk.limited", told | ({"group": event.group} if event.group else {}) | cluster)
+        case e.OrderLimited(side=side, wanted=wanted, allowed=allowed):
+            return Line("info", "risk.limited", _cut(event) | {"side": side, "amount_wanted": wanted, "amount_allowed": allowed})
+        case e.RiskRefused(side=side, amount=amount):
+            return Line("warning", "risk.refused", _cut(event) | {"side": side, "amount": amount})
+        case e.CorrelationHigh(short=short, long=long):
+            return Line("warning", "risk.correlation_high", {"mean_short": _digits(short), "mean_long": _digits(long)})
+        case e.CorrelationCalmed(short=short, long=long):
+            return Line("info", "risk.correlation_calmed", {"mean_short": _digits(short), "mean_long": _digits(long)})
+        case _:
+            assert_never(event)
+
+
+def _cut(event: e.RiskLimited | e.OrderLimited | e.RiskRefused) -> dict[str, object]:
+    """What every cut says: whose, by which limit, and what that saw."""
+    found = None if event.found is None else _digits(event.found)
+    return {"symbol": event.symbol, "decision_id": event.decision_id, "reason": event.reason, "found": found, "most": event.most}
 
 
 def _chosen(decision: Decision) -> dict[str, object]:

@@ -42,11 +42,12 @@ class ReloadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a reload brings, as plain values; `changed` are the dotted keys that differ."""
+    """What a reload brings, as plain values; `changed` are the dotted keys that differ. `restate`: as of the StrategyRunner."""
 
     settings: Settings
     capital: Capital
     correlation_jump: float
+    restate: bool
     changed: tuple[str, ...]
 
 

@@ -134,9 +134,8 @@ async def _market(
     exchange: Exchange, core: Core, clock: Clock, together: Together
 ) -> tuple[Mapping[str, Sequence[Bar]], Mapping[str, float]]:
     """The history that the indicators need, and the last price of each symbol."""
-    history = await warm_up(
-        exchange, core.symbols, core.timeframe, core.runner.need, clock, lambda _done, _all: None, together=together, rng=Random(0)
-    )
+    need = max(core.runner.need, core.manager.guard.need)
+    history = await warm_up(exchange, core.symbols, core.timeframe, need, clock, lambda _done, _all: None, together=together, rng=Random(0))
     prices: dict[str, float] = {}
 
     async def ask(symbol: str) -> None:
@@ -163,6 +162,7 @@ def _decide(
     slices = align(history, core.symbols, until=now)
     core.runner.warm(slices)
     core.analyzer.warm(slices)
+    core.manager.guard.gate.warm(slices)
     if slices:
         core.account.on_slice(e.SliceClosed(slices[-1], slices[-1].closes_at))
     publish = onlooker.bus.publish
@@ -182,6 +182,8 @@ def _recall(core: Core, record: Recovered) -> None:
         core.ledger.flow(flow)
     for fill in record.fills:
         core.ledger.book(fill)
+    core.manager.guard.restore(record.traded())
+    core.analyzer.restore(high=record.correlation_high)
     core.runner.restore(record.last_decision, record.began)
     restore(core.manager.states, record.holds)
 
@@ -212,6 +214,7 @@ def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], o
         stages.append(("small_account" if symbol in plan.needs else "raised", plan.changed[symbol]))
     rate = account.rate(currencies(symbol)[1]) or ZERO
     value = order.amount * order.price * rate if order else ZERO
+    cut = next((event.reason for event in told if isinstance(event, e.OrderLimited) and event.symbol == symbol), "")
     return Row(
         symbol=symbol,
         price=account.mark(symbol),
@@ -223,6 +226,6 @@ def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], o
         order=order,
         value=value,
         cost=value * (account.markets[symbol].taker_fee + slippage),
-        left="" if order is not None and left == "shadow" else left,
+        left=cut if order is not None and left == "shadow" else left,
         needs=plan.needs.get(symbol) if plan is not None else None,
     )

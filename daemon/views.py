@@ -113,6 +113,7 @@ class DaemonViews:
             "loop_lag_max_ms": round(self.lag_max_s * 1000),
             "last_wave": wave_row(wave) if wave else None,
             "disabled": dict(self._disabled),
+            "limited": {reason: sorted(symbols)[:NAMED_MAX] for reason, symbols in sorted(manager.guard.cuts.items())},
         }
 
     def _equity(self) -> Decimal | None:

@@ -11,7 +11,18 @@ from math import isclose
 from pathlib import Path
 from typing import Final, assert_never
 
-from daemon.core.events import OrderClosed, OrderNotFound, OrderNotSent, OrderRefused, OrderReported, OrderSent, OrderUnknown, RiskLimited
+from daemon.core.events import (
+    OrderClosed,
+    OrderLimited,
+    OrderNotFound,
+    OrderNotSent,
+    OrderRefused,
+    OrderReported,
+    OrderSent,
+    OrderUnknown,
+    RiskLimited,
+    RiskRefused,
+)
 from daemon.core.model import ZERO, Decision, TargetWeights
 from daemon.io.journal import DecisionStory, OrderFact, OrderStory, ask
 
@@ -23,7 +34,24 @@ WORDS: Final[Mapping[str, str]] = {
     "unknown_symbol": "the account does not trade this symbol",
     "short_on_spot": "nothing can be sold on spot that is not held",
     "weight_max": "no symbol may hold more (risk.weight_max)",
+    "risk_unknown": "there are too few bars to measure the risk, so nothing may grow (risk.volatility_max, risk.correlated_group_max)",
+    "sector_max": "its sector may hold no more (risk.sector_max)",
+    "group_max": "its group may hold no more (risk.groups)",
+    "correlated_group_max": "it moves together with others, and they count as one position (risk.correlated_group_max)",
+    "positions_max": "so many symbols may be held, and others were wanted more (risk.positions_max)",
+    "concentration_max": "the largest weights were lowered to one level (risk.concentration_max)",
     "gross": "all weights together were above the limit, so each was scaled down (risk.gross)",
+    "net_max": "longs and shorts were too far apart, so the larger side was scaled down (risk.net_max)",
+    "cash_min": "a part of the capital stays in cash (risk.cash_min)",
+    "volatility_max": "the portfolio would have been too volatile, so each weight was scaled down (risk.volatility_max)",
+    "correlation_high": "everything moves together just now, so each weight is scaled down (risk.correlation_scale)",
+    "price_deviation_max": "its price was too far from the last bar's close to be believed (risk.price_deviation_max)",
+    "self_trade": "an order of ours on the other side has not ended",
+    "orders_per_minute": "there were too many orders in the last minute (risk.orders_per_minute)",
+    "order_notional_max": "no order may be larger; another round does the rest (risk.order_notional_max)",
+    "volume_share_max": "it would have been too much of the market's volume; the next bar brings more (risk.volume_share_max)",
+    "day_notional_max": "the orders of a day may be worth no more (risk.day_notional_max)",
+    "turnover_day_max": "a day may trade no more of the account (risk.turnover_day_max)",
     "in_band": "it is close enough to its target (execution.band)",
     "kept": "it had no bar or too little history in the deciding slice, so its present weight stays",
     "below_minimum": "the order would be smaller than the exchange takes",
@@ -111,6 +139,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: M
         "wanted": wanted,
         "kept": symbol in decision.keep,
         "limits": [_limit(cut) for cut in limits],
+        "order_limits": [_order_limit(cut) for cut in told.order_cuts],
         "target": target,
         "plans": _plans(symbol, told),
         "left": left,
@@ -174,8 +203,24 @@ def _limits(told: Sequence[RiskLimited]) -> list[RiskLimited]:
 
 
 def _limit(cut: RiskLimited) -> Row:
-    says = WORDS.get(cut.reason, cut.reason.replace("_", " "))
-    return {"reason": cut.reason, "says": says, "wanted": cut.wanted, "allowed": cut.allowed, "at": cut.at}
+    cluster = {"together": list(cut.together), "correlation": cut.correlation} if cut.together else {}
+    group = {"group": cut.group} if cut.group else {}
+    return {"reason": cut.reason, "says": _says(cut), "wanted": cut.wanted, "allowed": cut.allowed, **_saw(cut), **group, **cluster}
+
+
+def _order_limit(cut: OrderLimited | RiskRefused) -> Row:
+    """What a limit took away from an order; where it refused it, nothing is allowed."""
+    wanted, allowed = (cut.wanted, cut.allowed) if isinstance(cut, OrderLimited) else (cut.amount, ZERO)
+    return {"reason": cut.reason, "says": _says(cut), "side": cut.side.value, "wanted": wanted, "allowed": allowed, **_saw(cut)}
+
+
+def _says(cut: RiskLimited | OrderLimited | RiskRefused) -> str:
+    return WORDS.get(cut.reason, cut.reason.replace("_", " "))
+
+
+def _saw(cut: RiskLimited | OrderLimited | RiskRefused) -> Row:
+    """What the limit saw, where how much is allowed; null in a journal of before."""
+    return {"found": cut.found, "most": cut.most, "at": cut.at}
 
 
 def _plans(symbol: str, told: DecisionStory) -> list[Row]:

@@ -28,6 +28,7 @@ from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import Rules
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.risk_orders import OrderLimits
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.states import States
@@ -127,16 +128,17 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     ledger, table = Ledger(), OrderTable()
     quotes, bar = config.universe.quotes, config.bar_length
     account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
+    analyzer = _analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper")
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
         ledger=ledger,
         table=table,
         account=account,
-        manager=OrderManager(_settings(config, simulated=simulated), account, table, States()),
+        manager=OrderManager(_settings(config, simulated=simulated), account, table, States(), analyzer),
         reconciler=PositionReconciler(symbols, ledger, table),
         runner=lenient(config) if simulated else runner(config, contained=True),
-        analyzer=_analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper"),
+        analyzer=analyzer,
         watched=watched(config),
     )
 
@@ -189,7 +191,7 @@ def _capital(config: Config) -> Capital:
 
 def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
     """What of a changed configuration may be taken up while the daemon runs."""
-    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, changed)
+    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, _acts_between(config), changed)
 
 
 def foreseeing(config: Config) -> Core:
@@ -233,7 +235,15 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
         instance=f"{config.name}|{config.mode}",
         quote=config.universe.quote,
-        limits=risk.Limits(gross=config.risk.gross, weight_max=config.risk.weight_max, short=config.exchange.market == "swap"),
+        limits=_limits(config),
+        order_limits=OrderLimits(
+            order_notional_max=config.risk.order_notional_max,
+            day_notional_max=config.risk.day_notional_max,
+            turnover_day_max=config.risk.turnover_day_max,
+            orders_per_minute=config.risk.orders_per_minute,
+            volume_share_max=config.risk.volume_share_max,
+            price_deviation_max=config.risk.price_deviation_max,
+        ),
         rules=Rules(
             band=Decimal(repr(execution.band)),
             band_relative=Decimal(repr(execution.band_relative)),
@@ -255,6 +265,34 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         working=working,
         held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
     )
+
+
+def _limits(config: Config) -> risk.Limits:
+    wanted = config.risk
+    return risk.Limits(
+        short=config.exchange.market == "swap",
+        gross=wanted.gross,
+        net_max=wanted.net_max,
+        cash_min=wanted.cash_min,
+        weight_max=wanted.weight_max,
+        sector_max=wanted.sector_max,
+        sectors=config.universe.sectors,
+        groups={name: risk.Group(group.symbols, group.max) for name, group in sorted(wanted.groups.items())},
+        correlated_group_max=wanted.correlated_group_max,
+        correlation_limit=wanted.correlation_limit,
+        correlation_scale=wanted.correlation_scale,
+        positions_max=wanted.positions_max,
+        concentration_max=wanted.concentration_max,
+        volatility_max=wanted.volatility_max,
+    )
+
+
+def _acts_between(config: Config) -> bool:
+    """Whether something may have to be done at a slice at which nobody is due."""
+    limits = config.risk
+    held_back = (limits.order_notional_max, limits.day_notional_max, limits.turnover_day_max, limits.volume_share_max)
+    waits = any(limit is not None for limit in (*held_back, limits.price_deviation_max)) or limits.correlation_scale < 1
+    return waits or _off_target(config) is not None or bool(config.execution.cooldown)
 
 
 def universe(config: Config) -> Universe:
@@ -374,7 +412,7 @@ def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:
         synthetic_max=config.bars.synthetic_max,
         decide_within=FRESH,
         # Only rules that act between due times need to hear of slices at which nobody is due.
-        restate=_off_target(config) is not None or bool(config.execution.cooldown),
+        restate=_acts_between(config),
     )
 
 

@@ -136,6 +136,6 @@ def test_nobody_hears_of_slices_that_no_rule_asks_for(tmp_path: Path) -> None:
     """Without a distance or a cooldown, a slice at which nobody is due costs its indicators and nothing else."""
     plain = {"name": "a", "use": "portfolio_momentum"}
     watched = {**plain, "schedule": {"off_target": 0.1}}
-    assert not runner(configured(tmp_path, strategies=[plain]))._restate
-    assert runner(configured(tmp_path, strategies=[watched]))._restate
-    assert runner(configured(tmp_path, strategies=[plain], execution={"cooldown": "6h"}))._restate
+    assert not runner(configured(tmp_path, strategies=[plain])).restate
+    assert runner(configured(tmp_path, strategies=[watched])).restate
+    assert runner(configured(tmp_path, strategies=[plain], execution={"cooldown": "6h"})).restate

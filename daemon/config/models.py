@@ -27,6 +27,7 @@ from daemon.config.execution import ExecutionConfig
 from daemon.config.freeform import without_secrets
 from daemon.config.kinds import Asset, Symbol, Truth
 from daemon.config.params import named, parameters, usual_period
+from daemon.config.risk import RiskConfig
 from daemon.config.rules import mistakes
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
@@ -239,21 +240,6 @@ class StrategyConfig(Section):
     @classmethod
     def _are_those_of_the_strategy(cls, given: Any, info: ValidationInfo) -> Any:
         return parameters(info.data["use"], given) if "use" in info.data else given
-
-
-class RiskConfig(Section):
-    """Limits that no strategy passes."""
-
-    gross: Annotated[float, *approximate(above("0", "1"))] = Field(
-        default=1.0, description="Largest sum of all weights, as a share of equity; spot cannot owe, so at most 1."
-    )
-    weight_max: Annotated[float, *approximate(above("0", "1"))] = Field(
-        default=1.0, description="Largest weight of one symbol, as a share of equity; more is cut to it."
-    )
-    correlation_jump: Annotated[float, *approximate(above("0", "2"))] = Field(
-        default=0.2,
-        description="A warning when the mean correlation of all pairs over 24 bars comes this far above that over 240; 2 never warns.",
-    )
 
 
 class CapitalConfig(Section):

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from daemon.config.ownuse import is_contained
-from daemon.config.values import Mistake, is_loopback, parse_duration
+from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
 
@@ -242,9 +242,39 @@ def approval_has_a_point(tree: Any) -> Iterator[Mistake]:
 
 def bands_let_trade(tree: Any) -> Iterator[Mistake]:
     """A band as wide as the largest weight would never let anything be bought."""
-    band, weight = _number(at(tree, "execution", "band")), _number(at(tree, "risk", "weight_max"))
-    if band is not None and weight is not None and 0 < weight <= band:
-        yield Mistake(("execution", "band"), "is not below risk.weight_max, so nothing would ever be bought", "lower the band")
+    band = _number(at(tree, "execution", "band"))
+    for key in ("weight_max", "sector_max", "correlated_group_max"):
+        most = _number(at(tree, "risk", key))
+        if band is not None and most is not None and 0 < most <= band:
+            yield Mistake(("execution", "band"), f"is not below risk.{key}, so nothing would ever be bought", "lower the band")
+
+
+def groups_are_of_the_universe(tree: Any) -> Iterator[Mistake]:
+    """A group bounds what is traded; a slip of the pen would leave a symbol out of its bound."""
+    groups, symbols = at(tree, "risk", "groups"), at(tree, "universe", "symbols")
+    known = [symbol for symbol in symbols if isinstance(symbol, str)] if isinstance(symbols, list | tuple) else []
+    for name, group in groups.items() if isinstance(groups, Mapping) and known else ():
+        members = at(group, "symbols")
+        for index, symbol in enumerate(members if isinstance(members, list | tuple) else ()):
+            if isinstance(symbol, str) and symbol not in known:
+                meant = suggestion(symbol.upper(), known)
+                remedy = f"did you mean {meant}?" if meant else "add it there, or leave it out"
+                yield Mistake(("risk", "groups", name, "symbols", index), "is not in universe.symbols", remedy)
+
+
+def limits_can_bind(tree: Any) -> Iterator[Mistake]:
+    """A limit that can do nothing, because of another key, is not what its author thinks."""
+    risk = at(tree, "risk")
+    if at(risk, "sector_max") is not None and not at(tree, "universe", "sectors"):
+        yield Mistake(("risk", "sector_max"), "bounds universe.sectors, and there are none", "add universe.sectors, or leave it out")
+    if at(risk, "cash_min") is not None and at(tree, "exchange", "market") == "swap":
+        yield Mistake(("risk", "cash_min"), "is for spot, where positions are paid for", "use risk.gross instead")
+    scale, jump = _number(at(risk, "correlation_scale")), _number(at(risk, "correlation_jump"))
+    if scale is not None and scale < 1 and jump == 2:
+        yield Mistake(("risk", "correlation_scale"), "waits for a jump of 2, which no correlation makes", "lower risk.correlation_jump")
+    order, day = _number(at(risk, "order_notional_max")), _number(at(risk, "day_notional_max"))
+    if order is not None and day is not None and order > day:
+        yield Mistake(("risk", "order_notional_max"), "is above risk.day_notional_max, which no order passes", "lower it, or leave it out")
 
 
 def api_is_guarded(tree: Any) -> Iterator[Mistake]:
@@ -276,5 +306,7 @@ RULES: Final = (
     fees_are_reserved,
     capital_is_one_thing,
     approval_has_a_point,
+    groups_are_of_the_universe,
+    limits_can_bind,
     api_is_guarded,
 )

@@ -5,7 +5,7 @@ Rule: keys and numbers may be repeated, texts never.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -101,10 +101,14 @@ def keys_beside(loc: Loc, root: type[BaseModel]) -> list[str]:
 def model_at(loc: Loc, root: type[BaseModel]) -> type[BaseModel] | None:
     """The section that a place of the file belongs to."""
     model: type[BaseModel] | None = root
+    named = False
     for key in loc:
-        if isinstance(key, str) and model is not None:
+        if named:
+            named = False  # a name of the user's, below which the section is
+        elif isinstance(key, str) and model is not None:
             field: FieldInfo | None = model.model_fields.get(key)
             model = next(_models_in(field.annotation), None) if field else None
+            named = field is not None and get_origin(field.annotation) is Mapping
     return model
 
 

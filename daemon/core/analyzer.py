@@ -12,12 +12,23 @@ from typing import Final
 import numpy as np
 
 from daemon.core.account import Account
+from daemon.core.allocation import bars_a_year
 from daemon.core.analyzer_books import Books, Trade
 from daemon.core.analyzer_market import CorrelationWatch, Market
 from daemon.core.analyzer_report import Analysis, Period, analyse
-from daemon.core.events import CorrelationHigh, FlowBooked, OrderFilled, SliceClosed, TargetsChosen, TimePassed, WaveSettled
+from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
+    FlowBooked,
+    OrderFilled,
+    SliceClosed,
+    TargetsChosen,
+    TimePassed,
+    WaveSettled,
+)
 from daemon.core.model import Decision, Fill, Floats, Money, Slice, currencies
 from daemon.core.ordertable import OrderTable
+from daemon.core.risk import Moments
 
 # Slices that wait to be measured: the clock ticks ten times a second, so more than one waits only while history is caught up with.
 PENDING_MAX: Final = 64
@@ -25,8 +36,11 @@ PENDING_MAX: Final = 64
 DECISIONS_MAX: Final = 8
 
 
+Watched = CorrelationHigh | CorrelationCalmed
+
+
 class Analyzer:
-    """Listens to slices, fills, flows and waves; answers `report`.
+    """Listens to slices, fills, flows and waves; answers `report`, and the limits, to whom it is the market.
 
     `shares`: the share of the capital of each strategy. `slippage`: what a simulated venue's fills cost beyond the price of the moment, a
     fraction; there the price at the order is not the last one before it, since the next bar's open may lie apart. `jump`: see the watch.
@@ -57,6 +71,7 @@ class Analyzer:
         self._pending: list[Slice] = []
         self._decided: dict[str, Floats] = {}
         self._judged = 0
+        self._told = False  # whether the last that was told of the watch was that it is high
         self._history_since: datetime | None = None
         self._as_of: datetime | None = None
 
@@ -69,20 +84,25 @@ class Analyzer:
             self._history_since = self._history_since or slices[0].closes_at
             self._as_of = slices[-1].closes_at
 
+    def restore(self, *, high: bool) -> None:
+        """Go on after a restart, with what the watch has said last. Before `warm`."""
+        self.market.watch.restore(high=high)
+        self._told = high
+
     def resume(self, decision: Decision, targets: Mapping[str, float]) -> None:
         """Go on after a restart: what was wanted last is in force."""
         self.books.follow(decision, targets, self.symbols)
 
-    def on_slice(self, event: SliceClosed) -> Iterable[CorrelationHigh]:
+    def on_slice(self, event: SliceClosed) -> Iterable[Watched]:
         """Keep the slice for the next tick."""
         self._pending.append(event.slice)
         return self._measure(event.at) if len(self._pending) >= PENDING_MAX else ()
 
-    def on_time(self, event: TimePassed) -> Iterable[CorrelationHigh]:
+    def on_time(self, event: TimePassed) -> Iterable[Watched]:
         """Measure what has closed since the last tick."""
         return self._measure(event.at)
 
-    def on_targets(self, event: TargetsChosen) -> Iterable[CorrelationHigh]:
+    def on_targets(self, event: TargetsChosen) -> Iterable[Watched]:
         """Remember the prices of a decision, for the delay of its fills."""
         newest = self._pending[-1].close if self._pending else self.market.last
         self._decided[event.decision.id] = newest
@@ -90,12 +110,12 @@ class Analyzer:
             del self._decided[next(iter(self._decided))]
         return ()
 
-    def on_settled(self, event: WaveSettled) -> Iterable[CorrelationHigh]:
+    def on_settled(self, event: WaveSettled) -> Iterable[Watched]:
         """These targets are in force now."""
         self.books.follow(event.decision, event.targets, self.symbols)
         return ()
 
-    def on_fill(self, event: OrderFilled) -> Iterable[CorrelationHigh]:
+    def on_fill(self, event: OrderFilled) -> Iterable[Watched]:
         """Book what a trade moved and cost; somebody else's moves the holding, but is no turnover of ours. Before the ledger does."""
         self._digest()
         fill, column = event.fill, self._column.get(event.fill.symbol)
@@ -114,7 +134,7 @@ class Analyzer:
             self.books.trade(Trade(column, sign, amount, cost, fee, arrival, at_decision))
         return ()
 
-    def on_flow(self, event: FlowBooked) -> Iterable[CorrelationHigh]:
+    def on_flow(self, event: FlowBooked) -> Iterable[Watched]:
         """What comes or goes without a trade is no profit. Quote needs no word: equity before the bar's profit counts it. As `on_fill`."""
         self._digest()
         symbol = self._of_base.get(event.flow.currency)
@@ -153,14 +173,20 @@ class Analyzer:
         """What a unit of a symbol's quote is worth in the account's currency."""
         return float(self._account.rate(currencies(symbol)[1]) or 0)
 
-    def _measure(self, at: datetime) -> Iterable[CorrelationHigh]:
+    def _measure(self, at: datetime) -> Iterable[Watched]:
+        self._watch()
+        state, self._told = self.market.watch.state, self._told
+        if state.high == self._told:
+            return ()
+        self._told = state.high
+        return ((CorrelationHigh if state.high else CorrelationCalmed)(state.short, state.long, at),)
+
+    def _watch(self) -> None:
+        """Measure what has closed, and have the watch judge it: of slices that were caught up with, only the newest."""
         self._digest()
-        # Of slices that were caught up with only the newest can be news.
         news, self._judged = self._judged < self.market.bars, self.market.bars
-        if news and self.market.full and self.market.watch.judge(self.market.window()):
-            state = self.market.watch.state
-            return (CorrelationHigh(state.short, state.long, at),)
-        return ()
+        if news and self.market.full:
+            self.market.watch.judge(self.market.window())
 
     def _digest(self) -> None:
         waiting, self._pending = self._pending, []
@@ -190,6 +216,17 @@ class Analyzer:
             self.since = self._as_of
 
     # --- what can be said --------------------------------------------------------------------------------------------
+
+    @property
+    def high(self) -> bool:
+        """Whether the correlation watch, as of the newest slice, has fired and not calmed."""
+        self._watch()
+        return self.market.watch.state.high
+
+    def moments(self, symbols: Sequence[str]) -> Moments:
+        """How these symbols have moved over the window, as of the newest slice; nothing while that has fewer returns than the short one."""
+        self._digest()
+        return self.market.moments(np.array([self._column[symbol] for symbol in symbols], np.int64), bars_a_year(self._timeframe))
 
     def report(self) -> Analysis:
         """Everything at the newest slice. The watch is left to the clock, whose events are heard."""

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.analyzer_measures import correlations, mean_correlation
+from daemon.core.analyzer_measures import correlations, covariances, mean_correlation
 from daemon.core.model import Bools, Floats
+from daemon.core.risk import Moments
 
 Ints = NDArray[np.int64]
 
@@ -97,6 +98,10 @@ class CorrelationWatch:
         self._short = short
         self.state = WatchState()
 
+    def restore(self, *, high: bool) -> None:
+        """Go on after a restart: whether it had fired and not calmed."""
+        self.state = WatchState(high=high)
+
     def judge(self, window: Floats) -> bool:
         """Take the newest long window of returns (times, symbols); whether it has jumped just now."""
         complete = window[:, np.isfinite(window).all(axis=0)]
@@ -170,6 +175,23 @@ class Market:
         newest = self.last if closes is None else closes
         below: Floats = 1.0 - newest / self._peak
         return below
+
+    def moments(self, columns: Ints, per_year: float) -> Moments:
+        """A year's covariance and the correlation of these columns over the window, with NaN for those that have not been there all along.
+
+        Nothing, while the window has fewer returns than the short one.
+        """
+        moves = self.window()[:, columns]
+        moves = moves[np.isfinite(moves).any(axis=1)]  # the first slice has no returns
+        known = np.isfinite(moves).all(axis=0)
+        if len(moves) < SHORT or not known.any():
+            return Moments()
+        covariance: Floats = np.full((len(columns), len(columns)), np.nan)
+        covariance[np.ix_(known, known)] = covariances(moves[:, known]) * per_year
+        deviation = np.sqrt(np.diag(covariance))
+        scale = np.outer(deviation, deviation)
+        correlation = np.divide(covariance, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+        return Moments(covariance, np.clip(correlation, -1.0, 1.0))
 
     def correlations(self, columns: Ints) -> tuple[Floats, Floats]:
         """Of these columns with one another, over the window and over everything seen."""

@@ -13,6 +13,11 @@ from daemon.core.away import AskStrategy as AskStrategy
 from daemon.core.away import StrategyAnswered as StrategyAnswered
 from daemon.core.away import StrategyDisabled as StrategyDisabled
 from daemon.core.away import StrategyStarted as StrategyStarted
+from daemon.core.cuts import CorrelationCalmed as CorrelationCalmed
+from daemon.core.cuts import CorrelationHigh as CorrelationHigh
+from daemon.core.cuts import OrderLimited as OrderLimited
+from daemon.core.cuts import RiskLimited as RiskLimited
+from daemon.core.cuts import RiskRefused as RiskRefused
 from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
 from daemon.core.planner_inputs import Inputs
 from daemon.core.steering import ApprovalAsked as ApprovalAsked
@@ -105,27 +110,6 @@ class TargetsUnchanged:
 class PlanWave:
     """Work towards the newest decision, if there is one and nothing is under way."""
 
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RiskLimited:
-    """A limit has cut a wish: `allowed` is what is left of the `wanted` weight, `reason` a stable code of core.risk.Reason."""
-
-    decision_id: str
-    symbol: str
-    wanted: float
-    allowed: float
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CorrelationHigh:
-    """The mean pairwise correlation over the `short` window has jumped above that over the `long` one: fewer things hold the risk apart."""
-
-    short: float
-    long: float
     at: datetime
 
 
@@ -408,7 +392,10 @@ Event = (
     | TargetsUnchanged
     | PlanWave
     | RiskLimited
+    | OrderLimited
+    | RiskRefused
     | CorrelationHigh
+    | CorrelationCalmed
     | PlanMade
     | WaveSettled
     | SubmitOrders

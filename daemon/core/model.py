@@ -393,6 +393,8 @@ class Cause(StrEnum):
     DUE = "due"  # a strategy was due and has answered
     OFF_TARGET = "off_target"  # nobody was due; the account had moved too far from what is wanted
     COOLDOWN_OVER = "cooldown_over"  # nobody was due; what had to wait may be done now
+    CORRELATION = "correlation"  # nobody was due; the correlation watch has fired or calmed
+    LIMITED = "limited"  # nobody was due; what a limit had held back may be allowed now
     OPERATOR = "operator"  # a person asked for it
     FLATTENING = "flattening"  # a hold says that everything, or one symbol or strategy, is to be sold
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from daemon.core import risk
 from daemon.core.account import Account
 from daemon.core.approval import Approval
+from daemon.core.dispatch import Dispatch
 from daemon.core.events import (
     AccountReconciled,
     ApprovalAsked,
@@ -21,11 +21,11 @@ from daemon.core.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    OrderClosed,
     OrderRefused,
     PlanMade,
     PlanWave,
     PollAccount,
-    RiskLimited,
     SliceClosed,
     StopRequested,
     SubmitOrders,
@@ -36,64 +36,77 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.follower import Follower, OrderFact
-from daemon.core.model import Cause, Decision, Fill, Order, Side
-from daemon.core.ordertable import OrderTable, State, Tracked, client_id
-from daemon.core.planner_funds import fund, scale
-from daemon.core.planner_legs import Leg, Plan, Reason
-from daemon.core.rebalancing import Cooldown, begin, foreseen, planned, strayed
-from daemon.core.restraint import due_again, finished, flattened, ordered_out, restrained
+from daemon.core.guard import Guard, Market, Unwatched
+from daemon.core.model import Cause, Decision, Fill
+from daemon.core.ordertable import OrderTable, State, Tracked
+from daemon.core.planner_legs import Plan, Reason
+from daemon.core.rebalancing import Cooldown, begin, planned, strayed
+from daemon.core.restraint import due_again, finished, flattened, restrained
+from daemon.core.risk import Reason as Risk
 from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs, intent
+from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs
 
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 FLATTEN_AGAIN: Final = timedelta(seconds=15)
+
+UNWATCHED: Final = Unwatched()
 
 
 class OrderManager:
     """Plans, sends and follows orders. Holds no clock: every handler takes its time from the event."""
 
-    def __init__(self, settings: Settings, account: Account, table: OrderTable, states: States) -> None:
+    def __init__(self, settings: Settings, account: Account, table: OrderTable, states: States, market: Market = UNWATCHED) -> None:
         self._settings = settings
         self._account = account
         self.table = table
         self.states = states
         self.follower = Follower(table, settings.patience)
+        self.guard = Guard(settings.limits, settings.order_limits, account, states, market)
         self.trading = Trading.STARTING
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
         self.targets: Mapping[str, float] = {}
         self._pending: Decision | None = None
-        self._attempts: dict[tuple[str, str, Side], int] = {}
         self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
         self._cooldown = Cooldown(settings.cooldown)
+        self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown)
         self.approval = Approval(settings.approve, settings.approve_within)
         self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
 
     # --- start -------------------------------------------------------------------------------------------------------
 
-    def restore(self, decision: Decision, attempts: Mapping[str, int], *, unfinished: bool, fills: Iterable[Fill] = ()) -> None:
+    def restore(
+        self,
+        decision: Decision,
+        attempts: Mapping[str, int],
+        *,
+        unfinished: bool,
+        fills: Iterable[Fill] = (),
+        last_wave: WaveSettled | None = None,
+    ) -> None:
         """Go on after a stop: `decision` is the newest in the journal, worked on again if its wave had not settled. After every `replay`.
 
-        `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice; `fills` are those of the journal.
+        `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice; `fills` are those of the journal,
+        `last_wave` the newest that has settled.
         """
         self.decision = decision
-        self.targets = self._limited(decision)[0]
+        self.last_wave = last_wave
+        self.targets = self.guard.resume(decision)
         self._pending = decision if unfinished else None
-        self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
-        used = {client_id(self._settings.instance, *key, n) for key, last in self._attempts.items() for n in range(1, last + 1)}
-        ended = used - {tracked.order.id for tracked in self.table}
+        ended = self._dispatch.restore(decision, attempts) - {tracked.order.id for tracked in self.table}
         self._traded = {decision.id: costs(fill for fill in fills if fill.order_id in ended)}
         self._cooldown.restore(decision, ordered=bool(attempts))
 
     def renew(self, settings: Settings) -> None:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
-        self._settings = settings
+        self._settings = self._dispatch.settings = settings
+        self.guard.renew(settings.limits, settings.order_limits)
         self._cooldown.length = settings.cooldown
         self.approval.renew(settings.approve, settings.approve_within)
         if self.decision is not None:
-            self.targets = self._limited(self.decision)[0]
+            self.targets = self.guard.weights(self.decision)
 
     # --- trading state -----------------------------------------------------------------------------------------------
 
@@ -175,30 +188,42 @@ class OrderManager:
     def on_targets(self, event: TargetsChosen) -> Iterable[Event]:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
         decision = event.decision
-        self.decision = self._pending = decision if decision.cause is Cause.FLATTENING else self._cooldown.bound(decision)
-        self.targets = self._limited(event.decision)[0]
+        # What must be sold, or is too much while everything moves together, does not wait for a cooldown.
+        at_once = decision.cause is Cause.FLATTENING or self.guard.alarmed
+        self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
+        self.targets = self.guard.weights(decision)
         yield PlanWave(event.at)
 
     def on_unchanged(self, event: TargetsUnchanged) -> Iterable[Event]:
-        """Nobody was due. Work on what is wanted all the same, if a cooldown has held it up until now or the account has moved too far."""
-        wanted, idle = event.decision, self.wave is None and self._pending is None
-        if not self.planning or not idle or self.decision is None or not self._cooldown.over(wanted.as_of):
+        """Nobody was due. Work on what is wanted all the same, if there is a reason to."""
+        idle = self.wave is None and self._pending is None
+        if not self.planning or not idle or self.decision is None:
             return ()
-        held_up = self.decision.exits_until is not None
-        if not held_up and not self._strayed(wanted, event.at):
-            return ()
-        return (TargetsChosen(replace(wanted, cause=Cause.COOLDOWN_OVER if held_up else Cause.OFF_TARGET), event.at),)
+        cause = self._cause(event.decision, self.decision, event.at)
+        return () if cause is None else (TargetsChosen(replace(event.decision, cause=cause), event.at),)
+
+    def _cause(self, wanted: Decision, last: Decision, at: datetime) -> Cause | None:
+        """Why there should be a decision although nobody was due; None: there is no reason."""
+        over = self._cooldown.over(wanted.as_of)
+        if self.guard.alarmed or (self.guard.calmed and over):
+            return Cause.CORRELATION
+        if self.guard.due_again(self.last_wave, at):
+            return Cause.LIMITED
+        if over and last.exits_until is not None:
+            return Cause.COOLDOWN_OVER
+        return Cause.OFF_TARGET if over and self._strayed(wanted, at) else None
 
     def _strayed(self, wanted: Decision, at: datetime) -> bool:
         limit = self._settings.off_target
         if limit is None or not self._account.valued(at):
             return False
         refused = {} if self.last_wave is None else {s: why for s, why in self.last_wave.refused.items() if why not in RETRYABLE}
-        weights = self._limited(wanted)[0]
-        return strayed(weights, wanted.keep, self._account, self._settings, limit=limit, refused=refused, at=at)
+        weights = self.guard.weights(wanted)
+        return strayed(weights, wanted.keep, self._account, self._settings, self.guard.allows, limit=limit, refused=refused, at=at)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """A decision that waited for prices may have them now; those of a slice that was filled in late move no money."""
+        self.guard.gate.take(event.slice)
         if self._pending is not None and event.at - event.slice.closes_at <= self._settings.fresh:
             yield PlanWave(event.at)
 
@@ -217,9 +242,8 @@ class OrderManager:
             return
         decision, self._pending = self._pending, None
         self.approval.spend(decision)
-        weights, cuts = self._limited(decision)
-        for cut in cuts:
-            yield RiskLimited(decision.id, cut.symbol, cut.wanted, cut.allowed, cut.reason.value, event.at)
+        weights, cuts = self.guard.begin(decision, event.at)
+        yield from cuts
         self.wave = self._begun(decision, weights, event.at)
         yield from self._cancel_unwanted(event.at)
         yield from self._plan_round(self.wave, event.at)
@@ -228,9 +252,8 @@ class OrderManager:
         """Ask a person, once, and show what would be sent now."""
         until = self.approval.ask(decision, at)
         if until is not None:
-            wave = self._begun(decision, self._limited(decision)[0], at)
-            legs, left = foreseen(planned(wave, self._account, self._settings), self._account)
-            orders = tuple(intent(self._settings.instance, decision.id, leg, 1, at) for leg in legs)
+            wave = self._begun(decision, self.guard.weights(decision), at)
+            orders, left, _ = self._dispatch.foresee(wave, planned(wave, self._account, self._settings, self.guard.allows), 1, at)
             yield ApprovalAsked(decision.id, orders, left, until, at)
 
     def on_approved(self, event: ApprovalGiven) -> Iterable[Event]:
@@ -243,20 +266,18 @@ class OrderManager:
         wave.book = restrained(wave.book, self.states)
         return wave
 
-    def _limited(self, decision: Decision) -> tuple[dict[str, float], tuple[risk.Cut, ...]]:
-        """The account's target weights: the decision's, after every limit, and without what is being sold."""
-        wanted = ordered_out(decision.weights, self.states)
-        return risk.apply(wanted, self._settings.limits, frozenset(self._account.markets))
-
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
-        made = planned(wave, self._account, self._settings)
+        made = planned(wave, self._account, self._settings, self.guard.allows)
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
             return
         wave.left = dict(made.left)
         wave.waiting = made.grows
-        orders = tuple([self._make(wave, leg, at) for leg in made.reduces] + self._release(wave, at))
+        reduces, told = self._dispatch.admit(wave, made.reduces, at)
+        grows, more = self._dispatch.release(wave, at)
+        yield from (*told, *more)
+        orders = (*reduces, *grows)
         yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at, made.changed, made.needs, made.inputs)
         if orders:
             yield SubmitOrders(wave.decision, orders, at)
@@ -265,46 +286,11 @@ class OrderManager:
 
     def _imagine(self, wave: Wave, made: Plan, at: datetime) -> Iterable[Event]:
         """Tell what would be sent, and be done with it."""
-        legs, left = foreseen(made, self._account)
-        orders = tuple(intent(self._settings.instance, wave.decision.id, leg, wave.round, at) for leg in legs)
-        wave.left = left | {leg.symbol: Reason.SHADOW.value for leg in legs}
+        orders, left, told = self._dispatch.foresee(wave, made, wave.round, at)
+        yield from told
         yield PlanMade(wave.decision.id, wave.round, orders, left, at, made.changed, made.needs, made.inputs)
+        wave.left = left | {order.symbol: Reason.SHADOW.value for order in orders}
         yield from self._settle(wave, at)
-
-    # --- orders of the wave ------------------------------------------------------------------------------------------
-
-    def _make(self, wave: Wave, leg: Leg, at: datetime) -> Order:
-        """Turn a leg into an intent with an id of its own, and reserve what it may take."""
-        key = (wave.decision.id, leg.symbol, leg.side)
-        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        order = intent(self._settings.instance, wave.decision.id, leg, attempt, at)
-        wave.take(self.table.add(order))
-        self._cooldown.begin(wave.decision)
-        return order
-
-    def _release(self, wave: Wave, at: datetime) -> list[Order]:
-        """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
-        if not wave.waiting or not self.planning:
-            return []
-        legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
-        cash = self._account.cash_free()
-        if any(self._moving(t, at) for t in wave.current if t.order.side is Side.SELL):
-            now, later = fund(legs, cash)
-        else:
-            now, left = scale(legs, cash, self._account.markets)
-            wave.left.update(left)
-            later = ()
-        # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
-        waits = {leg.symbol for leg in later}
-        wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
-        return [self._make(wave, leg, at) for leg in now]
-
-    def _repriced(self, wave: Wave, at: datetime) -> tuple[Leg, ...]:
-        """Amounts stay as they were planned, but what a buy may take follows the price, and without a fresh one it does not go."""
-        prices = {leg.symbol: self._account.fresh_price(leg.symbol, at) for leg in wave.waiting}
-        wave.left.update({s: Reason.STALE_PRICE.value for s, price in prices.items() if price is None})
-        known = [(leg, prices[leg.symbol]) for leg in wave.waiting]
-        return tuple(leg.repriced(price) for leg, price in known if price is not None)
 
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 
@@ -316,6 +302,11 @@ class OrderManager:
         if isinstance(event, OrderRefused):
             yield from self._refused(tracked, event)
         yield from self._progress(tracked, event.at)
+
+    def on_closed(self, event: OrderClosed) -> Iterable[Event]:
+        """From here on, an order counts in the limits with what it traded."""
+        self.guard.gate.traffic.ended(event.order_id, event.filled, event.cost)
+        return ()
 
     def _refused(self, tracked: Tracked, event: OrderRefused) -> Iterable[Event]:
         """The order does not exist and will not: its money is free again."""
@@ -360,14 +351,10 @@ class OrderManager:
         yield from self._cancel_unwanted(at)
         yield from self._advance(at)
 
-    def _moving(self, tracked: Tracked, at: datetime) -> bool:
-        """Whether an order may be expected to end by itself, soon."""
-        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < self._settings.held_up
-
     def _holds(self, tracked: Tracked, at: datetime) -> bool:
         """Whether the wave waits for this order: those in doubt too, for a while, unless something newer is to be done."""
         if tracked.state is not State.UNKNOWN or self._pending is not None or not self.planning:
-            return self._moving(tracked, at)
+            return self._dispatch.moving(tracked, at)
         return at - (tracked.doubted_at or tracked.order.at) < self._settings.held_up
 
     # --- the wave's end ----------------------------------------------------------------------------------------------
@@ -377,10 +364,12 @@ class OrderManager:
         wave = self.wave
         if wave is None:
             return
-        released = tuple(self._release(wave, at))
-        if released:
-            yield SubmitOrders(wave.decision, released, at)
-        if any(self._holds(t, at) for t in wave.current):
+        if wave.waiting and self.planning:
+            released, told = self._dispatch.release(wave, at)
+            yield from told
+            if released:
+                yield SubmitOrders(wave.decision, tuple(released), at)
+        if any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
             return
         if self.trading is Trading.STOPPING:
             return  # the wave stays open in the journal, and the next start goes on with it
@@ -398,7 +387,8 @@ class OrderManager:
         short = wave.short()
         if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
             wave.put_off(at, self._settings.retry, self._settings.retry_max)
-        return bool(short) and wave.round < self._settings.rounds
+        # What an order of ours stood in the way of goes on without it, once it is not waited for any more.
+        return (bool(short) or Risk.SELF_TRADE in wave.left.values()) and wave.tries < self._settings.rounds
 
     def _look_again(self, wave: Wave, at: datetime) -> None:
         """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""
@@ -425,7 +415,7 @@ class OrderManager:
             took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
             at=at,
         )
-        self._attempts = {k: n for k, n in self._attempts.items() if k[0] == wave.decision.id}
+        self._dispatch.forget(wave.decision)
         yield self.last_wave
         for hold in finished(self.states, self.last_wave, at):
             yield HoldPlaced(hold, at)

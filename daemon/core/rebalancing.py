@@ -3,12 +3,11 @@
 Rule: what is judged follows from holdings, prices and the journal, never from how long this process has run: a restart changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from daemon.core import risk
 from daemon.core.account import Account
 from daemon.core.model import EPOCH, ZERO, Cause, Decision
 from daemon.core.ordertable import Tracked
@@ -18,6 +17,9 @@ from daemon.core.planner_inputs import ONE, Inputs
 from daemon.core.planner_legs import Leg, Plan
 from daemon.core.trading import Settings
 from daemon.core.wave import Wave
+
+# Whether every limit allows these weights, where the second symbols stay as they are.
+Allowed = Callable[[Mapping[str, float], frozenset[str]], bool]
 
 
 class Cooldown:
@@ -56,6 +58,7 @@ def strayed(
     keep: frozenset[str],
     account: Account,
     settings: Settings,
+    allowed: Allowed,
     *,
     limit: float,
     refused: Mapping[str, str],
@@ -69,7 +72,8 @@ def strayed(
     if not far:
         return False
     book = account.book(weights, refused, at)
-    made = within_limits(Inputs(weights=weights, keep=keep, book=book, markets=account.markets, rules=settings.rules), settings.limits)
+    inputs = Inputs(weights=weights, keep=keep, book=book, markets=account.markets, rules=settings.rules)
+    made = within_limits(inputs, settings.limits.weight_max, allowed)
     return not far.isdisjoint(moved(made, book.cash, account.markets))
 
 
@@ -95,7 +99,7 @@ def foreseen(made: Plan, account: Account) -> tuple[tuple[Leg, ...], dict[str, s
     return (*made.reduces, *grows), {**made.left, **unfunded}
 
 
-def planned(wave: Wave, account: Account, settings: Settings) -> Plan:
+def planned(wave: Wave, account: Account, settings: Settings, allowed: Allowed) -> Plan:
     """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
     decision, rules = wave.decision, settings.rules
     if decision.cause is Cause.FLATTENING:
@@ -108,14 +112,13 @@ def planned(wave: Wave, account: Account, settings: Settings) -> Plan:
         rules=rules,
         exits_only=decision.exits_until is not None,
     )
-    return within_limits(inputs, settings.limits)
+    return within_limits(inputs, settings.limits.weight_max, allowed)
 
 
-def within_limits(inputs: Inputs, limits: risk.Limits) -> Plan:
+def within_limits(inputs: Inputs, weight_max: float, allowed: Allowed) -> Plan:
     """The plan whose targets the limits allow: what takes the part of others, in a small account, is not to go beyond them by that."""
-    inputs = replace(inputs, caps=dict.fromkeys(inputs.weights, limits.weight_max))
+    inputs = replace(inputs, caps=dict.fromkeys(inputs.weights, weight_max))
     made = plan(inputs)
-    if not made.changed:
+    if not made.changed or allowed({**inputs.weights, **made.changed}, inputs.keep):
         return made
-    _, cuts = risk.apply({**inputs.weights, **made.changed}, limits, frozenset(inputs.markets))
-    return plan(replace(inputs, rules=replace(inputs.rules, raise_max=ONE))) if cuts else made
+    return plan(replace(inputs, rules=replace(inputs.rules, raise_max=ONE)))

@@ -12,6 +12,7 @@ from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
 from daemon.core.planner_inputs import Book
 from daemon.core.planner_legs import Reason
+from daemon.core.risk import Reason as Risk
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
@@ -26,6 +27,10 @@ PASSING: Final = frozenset({
     Reason.SUPERSEDED,
     Reason.MOVED,
     Reason.TURNOVER_MAX,
+    Risk.PRICE_DEVIATION_MAX,
+    Risk.SELF_TRADE,
+    Risk.ORDER_NOTIONAL_MAX,
+    Risk.VOLUME_SHARE_MAX,
 })  # fmt: skip
 
 

@@ -1,93 +1,170 @@
-"""Limits: what a wish for weights may be at most.
+"""Risk: what the limits judge by, and how they answer.
 
-Rule: a limit only takes away. It answers with the reason, and cutting one symbol never raises another. Order: sanity, single weight, gross.
+Rule: a limit only takes away, and says why in a stable code. Values only; `risk_weights` judges wishes, `risk_orders` orders.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from math import fsum, isfinite
-from typing import Final
+from typing import Final, Generic, TypeVar
+
+import numpy as np
+
+from daemon.core.model import Bools, Floats
 
 
 class Reason(StrEnum):
-    """Why a weight was cut, in stable codes."""
+    """Why a weight or an order was cut, in stable codes."""
 
-    NOT_FINITE = "not_finite"
+    # of weights
     UNKNOWN_SYMBOL = "unknown_symbol"
+    NOT_FINITE = "not_finite"
     SHORT_ON_SPOT = "short_on_spot"
+    RISK_UNKNOWN = "risk_unknown"
+    SECTOR_MAX = "sector_max"
+    GROUP_MAX = "group_max"
+    CORRELATED_GROUP_MAX = "correlated_group_max"
     WEIGHT_MAX = "weight_max"
+    POSITIONS_MAX = "positions_max"
+    CONCENTRATION_MAX = "concentration_max"
     GROSS = "gross"
+    NET_MAX = "net_max"
+    CASH_MIN = "cash_min"
+    VOLATILITY_MAX = "volatility_max"
+    CORRELATION_HIGH = "correlation_high"
+    # of orders
+    PRICE_DEVIATION_MAX = "price_deviation_max"
+    SELF_TRADE = "self_trade"
+    ORDERS_PER_MINUTE = "orders_per_minute"
+    ORDER_NOTIONAL_MAX = "order_notional_max"
+    VOLUME_SHARE_MAX = "volume_share_max"
+    DAY_NOTIONAL_MAX = "day_notional_max"
+    TURNOVER_DAY_MAX = "turnover_day_max"
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on weights of equity: `gross` on the sum of their sizes, `weight_max` on each one's. `short`: they may be below 0."""
+class Finding:
+    """What a limit saw: `found` where `most` is allowed, both in the limit's own unit.
 
-    gross: float = 1.0
-    weight_max: float = 1.0
-    short: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """One symbol's weight before and after a limit."""
-
-    symbol: str
-    wanted: float
-    allowed: float
-    reason: Reason
-
-
-Weights = Mapping[str, float]
-Limit = Callable[[Weights, Limits], tuple[dict[str, float], list[Cut]]]
-
-
-def apply(weights: Weights, limits: Limits, symbols: frozenset[str]) -> tuple[dict[str, float], tuple[Cut, ...]]:
-    """The weights that every limit allows, by symbol in order of symbol, and each cut on the way.
-
-    A symbol outside `symbols` is dropped, with its cut.
+    `symbols`: whom it concerns, all if empty. `group`: the sector or the named group. `correlation`: each of the symbols moves with another
+    of them at least so much; None where nothing of the kind was judged or known.
     """
-    kept: dict[str, float] = {}
-    cuts: list[Cut] = []
-    for symbol, weight in sorted(weights.items()):
-        if symbol in symbols:
-            kept[symbol] = weight
-        else:
-            cuts.append(Cut(symbol, weight, 0.0, Reason.UNKNOWN_SYMBOL))
-    for limit in ORDER:
-        kept, more = limit(kept, limits)
-        cuts += more
-    return kept, tuple(cuts)
+
+    found: float
+    most: float
+    symbols: tuple[str, ...] = ()
+    group: str = ""
+    correlation: float | None = None
 
 
-def sane(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:
-    """A weight is a finite number, and on spot not below 0: nothing can be sold that is not held."""
-
-    def reason(weight: float) -> Reason | None:
-        if not isfinite(weight):
-            return Reason.NOT_FINITE
-        return Reason.SHORT_ON_SPOT if weight < 0 and not limits.short else None
-
-    cuts = [Cut(s, w, 0.0, why) for s, w in weights.items() if (why := reason(w))]
-    return {s: 0.0 if reason(w) else w for s, w in weights.items()}, cuts
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The limit has nothing against it."""
 
 
-def within_weight_max(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:
-    """No symbol holds more than `weight_max` of equity, long or short."""
-    most = limits.weight_max
-    kept = {s: min(max(w, -most), most) for s, w in weights.items()}
-    return kept, [Cut(s, w, kept[s], Reason.WEIGHT_MAX) for s, w in weights.items() if abs(w) > most]
+@dataclass(frozen=True, slots=True, eq=False)
+class Reduced(Generic[T]):
+    """So much is allowed and no more: `to` is what is left."""
+
+    to: T
+    reason: Reason
+    findings: tuple[Finding, ...]
 
 
-def within_gross(weights: Weights, limits: Limits) -> tuple[dict[str, float], list[Cut]]:
-    """All symbols together hold at most `gross` of equity; beyond it each is scaled alike."""
-    gross = fsum(abs(w) for w in weights.values())
-    # Three equal shares of 1.0 add up to a little more than 1.0 in binary; that is not a breach worth a line in the log.
-    if gross <= limits.gross * (1 + 1e-12):
-        return dict(weights), []
-    scale = limits.gross / gross
-    return {s: w * scale for s, w in weights.items()}, [Cut(s, w, w * scale, Reason.GROSS) for s, w in weights.items() if w]
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing of it is allowed. Of weights: nothing may grow beyond what is held."""
+
+    reason: Reason
+    finding: Finding
 
 
-ORDER: Final[tuple[Limit, ...]] = (sane, within_weight_max, within_gross)
+APPROVED: Final = Approved()
+
+
+# --- what is judged, and by what -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Symbols that together may hold `most` of the sizing capital."""
+
+    symbols: tuple[str, ...]
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds on weights, which are shares of the sizing capital. None: no bound. A short of 0.2 fills a bound on sizes like a long of 0.2.
+
+    `gross` bounds all sizes together, `net_max` longs less shorts either way, `weight_max` each symbol, `sector_max` each of `sectors`,
+    `groups` what they name, `correlated_group_max` every set of symbols that hang together by correlations above `correlation_limit`.
+    `positions_max` counts weights other than 0. `concentration_max` bounds the sum of squared weights (at full investment the inverse of
+    the effective number of positions). `volatility_max` is a standard deviation a year. `cash_min` is a share of the capital that is never
+    invested. `correlation_scale` is the factor on every weight while the correlation watch says high. `short`: weights may be below 0.
+    """
+
+    short: bool = False
+    gross: float = 1.0
+    net_max: float | None = None
+    cash_min: float | None = None
+    weight_max: float = 1.0
+    sector_max: float | None = None
+    sectors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, Group] = field(default_factory=dict)
+    correlated_group_max: float | None = None
+    correlation_limit: float = 0.8
+    correlation_scale: float = 1.0
+    positions_max: int | None = None
+    concentration_max: float | None = None
+    volatility_max: float | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether they ask how symbols move."""
+        return self.volatility_max is not None or self.correlated_group_max is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """How symbols move: a year's covariance of simple returns, and their correlation, each (symbols, symbols).
+
+    NaN throughout a symbol's row and column where nothing is known of it. None: nothing is known of anybody.
+    """
+
+    covariance: Floats | None = None
+    correlation: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """What limits need to know beside the wish. Every array is in the order of `symbols`, which are sorted.
+
+    `symbols` are those that are traded and either wished for or held. `held` holds the present weights; `kept` marks those that stay
+    whatever is wished. `moments` say how they move. `high`: the correlation watch has fired and not calmed.
+    """
+
+    symbols: tuple[str, ...]
+    held: Floats
+    kept: Bools
+    moments: Moments = Moments()
+    high: bool = False
+    place: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong to the symbols; remember each symbol's column as its `place`."""
+        count = len(self.symbols)
+        matrices = [matrix for matrix in (self.moments.covariance, self.moments.correlation) if matrix is not None]
+        if self.held.shape != (count,) or self.kept.shape != (count,) or any(matrix.shape != (count, count) for matrix in matrices):
+            raise ValueError(f"a scene of {count} symbols needs arrays of that size")
+        object.__setattr__(self, "place", {symbol: column for column, symbol in enumerate(self.symbols)})
+
+    @property
+    def stays(self) -> Floats:
+        """The weights (symbols,) that take room and cannot be cut; 0 elsewhere."""
+        return np.where(self.kept, self.held, 0.0)

@@ -126,7 +126,7 @@ class StrategyRunner:
         self._timeframe = timeframe
         self._desks = [self._desk(sleeve) for sleeve in sleeves]
         self._due = {sleeve.name: DueTimes(sleeve.schedule) for sleeve in sleeves}
-        self._restate = restate
+        self.restate = restate
         self._away = {desk.sleeve.name: desk for desk in self._desks if isinstance(desk, _AwayDesk)}
         self._round: _Round | None = None
         self._min_coverage = min_coverage
@@ -257,7 +257,7 @@ class StrategyRunner:
         return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
 
     def _unchanged(self, event: SliceClosed) -> Iterable[TargetsUnchanged]:
-        wanted = self._restate and any(desk.targets is not None for desk in self._desks)
+        wanted = self.restate and any(desk.targets is not None for desk in self._desks)
         return (TargetsUnchanged(self._sum(event, event.at, Cause.DUE), event.at),) if wanted else ()
 
     def _decide(

@@ -10,6 +10,7 @@ from enum import StrEnum
 from daemon.core import risk
 from daemon.core.planner_inputs import Rules
 from daemon.core.resolver import Patience
+from daemon.core.risk_orders import OrderLimits
 
 
 class Trading(StrEnum):
@@ -36,6 +37,7 @@ class Settings:
     instance: str
     quote: str
     limits: risk.Limits = field(default_factory=risk.Limits)
+    order_limits: OrderLimits = field(default_factory=OrderLimits)
     rules: Rules = field(default_factory=Rules)
     patience: Patience = field(default_factory=Patience)
     fresh: timedelta = timedelta(seconds=15)

@@ -14,6 +14,7 @@ from daemon.core.ordertable import State, Tracked, client_id
 from daemon.core.planner_inputs import ONE, Book, Rules, exact
 from daemon.core.planner_legs import Leg, Reason
 from daemon.core.planner_zones import Zones
+from daemon.core.risk import Reason as Risk
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
 RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
@@ -22,7 +23,16 @@ RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew"
 PASSING: Final = RETRYABLE - {"insufficient_funds"}
 
 # What an order itself may have stopped: once it has ended, another round can go on.
-IN_THE_WAY: Final = frozenset({Reason.AMOUNT_MAX.value, Reason.ORDER_OPEN.value, Reason.ORDER_UNKNOWN.value})
+IN_THE_WAY: Final = frozenset({
+    Reason.AMOUNT_MAX.value,
+    Reason.ORDER_OPEN.value,
+    Reason.ORDER_UNKNOWN.value,
+    Risk.ORDER_NOTIONAL_MAX.value,
+    Risk.SELF_TRADE.value,
+})  # fmt: skip
+
+# Of these, the ones that cut an order into slices: each round does one, and that is no failure.
+SLICED: Final = frozenset({Reason.AMOUNT_MAX.value, Risk.ORDER_NOTIONAL_MAX.value})
 
 
 @dataclass(slots=True)
@@ -32,7 +42,8 @@ class Wave:
     `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
     reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before. `refusals` counts the
-    rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed.
+    rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed. `slices` counts the rounds
+    that did one slice of several.
 
     After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
     by quote currency.
@@ -50,6 +61,7 @@ class Wave:
     refused: dict[str, str] = field(default_factory=dict)
     retry_at: datetime | None = None
     refusals: int = 0
+    slices: int = 0
     inherited: tuple[Tracked, ...] = ()
     before: Mapping[str, Decimal] = field(default_factory=dict)
 
@@ -63,8 +75,19 @@ class Wave:
         # What a currency was worth when it was traded is not known again; where its rate is missing now, it counts as it is.
         return sum((amount * self.book.rates.get(quote, ONE) for quote, amount in found.items()), ZERO)
 
+    @property
+    def tries(self) -> int:
+        """How many rounds there have been that did not simply do one slice of several, this one included."""
+        return self.round - self.slices - int(self._sliced())
+
+    def _sliced(self) -> bool:
+        """Whether all of this round's orders traded in full, and at least one of them was a slice of more."""
+        made = [t for t in self.current if t in self.orders]
+        return all(t.booked >= t.order.amount for t in made) and any(self.left.get(t.order.symbol) in SLICED for t in made)
+
     def begin_round(self, unsettled: Iterable[Tracked]) -> None:
         """Another round. Orders that have not ended, of an earlier round, decision or process, are waited for as well."""
+        self.slices += int(self._sliced())
         self.round += 1
         self.retry_at = None
         self.current = list(unsettled)

@@ -8,9 +8,23 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from daemon.core.events import Event, HoldLifted, HoldPlaced, OrderClosed, PlanMade, RiskLimited, WaveSettled
+from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
+    Event,
+    HoldLifted,
+    HoldPlaced,
+    OrderClosed,
+    OrderLimited,
+    PlanMade,
+    RiskLimited,
+    RiskRefused,
+    WaveSettled,
+)
 
-Conclusion = OrderClosed | PlanMade | RiskLimited | HoldPlaced | HoldLifted | WaveSettled
+Cut = RiskLimited | OrderLimited | RiskRefused
+Watch = CorrelationHigh | CorrelationCalmed
+Conclusion = OrderClosed | PlanMade | Cut | Watch | HoldPlaced | HoldLifted | WaveSettled
 
 
 class Record(Protocol):

@@ -101,6 +101,7 @@ class Backtest:
         """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""
         self.parts.runner.warm(history)
         self.parts.analyzer.warm(history)
+        self.parts.manager.guard.gate.warm(history)
         if history:
             self.parts.account.on_slice(e.SliceClosed(history[-1], at))
         self._bus.publish(e.PollAccount(at))

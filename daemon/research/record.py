@@ -5,7 +5,7 @@ Rule: it only listens. Every number is taken from the parts at the moment it was
 
 from collections.abc import Iterable, Mapping
 
-from daemon.core.events import Event, OrderFilled, OrderRefused, RiskLimited, SliceClosed, SubmitOrders
+from daemon.core.events import Event, OrderFilled, OrderLimited, OrderRefused, RiskLimited, RiskRefused, SliceClosed, SubmitOrders
 from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
 from daemon.parts import Core
 
@@ -42,7 +42,7 @@ class Record:
                 self.traded.append((float(event.fill.cost), self.equity[-1][1]))
             case OrderRefused():
                 self.refused[event.code] = self.refused.get(event.code, 0) + 1
-            case RiskLimited():
+            case RiskLimited() | OrderLimited() | RiskRefused():
                 self.limited[event.reason] = self.limited.get(event.reason, 0) + 1
             case _:
                 pass

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from daemon.core.account import Account
 from daemon.core.analyzer import DECISIONS_MAX, PENDING_MAX, Analyzer
-from daemon.core.events import CorrelationHigh, FlowBooked, OrderFilled, SliceClosed, TargetsChosen, TimePassed, WaveSettled
+from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
+    FlowBooked,
+    OrderFilled,
+    SliceClosed,
+    TargetsChosen,
+    TimePassed,
+    WaveSettled,
+)
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import Decision, Fill, Flow, Money, Side, Slice, TargetWeights
 from daemon.core.ordertable import OrderTable
@@ -35,7 +44,7 @@ class World:
         self.account.markets = {symbol: market(symbol) for symbol in SYMBOLS}
         self.analyzer = Analyzer(SYMBOLS, HOUR, self.account, self.table, shares or {"momo": 1.0}, jump=jump, slippage=slippage)
         self.now = START
-        self.told: list[CorrelationHigh] = []
+        self.told: list[CorrelationHigh | CorrelationCalmed] = []
         self._trades = 0
         self.flow("USDT", cash, OPENING)
 

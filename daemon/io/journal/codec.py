@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final, assert_never
 
 from daemon.core.events import (
     HoldLifted,
     HoldPlaced,
     OrderClosed,
+    OrderLimited,
     OrderNotFound,
     OrderNotSent,
     OrderRefused,
@@ -23,12 +25,13 @@ from daemon.core.events import (
     OrderUnknown,
     PlanMade,
     RiskLimited,
+    RiskRefused,
     WaveSettled,
 )
 from daemon.core.model import EPOCH, Booking, Cause, Decision, Entry, Fill, Money, OrderReport, Side, Status, TargetWeights
 from daemon.core.planner_inputs import fingerprint
 from daemon.core.states import Hold, Level, Scope
-from daemon.io.journal.facts import DecisionFact, HoldFact, OrderFact
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact
 
 Json = Mapping[str, Any]
 
@@ -237,7 +240,15 @@ def decision_fact_to_json(fact: DecisionFact) -> str:
     """What a limit or a plan says beyond its type, decision and moment; a plan names its orders, which have rows of their own."""
     match fact:
         case RiskLimited(_, symbol, wanted, allowed, reason):
-            return dump({"symbol": symbol, "wanted": wanted, "allowed": allowed, "reason": reason})
+            saw = {"found": _finite(fact.found), "most": _finite(fact.most), "group": fact.group, "together": fact.together}
+            told = {"symbol": symbol, "wanted": wanted, "allowed": allowed, "reason": reason, "correlation": fact.correlation}
+            return dump(told | saw)
+        case OrderLimited(_, symbol, side, wanted, allowed, reason, found, most):
+            amounts = {"wanted": str(wanted), "allowed": str(allowed)}
+            return dump({"symbol": symbol, "side": side.value, "reason": reason, "found": _finite(found), "most": _finite(most)} | amounts)
+        case RiskRefused(_, symbol, side, amount, reason, found, most):
+            saw = {"found": _finite(found), "most": _finite(most)}
+            return dump({"symbol": symbol, "side": side.value, "reason": reason, "amount": str(amount)} | saw)
         case PlanMade(_, attempt, orders, left):
             return dump({
                 "attempt": attempt,
@@ -250,10 +261,37 @@ def decision_fact_to_json(fact: DecisionFact) -> str:
     assert_never(fact)
 
 
+def _finite(number: float | None) -> float | None:
+    """JSON knows no infinity: what a limit could not measure is null."""
+    return number if number is not None and isfinite(number) else None
+
+
 def limited_from_json(decision_id: str, text: str, at: datetime) -> RiskLimited:
-    """The limit of a `decision_fact_to_json`."""
+    """The limit on a weight of a `decision_fact_to_json`."""
     value = json.loads(text)
-    return RiskLimited(decision_id, value["symbol"], value["wanted"], value["allowed"], value["reason"], at)
+    return RiskLimited(
+        decision_id,
+        value["symbol"],
+        value["wanted"],
+        value["allowed"],
+        value["reason"],
+        at,
+        # A journal may be older than what follows.
+        found=value.get("found"),
+        most=value.get("most"),
+        group=value.get("group", ""),
+        together=tuple(value.get("together", ())),
+        correlation=value.get("correlation"),
+    )
+
+
+def order_cut_from_json(decision_id: str, text: str, at: datetime) -> OrderCut:
+    """The limit on an order of a `decision_fact_to_json`."""
+    value = json.loads(text)
+    symbol, side, reason, found, most = value["symbol"], Side(value["side"]), value["reason"], value["found"], value["most"]
+    if "allowed" in value:
+        return OrderLimited(decision_id, symbol, side, Decimal(value["wanted"]), Decimal(value["allowed"]), reason, found, most, at)
+    return RiskRefused(decision_id, symbol, side, Decimal(value["amount"]), reason, found, most, at)
 
 
 def planned_from_json(text: str, at: datetime) -> PlanRecord:

@@ -5,13 +5,17 @@ Rule: a fact is a value of core, written once; writing it again changes nothing.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
     FlowBooked,
     HoldLifted,
     HoldPlaced,
     OrderClosed,
     OrderFilled,
+    OrderLimited,
     OrderNotFound,
     OrderNotSent,
     OrderRefused,
@@ -20,10 +24,13 @@ from daemon.core.events import (
     OrderUnknown,
     PlanMade,
     RiskLimited,
+    RiskRefused,
     SleevesBooked,
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
+
+CORRELATION: Final = "correlation"  # the key under which it is kept what the correlation watch has said last
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,30 @@ class Command:
 OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed
 """What is known of one order, in the order in which it became known."""
 
-DecisionFact = RiskLimited | PlanMade
+OrderCut = OrderLimited | RiskRefused
+"""What limits took away from one order before there was one."""
+
+WatchFact = CorrelationHigh | CorrelationCalmed
+"""What the correlation watch has said; the newest counts."""
+
+DecisionFact = RiskLimited | OrderCut | PlanMade
 """What became of one decision on its way to orders, in the order in which it happened; written for whoever asks why."""
 
 HoldFact = HoldPlaced | HoldLifted
 """What restricts trading, in the order in which it came and went."""
 
-Fact = Decision | Order | OrderFact | DecisionFact | HoldFact | OrderFilled | FlowBooked | SleevesBooked | WaveSettled | Command | Put
+Fact = (
+    Decision
+    | Order
+    | OrderFact
+    | DecisionFact
+    | HoldFact
+    | WatchFact
+    | OrderFilled
+    | FlowBooked
+    | SleevesBooked
+    | WaveSettled
+    | Command
+    | Put
+)
 """Everything `Journal.commit` takes. An `Order` is its intent."""

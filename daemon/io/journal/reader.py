@@ -3,18 +3,18 @@
 Rule: it opens the file read-only and needs no lock, so it never holds up the writer; what it hands out is checked row by row.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from daemon.core.events import OrderClosed, OrderRefused, RiskLimited, WaveSettled
+from daemon.core.events import OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
 from daemon.io.journal.codec import PlanRecord, moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
-from daemon.io.journal.facts import Command, HoldFact, OrderFact
+from daemon.io.journal.facts import CORRELATION, Command, HoldFact, OrderCut, OrderFact
 from daemon.io.journal.rows import (
     Row,
     booking_from,
@@ -23,6 +23,7 @@ from daemon.io.journal.rows import (
     flow_from,
     hold_from,
     limited_from,
+    order_cut_from,
     order_event_from,
     order_from,
     planned_from,
@@ -31,6 +32,8 @@ from daemon.io.journal.rows import (
 from daemon.io.journal.schema import check_version, connect
 
 T = TypeVar("T")
+
+DAY: Final = timedelta(days=1)
 
 ROWS_MAX: Final = 1000  # the most one question of the API may bring into memory
 
@@ -85,7 +88,7 @@ class OrderStory:
 class DecisionStory:
     """One decision on its way to one symbol: `limits` and `orders` are the symbol's, `plans` are whole; each oldest first.
 
-    `wave` is None while it has not settled; `decision` None where it has not been written (yet).
+    `order_cuts` are the limits on its orders. `wave` is None while it has not settled; `decision` None where it has not been written (yet).
     """
 
     decision: Decision | None
@@ -93,14 +96,17 @@ class DecisionStory:
     plans: tuple[PlanRecord, ...]
     wave: WaveSettled | None
     orders: tuple[OrderStory, ...]
+    order_cuts: tuple[OrderCut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
     """Everything a start needs of the record.
 
-    `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `open_decision` is the newest
-    decision where its wave has not settled; `attempts` has the highest attempt by symbol among the orders of the newest decision.
+    `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `recent_orders` are all of the day
+    before the newest, oldest first. `open_decision` is the newest decision where its wave has not settled; `attempts` has the highest
+    attempt by symbol among the orders of the newest decision. `last_wave` is the newest that has settled. `correlation_high`: the
+    correlation watch has fired and not calmed.
     `values` holds every `Put`; `holds` are those that were placed and lifted, oldest first; `bookings` are those between sleeves; `splits`
     say for whom each order traded; `began` when the first run on this journal did.
     """
@@ -118,10 +124,26 @@ class Recovered:
     splits: Mapping[str, Mapping[str, Decimal]]
     last_fill_at: datetime | None
     began: datetime | None = None
+    recent_orders: tuple[Order, ...] = ()
+    last_wave: WaveSettled | None = None
+    correlation_high: bool = False
 
     def order_of(self, symbol: str, venue_id: str) -> str | None:
         """Our id of the order that the venue calls `venue_id`; a venue's numbers are unique within a symbol only."""
         return self.order_ids.get((symbol, venue_id))
+
+    def traded(self) -> Iterator[tuple[Order, tuple[Decimal, Decimal] | None]]:
+        """Each of the recent orders, with what it traded (base units, quote) if it has ended."""
+        alive = {order.id for order, _ in self.open_orders}
+        recent = {order.id: order for order in self.recent_orders}
+        booked: dict[str, tuple[Decimal, Decimal]] = {}
+        for fill in self.fills:
+            order_id = fill.order_id or self.order_of(fill.symbol, fill.venue_id) or ""
+            if order_id in recent:
+                amount, cost = booked.get(order_id, (ZERO, ZERO))
+                booked[order_id] = (amount + fill.amount, cost + fill.cost)
+        for order_id, order in recent.items():
+            yield order, None if order_id in alive else booked.get(order_id, (ZERO, ZERO))
 
 
 def ask(path: Path, question: Callable[["Reader"], T]) -> T:
@@ -175,7 +197,10 @@ class Reader:
             open_orders=tuple(
                 (replace(order, split=splits.get(order.id, {})), self._events(order.id)) for order in self._all(_ORDERS_OPEN, order_from)
             ),
+            recent_orders=self._recent_orders(),
             order_ids=self._order_ids(),
+            last_wave=next(iter(self.waves(1)), None),
+            correlation_high=values.get(CORRELATION) == "high",
             last_decision=newest,
             open_decision=newest if newest and not self._settled(newest.id) else None,
             attempts=self._attempts(newest.id) if newest else {},
@@ -186,6 +211,16 @@ class Reader:
             last_fill_at=max((fill.at for fill in fills), default=None),
             began=self._began(),
         )
+
+    def _recent_orders(self) -> tuple[Order, ...]:
+        """All orders of the day before the newest, oldest first; read backwards, since there may be years of others."""
+        recent: list[Order] = []
+        for row in self._connection.execute(_ORDERS_NEWEST, (-1,)):
+            order = order_from(row, self._path)
+            if recent and order.at <= recent[0].at - DAY:
+                break
+            recent.append(order)
+        return tuple(reversed(recent))
 
     def _splits(self) -> dict[str, dict[str, Decimal]]:
         rows = self._since("splits", _SPLITS, lambda row, path: unsealed("splits", row, path))
@@ -244,10 +279,15 @@ class Reader:
         return DecisionStory(
             decision=decision,
             limits=tuple(cut for cut in self._became(decision_id, RiskLimited.__name__, limited_from) if cut.symbol == symbol),
+            order_cuts=self._order_cuts(decision_id, symbol),
             plans=self._became(decision_id, "PlanMade", planned_from),
             wave=self._wave(decision) if decision else None,
             orders=tuple(self._order_story(order) for order in orders if order.symbol == symbol),
         )
+
+    def _order_cuts(self, decision_id: str, symbol: str) -> tuple[OrderCut, ...]:
+        found = [cut for kind in (OrderLimited, RiskRefused) for cut in self._became(decision_id, kind.__name__, order_cut_from)]
+        return tuple(sorted((cut for cut in found if cut.symbol == symbol), key=lambda cut: cut.at))
 
     def _became(self, decision_id: str, kind: str, parse: Callable[[Row, Path], T]) -> tuple[T, ...]:
         return self._since("decision_events", _DECISION_EVENTS, parse, decision_id, kind)

@@ -27,13 +27,14 @@ from daemon.io.journal.codec import (
     limited_from_json,
     micros,
     moment,
+    order_cut_from_json,
     order_fact_from_json,
     order_fact_to_json,
     order_id_of,
     planned_from_json,
 )
 from daemon.io.journal.errors import damaged
-from daemon.io.journal.facts import DecisionFact, HoldFact, OrderFact
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact
 
 Value = str | int | bytes
 Row = tuple[Any, ...]
@@ -66,6 +67,12 @@ def limited_from(row: Row, path: Path) -> RiskLimited:
     """The limit of a `decision_event_row`."""
     decision_id, _, payload, at = unsealed("decision_events", row, path)
     return limited_from_json(decision_id, payload, moment(at))
+
+
+def order_cut_from(row: Row, path: Path) -> OrderCut:
+    """The limit on an order of a `decision_event_row`."""
+    decision_id, _, payload, at = unsealed("decision_events", row, path)
+    return order_cut_from_json(decision_id, payload, moment(at))
 
 
 def planned_from(row: Row, path: Path) -> PlanRecord:

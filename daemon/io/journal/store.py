@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Final, Self
 
 from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
     FlowBooked,
     HoldLifted,
     HoldPlaced,
     OrderFilled,
+    OrderLimited,
     OrderReported,
     PlanMade,
     RiskLimited,
+    RiskRefused,
     SleevesBooked,
     WaveSettled,
 )
@@ -27,7 +31,7 @@ from daemon.core.model import Decision, Order
 from daemon.io.journal import schema
 from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
-from daemon.io.journal.facts import Command, Fact, OrderFact, Put
+from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put
 from daemon.io.journal.lock import JournalLock
 from daemon.io.journal.rows import (
     booking_row,
@@ -162,7 +166,10 @@ class Store:
                 self._steering(fact)
             case Put():
                 self._connection.execute(_PUT, sealed("switches", fact.key, fact.value, micros(at)))
-            case RiskLimited() | PlanMade():
+            case CorrelationHigh() | CorrelationCalmed():
+                said = "high" if isinstance(fact, CorrelationHigh) else "calm"
+                self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))
+            case RiskLimited() | OrderLimited() | RiskRefused() | PlanMade():
                 self._connection.execute(
                     "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
                 )

@@ -1,0 +1,110 @@
+"""Dispatch: from the legs of a plan to intents, each as far as limits and money let it.
+
+Rule: whatever a leg loses on the way has its reason in the wave. An intent has an id of its own, and what it may take is reserved with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from daemon.core.account import Account
+from daemon.core.events import Event
+from daemon.core.guard import Guard
+from daemon.core.model import ZERO, Decision, Order, Side
+from daemon.core.ordertable import OrderTable, State, Tracked, client_id
+from daemon.core.planner_funds import fund, scale
+from daemon.core.planner_legs import Leg, Plan, Reason
+from daemon.core.rebalancing import Cooldown, foreseen
+from daemon.core.risk import Reason as Risk
+from daemon.core.trading import Settings
+from daemon.core.wave import Wave, intent
+
+Made = tuple[list[Order], list[Event]]  # the intents, and what the limits have to say
+
+
+class Dispatch:
+    """Makes the orders of a wave. `settings` may be renewed between two waves."""
+
+    def __init__(self, settings: Settings, account: Account, table: OrderTable, guard: Guard, cooldown: Cooldown) -> None:
+        self.settings = settings
+        self._account = account
+        self._table = table
+        self._guard = guard
+        self._cooldown = cooldown
+        self._attempts: dict[tuple[str, str, Side], int] = {}
+
+    def restore(self, decision: Decision, attempts: Mapping[str, int]) -> set[str]:
+        """Go on after a stop: `attempts` has the highest that the decision has used by symbol. Returns the ids that may be taken."""
+        self._attempts = {(decision.id, symbol, side): n for symbol, n in attempts.items() for side in Side}
+        return {client_id(self.settings.instance, *key, n) for key, last in self._attempts.items() for n in range(1, last + 1)}
+
+    def forget(self, settled: Decision) -> None:
+        """A wave has settled: what other decisions have used is of no interest any more."""
+        self._attempts = {k: n for k, n in self._attempts.items() if k[0] == settled.id}
+
+    def admit(self, wave: Wave, legs: Iterable[Leg], at: datetime) -> Made:
+        """Intents for what the limits let through of these legs, one after the other."""
+        orders: list[Order] = []
+        told: list[Event] = []
+        for leg in legs:
+            allowed, said = self._judged(wave, leg, at)
+            told += said
+            if allowed is not None:
+                orders.append(self._make(wave, allowed, at))
+        return orders, told
+
+    def release(self, wave: Wave, at: datetime) -> Made:
+        """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
+        legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
+        cash = self._account.cash_free()
+        if any(self.moving(t, at) for t in wave.current if t.order.side is Side.SELL):
+            now, later = fund(legs, cash)
+        else:
+            now, left = scale(legs, cash, self._account.markets)
+            wave.left.update(left)
+            later = ()
+        made = self.admit(wave, now, at)
+        # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
+        waits = {leg.symbol for leg in later} | {leg.symbol for leg in now if wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE}
+        wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
+        return made
+
+    def foresee(self, wave: Wave, made: Plan, attempt: int, at: datetime) -> tuple[tuple[Order, ...], dict[str, str], list[Event]]:
+        """What would be ordered now, each order judged by itself; why the rest would be left, and what the limits would say."""
+        legs, left = foreseen(made, self._account)
+        wave.left = left
+        judged = [self._judged(wave, leg, at) for leg in legs]
+        orders = [intent(self.settings.instance, wave.decision.id, leg, attempt, at) for leg, _ in judged if leg is not None]
+        return tuple(orders), wave.left, [event for _, said in judged for event in said]
+
+    def moving(self, tracked: Tracked, at: datetime) -> bool:
+        """Whether an order may be expected to end by itself, soon."""
+        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < self.settings.held_up
+
+    def _judged(self, wave: Wave, leg: Leg, at: datetime) -> tuple[Leg | None, tuple[Event, ...]]:
+        """What the limits leave of a leg, with the reason in the wave."""
+        # An order in doubt, or one that hangs, is no reason to stay in a position: it may not even exist.
+        opposing = any(t.order.symbol == leg.symbol and t.order.side is not leg.side and self.moving(t, at) for t in self._table)
+        position = wave.book.projected.get(leg.symbol, ZERO)
+        admitted = self._guard.admit(wave.decision.id, leg, position, at, opposing=opposing)
+        if admitted.reason:
+            wave.left[leg.symbol] = admitted.reason
+        elif wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE:
+            del wave.left[leg.symbol]  # it has waited, and need not any more
+        return admitted.leg, admitted.told
+
+    def _make(self, wave: Wave, leg: Leg, at: datetime) -> Order:
+        """Turn a leg into an intent."""
+        key = (wave.decision.id, leg.symbol, leg.side)
+        attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
+        order = intent(self.settings.instance, wave.decision.id, leg, attempt, at)
+        wave.take(self._table.add(order))
+        self._guard.made(order)
+        self._cooldown.begin(wave.decision)
+        return order
+
+    def _repriced(self, wave: Wave, at: datetime) -> tuple[Leg, ...]:
+        """Amounts stay as they were planned, but what a buy may take follows the price, and without a fresh one it does not go."""
+        prices = {leg.symbol: self._account.fresh_price(leg.symbol, at) for leg in wave.waiting}
+        wave.left.update({s: Reason.STALE_PRICE.value for s, price in prices.items() if price is None})
+        known = [(leg, prices[leg.symbol]) for leg in wave.waiting]
+        return tuple(leg.repriced(price) for leg, price in known if price is not None)

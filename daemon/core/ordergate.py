@@ -1,0 +1,140 @@
+"""OrderGate: what has been ordered lately, and what the next order may therefore be.
+
+Rule: everything counts by the moment the order was made, as the journal has it, so a restart changes nothing. An order counts whole until
+it has ended, and from then on with what it traded.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Instrument, Order, Slice, epoch_ms, from_epoch_ms
+from daemon.core.planner_legs import Leg, smallest
+from daemon.core.risk_orders import Judged, OrderLimits, Situation, judge
+
+MINUTE: Final = timedelta(minutes=1)
+DAY: Final = timedelta(days=1)  # also the longest bar
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What counts of an order: base units and quote."""
+
+    at: datetime
+    amount: Decimal
+    notional: Decimal
+
+
+class Traffic:
+    """Orders by minute, by UTC day, and by symbol. Time only goes on; memory holds a minute's orders and a day's amounts."""
+
+    def __init__(self) -> None:
+        self._made: deque[datetime] = deque()
+        self._open: dict[str, tuple[str, Traded]] = {}
+        self._ended: dict[str, deque[Traded]] = {}
+        self._day = EPOCH
+        self._day_ended = ZERO
+
+    def made(self, order: Order) -> None:
+        """There is an intent."""
+        self._made.append(order.at)
+        self._open[order.id] = (order.symbol, Traded(order.at, order.amount, order.amount * order.price))
+        while self._made and self._made[0] <= order.at - MINUTE:
+            self._made.popleft()
+
+    def ended(self, order_id: str, amount: Decimal, cost: Decimal) -> None:
+        """It has ended after trading this much (base units, quote)."""
+        symbol, counted = self._open.pop(order_id, ("", None))
+        if counted is None:
+            return
+        self._turn(counted.at)
+        if counted.at >= self._day:
+            self._day_ended += cost
+        if amount:
+            self._ended.setdefault(symbol, deque()).append(Traded(counted.at, amount, cost))
+
+    def in_minute(self, at: datetime) -> int:
+        """How many orders were made in the 60 s before `at`."""
+        return sum(1 for made in self._made if made > at - MINUTE)
+
+    def in_day(self, at: datetime) -> Decimal:
+        """Worth (quote) of the orders of the UTC day of `at`."""
+        self._turn(at)
+        return self._day_ended + sum((counted.notional for _, counted in self._open.values() if counted.at >= self._day), ZERO)
+
+    def since(self, symbol: str, moment: datetime) -> Decimal:
+        """Base units of a symbol that were ordered at or after a moment, at most a day ago."""
+        ended = self._ended.get(symbol, deque())
+        while ended and ended[0].at < moment:
+            ended.popleft()
+        ordered = (counted for of, counted in self._open.values() if of == symbol and counted.at >= moment)
+        return sum((counted.amount for counted in (*ended, *ordered) if counted.at >= moment), ZERO)
+
+    def _turn(self, at: datetime) -> None:
+        """Begin a new day, if there is one."""
+        day = at - (at - EPOCH) % DAY
+        if day <= self._day:
+            return
+        self._day, self._day_ended = day, ZERO
+        for ended in self._ended.values():
+            while ended and ended[0].at < at - DAY:
+                ended.popleft()
+
+
+class OrderGate:
+    """Judges each leg right before there is an intent, by what was ordered before it and by the last bars."""
+
+    def __init__(self, limits: OrderLimits) -> None:
+        self.limits = limits
+        self.traffic = Traffic()
+        self._place: dict[str, int] = {}
+        self._bars = np.zeros((2, 0))
+        self._closed_at = np.zeros(0, np.int64)
+
+    def warm(self, slices: Sequence[Slice]) -> None:
+        """Take the history: a price is believed by the bars before the start too."""
+        for cross_section in slices:
+            self.take(cross_section)
+
+    def judge(self, leg: Leg, market: Instrument, position: Decimal, equity: Decimal, at: datetime, *, opposing: bool) -> Judged:
+        """How much of the leg may be ordered at this moment; the other arguments are those of `Situation`."""
+        close, volume, closed_at = self._bar(leg.symbol)
+        return judge(
+            leg,
+            self.limits,
+            Situation(
+                market=market,
+                position=position,
+                smallest=smallest(market, leg.price),
+                equity=equity,
+                close=close,
+                volume=volume,
+                opposing=opposing,
+                in_bar=self.traffic.since(leg.symbol, closed_at),
+                in_minute=self.traffic.in_minute(at),
+                in_day=self.traffic.in_day(at),
+            ),
+        )
+
+    def take(self, cross_section: Slice) -> None:
+        """Remember the close and the volume of every real bar."""
+        if len(self._place) != len(cross_section.symbols):
+            self._place = {symbol: column for column, symbol in enumerate(cross_section.symbols)}
+            self._bars = np.full((2, len(self._place)), np.nan)
+            self._closed_at = np.zeros(len(self._place), np.int64)
+        real = cross_section.age == 0
+        self._bars = np.where(real, cross_section.panel[[CLOSE, VOLUME]], self._bars)
+        self._closed_at = np.where(real, epoch_ms(cross_section.closes_at), self._closed_at)
+
+    def _bar(self, symbol: str) -> tuple[Decimal | None, Decimal | None, datetime]:
+        """Close, volume and close time of a symbol's last real bar."""
+        column = self._place.get(symbol)
+        if column is None or np.isnan(self._bars[:, column]).any():
+            return None, None, EPOCH
+        close, volume = self._bars[:, column].tolist()
+        return Decimal(repr(close)), Decimal(repr(volume)), from_epoch_ms(int(self._closed_at[column]))

@@ -1,0 +1,186 @@
+"""Every limit in the whole daemon against an exchange: it fires, under its code in log, API and `why`, and not one step below."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from daemon.core import events as e
+from daemon.core.model import Cause
+from daemon.core.risk_weights import volatility
+from daemon.venue import Venue, VenueSettings
+from tests.oneprocess import KEYS, Run, at_work, written
+
+BTC, ETH, SOL = "BTC/USDT", "ETH/USDT", "SOL/USDT"
+WISH: Final = {BTC: 0.4, ETH: 0.4}
+PAIR: Final = [BTC, ETH]
+
+# Each with what is just allowed to the wish, and what is one step less.
+WEIGHTS: Final[list[tuple[str, dict[str, Any], dict[str, Any]]]] = [
+    ("weight_max", {"weight_max": 0.4}, {"weight_max": 0.39}),
+    ("sector_max", {"sector_max": 0.8}, {"sector_max": 0.79}),
+    ("group_max", {"groups": {"g": {"symbols": PAIR, "max": 0.8}}}, {"groups": {"g": {"symbols": PAIR, "max": 0.79}}}),
+    (
+        "correlated_group_max",
+        {"correlated_group_max": 0.8, "correlation_limit": 0.01},
+        {"correlated_group_max": 0.79, "correlation_limit": 0.01},
+    ),
+    ("positions_max", {"positions_max": 2}, {"positions_max": 1}),
+    ("concentration_max", {"concentration_max": 0.32}, {"concentration_max": 0.31}),
+    ("gross", {"gross": 0.8}, {"gross": 0.79}),
+    ("net_max", {"net_max": 0.8}, {"net_max": 0.79}),
+    ("cash_min", {"cash_min": 0.2}, {"cash_min": 0.21}),
+]
+
+
+@pytest.fixture
+async def venue() -> AsyncIterator[Venue]:
+    """Books that agree in the end, and more bars than the correlation watch looks back."""
+    async with Venue(VenueSettings(interval="1s", markets=4, history=300)) as running:
+        yield running
+    assert running.audit() == []
+
+
+class Desk:
+    """A daemon that decides when it is asked to, under limits that change while it runs, and what it says meanwhile."""
+
+    def __init__(self, run: Run, folder: Path, sections: Mapping[str, Any], said: list[Any]) -> None:
+        self.run, self.said = run, said
+        self._folder, self._sections = folder, sections
+
+    async def limit(self, **risk: Any) -> None:
+        """These limits and no others, by a reload."""
+        written(self._folder, **self._sections, risk=risk)
+        status, answer = await self.run.post("reload")
+        assert status == 200, answer
+
+    async def decide(self, *, minutes: bool = False, **prices: float) -> str:
+        """Have a decision worked off, with these prices (factors on the last ones, by base); its id. `minutes`: they pass as it waits."""
+        manager, account, daemon = self.run.parts.manager, self.run.parts.account, self.run.daemon
+        before, now = manager.last_wave, self.run.parts.clock.now()
+        for base, factor in prices.items():
+            daemon.publish(e.PriceTicked(f"{base}/USDT", float(account.mark(f"{base}/USDT") or 0) * factor, now))
+        daemon.publish(e.RebalanceRequested("test", now))
+        while minutes and manager.wave is not None:
+            await asyncio.sleep(0.2)
+            manager.guard.gate.traffic._made.clear()
+        await self.run.until(lambda: manager.last_wave is not before and manager.wave is None)
+        assert manager.last_wave is not None
+        return manager.last_wave.decision.id
+
+    async def codes(self, decision_id: str, symbol: str = ETH) -> set[str]:
+        """What has cut the symbol: the log, `why` and the status tell the same."""
+        cuts = [line for line in self.said if line["event"] in ("risk.limited", "risk.refused") and line["decision_id"] == decision_id]
+        logged = {line["reason"] for line in cuts if line["symbol"] == symbol}
+        await self.run.daemon.recorder.flush()
+        (_, why), (_, status) = await self.run.get(f"/api/v1/why/{symbol}?decision={decision_id}"), await self.run.get("/api/v1/status")
+        assert {row["reason"] for row in (*why["limits"], *why["order_limits"])} == logged
+        newest = self.run.parts.manager.decision
+        if newest is not None and newest.id == decision_id:
+            assert {reason for reason, symbols in status["limited"].items() if symbol in symbols} == logged
+        assert all(row["says"] != row["reason"].replace("_", " ") for row in (*why["limits"], *why["order_limits"]))
+        return logged
+
+
+@asynccontextmanager
+async def desk(venue: Venue, folder: Path, **risk: Any) -> AsyncIterator[Desk]:
+    """A daemon that wants WISH whenever it is asked."""
+    strategy = {"name": "fixed", "use": "fixed_weights", "schedule": {"every": 100_000}, "params": {"weights": WISH}}
+    sections: dict[str, Any] = {
+        "urls": venue.ccxt_urls(),
+        "strategies": [strategy],
+        "universe": {"quote": "USDT", "symbols": [BTC, ETH, SOL], "sectors": {"majors": PAIR}},
+        "execution": {"band": 0.005, "band_relative": 0},
+        "api": {"port": 0, "token": {"env": "TOKEN"}},
+    }
+    with capture_logs() as said:
+        async with at_work(written(folder, **sections, risk=risk), {**KEYS, "TOKEN": "open-sesame"}) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            yield Desk(run, folder, sections, said)
+
+
+async def test_each_limit_on_weights_fires_and_not_below(venue: Venue, tmp_path: Path) -> None:
+    """One after the other in one daemon, by reloads: at the bound nothing is cut, one step below that limit cuts and no other."""
+    async with desk(venue, tmp_path, volatility_max=10) as at:
+        assert await at.codes(await at.decide()) == set()
+        for code, enough, less in [*WEIGHTS, measured(at)]:
+            await at.limit(**enough)
+            assert (code, await at.codes(await at.decide())) == (code, set())
+            await at.limit(**less)
+            decided = await at.decide()
+            assert (code, await at.codes(decided)) == (code, {code})
+            wave = at.run.parts.manager.last_wave
+            assert wave is not None
+            assert wave.targets[ETH] < WISH[ETH]
+
+
+def measured(at: Desk) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The volatility limit, around what is measured; each second brings another bar."""
+    covariance = at.run.parts.analyzer.moments(PAIR).covariance
+    assert covariance is not None
+    expected = volatility(np.array([0.4, 0.4]), covariance)
+    return "volatility_max", {"volatility_max": round(expected * 1.5, 4)}, {"volatility_max": round(expected * 0.5, 4)}
+
+
+async def test_each_limit_on_orders_fires_and_not_below(venue: Venue, tmp_path: Path) -> None:
+    """The same for orders: from 10 % to 13 % of the account, 3,000 USDT each; the way back passes, whatever minute and day allow."""
+    async with desk(venue, tmp_path, weight_max=0.1) as at:
+        await at.decide()
+        for code, enough, less in [
+            ("order_notional_max", 4000, 2000),
+            ("volume_share_max", 1, 0.00001),
+            ("orders_per_minute", 1000, 1),
+            ("day_notional_max", 10_000_000, 1000),
+            ("turnover_day_max", 100, 0.001),
+        ]:
+            for bound, codes in ((enough, {"weight_max"}), (less, {"weight_max", code})):
+                await at.limit(weight_max=0.13, **{code: bound})
+                decided = await at.decide(minutes=code == "orders_per_minute")
+                assert (code, await at.codes(decided)) == (code, codes)
+                await at.limit(weight_max=0.1, **({code: bound} if code not in ("volume_share_max", "order_notional_max") else {}))
+                assert (code, await at.codes(await at.decide())) == (code, {"weight_max"})
+
+
+async def test_a_price_that_is_too_far_away_is_refused(venue: Venue, tmp_path: Path) -> None:
+    """A tick far from the last bar trades nothing, in neither direction; one within the bound does."""
+    async with desk(venue, tmp_path, price_deviation_max=0.05) as at:
+        assert await at.codes(await at.decide(ETH=1.2)) == {"price_deviation_max"}
+        assert [line["symbol"] for line in at.said if line["event"] == "risk.refused"] == [ETH]
+        at.said.clear()
+        assert await at.codes(await at.decide(ETH=1.01)) == set()
+
+
+async def test_the_watch_scales_the_account_and_gives_it_back(venue: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it fires the account is halved at the next bar, due or not; when it calms it is made whole, by another process even."""
+    async with desk(venue, tmp_path, correlation_scale=0.5) as at:
+        watch, manager = at.run.parts.analyzer.market.watch, at.run.parts.manager
+        monkeypatch.setattr(watch, "judge", lambda _window: False)
+        await at.decide()
+        watch.restore(high=True)
+        await at.run.until(lambda: manager.targets.get(ETH) == pytest.approx(0.2) and manager.wave is None)
+        assert manager.decision is not None
+        assert manager.decision.cause is Cause.CORRELATION
+        assert await at.codes(manager.decision.id) == {"correlation_high"}
+        assert "risk.correlation_high" in [line["event"] for line in at.said]
+    async with desk(venue, tmp_path, correlation_scale=0.5) as at:
+        watch, manager = at.run.parts.analyzer.market.watch, at.run.parts.manager
+        assert "risk.correlation_high" not in [line["event"] for line in at.said]
+        await at.run.until(
+            lambda: manager.decision is not None and manager.decision.cause is Cause.CORRELATION and manager.targets[ETH] > 0.3
+        )
+        await at.run.until(lambda: "risk.correlation_calmed" in [line["event"] for line in at.said])
+
+
+async def test_a_day_is_not_over_because_of_a_restart(venue: Venue, tmp_path: Path) -> None:
+    """What was traded before the stop counts after it."""
+    async with desk(venue, tmp_path, day_notional_max=85_000) as at:
+        assert await at.codes(await at.decide()) == set()
+    async with desk(venue, tmp_path, day_notional_max=85_000, weight_max=0.1) as at:
+        assert await at.codes(await at.decide()) == {"weight_max"}  # exits pass
+    async with desk(venue, tmp_path, day_notional_max=85_000) as at:
+        assert await at.codes(await at.decide()) == {"day_notional_max"}
