@@ -18,7 +18,7 @@ def screen(plan: Planned, quote: str) -> RenderableType:
     table = cells.Listing(columns, spare=("costs", "value", "wanted"))
     for row in plan.rows:
         order = row.order
-        what = (order.side.value, cells.short(order.amount), cells.money(order.amount * order.price)) if order else ("", "", "")
+        what = (order.side.value, cells.short(order.amount), cells.money(row.value)) if order else ("", "", "")
         weights = [f"{100 * weight:.2f}%" for weight in (row.weight, row.wanted, row.target)]
         table.add(row.symbol, *weights, *what, cells.money(row.cost) if order else "", row.left.replace("_", " "))
     head = f"decision {plan.decision.id} on the bars up to {plan.decision.as_of:%Y-%m-%d %H:%M:%S}, nothing is sent"
@@ -28,6 +28,7 @@ def screen(plan: Planned, quote: str) -> RenderableType:
     lines = [f"would trade {_traded(plan):,.2f} {quote} in {_orders(plan)} orders, at a cost of about {_cost(plan):,.2f}", *notes]
     lines += [f"{row.symbol}: {100 * row.wanted:.2f}% wanted, {_limits(row)}" for row in plan.rows if row.stages]
     lines += [f"{reason.replace('_', ' ')}: {WORDS[reason]}" for reason in reasons]
+    lines += [f"{row.symbol} needs an equity of {row.needs:,.2f} {quote}" for row in plan.rows if row.needs is not None]
     return Group(Text(head), Text(money), table, *(Text(cells.tame(line)) for line in lines))
 
 
@@ -48,9 +49,7 @@ def mapping(plan: Planned) -> Mapping[str, object]:
 
 def _symbol(row: Row) -> Mapping[str, object]:
     order = row.order
-    sent = (
-        None if order is None else {"side": order.side, "amount": order.amount, "price": order.price, "value": order.amount * order.price}
-    )
+    sent = None if order is None else {"side": order.side, "amount": order.amount, "price": order.price, "value": row.value}
     return {
         "symbol": row.symbol,
         "price": row.price,
@@ -63,6 +62,7 @@ def _symbol(row: Row) -> Mapping[str, object]:
         "cost": row.cost,
         "left": row.left,
         "left_says": WORDS.get(row.left, row.left),
+        "needs_equity": row.needs,
     }
 
 
@@ -76,7 +76,7 @@ def _orders(plan: Planned) -> str:
 
 
 def _traded(plan: Planned) -> Decimal:
-    return sum((row.order.amount * row.order.price for row in plan.rows if row.order), ZERO)
+    return sum((row.value for row in plan.rows), ZERO)
 
 
 def _cost(plan: Planned) -> Decimal:

@@ -12,8 +12,10 @@ from daemon.core import planner_legs, risk
 from daemon.core.events import OrderNotFound, OrderRefused, OrderUnknown, PlanMade, RiskLimited
 from daemon.core.model import Decision, Status, TargetWeights
 from daemon.core.plain import plain
+from daemon.core.planner_inputs import Inputs, Rules
 from daemon.io.journal import DecisionStory, Fact
 from daemon.why import WORDS, NoSuchDecision, from_journal, match, story
+from tests.core.plans import book
 from tests.io.journal_facts import START, a_fill, a_report, a_settling, an_order, life, open_journal
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
@@ -40,6 +42,17 @@ async def told(path: Path, *facts: Fact, symbol: str = BTC) -> Any:
 def test_every_code_has_its_words() -> None:
     """What a plan or a limit may say is said to a person in words."""
     assert {*planner_legs.Reason, *risk.Reason} <= WORDS.keys()
+
+
+async def test_a_target_that_is_too_small_says_what_it_needs(tmp_path: Path) -> None:
+    """The equity at which it would be large enough, the target it has instead, and the hash of what the plan follows from."""
+    inputs = Inputs(weights={BTC: 0.02}, book=book({}, {}), markets={}, rules=Rules())
+    plan = PlanMade("decision-1", 1, (), {BTC: "small_account"}, START, {BTC: 0.0}, {BTC: Decimal("288.75")}, inputs)
+    tale = await told(tmp_path, plan)
+    assert tale["plans"][0]["target"] == 0.0
+    assert tale["plans"][0]["needs_equity"] == "288.75"
+    assert tale["plans"][0]["inputs"] == inputs.fingerprint
+    assert tale["summary"].endswith("the account is too small for so many targets; it needs an equity of 288.75")
 
 
 async def test_the_whole_way(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
         DataError: the bars, or the rules in markets.json, are missing or cannot be used.
         StartRefused: the configuration cannot be backtested.
     """
+    if config.universe.quotes:
+        raise StartRefused(f"{config.source}: universe.quotes cannot be backtested yet; leave it out, with the symbols it pays for", 78)
     bars = load(data, config.universe.symbols, config.bar_length, end=end)
     rules, without = markets(data, config.universe.symbols)
     core = deciding(config, simulated=True)

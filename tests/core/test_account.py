@@ -127,6 +127,46 @@ def test_unexplained_money_is_not_spent_and_a_coin_in_drift_does_not_grow() -> N
     assert desk.account.book({}, {}, after(2)).frozen == {}
 
 
+def two_currencies() -> Desk:
+    """1000 USDT, 2 BTC at 100 USDT; and 300 EUR at 1.1 USDT, which buy ETH at 50 EUR."""
+    desk = Desk()
+    desk.account = Account("USDT", desk.ledger, desk.table, timedelta(seconds=15), None, {"EUR": "EUR/USDT"}, timedelta(seconds=60))
+    desk.account.markets = {s: market(s) for s in ("BTC/USDT", "ETH/EUR")}
+    desk.ledger.flow(Flow("opening-EUR", "EUR", Decimal(300), "opening", after(0)))
+    desk.ledger.flow(Flow("opening-ETH", "ETH", Decimal(4), "opening", after(0)))
+    desk.tick(100)
+    desk.tick(50, symbol="ETH/EUR")
+    return desk
+
+
+def test_further_currencies_count_at_their_rate() -> None:
+    """Their money and what is bought with it are worth what a market says; until it says something, equity is not known."""
+    desk = two_currencies()
+    assert desk.account.unvalued == ("EUR/USDT",)
+    desk.tick(1.1, symbol="EUR/USDT")
+    assert desk.account.unvalued == ()
+    assert desk.account.cash == Decimal(1330)
+    assert desk.account.equity() == Decimal(1330) + 200 + 4 * 50 * Decimal("1.1")
+    assert desk.account.weight("ETH/EUR", Decimal(1750)) == pytest.approx(220 / 1750)
+
+
+def test_each_currency_pays_for_its_own_orders() -> None:
+    """A buy reserves money of its quote, a foreign lock and an unexplained difference take from their own currency."""
+    desk = two_currencies()
+    buy = desk.table.add(order("r1", "ETH/EUR", Side.BUY, "1", "50"))
+    assert desk.account.cash_free() == {"USDT": 1000, "EUR": 300 - buy.order.reserve}
+    desk.account.on_drift_found(DriftFound("EUR", Decimal(-100), after(1)))
+    assert desk.account.cash_free() == {"USDT": 1000, "EUR": 200 - buy.order.reserve}
+
+
+def test_a_rate_may_be_older_than_a_price_but_not_by_any_length() -> None:
+    """It sizes targets and pays for nothing; beyond its own limit its symbols are not traded."""
+    desk = two_currencies()
+    desk.tick(1.1, symbol="EUR/USDT")
+    assert desk.account.book({}, {}, after(50)).rates == {"USDT": 1, "EUR": Decimal("1.1")}
+    assert desk.account.book({}, {}, after(61)).rates == {"USDT": 1}
+
+
 def test_what_is_held_without_any_price_is_named() -> None:
     """Until it has one, equity is not known; a market that is closed for good is not waited for."""
     desk = Desk()

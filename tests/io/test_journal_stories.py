@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from daemon.core.events import OrderClosed, OrderReported, OrderSent, PlanMade, RiskLimited
+from daemon.core.planner import plan, replay
 from daemon.io.journal import Journal, JournalDamaged, PlanRecord, ask, read
 from daemon.io.journal.schema import MIGRATIONS, migrate
+from tests.core.plans import some_case
 from tests.io.journal_facts import START, a_decision, a_fill, a_settling, an_order, life, open_journal, wave
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
@@ -36,6 +38,17 @@ async def test_a_decision_is_told_from_limit_to_settling(journal: Journal) -> No
     (only,) = told.orders
     assert (only.record.order, only.record.state, only.fills) == (order, "filled", (a_fill(order),))
     assert [type(fact) for fact in only.facts] == [OrderSent, OrderReported, OrderClosed]
+
+
+async def test_a_plan_can_be_made_again_from_the_journal(journal: Journal) -> None:
+    """With its inputs comes everything that it follows from: planning them again gives the same legs and reasons."""
+    inputs = some_case(2)
+    made = plan(inputs)
+    assert made.legs
+    await journal.commit(*wave(1), PlanMade("decision-1", 1, (), made.left, START, made.changed, made.needs, inputs))
+    (kept,) = (await journal.story(BTC)).plans
+    assert (kept.changed, kept.needs, kept.fingerprint) == (made.changed, made.needs, inputs.fingerprint)
+    assert repr(replay(kept.inputs)) == repr(made)
 
 
 async def test_any_decision_can_be_asked_for(journal: Journal) -> None:
