@@ -272,7 +272,7 @@ class OrderManager:
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
             return
-        wave.left = dict(made.left)
+        wave.left, wave.changed = dict(made.left), made.changed
         wave.waiting = made.grows
         reduces, told = self._dispatch.admit(wave, made.reduces, at)
         grows, more = self._dispatch.release(wave, at)

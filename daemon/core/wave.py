@@ -41,9 +41,9 @@ class Wave:
 
     `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
-    reasons by symbol; a symbol in `refused` is not tried again. `retry_at`: another round comes, but not before. `refusals` counts the
-    rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed. `slices` counts the rounds
-    that did one slice of several.
+    reasons by symbol; a symbol in `refused` is not tried again. `changed` are targets that the newest plan has fitted to the account.
+    `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not take at all: they are no
+    rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
 
     After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
     by quote currency.
@@ -58,6 +58,7 @@ class Wave:
     orders: list[Tracked] = field(default_factory=list)
     current: list[Tracked] = field(default_factory=list)
     left: dict[str, str] = field(default_factory=dict)
+    changed: Mapping[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     retry_at: datetime | None = None
     refusals: int = 0
@@ -133,10 +134,11 @@ class Wave:
                 self.refused.setdefault(symbol, tracked.reason)
         zones = Zones.of(rules, ONE, [exact(weight) for weight in self.weights.values()])
         for symbol, distance in off_target.items():
-            weight = self.weights.get(symbol, 0.0)
-            near = weight > 0 and abs(distance) <= zones.width(exact(weight), markets[symbol])
+            wished = self.weights.get(symbol, 0.0)
+            weight = self.changed.get(symbol, wished)
+            near = weight > 0 and abs(distance + wished - weight) <= zones.width(exact(weight), markets[symbol])
             if near and self.left.get(symbol) == Reason.UNFUNDED.value:
-                self.left[symbol] = Reason.IN_BAND.value
+                self.left[symbol] = (Reason.RAISED if symbol in self.changed else Reason.IN_BAND).value
             elif distance and not near and symbol not in self.left and symbol not in self.refused:
                 self.left[symbol] = self._why(newest.get(symbol), superseded=superseded).value
 

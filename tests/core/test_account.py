@@ -142,9 +142,9 @@ def two_currencies() -> Desk:
 def test_further_currencies_count_at_their_rate() -> None:
     """Their money and what is bought with it are worth what a market says; until it says something, equity is not known."""
     desk = two_currencies()
-    assert desk.account.unvalued == ("EUR/USDT",)
+    assert list(desk.account.unvalued) == ["EUR/USDT"]
     desk.tick(1.1, symbol="EUR/USDT")
-    assert desk.account.unvalued == ()
+    assert list(desk.account.unvalued) == []
     assert desk.account.cash == Decimal(1330)
     assert desk.account.equity() == Decimal(1330) + 200 + 4 * 50 * Decimal("1.1")
     assert desk.account.weight("ETH/EUR", Decimal(1750)) == pytest.approx(220 / 1750)

@@ -42,7 +42,7 @@ async def test_a_decision_is_told_from_limit_to_settling(journal: Journal) -> No
 
 async def test_a_plan_can_be_made_again_from_the_journal(journal: Journal) -> None:
     """With its inputs comes everything that it follows from: planning them again gives the same legs and reasons."""
-    inputs = some_case(2)
+    inputs = some_case(5)
     made = plan(inputs)
     assert made.legs
     await journal.commit(*wave(1), PlanMade("decision-1", 1, (), made.left, START, made.changed, made.needs, inputs))
