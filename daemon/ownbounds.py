@@ -8,10 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
 from math import ceil
-from types import FrameType
-from typing import Final
+from types import CodeType, FrameType
+from typing import Final, NoReturn
 
 from daemon.config.sentences import ConfigError
 from daemon.core.desk import T, Work
@@ -47,16 +46,29 @@ class _TooSlow(BaseException):
     """Out of time. Not an Exception, so that a user's `except Exception` does not hold it up."""
 
 
+def _raise(_frame: FrameType, _event: str, _told: object) -> NoReturn:
+    raise _TooSlow
+
+
+def _above(frame: FrameType | None, code: CodeType) -> list[FrameType]:
+    """The frames of what a function has called, the newest first; none outside of it."""
+    frames: list[FrameType] = []
+    while frame is not None and frame.f_code is not code:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames if frame is not None else []
+
+
 class Bounds:
     """The guard of one strategy: `hire` makes it, the desk calls it through this."""
 
     def __init__(self, own: Own) -> None:
         self._own = own
         self._strategy: Strategy | None = None
-        self._inside = False
         self._limit_s = 0.0
         self._began_s = 0.0
         self._ticks = 0
+        self._raised = False
 
     def hire(self, universe: Universe) -> Strategy:
         """The strategy itself, in this process.
@@ -90,22 +102,32 @@ class Bounds:
             signal.signal(signal.SIGALRM, before)
 
     def _timed(self, code: Callable[[], T]) -> T:
-        self._ticks, self._began_s = 0, time.thread_time()
+        self._ticks, self._raised, self._began_s = 0, False, time.thread_time()
+        stdout, tracing = sys.stdout, sys.gettrace()
+        sys.stdout = sys.stderr
         signal.setitimer(signal.ITIMER_REAL, self._limit_s / TICKS, self._limit_s / TICKS)
         try:
-            with redirect_stdout(sys.stderr):
-                self._inside = True
-                value = code()
+            value = code()
         finally:
-            self._inside = False
+            sys.stdout = stdout
+            if self._raised:
+                sys.settrace(tracing)
         if self._overdue():
             raise _TooSlow  # it came back from a call that no signal interrupts
         return value
 
-    def _tick(self, _number: int, _frame: FrameType | None) -> None:
+    def _tick(self, _number: int, frame: FrameType | None) -> None:
         self._ticks += 1
-        if self._inside and self._overdue():
-            raise _TooSlow
+        theirs = _above(frame, Bounds._timed.__code__)
+        if not (theirs and self._overdue()):
+            return
+        if self._raised:
+            # And it was caught, by an `except:` in a loop, which cannot catch what is raised at the next line: that is its own.
+            for each in theirs:
+                each.f_trace = _raise
+            sys.settrace(_raise)
+        self._raised = True
+        raise _TooSlow
 
     def _overdue(self) -> bool:
         return self._ticks >= TICKS or time.thread_time() - self._began_s > self._limit_s
