@@ -14,8 +14,8 @@ from typing import Any, Final
 import structlog
 
 from daemon.commander import APPROVED, Commander
+from daemon.core import curves, restraint
 from daemon.core import events as e
-from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import Instrument
 from daemon.core.slices import Aligner
@@ -74,7 +74,10 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.StreamCaughtUp, [d.aligner.on_caught_up]),
         (
             e.SliceClosed,
-            [*d.away_on(e.SliceClosed), p.account.on_slice, d.views.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice],
+            [
+                *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, d.views.on_slice),
+                *(p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
+            ],
         ),
         (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time]),
         # decisions
@@ -98,16 +101,17 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.BookSleeves, [d.gateway.accept]),
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
-        (e.OrderFilled, [p.analyzer.on_fill, p.ledger.on_fill, p.reconciler.on_fill, p.manager.on_order]),
-        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderReported, e.OrderRefused)),
-        *((kind, [p.manager.on_order]) for kind in (e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
+        (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.manager.on_order]),
+        (e.OrderReported, [p.portfolio.on_reported, p.manager.on_order]),
+        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderRefused, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
-        (e.FlowBooked, [p.analyzer.on_flow, p.ledger.on_flow]),
+        (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow]),
+        (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
         (e.AccountReconciled, [p.manager.on_reconciled]),
         (e.DriftFound, [p.account.on_drift_found]),
         (e.DriftCleared, [p.account.on_drift_cleared]),
@@ -116,9 +120,10 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.HoldLifted, [p.manager.on_lifted, d.recorder.accept]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
-        (e.StopRequested, [p.manager.on_stop]),
+        (e.StopRequested, [p.manager.on_stop, p.curves.on_stop]),
+        (e.KeepState, [d.recorder.accept]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.ForeignOrdersSeen, e.SleevesBooked, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)),
+        *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -146,7 +151,7 @@ class Daemon:
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
         self.commander = Commander(
-            p.journal, self.publish, p.clock, p.manager, p.symbols, p.analyzer.shares, self.reloading.reload, self.stop
+            p.journal, self.publish, p.clock, p.manager, p.symbols, p.portfolio.names, self.reloading.reload, self.stop
         )
         self.api = Api(self.views, self.commander, host, port, token)
 
@@ -263,14 +268,11 @@ class Daemon:
     def _restore(self) -> list[e.Event]:
         """Fold the journal: holdings, orders that may be alive, the decision that was being worked on."""
         p, record = self.parts, self.parts.recovered
-        for flow in record.flows:
-            p.ledger.flow(flow)
-        for fill in record.fills:
-            p.ledger.book(fill)
+        p.portfolio.restore(record.flows, record.fills, record.bookings, record.splits, record.order_ids)
+        p.curves.restore(record.values.get(curves.KEY), record.flows, record.bookings)
         fills: dict[str, list[e.OrderFilled]] = {}
         for fill in record.fills:
-            order_id = fill.order_id or record.order_of(fill.symbol, fill.venue_id) or ""
-            fills.setdefault(order_id, []).append(e.OrderFilled(fill, fill.at))
+            fills.setdefault(record.owner(fill), []).append(e.OrderFilled(fill, fill.at))
         restraint.restore(p.manager.states, record.holds)
         p.manager.approval.given = int(record.values.get(APPROVED, "0"))
         self._narrate.remember(order for order, _ in record.open_orders)
@@ -288,7 +290,7 @@ class Daemon:
             p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished, fills=record.fills, last_wave=record.last_wave)
             p.analyzer.resume(record.last_decision, p.manager.targets)
         p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
-        return conclusions
+        return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
 
     async def _start_workers(self) -> None:
         """Have the strategies of the user's own loaded; those that cannot be are disabled, and the rest trades."""

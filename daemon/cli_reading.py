@@ -85,10 +85,9 @@ def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: 
     path = settings.journal_path(os.environ, Path.cwd())
     if not path.exists():
         fail(f"{no_daemon} and there is no journal at {path}", 1)
-    shares = {wanted.name: float(wanted.share) for wanted in settings.strategies}
     try:
         with mistakes():
-            told = from_journal(path, symbol, decision, sorted(settings.universe.symbols), shares)
+            told = from_journal(path, symbol, decision, sorted(settings.universe.symbols))
     except NoSuchDecision as error:
         fail(str(error), 1)
     return {key: plain(value) for key, value in told.items()}

@@ -156,6 +156,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.PollAccount()
             | e.BookFlows()
             | e.BookSleeves()
+            | e.KeepState()
             | e.TradesListed()
             | e.AccountPolled()
             | e.BalanceMoved()

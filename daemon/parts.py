@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.capital import Capital
+from daemon.core.curves import Curves
 from daemon.core.events import Event
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
+from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
@@ -68,6 +70,8 @@ class Core:
     ledger: Ledger
     table: OrderTable
     account: Account
+    portfolio: Portfolio
+    curves: Curves
     manager: OrderManager
     reconciler: PositionReconciler
     runner: StrategyRunner
@@ -79,13 +83,18 @@ class Deciding(Protocol):
     """What the route table needs of the parts: a Core, or the Parts of a daemon."""
 
     @property
-    def ledger(self) -> Ledger:
-        """What the account should hold."""
+    def account(self) -> Account:
+        """What it is worth, and what may be spent."""
         ...
 
     @property
-    def account(self) -> Account:
-        """What it is worth, and what may be spent."""
+    def portfolio(self) -> Portfolio:
+        """Who holds what of it."""
+        ...
+
+    @property
+    def curves(self) -> Curves:
+        """What account and sleeves have made of the money that came in."""
         ...
 
     @property
@@ -201,6 +210,8 @@ class Parts:
     ledger: Ledger
     table: OrderTable
     account: Account
+    portfolio: Portfolio
+    curves: Curves
     manager: OrderManager
     reconciler: PositionReconciler
     runner: StrategyRunner

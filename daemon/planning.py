@@ -178,10 +178,7 @@ def _decide(
 
 def _recall(core: Core, record: Recovered) -> None:
     """What an instance of this name has written: holdings, what it wanted last, and what restricts it."""
-    for flow in record.flows:
-        core.ledger.flow(flow)
-    for fill in record.fills:
-        core.ledger.book(fill)
+    core.portfolio.restore(record.flows, record.fills, record.bookings, record.splits, record.order_ids)
     core.manager.guard.restore(record.traded())
     core.analyzer.restore(high=record.correlation_high)
     core.runner.restore(record.last_decision, record.began)

@@ -62,6 +62,21 @@ def _amounts(held: Row) -> str:
     return ", ".join([*told[:COINS_MAX], *([f"and {len(told) - COINS_MAX} more"] if len(told) > COINS_MAX else [])])
 
 
+def strategies_table(told: Row) -> list[RenderableType]:
+    """The strategies, what each has and has made; nothing where the daemon tells none."""
+    table = cells.Listing(("strategy", "share", "equity", "pnl", "return", "drawdown", "state"), spare=("drawdown", "share"))
+    rows = _rows(told.get("strategies"))
+    for row in rows:
+        made = (
+            cells.money(row.get("equity")),
+            cells.money(row.get("pnl")),
+            _share(row.get("return"), signed=True),
+            _share(row.get("drawdown")),
+        )
+        table.add(str(row.get("name")), cells.weight(row.get("share")), *made, str(row.get("state") or ""))
+    return [table] if rows else []
+
+
 # --- analysis --------------------------------------------------------------------------------------------------------
 
 
@@ -104,6 +119,10 @@ def _account(account: Row) -> RenderableType:
     if elsewhere:
         lines.append("and fees that are not valued: " + ", ".join(f"{amount} {currency}" for currency, amount in elsewhere.items()))
     lines.append(f"{bets} effective bets in {positions} effective positions")
+    if cells.number(account.get("crossed")):
+        lines.append(
+            f"{cells.money(account.get('crossed'))} crossed inside, both sides counted: so much less was traded than by each alone"
+        )
     return Group(table, *(Text(cells.tame(line)) for line in lines))
 
 
@@ -127,10 +146,11 @@ def _symbols(rows: Sequence[Row]) -> cells.Listing:
 
 
 def _strategies(rows: Sequence[Row]) -> cells.Listing:
-    table = cells.Listing(("strategy", "profit", "adds", "risk"))
+    table = cells.Listing(("strategy", "equity", "profit", "adds", "risk", "drawdown", "traded", "crossed"), spare=("drawdown", "traded"))
     for row in rows:
-        shares = _share(row.get("contribution"), signed=True), _share(row.get("risk"))
-        table.add(str(row.get("strategy")), cells.money(row.get("profit")), *shares)
+        shares = (_share(row.get(name), signed=name == "contribution") for name in ("contribution", "risk", "drawdown"))
+        dealt = cells.money(row.get("traded")), cells.money(row.get("crossed"))
+        table.add(str(row.get("strategy")), cells.money(row.get("equity")), cells.money(row.get("profit")), *shares, *dealt)
     return table
 
 
@@ -219,10 +239,25 @@ def _asked(strategies: Sequence[Row], told: Row) -> RenderableType:
             head = ["", "", ""]
         if strategy.get("note"):
             notes.append(f"{strategy.get('name')}: {strategy['note']}")
+    crosses = [_crossed(row) for row in _rows(told.get("crossed"))]
     net = f"together {_share(told.get('wanted'))} of equity"
     return Group(
-        _heading("asked"), table, *(Text(cells.tame(note)) for note in notes), Text(net + (", kept as it is" if told.get("kept") else ""))
+        _heading("asked"),
+        table,
+        *(Text(cells.tame(note)) for note in notes),
+        Text(net + (", kept as it is" if told.get("kept") else "")),
+        *(Text(cells.tame(cross)) for cross in crosses),
     )
+
+
+def _crossed(cross: Row) -> str:
+    """What changed hands inside, and whose."""
+    return f"crossed inside at {cells.short(cross.get('price'))}: {_parts(_mapping(cross.get('amounts')), signed=True)}"
+
+
+def _parts(amounts: Row, *, signed: bool = False) -> str:
+    known = {name: found for name, amount in amounts.items() if (found := cells.number(amount)) is not None}
+    return ", ".join(f"{name} {found.normalize():{'+' if signed else ''}f}" for name, found in known.items())
 
 
 def _signal(signal: Row, symbol: str) -> tuple[str, str, str]:
@@ -259,7 +294,8 @@ def _section(heading: str, lines: Iterable[str], *more: str) -> RenderableType:
 def _orders(orders: Sequence[Row]) -> list[RenderableType]:
     parts: list[RenderableType] = []
     for order in orders:
-        terms = f"{order.get('side')} {order.get('amount')} at about {order.get('price')}"
+        whose = _mapping(order.get("for"))
+        terms = f"{order.get('side')} {order.get('amount')} at about {order.get('price')}{f' for {_parts(whose)}' if whose else ''}"
         parts.append(_section(f"order {order.get('id')}", [f"{cells.moment(order.get('at'))}  intent to {terms}"]))
         happened = [(fact.get("at"), f"{fact.get('what')}  {fact.get('text')}") for fact in _rows(order.get("facts"))]
         happened += [(fill.get("at"), _fill(fill)) for fill in _rows(order.get("fills"))]

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from daemon import cells
 from daemon.io.clock import SystemClock
-from daemon.screens import analysis_screen, disabled_lines, others_lines, why_screen
+from daemon.screens import analysis_screen, disabled_lines, others_lines, strategies_table, why_screen
 
 What = Literal["status", "positions", "targets", "orders", "fills", "analysis"]
 Row = Mapping[str, object]
@@ -146,7 +146,7 @@ def status_screen(status: Row, positions: Sequence[Row], targets: Sequence[Row],
     parts: list[RenderableType] = [_headline(status), *disabled_lines(status), _facts(status, now)]
     if wave:
         parts.append(_wave_line(wave))
-    parts += others_lines(status)
+    parts += [*others_lines(status), *strategies_table(status)]
     parts.append(_holdings(positions, targets, _reasons(wave)))
     return Group(*parts)
 

@@ -20,6 +20,7 @@ from daemon.core.trading import Trading
 from daemon.io.api import NotThere
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
+from daemon.sleeveviews import holders, strategy_rows
 from daemon.why import match, story
 
 NAMED_MAX: Final = 20  # symbols in a sentence about them
@@ -114,7 +115,13 @@ class DaemonViews:
             "last_wave": wave_row(wave) if wave else None,
             "disabled": dict(self._disabled),
             "limited": {reason: sorted(symbols)[:NAMED_MAX] for reason, symbols in sorted(manager.guard.cuts.items())},
+            "strategies": self._strategies(),
         }
+
+    def _strategies(self) -> Sequence[Mapping[str, object]]:
+        portfolio, manager = self._analyzer.portfolio, self._manager
+        worths = None if self._equity() is None else self._account.worths(portfolio.holdings())
+        return strategy_rows(portfolio, self._analyzer.curves, manager.states, manager.decision, self._disabled, worths)
 
     def _equity(self) -> Decimal | None:
         """What the account is worth; None before it was read, and while something that it holds has no price."""
@@ -151,7 +158,12 @@ class DaemonViews:
         """One row a symbol of the universe, and one for the cash of each currency."""
         account, decision, equity = self._account, self._manager.decision, self._equity()
         rows = [self._position(symbol, equity, decision) for symbol in sorted(account.markets)]
-        return rows + [self._cash(currency, equity) for currency in account.quotes] if rows else rows
+        if not rows:
+            return rows
+        held = holders(self._analyzer.portfolio)
+        bases = [market.base for _, market in sorted(account.markets.items())]
+        rows += [self._cash(currency, equity) for currency in account.quotes]
+        return [{**row, "strategies": held.get(currency, {})} for row, currency in zip(rows, [*bases, *account.quotes], strict=True)]
 
     def _cash(self, currency: str, equity: Decimal | None) -> Mapping[str, object]:
         amount, price = self._account.money(currency), self._account.rate(currency)
@@ -250,7 +262,7 @@ class DaemonViews:
         if decision is None and decision_id is not None:
             raise NotThere(f"there is no decision {decision_id} in the journal; `rebalanced orders` shows the ids of the newest")
         now = self._position(meant, self._equity(), newest) if self._account.markets else None
-        return {**story(meant, told, decision, self._analyzer.shares, now), "disabled": dict(self._disabled)}
+        return {**story(meant, told, decision, now), "disabled": dict(self._disabled)}
 
 
 def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:

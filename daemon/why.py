@@ -7,9 +7,8 @@ beside words for a person.
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
-from math import isclose
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from daemon.core.events import (
     OrderClosed,
@@ -23,7 +22,7 @@ from daemon.core.events import (
     RiskLimited,
     RiskRefused,
 )
-from daemon.core.model import ZERO, Decision, TargetWeights
+from daemon.core.model import ZERO, Decision, TargetWeights, currencies
 from daemon.io.journal import DecisionStory, OrderFact, OrderStory, ask
 
 Row = Mapping[str, object]
@@ -89,7 +88,7 @@ class NoSuchDecision(Exception):
     """Nothing like that is in the journal. Its text is one sentence."""
 
 
-def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Sequence[str], shares: Mapping[str, float]) -> Row:
+def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Sequence[str]) -> Row:
     """The story out of the file alone, while no daemon runs (or one does: reading holds up nobody).
 
     Raises:
@@ -102,7 +101,7 @@ def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Seque
     told = ask(path, lambda reader: reader.story(symbol, decision_id))
     if told.decision is None and decision_id is not None:
         raise NoSuchDecision(f"{path}: there is no decision {decision_id} in this journal")
-    return story(symbol, told, told.decision, shares, None)
+    return story(symbol, told, told.decision, None)
 
 
 def match(asked: str, symbols: Sequence[str]) -> str | None:
@@ -114,11 +113,11 @@ def match(asked: str, symbols: Sequence[str]) -> str | None:
     return None
 
 
-def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: Mapping[str, float], now: Row | None) -> Row:
+def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row | None) -> Row:
     """Everything in one mapping.
 
-    `decision`: the one asked for, which may not be in the journal yet; None: there has been none. `shares`: of the capital, by strategy, as
-    configured. `now`: the holding at this moment, where a daemon knows it.
+    `decision`: the one asked for, which may not be in the journal yet; None: there has been none. `now`: the holding at this moment, where
+    a daemon knows it.
     """
     if decision is None:
         return {"symbol": symbol, "decision_id": None, "summary": "there has been no decision yet", "now": now}
@@ -127,6 +126,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: M
     allowed = limits[-1].allowed if limits else wanted
     target = told.wave.targets.get(symbol, 0.0) if told.wave else allowed
     left = _left(symbol, told)
+    crossed = _crossed(symbol, told)
     return {
         "symbol": symbol,
         "decision_id": decision.id,
@@ -135,13 +135,14 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: M
         "cause": decision.cause.value,
         "exits_until": decision.exits_until,
         "summary": _summary(symbol, decision, told, wanted, target, left),
-        "strategies": _strategies(symbol, decision, shares),
+        "strategies": _strategies(symbol, decision, crossed),
         "wanted": wanted,
         "kept": symbol in decision.keep,
         "limits": [_limit(cut) for cut in limits],
         "order_limits": [_order_limit(cut) for cut in told.order_cuts],
         "target": target,
         "plans": _plans(symbol, told),
+        "crossed": crossed,
         "left": left,
         "left_says": WORDS.get(left, left.replace("_", " ")) if left else None,
         "orders": [_order(order) for order in told.orders],
@@ -153,24 +154,33 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, shares: M
 # --- what was wanted -------------------------------------------------------------------------------------------------
 
 
-def _strategies(symbol: str, decision: Decision, shares: Mapping[str, float]) -> list[Row]:
-    """One row a strategy: its share, the weight it asked for (of its own capital), and the signals behind that."""
-    adds_up = isclose(
-        sum(shares.get(name, 0.0) * targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()),
-        decision.weights.get(symbol, 0.0),
-        abs_tol=1e-9,
-    )
+def _strategies(symbol: str, decision: Decision, crossed: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """One row a strategy: its share, the weight it asked for (of its own capital), what it crossed inside, and the signals behind it."""
     return [
         {
             "name": name,
-            "share": shares.get(name) if adds_up else None,  # the configuration has changed since: these shares were not the ones
+            "share": decision.shares.get(name),
             "weight": targets.weights.get(symbol, 0.0),
+            "crossed": sum((row["amounts"].get(name, ZERO) for row in crossed), ZERO),
             "kept": symbol in targets.keep,
             "note": targets.note,
             "signals": _signals(symbol, targets),
         }
         for name, targets in sorted(decision.by_strategy.items())
     ]
+
+
+def _crossed(symbol: str, told: DecisionStory) -> list[dict[str, Any]]:
+    """One row a cross: its price, and the base units that each sleeve got (above 0) or gave."""
+    base, quote = currencies(symbol)
+    rows: list[dict[str, Any]] = []
+    for booking in told.crossed:
+        coins = {entry.sleeve: entry.amount for entry in booking.entries if entry.currency == base}
+        paid = sum((entry.amount for entry in booking.entries if entry.currency == quote and entry.amount > 0), ZERO)
+        got = sum((amount for amount in coins.values() if amount > 0), ZERO)
+        if got:
+            rows.append({"at": booking.at, "amount": got, "price": paid / got, "amounts": coins})
+    return rows
 
 
 def _signals(symbol: str, targets: TargetWeights) -> list[Row]:
@@ -255,6 +265,7 @@ def _order(told: OrderStory) -> Row:
         "id": order.id,
         "side": order.side.value,
         "amount": order.amount,
+        "for": dict(order.split),
         "price": order.price,
         "attempt": order.attempt,
         "at": order.at,
@@ -334,6 +345,7 @@ def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float
         cuts = [cut.reason for cut in _limits(told.limits)]
         if cuts:
             parts.append(f"{' and '.join(cuts)} left {target:.2%}")
+    parts += [f"{row['amount'].normalize():f} changed hands inside at {float(row['price']):.8g}" for row in _crossed(symbol, told)]
     parts += [_traded(order) for order in told.orders]
     if left and symbol not in decision.keep:
         need = told.plans[-1].needs.get(symbol) if told.plans else None

@@ -23,14 +23,18 @@ from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.capital import Capital
 from daemon.core.cron import Cron
+from daemon.core.curves import Curves
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import Rules
+from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.risk_orders import OrderLimits
 from daemon.core.runner import Sleeve, StrategyRunner
 from daemon.core.schedule import Schedule
+from daemon.core.shares import by_volatility
+from daemon.core.sleeves import Sleeves
 from daemon.core.states import States
 from daemon.core.strategy import Failed, Strategy, Universe
 from daemon.core.trading import Settings
@@ -87,6 +91,8 @@ def build(
         ledger=core.ledger,
         table=core.table,
         account=core.account,
+        portfolio=core.portfolio,
+        curves=core.curves,
         manager=core.manager,
         reconciler=core.reconciler,
         runner=core.runner,
@@ -128,16 +134,33 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     ledger, table = Ledger(), OrderTable()
     quotes, bar = config.universe.quotes, config.bar_length
     account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
-    analyzer = _analyzer(config, symbols, account, table, simulated=simulated or config.mode == "paper")
+    portfolio, states = Portfolio((each.name for each in config.strategies), ledger, table), States()
+    sleeves = Sleeves(portfolio, account, table, states, keep_removed=config.removed_strategies == "keep")
+    curves = Curves(account, ledger, portfolio)
+    analyzer = Analyzer(
+        symbols,
+        config.bar_length,
+        account,
+        table,
+        portfolio,
+        curves,
+        jump=config.risk.correlation_jump,
+        slippage=float(config.paper.slippage_bps) / 10_000 if simulated or config.mode == "paper" else None,
+    )
+    at_work = lenient(config) if simulated else runner(config, contained=True)
+    if config.strategies[0].share == "inverse_volatility":
+        at_work.shares = by_volatility(portfolio.names, curves)
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
         ledger=ledger,
         table=table,
         account=account,
-        manager=OrderManager(_settings(config, simulated=simulated), account, table, States(), analyzer),
+        curves=curves,
+        portfolio=portfolio,
+        manager=OrderManager(_settings(config, simulated=simulated), account, table, states, sleeves, analyzer),
         reconciler=PositionReconciler(symbols, ledger, table),
-        runner=lenient(config) if simulated else runner(config, contained=True),
+        runner=at_work,
         analyzer=analyzer,
         watched=watched(config),
     )
@@ -146,18 +169,6 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
 def watched(config: Config) -> tuple[str, ...]:
     """The markets that are followed and not traded."""
     return tuple(sorted({*config.universe.quotes.values(), *config.universe.watch}))
-
-
-def _analyzer(config: Config, symbols: tuple[str, ...], account: Account, table: OrderTable, *, simulated: bool) -> Analyzer:
-    return Analyzer(
-        symbols,
-        config.bar_length,
-        account,
-        table,
-        {wanted.name: float(wanted.share) for wanted in config.strategies},
-        jump=config.risk.correlation_jump,
-        slippage=float(config.paper.slippage_bps) / 10_000 if simulated else None,
-    )
 
 
 def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
@@ -387,7 +398,8 @@ def sleeve(config: Config, index: int, *, contained: bool = False) -> Sleeve:
         ConfigError: what the configuration says of it does not fit.
     """
     wanted, traded = config.strategies[index], universe(config)
-    plain = Sleeve(wanted.name, None, float(wanted.share), _schedule(wanted.schedule, config.bar_length), own=is_contained(wanted.use))
+    share = 1 / len(config.strategies) if isinstance(wanted.share, str) else float(wanted.share)
+    plain = Sleeve(wanted.name, None, share, _schedule(wanted.schedule, config.bar_length), own=is_contained(wanted.use))
     if not is_own(wanted.use):
         return replace(plain, strategy=_shipped(config, index, traded))
     if contained and plain.own:

@@ -149,6 +149,7 @@ SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.TimePassed(AT),
     e.BookSleeves(Booking("d1-cross", "cross", (), AT), AT),
+    e.KeepState("curves", "{}", AT),
     e.AskStrategy("mine", cross_section(missing=False), None, AT),
     e.StrategyAnswered("mine", AT, TargetWeights({}), frozenset(), AT),
     e.PlanWave(AT),

@@ -19,7 +19,9 @@ from daemon.core.model import AccountSnapshot, Balance, Decision, Flow, Side, Sl
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, Saw
 from daemon.core.plain import plain
+from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.sleeves import Sleeves
 from daemon.core.states import States
 from daemon.core.trading import Settings
 from daemon.io.api import NotThere
@@ -57,7 +59,10 @@ class World:
         self.clock = StillClock()
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
-        self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table, States())
+        states = States()
+        self.portfolio = Portfolio(("momo",), self.ledger, self.table)
+        sleeves = Sleeves(self.portfolio, self.account, self.table, states)
+        self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table, states, sleeves)
         self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
         self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, {"momo": 1.0}, jump=0.2)
@@ -69,7 +74,7 @@ class World:
             (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
             (e.AccountReconciled, [self.manager.on_reconciled]),
-            (e.OrderFilled, [self.ledger.on_fill, self.reconciler.on_fill, self.manager.on_order]),
+            (e.OrderFilled, [self.portfolio.on_fill, self.reconciler.on_fill, self.manager.on_order]),
             (e.TargetsChosen, [self.manager.on_targets]),
             (e.HoldPlaced, [self.manager.on_hold]),
         ]

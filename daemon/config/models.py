@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -209,6 +209,18 @@ class ScheduleConfig(Section):
         return due if self.off_target is None else f"{due}, and acts when {self.off_target:g} off target"
 
 
+ShareRule = Literal["equal", "inverse_volatility"]
+SHARES = above("0", "1")
+SHARE_SCHEMA = {"anyOf": [SHARES.schema("number"), {"enum": list(get_args(ShareRule))}]}
+
+
+def _share(value: Any) -> Any:
+    """A number, or the rule that makes one."""
+    if isinstance(value, str) and value not in get_args(ShareRule):
+        raise wrong("is neither a number nor a rule", "write a number above 0 and at most 1, or equal, or inverse_volatility")
+    return value if isinstance(value, str) else as_decimal(value, SHARES)
+
+
 class StrategyConfig(Section):
     """One strategy and its share of the capital."""
 
@@ -217,8 +229,10 @@ class StrategyConfig(Section):
         description="Which strategy it is: a registered name, ./my_strategy.py:Class (from this file's directory) or package.module:Class.",
         examples=["portfolio_momentum"],
     )
-    share: Annotated[Decimal, *exact(above("0", "1"))] = Field(
-        default=Decimal(1), description="Share of the capital it manages; the shares of all strategies sum to at most 1."
+    share: Annotated[Decimal | ShareRule, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)] = Field(
+        default=Decimal(1),
+        description="Share of the capital it manages, at most 1 together; or a rule, the same for all: equal, or inverse_volatility "
+        "of what each has made so far.",
     )
     budget: Annotated[timedelta, *duration("10ms", "10s")] = Field(
         default=timedelta(seconds=1),
@@ -334,6 +348,11 @@ class Config(Section):
     bars: BarsConfig = Field(default_factory=BarsConfig, description="How bars arrive.")
     strategies: Annotated[tuple[StrategyConfig, ...], BeforeValidator(_some), Field(max_length=MAX_STRATEGIES)] = Field(
         description="What decides.", examples=["[{name: momo, use: portfolio_momentum}]"]
+    )
+    removed_strategies: Annotated[Literal["unwind", "keep"], choice("unwind", "keep")] = Field(
+        default="unwind",
+        description="What strategies that are no longer in the list have left: unwind: crossed to those who want it, the rest sold at the "
+        "next decision; keep: counted, and neither sold nor put to work.",
     )
     capital: Annotated[CapitalConfig, BeforeValidator(_capital)] = Field(
         default_factory=CapitalConfig, description="How much of the account the weights are shares of: all, or a mapping."

@@ -4,7 +4,7 @@ Rule: they read the mapping of the file as well as parsed sections, and pass ove
 that is said elsewhere.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from daemon.config.ownuse import is_contained
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
+from daemon.core.portfolio import UNASSIGNED
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
 
@@ -152,9 +153,23 @@ def strategies_fit(tree: Any) -> Iterator[Mistake]:
     for index, name in enumerate(names):
         if isinstance(name, str) and name in names[:index]:
             yield Mistake(("strategies", index, "name"), f"is the same as strategies[{names.index(name)}].name", "give each its own name")
+    for index, name in enumerate(names):
+        if name == UNASSIGNED:
+            yield Mistake(("strategies", index, "name"), "stands for what no strategy has", "give the strategy another name")
+    yield from _one_rule(strategies)
     total = sum((_share(each) for each in strategies), Fraction())
     if total > 1:
         yield Mistake(("strategies",), f"have shares that sum to {float(total):.6g}, more than 1", "lower some of them")
+
+
+def _one_rule(strategies: Sequence[Any]) -> Iterator[Mistake]:
+    """Where the shares follow from a rule, they follow from one."""
+    shares = [at(each, "share") for each in strategies]
+    rule = next((share for share in shares if isinstance(share, str)), None)
+    for index, share in enumerate(shares if rule is not None else ()):
+        if share != rule:
+            told = "left out" if share is None else share
+            yield Mistake(("strategies", index, "share"), f"is {told}, and another's is {rule}", "give all the same rule, or numbers")
 
 
 def _share(strategy: Any) -> Fraction:

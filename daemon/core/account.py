@@ -3,7 +3,7 @@
 Rule: equity is marked, cash is what nobody has reserved; a difference that nobody explains is never spent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -11,7 +11,7 @@ from math import isfinite
 from daemon.core.capital import Capital
 from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
-from daemon.core.model import ZERO, Instrument, Side, currencies
+from daemon.core.model import EXACT, ZERO, Instrument, Side, currencies
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.planner_inputs import ONE, Book
 from daemon.core.planner_legs import Reason
@@ -40,6 +40,7 @@ class Account:
         self._rates_fresh = rates_fresh or fresh
         self.markets: Mapping[str, Instrument] = {}
         self.drift: dict[str, Decimal] = {}
+        self.aside: Callable[[str], Decimal] = lambda _currency: ZERO  # units that are counted and kept, but neither traded nor sized by
         self._ledger = ledger
         self._table = table
         self._fresh = fresh
@@ -150,21 +151,44 @@ class Account:
         return (self.mark(symbol) or ZERO) * (self.rate(currencies(symbol)[1]) or ZERO)
 
     def equity(self) -> Decimal:
-        """Worth of the quote currencies and of every symbol's base at the last known prices. Other currencies are not ours to manage."""
-        return self.cash + sum((self.held(s) * self.worth(s) for s in self.markets), ZERO)
+        """Worth of the quote currencies and of every symbol's base at the last known prices, to the last digit. Others are not ours."""
+        equity = ZERO
+        for currency in self.quotes:
+            equity = EXACT.fma(self.money(currency), self.rate(currency) or ZERO, equity)
+        for symbol in self.markets:
+            equity = EXACT.fma(self.held(symbol), self.worth(symbol), equity)
+        return equity
+
+    def worths(self, holdings: Mapping[tuple[str, str], Decimal]) -> dict[str, Decimal]:
+        """What owners hold is worth, by owner, from what they hold by owner and currency. If they hold all, it adds up to the equity."""
+        prices = {currency: self.rate(currency) or ZERO for currency in self.quotes}
+        for symbol, market in self.markets.items():
+            prices[market.base] = EXACT.add(prices.get(market.base, ZERO), self.worth(symbol))
+        worths: dict[str, Decimal] = {}
+        for (owner, currency), amount in holdings.items():
+            worths[owner] = EXACT.fma(amount, prices.get(currency, ZERO), worths.get(owner, ZERO))
+        return worths
 
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
-        return self.sizing.of(self.equity())
+        kept = sum((self.aside(m.base) * self.worth(s) for s, m in self.markets.items()), ZERO)
+        return self.sizing.of(self.equity() - kept)
+
+    def traded(self, symbol: str) -> Decimal:
+        """Base units of a symbol that decisions are about: what is held, less what is kept aside."""
+        return self.held(symbol) - self.aside(currencies(symbol)[0])
 
     def weight(self, symbol: str, equity: Decimal) -> float:
         """What a symbol's holding is worth, as a share of `equity`; 0 where there is none."""
-        return float(self.held(symbol) * self.worth(symbol) / equity) if equity > 0 else 0.0
+        return self._share(symbol, self.held(symbol), equity)
 
     def off_target(self, weights: Mapping[str, float], keep: Iterable[str] = ()) -> dict[str, float]:
         """Holding minus target by symbol, in weights of the capital; symbols whose present weight is kept are on target."""
         capital, kept = self.capital(), frozenset(keep)
-        return {s: self.weight(s, capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+        return {s: self._share(s, self.traded(s), capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+
+    def _share(self, symbol: str, amount: Decimal, whole: Decimal) -> float:
+        return float(amount * self.worth(symbol) / whole) if whole > 0 else 0.0
 
     @property
     def foreign_locked(self) -> dict[str, Decimal]:
@@ -190,9 +214,9 @@ class Account:
         # What a symbol in motion will hold lies between two values: only selling all of what is certain cannot go wrong.
         untouchable.update({s: why for s, why in moving.items() if weights.get(s, 0.0) != 0})
         untouchable.update(refused)
-        free = {s: self.held(s) - selling.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s in self.markets}
+        free = {s: self.traded(s) - selling.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s in self.markets}
         return Book(
-            projected={s: self.held(s) + pending.get(s, ZERO) for s in self.markets},
+            projected={s: self.traded(s) + pending.get(s, ZERO) for s in self.markets},
             free={s: max(ZERO, amount) for s, amount in free.items()},
             prices=prices,
             cash=self.cash_free(),

@@ -7,6 +7,7 @@ warm-up on, the account from `since`: a restart begins a new account.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
@@ -15,12 +16,15 @@ from daemon.core.account import Account
 from daemon.core.allocation import bars_a_year
 from daemon.core.analyzer_books import Books, Trade
 from daemon.core.analyzer_market import CorrelationWatch, Market
-from daemon.core.analyzer_report import Analysis, Period, analyse
+from daemon.core.analyzer_report import Analysis, Period, SleeveState, analyse
+from daemon.core.analyzer_sleeves import SleeveBooks, Stake
+from daemon.core.curves import Curves
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
     FlowBooked,
     OrderFilled,
+    SleevesBooked,
     SliceClosed,
     TargetsChosen,
     TimePassed,
@@ -28,6 +32,7 @@ from daemon.core.events import (
 )
 from daemon.core.model import Decision, Fill, Floats, Money, Slice, currencies
 from daemon.core.ordertable import OrderTable
+from daemon.core.portfolio import CROSS, UNASSIGNED, Portfolio
 from daemon.core.risk import Moments
 
 # Slices that wait to be measured: the clock ticks ten times a second, so more than one waits only while history is caught up with.
@@ -42,7 +47,7 @@ Watched = CorrelationHigh | CorrelationCalmed
 class Analyzer:
     """Listens to slices, fills, flows and waves; answers `report`, and the limits, to whom it is the market.
 
-    `shares`: the share of the capital of each strategy. `slippage`: what a simulated venue's fills cost beyond the price of the moment, a
+    `slippage`: what a simulated venue's fills cost beyond the price of the moment, a
     fraction; there the price at the order is not the last one before it, since the next bar's open may lie apart. `jump`: see the watch.
     """
 
@@ -52,21 +57,23 @@ class Analyzer:
         timeframe: timedelta,
         account: Account,
         table: OrderTable,
-        shares: Mapping[str, float],
+        portfolio: Portfolio,
+        curves: Curves,
         *,
         jump: float,
         slippage: float | None = None,
     ) -> None:
         self.market = Market(len(symbols), CorrelationWatch(jump))
-        self.books = Books(len(symbols), shares)
+        self.books = Books(len(symbols))
+        self.sleeves = SleeveBooks(portfolio)
         self.since: datetime | None = None
         self.fees_elsewhere: dict[str, float] = {}
         self.symbols = tuple(symbols)
-        self.shares = dict(shares)
         self._column = {symbol: column for column, symbol in enumerate(symbols)}
         self._of_base = {currencies(symbol)[0]: symbol for symbol in symbols}
         self._timeframe = timeframe
         self._account, self._table = account, table
+        self.portfolio, self.curves = portfolio, curves
         self._slippage = slippage
         self._pending: list[Slice] = []
         self._decided: dict[str, Floats] = {}
@@ -137,9 +144,19 @@ class Analyzer:
     def on_flow(self, event: FlowBooked) -> Iterable[Watched]:
         """What comes or goes without a trade is no profit. Quote needs no word: equity before the bar's profit counts it. As `on_fill`."""
         self._digest()
-        symbol = self._of_base.get(event.flow.currency)
+        flow = event.flow
+        symbol = self._of_base.get(flow.currency)
+        if self.books.begun:
+            self.sleeves.pay(UNASSIGNED, self._worth(flow.amount, flow.currency))
         if symbol is not None and self.books.begun:
-            self.books.pay(self._column[symbol], float(event.flow.amount) * self._price(symbol))
+            self.books.pay(self._column[symbol], float(flow.amount) * self._price(symbol))
+        return ()
+
+    def on_booked(self, event: SleevesBooked) -> Iterable[Watched]:
+        """What one sleeve gives another is paid to it, unless they trade. Before the portfolio counts it."""
+        self._digest()
+        for entry in event.booking.entries if event.booking.kind != CROSS and self.books.begun else ():
+            self.sleeves.pay(entry.sleeve, self._worth(entry.amount, entry.currency))
         return ()
 
     # --- the arithmetic ----------------------------------------------------------------------------------------------
@@ -169,6 +186,11 @@ class Analyzer:
         """What a unit of a symbol's base is worth in the account's currency."""
         return float(self._account.worth(symbol))
 
+    def _worth(self, amount: Decimal, currency: str) -> float:
+        """What an amount of any currency is worth; 0 of one that is no part of the equity."""
+        symbol = self._of_base.get(currency)
+        return float(amount) * (self._price(symbol) if symbol is not None else float(self._account.rate(currency) or 0))
+
     def _rate(self, symbol: str) -> float:
         """What a unit of a symbol's quote is worth in the account's currency."""
         return float(self._account.rate(currencies(symbol)[1]) or 0)
@@ -197,9 +219,8 @@ class Analyzer:
             self._as_of = cross_section.closes_at
             self._book(closes, moves)
 
-    def _value(self, symbol: str, close: float) -> float:
+    def _value(self, symbol: str, held: float, close: float) -> float:
         """What a holding is worth at a close; where there is none (NaN), at its last price."""
-        held = float(self._account.held(symbol))
         if not held:
             return 0.0
         return held * (close * self._rate(symbol) if close == close else self._price(symbol))
@@ -208,12 +229,28 @@ class Analyzer:
         account = self._account
         if not self.books.begun and (account.unvalued or account.equity() <= 0):
             return
-        values = np.array([self._value(symbol, close) for symbol, close in zip(self.symbols, closes.tolist(), strict=True)])
+        held = [float(account.held(symbol)) for symbol in self.symbols]
+        values = np.array([self._value(*each) for each in zip(self.symbols, held, closes.tolist(), strict=True)])
+        stakes = self._stakes(closes)
         if self.books.begun:
-            self.books.close(values, float(account.cash), moves)
+            self.sleeves.close(stakes, self.books.close(values, float(account.cash), moves))
         else:
             self.books.begin(values, float(account.cash))
+            self.sleeves.begin(stakes)
             self.since = self._as_of
+
+    def _stakes(self, closes: Floats) -> dict[str, Stake]:
+        """What every sleeve holds at these closes."""
+        values: dict[str, Floats] = {}
+        cash: dict[str, float] = {}
+        for (sleeve, currency), amount in self.portfolio.holdings().items():
+            row = values.setdefault(sleeve, np.zeros(len(self.symbols)))
+            symbol = self._of_base.get(currency)
+            if symbol is not None:
+                row[self._column[symbol]] = self._value(symbol, float(amount), float(closes[self._column[symbol]]))
+            else:
+                cash[sleeve] = cash.get(sleeve, 0.0) + self._worth(amount, currency)
+        return {sleeve: Stake(row, cash.get(sleeve, 0.0)) for sleeve, row in values.items()}
 
     # --- what can be said --------------------------------------------------------------------------------------------
 
@@ -232,4 +269,15 @@ class Analyzer:
         """Everything at the newest slice. The watch is left to the clock, whose events are heard."""
         self._digest()
         period = Period(self.since, self._history_since, self._as_of)
-        return analyse(self.symbols, self._timeframe, self.market, self.books, period, self.fees_elsewhere)
+        return analyse(self.symbols, self._timeframe, self.market, self.books, self._sleeves(), period, self.fees_elsewhere)
+
+    def _sleeves(self) -> list[SleeveState]:
+        """Each sleeve, with what its own curve says of it."""
+        names = self.sleeves.names
+        values = self.sleeves.values(names, len(self.symbols))
+        found = []
+        for name, row in zip(names, values, strict=True):
+            curve, dealt = self.curves.of(name), self.sleeves.dealings(name)
+            made = self.sleeves.profit.get(name, 0.0), self.sleeves.contribution.get(name, 0.0)
+            found.append(SleeveState(name, curve, *made, float(dealt.traded), float(dealt.crossed), row))
+        return found

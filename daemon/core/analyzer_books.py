@@ -1,4 +1,4 @@
-"""Account measures, streaming: profit and its attribution, turnover, what trading cost, and the distance from the targets.
+"""Account measures, streaming: profit and its attribution to symbols, turnover, what trading cost, and the distance from the targets.
 
 Rule: every bar, the profits of the symbols add up to the change of equity less what was paid in, whatever was traded, and the contributions
 add up to the return. Floats: these are measures, the money itself is in the ledger.
@@ -52,22 +52,16 @@ class Trade:
 
 
 class Books:
-    """What the account made and paid since `begin`, by symbol and by strategy. Money is quote, shares are of equity."""
+    """What the account made and paid since `begin`, by symbol. Money is quote, shares are of equity."""
 
-    def __init__(self, columns: int, strategies: Mapping[str, float]) -> None:
-        """`strategies`: the share of the capital of each, by name."""
+    def __init__(self, columns: int) -> None:
         self.begun = False
-        self.names: Sequence[str] = tuple(strategies)
-        self._shares = tuple(strategies.values())
         self.values = np.zeros(columns)  # worth of each holding
         self.equity = 0.0
         self.wealth = 1.0  # what one unit of quote at the beginning would be now: time-weighted
         self.drawdown_max = 0.0
         self.profit = np.zeros(columns)
         self.contribution = np.zeros(columns)
-        self.parts = np.zeros((len(strategies), columns))  # which share of each holding a strategy asked for
-        self.profit_of = np.zeros(len(strategies))
-        self.contribution_of = np.zeros(len(strategies))
         self.returns, self.active = Spread(), Spread()
         self.traded = np.zeros(columns)
         self.turnover = 0.0
@@ -79,20 +73,8 @@ class Books:
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def follow(self, decision: Decision, targets: Mapping[str, float], symbols: Sequence[str]) -> None:
-        """These targets are in force now: weights of equity, after every limit. Each strategy stands for what it asked of every symbol.
-
-        A symbol that nobody asks for keeps its parts: whoever wanted it answers for it until it is sold.
-        """
+        """These targets are in force now: weights of equity, after every limit."""
         self._targets = np.array([np.nan if s in decision.keep else targets.get(s, 0.0) for s in symbols])
-        asked = np.zeros_like(self.parts)
-        for row, (name, share) in enumerate(zip(self.names, self._shares, strict=True)):
-            wanted = decision.by_strategy.get(name)
-            if wanted is not None:
-                asked[row] = [share * wanted.weights.get(s, 0.0) for s in symbols]
-        net, gross = asked.sum(axis=0), np.abs(asked).sum(axis=0)
-        # Where strategies all but cancel each other, a share of the small rest would be any number: they then share by size.
-        whole = np.where(np.abs(net) > gross / 100, net, gross)
-        self.parts = np.divide(np.where(whole == net, asked, np.abs(asked)), whole, out=self.parts.copy(), where=gross > 0)
 
     def trade(self, trade: Trade) -> None:
         """A fill of ours."""
@@ -115,8 +97,11 @@ class Books:
         self.values, self.equity = values, cash + float(values.sum())
         self._paid[:] = 0.0
 
-    def close(self, values: Floats, cash: float, moves: Floats) -> None:
-        """One more bar has closed: worth of each holding now, the quote, and what each symbol returned over the bar (NaN: nothing)."""
+    def close(self, values: Floats, cash: float, moves: Floats) -> float:
+        """One more bar has closed: worth of each holding now, the quote, and what each symbol returned over the bar (NaN: nothing).
+
+        Returns what turns a profit of the bar into its contribution to the return since the beginning.
+        """
         self._track(np.nan_to_num(moves))
         profit = values - self.values - self._paid
         self.values, self.equity = values, cash + float(values.sum())
@@ -124,16 +109,16 @@ class Books:
         made = float(profit.sum())
         at_work = self.equity - made  # what was paid in or out during the bar counts from its beginning
         self.profit += profit
-        self.profit_of += self.parts @ profit
-        if at_work > 0:
-            # Scaled by the wealth before it, every bar's contribution is an exact part of the compounded return.
-            earned = profit * (self.wealth / at_work)
-            self.contribution += earned
-            self.contribution_of += self.parts @ earned
-            self.returns.add(made / at_work)
-            self.wealth *= 1.0 + made / at_work
-            self._peak = max(self._peak, self.wealth)
-            self.drawdown_max = max(self.drawdown_max, self.drawdown)
+        if at_work <= 0:
+            return 0.0
+        # Scaled by the wealth before it, every bar's contribution is an exact part of the compounded return.
+        scale = self.wealth / at_work
+        self.contribution += profit * scale
+        self.returns.add(made / at_work)
+        self.wealth *= 1.0 + made / at_work
+        self._peak = max(self._peak, self.wealth)
+        self.drawdown_max = max(self.drawdown_max, self.drawdown)
+        return scale
 
     def _track(self, moves: Floats) -> None:
         """What the distance from the targets made of the bar (tracking error: Grinold and Kahn 1999, the deviation of active returns).

@@ -6,6 +6,7 @@ Rule: it is computed when somebody asks, from what the streaming measures hold. 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from math import sqrt
 from typing import Final
 
@@ -14,6 +15,7 @@ import numpy as np
 from daemon.core.analyzer_books import Books
 from daemon.core.analyzer_market import Ints, Market
 from daemon.core.analyzer_measures import covariances, effective_bets, effective_positions, risk_shares, volatility_of
+from daemon.core.curves import Curve
 from daemon.core.model import Floats
 
 YEAR: Final = timedelta(days=365)  # crypto trades every day
@@ -54,19 +56,29 @@ class SymbolMeasures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyMeasures:
-    """One strategy: each holding's profit and risk, in the proportion in which the strategies asked for the symbol."""
+    """One strategy, by what its sleeve really held; `unassigned` is what nobody had.
+
+    `equity`, `pnl` (exact, in quote) and `drawdown` are those of its curve, since the journal began. All else is since `since`: `traded` is
+    what was bought and sold for it, `crossed` what it bought and sold inside, so that alone it would have traded both.
+    """
 
     strategy: str
+    equity: Decimal
+    pnl: Decimal
+    drawdown: float
     profit: float
     contribution: float
     risk: float
+    traded: float
+    crossed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountMeasures:
     """The account since `since`.
 
-    `total_return` is time-weighted; `volatility` and `tracking_error` are realised, `volatility_expected` is of the present holdings over
+    `crossed` is what the sleeves together bought and sold inside: as much more they would have traded alone. `total_return` is
+    time-weighted; `volatility` and `tracking_error` are realised, `volatility_expected` is of the present holdings over
     the window, all a year; `turnover` sums what was traded, buys and sells, over the equity at that time; `off_target` is half the sum of
     absolute distances, in weight. Effective numbers: see analyzer_measures.
     """
@@ -78,6 +90,7 @@ class AccountMeasures:
     drawdown: float
     drawdown_max: float
     traded: float
+    crossed: float
     turnover: float
     costs: Costs
     cost_bps: float
@@ -126,8 +139,21 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SleeveState:
+    """A sleeve at this moment; `values` is the worth of each symbol that it holds."""
+
+    name: str
+    curve: Curve
+    profit: float
+    contribution: float
+    traded: float
+    crossed: float
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Risk:
-    """The present holdings over the window: which columns, their weights and covariance a bar, and each strategy's part of the weights."""
+    """The present holdings over the window: which columns, their weights and covariance a bar, and each sleeve's part of the weights."""
 
     held: Ints
     weights: Floats
@@ -136,31 +162,38 @@ class _Risk:
 
 
 def analyse(
-    symbols: Sequence[str], timeframe: timedelta, market: Market, books: Books, period: Period, fees_elsewhere: Mapping[str, float]
+    symbols: Sequence[str],
+    timeframe: timedelta,
+    market: Market,
+    books: Books,
+    sleeves: Sequence[SleeveState],
+    period: Period,
+    fees_elsewhere: Mapping[str, float],
 ) -> Analysis:
     """Put everything together. With 500 symbols held it takes some 50 ms, with a dozen less than one."""
     per_year = YEAR / timeframe
-    risk = _risk(market, books)
+    risk = _risk(market, books, sleeves)
     return Analysis(
         since=period.since,
         as_of=period.as_of,
         history_since=period.history_since,
         bars=market.bars,
         account_bars=books.returns.count,
-        account=_account(books, risk, per_year, dict(fees_elsewhere)),
+        account=_account(books, risk, per_year, dict(fees_elsewhere), sum(sleeve.crossed for sleeve in sleeves)),
         symbols=_symbols(symbols, market, books, risk, per_year),
-        strategies=_strategies(books, risk),
+        strategies=_strategies(sleeves, risk),
         correlation=_correlation(symbols, market, books.weights()),
     )
 
 
-def _risk(market: Market, books: Books) -> _Risk:
+def _risk(market: Market, books: Books, sleeves: Sequence[SleeveState]) -> _Risk:
     weights = books.weights()
     held = np.flatnonzero(weights)
-    return _Risk(held, weights[held], covariances(market.window()[:, held]), books.parts[:, held] * weights[held])
+    parts = np.array([sleeve.values[held] for sleeve in sleeves]).reshape(-1, len(held)) / (books.equity if books.equity > 0 else 1.0)
+    return _Risk(held, weights[held], covariances(market.window()[:, held]), parts)
 
 
-def _account(books: Books, risk: _Risk, per_year: float, fees_elsewhere: Mapping[str, float]) -> AccountMeasures:
+def _account(books: Books, risk: _Risk, per_year: float, fees_elsewhere: Mapping[str, float], crossed: float) -> AccountMeasures:
     fee, spread, delay = books.costs.sum(axis=1).tolist()
     traded = float(books.traded.sum())
     return AccountMeasures(
@@ -171,6 +204,7 @@ def _account(books: Books, risk: _Risk, per_year: float, fees_elsewhere: Mapping
         drawdown=books.drawdown,
         drawdown_max=books.drawdown_max,
         traded=traded,
+        crossed=crossed,
         turnover=books.turnover,
         costs=Costs(fee=fee, spread=spread, delay=delay),
         cost_bps=(fee + spread + delay) / traded * 10_000 if traded else 0.0,
@@ -204,15 +238,22 @@ def _symbols(symbols: Sequence[str], market: Market, books: Books, risk: _Risk, 
     ]
 
 
-def _strategies(books: Books, risk: _Risk) -> list[StrategyMeasures]:
-    rows = zip(
-        books.names,
-        books.profit_of.tolist(),
-        books.contribution_of.tolist(),
-        risk_shares(risk.parts, risk.weights, risk.covariance).tolist(),
-        strict=True,
-    )
-    return [StrategyMeasures(strategy=name, profit=profit, contribution=made, risk=share) for name, profit, made, share in rows]
+def _strategies(sleeves: Sequence[SleeveState], risk: _Risk) -> list[StrategyMeasures]:
+    shares = risk_shares(risk.parts, risk.weights, risk.covariance).tolist()
+    return [
+        StrategyMeasures(
+            strategy=sleeve.name,
+            equity=sleeve.curve.equity,
+            pnl=sleeve.curve.pnl,
+            drawdown=sleeve.curve.drawdown,
+            profit=sleeve.profit,
+            contribution=sleeve.contribution,
+            risk=share,
+            traded=sleeve.traded,
+            crossed=sleeve.crossed,
+        )
+        for sleeve, share in zip(sleeves, shares, strict=True)
+    ]
 
 
 def _correlation(symbols: Sequence[str], market: Market, weights: Floats) -> Correlation:

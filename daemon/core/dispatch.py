@@ -3,8 +3,9 @@
 Rule: whatever a leg loses on the way has its reason in the wave. An intent has an id of its own, and what it may take is reserved with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 
 from daemon.core.account import Account
 from daemon.core.events import Event
@@ -18,18 +19,20 @@ from daemon.core.risk import Reason as Risk
 from daemon.core.trading import Settings
 from daemon.core.wave import Wave, intent
 
+Split = Callable[[Wave, Leg], Mapping[str, Decimal]]
 Made = tuple[list[Order], list[Event]]  # the intents, and what the limits have to say
 
 
 class Dispatch:
-    """Makes the orders of a wave. `settings` may be renewed between two waves."""
+    """Makes the orders of a wave. `settings` may be renewed between two waves. `split`: for whom a leg trades."""
 
-    def __init__(self, settings: Settings, account: Account, table: OrderTable, guard: Guard, cooldown: Cooldown) -> None:
+    def __init__(self, settings: Settings, account: Account, table: OrderTable, guard: Guard, cooldown: Cooldown, split: Split) -> None:
         self.settings = settings
         self._account = account
         self._table = table
         self._guard = guard
         self._cooldown = cooldown
+        self._split = split
         self._attempts: dict[tuple[str, str, Side], int] = {}
 
     def restore(self, decision: Decision, attempts: Mapping[str, int]) -> set[str]:
@@ -73,7 +76,11 @@ class Dispatch:
         legs, left = foreseen(made, self._account)
         wave.left = left
         judged = [self._judged(wave, leg, at) for leg in legs]
-        orders = [intent(self.settings.instance, wave.decision.id, leg, attempt, at) for leg, _ in judged if leg is not None]
+        orders = [
+            intent(self.settings.instance, wave.decision.id, leg, attempt, at, self._split(wave, leg))
+            for leg, _ in judged
+            if leg is not None
+        ]
         return tuple(orders), wave.left, [event for _, said in judged for event in said]
 
     def moving(self, tracked: Tracked, at: datetime) -> bool:
@@ -96,7 +103,7 @@ class Dispatch:
         """Turn a leg into an intent."""
         key = (wave.decision.id, leg.symbol, leg.side)
         attempt = self._attempts[key] = self._attempts.get(key, 0) + 1
-        order = intent(self.settings.instance, wave.decision.id, leg, attempt, at)
+        order = intent(self.settings.instance, wave.decision.id, leg, attempt, at, self._split(wave, leg))
         wave.take(self._table.add(order))
         self._guard.made(order)
         self._cooldown.begin(wave.decision)

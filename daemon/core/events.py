@@ -26,6 +26,7 @@ from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
 from daemon.core.steering import BookSleeves as BookSleeves
 from daemon.core.steering import HoldLifted as HoldLifted
 from daemon.core.steering import HoldPlaced as HoldPlaced
+from daemon.core.steering import KeepState as KeepState
 from daemon.core.steering import RebalanceRequested as RebalanceRequested
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
@@ -405,6 +406,7 @@ Event = (
     | PollAccount
     | BookFlows
     | BookSleeves
+    | KeepState
     | OrderSent
     | OrderReported
     | OrderRefused

@@ -3,7 +3,7 @@
 Rule: it judges by the account, the market and what was ordered lately, takes away, and says so once a decision.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +34,10 @@ NEXT_BAR: Final = frozenset({
     Reason.VOLUME_SHARE_MAX,
 })  # fmt: skip
 NEXT_DAY: Final = frozenset({Reason.DAY_NOTIONAL_MAX, Reason.TURNOVER_DAY_MAX})
+
+
+# The weights that all strategies together want of the account.
+Net = Callable[[Decision], Mapping[str, float]]
 
 
 class Market(Protocol):
@@ -69,15 +73,16 @@ class Admitted:
 
 
 class Guard:
-    """Limits of one account. `cuts`: who was cut by what, of the newest decision that was worked on."""
+    """Limits of one account. `cuts`: who was cut by what, of the newest decision that was worked on. `net`: what a decision wants."""
 
-    def __init__(self, limits: Limits, orders: OrderLimits, account: Account, states: States, market: Market) -> None:
+    def __init__(self, limits: Limits, orders: OrderLimits, account: Account, states: States, market: Market, net: Net) -> None:
         self.gate = OrderGate(orders)
         self.cuts: dict[str, set[str]] = {}
         self._limits = limits
         self._account = account
         self._states = states
         self._market = market
+        self._net = net
         self._high: bool | None = None  # what the newest decision that was worked on knew of the watch
 
     def renew(self, limits: Limits, orders: OrderLimits) -> None:
@@ -111,7 +116,7 @@ class Guard:
         return not list(apply(weights, self._limits, replace(self._scene(weights, keep), high=False)).cuts())
 
     def _limited(self, decision: Decision) -> Limited:
-        wanted = ordered_out(decision.weights, self._states)
+        wanted = ordered_out(self._net(decision), self._states)
         return apply(wanted, self._limits, self._scene(wanted, decision.keep))
 
     def _scene(self, wanted: Mapping[str, float], keep: frozenset[str]) -> Scene:

@@ -3,12 +3,10 @@
 Rule: each trade and each flow counts once, whatever was doubled, replayed or reordered on the way; nothing else moves a holding.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from daemon.core.events import Event, FlowBooked, OrderFilled
 from daemon.core.model import EXACT, ZERO, Fill, Flow, currencies
 
 # The kind of flow that a first start books for what the account holds already.
@@ -29,6 +27,11 @@ class Ledger:
         """Whether an opening balance has been booked: before that the ledger knows nothing of the account."""
         return self._opened_at is not None
 
+    @property
+    def flows(self) -> int:
+        """How many flows have been booked."""
+        return len(self._flows)
+
     def held(self, currency: str) -> Decimal:
         """Units of `currency` that the account should hold, free or locked."""
         return self._held.get(currency, ZERO)
@@ -41,25 +44,15 @@ class Ledger:
         """Whether this trade has been booked."""
         return (symbol, trade_id) in self._trades
 
-    def on_fill(self, event: OrderFilled) -> Iterable[Event]:
-        """Book a trade, once."""
-        self.book(event.fill)
-        return ()
-
-    def on_flow(self, event: FlowBooked) -> Iterable[Event]:
-        """Book a flow, once."""
-        self.flow(event.flow)
-        return ()
-
-    def book(self, fill: Fill) -> None:
-        """Move base and quote by a trade, and whatever its fees were paid in.
+    def book(self, fill: Fill) -> bool:
+        """Move base and quote by a trade, and whatever its fees were paid in. Whether it counted: it was not known.
 
         A trade of somebody else's hand from before the opening balance is in that balance already.
         """
         key = (fill.symbol, fill.trade_id)
         before = self._opened_at is None or fill.at <= self._opened_at
         if key in self._trades or (before and not fill.order_id):
-            return
+            return False
         self._trades.add(key)
         base, quote = currencies(fill.symbol)
         sign = fill.side.sign
@@ -67,14 +60,17 @@ class Ledger:
         self._add(quote, -sign * fill.cost)
         for fee in fill.fees:
             self._add(fee.currency, -fee.amount)
+        return True
 
-    def flow(self, flow: Flow) -> None:
-        """Move a currency by a flow."""
-        if flow.id not in self._flows:
-            self._flows.add(flow.id)
-            if flow.kind == OPENING:
-                self._opened_at = self._opened_at or flow.at
-            self._add(flow.currency, flow.amount)
+    def flow(self, flow: Flow) -> bool:
+        """Move a currency by a flow. Whether it counted: it was not known."""
+        if flow.id in self._flows:
+            return False
+        self._flows.add(flow.id)
+        if flow.kind == OPENING:
+            self._opened_at = self._opened_at or flow.at
+        self._add(flow.currency, flow.amount)
+        return True
 
     def _add(self, currency: str, amount: Decimal) -> None:
         self._held[currency] = EXACT.add(self._held.get(currency, ZERO), amount)

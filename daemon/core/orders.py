@@ -43,6 +43,7 @@ from daemon.core.planner_legs import Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned, strayed
 from daemon.core.restraint import due_again, finished, flattened, restrained
 from daemon.core.risk import Reason as Risk
+from daemon.core.sleeves import Sleeves
 from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs
@@ -56,13 +57,16 @@ UNWATCHED: Final = Unwatched()
 class OrderManager:
     """Plans, sends and follows orders. Holds no clock: every handler takes its time from the event."""
 
-    def __init__(self, settings: Settings, account: Account, table: OrderTable, states: States, market: Market = UNWATCHED) -> None:
+    def __init__(
+        self, settings: Settings, account: Account, table: OrderTable, states: States, sleeves: Sleeves, market: Market = UNWATCHED
+    ) -> None:
         self._settings = settings
         self._account = account
         self.table = table
         self.states = states
+        self.sleeves = sleeves
         self.follower = Follower(table, settings.patience)
-        self.guard = Guard(settings.limits, settings.order_limits, account, states, market)
+        self.guard = Guard(settings.limits, settings.order_limits, account, states, market, sleeves.net)
         self.trading = Trading.STARTING
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
@@ -71,7 +75,7 @@ class OrderManager:
         self._pending: Decision | None = None
         self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
         self._cooldown = Cooldown(settings.cooldown)
-        self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown)
+        self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
         self.approval = Approval(settings.approve, settings.approve_within)
         self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
 
@@ -178,7 +182,7 @@ class OrderManager:
 
     def _flatten(self, at: datetime) -> Iterable[Event]:
         """Sell what holds say is to be sold, by a decision of their own; nobody's targets are changed by it."""
-        decision = flattened(self.states, self.decision, frozenset(self._account.markets), at)
+        decision = flattened(self.states, self.decision, frozenset(self._account.markets), self.sleeves.symbols_of, at)
         if decision is not None and self.trading is Trading.RUNNING:
             self._flattened_at = at
             yield TargetsChosen(decision, at)
@@ -246,6 +250,7 @@ class OrderManager:
         yield from cuts
         self.wave = self._begun(decision, weights, event.at)
         yield from self._cancel_unwanted(event.at)
+        yield from self.sleeves.fund(self.wave, event.at)
         yield from self._plan_round(self.wave, event.at)
 
     def _ask(self, decision: Decision, at: datetime) -> Iterable[Event]:
@@ -268,6 +273,7 @@ class OrderManager:
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
+        yield from self.sleeves.cross(wave, at)
         made = planned(wave, self._account, self._settings, self.guard.allows)
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
@@ -417,7 +423,7 @@ class OrderManager:
         )
         self._dispatch.forget(wave.decision)
         yield self.last_wave
-        for hold in finished(self.states, self.last_wave, at):
+        for hold in finished(self.states, self.last_wave, self.sleeves.symbols_of, at):
             yield HoldPlaced(hold, at)
         yield PollAccount(at)
         if self._pending is not None:

@@ -103,7 +103,8 @@ def planned(wave: Wave, account: Account, settings: Settings, allowed: Allowed) 
     """What the next round of a wave is to trade: its exits only while an earlier rebalance cools down, and never beyond its turnover."""
     decision, rules = wave.decision, settings.rules
     if decision.cause is Cause.FLATTENING:
-        rules = replace(rules, turnover_max=None)  # a bound on what a rebalance may cost is no reason to stay in what must be sold
+        # What a rebalance may cost, or is worth, is no reason to stay in what must be sold.
+        rules = replace(rules, turnover_max=None, band=ZERO, band_relative=ZERO, band_average=ZERO, risk_aversion=ZERO)
     inputs = Inputs(
         weights=wave.weights,
         keep=decision.keep,

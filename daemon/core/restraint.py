@@ -3,7 +3,7 @@
 Rule: a hold only takes away. What it forbids keeps its holding, what it orders out is wanted at 0, and nobody's targets are forgotten.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from daemon.core.model import Cause, Decision, decision_id
 from daemon.core.planner_inputs import Book
 from daemon.core.planner_legs import Reason
 from daemon.core.risk import Reason as Risk
-from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
+from daemon.core.states import Hold, Level, Scope, States
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
 PASSING: Final = frozenset({
@@ -32,6 +32,9 @@ PASSING: Final = frozenset({
     Risk.ORDER_NOTIONAL_MAX,
     Risk.VOLUME_SHARE_MAX,
 })  # fmt: skip
+
+# By strategy, the symbols of which it holds something.
+SymbolsOf = Callable[[str], frozenset[str]]
 
 
 def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:
@@ -68,7 +71,7 @@ def flattening(states: States) -> tuple[Hold, ...]:
     return tuple(hold for hold in states.holds() if hold.level is Level.FLATTENING and states.worst(hold.scope) is hold)
 
 
-def flattened(states: States, last: Decision | None, symbols: frozenset[str], at: datetime) -> Decision | None:
+def flattened(states: States, last: Decision | None, symbols: frozenset[str], of: SymbolsOf, at: datetime) -> Decision | None:
     """The decision by which what is to be sold is sold; None where nothing is. What it does not concern stays as it is.
 
     `last` is the newest decision: what the strategies want is theirs to say, and stands in it as before.
@@ -76,13 +79,12 @@ def flattened(states: States, last: Decision | None, symbols: frozenset[str], at
     wanted = flattening(states)
     if not wanted:
         return None
-    whole = any(not hold.scope.symbol for hold in wanted)
-    out = {hold.scope.symbol for hold in wanted}
+    out = frozenset().union(*(_concerned(hold, symbols, of) for hold in wanted))
     return Decision(
         decision_id(at, Cause.FLATTENING),
         last.as_of if last else at,
         ordered_out(last.weights if last else {}, states),
-        frozenset() if whole else symbols - out,
+        symbols - out,
         last.by_strategy if last else {},
         at,
         Cause.FLATTENING,
@@ -90,18 +92,25 @@ def flattened(states: States, last: Decision | None, symbols: frozenset[str], at
     )
 
 
+def _concerned(hold: Hold, symbols: frozenset[str], of: SymbolsOf) -> frozenset[str]:
+    """The symbols that a hold is about."""
+    scope = hold.scope
+    return frozenset({scope.symbol}) if scope.symbol else of(scope.strategy) if scope.strategy else symbols
+
+
 def due_again(states: States, tried_at: datetime | None, pause: timedelta, at: datetime) -> bool:
     """Whether something is to be sold still: not tried in this process, or tried a while ago and stopped by what passes."""
     return bool(flattening(states)) and (tried_at is None or at - tried_at >= pause)
 
 
-def finished(states: States, wave: WaveSettled, at: datetime) -> Iterator[Hold]:
+def finished(states: States, wave: WaveSettled, of: SymbolsOf, at: datetime) -> Iterator[Hold]:
     """What has been sold as far as it can be is halted from here on, under the hold's own code."""
     for hold in flattening(states):
         if wave.decision.at < hold.since:
             continue
-        concerned = {s: why for s, why in {**wave.left, **wave.refused}.items() if hold.scope in (ACCOUNT, Scope(symbol=s))}
-        if hold.scope.strategy == "" and not PASSING.isdisjoint(concerned.values()):
+        stopped = {**wave.left, **wave.refused}
+        concerned = {s: stopped[s] for s in _concerned(hold, frozenset(stopped), of) if s in stopped}
+        if not PASSING.isdisjoint(concerned.values()):
             continue
         rest = f"; left over: {', '.join(f'{s} ({why})' for s, why in sorted(concerned.items()))}" if concerned else ""
         yield replace(hold, level=Level.HALTED, text=f"{hold.text}; everything that could be sold has been{rest}", since=at)

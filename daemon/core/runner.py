@@ -26,6 +26,7 @@ from daemon.core.events import (
 from daemon.core.model import Bools, Cause, Decision, Floats, Slice, TargetWeights, decision_id
 from daemon.core.plain import rfc3339
 from daemon.core.schedule import DueTimes, Schedule
+from daemon.core.shares import Shares, fixed
 from daemon.core.strategy import Strategy
 
 
@@ -122,6 +123,7 @@ class StrategyRunner:
         self.problems: dict[str, str] = {}
         self.disabled: dict[str, str] = {}
         self.untold: dict[str, str] = {}
+        self.shares: Shares = fixed({sleeve.name: sleeve.share for sleeve in sleeves})
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
         self._desks = [self._desk(sleeve) for sleeve in sleeves]
@@ -335,8 +337,10 @@ class StrategyRunner:
         """What all sleeves together want: those that were not asked, or failed, at their last targets."""
         as_of = event.slice.closes_at
         held = [(desk.sleeve, desk.targets) for desk in self._desks if desk.targets is not None]
+        given = self.shares()
+        shares = {sleeve.name: given[sleeve.name] for sleeve, _ in held}
         weights = {
-            symbol: fsum(sleeve.share * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
+            symbol: fsum(shares[sleeve.name] * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
             for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
         }
         cold = ~np.any([desk.warm_columns for desk in self._desks], axis=0)
@@ -344,5 +348,4 @@ class StrategyRunner:
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
         # A slice has one decision of its own; what a person asks for comes beside it, at its own moment.
         own_id = decision_id(as_of) if cause is Cause.DUE else decision_id(at, cause)
-        shares = {sleeve.name: sleeve.share for sleeve, _ in held}
         return Decision(own_id, as_of, weights, keep, by_strategy, at, cause, shares=shares)

@@ -28,6 +28,15 @@ class SleevesBooked:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepState:
+    """Keep a text in the journal under a key, in place of the one before: what the next start cannot fold from facts."""
+
+    key: str
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TradingStarted:
     """Every order is accounted for and the account agrees with the ledger: trading may begin."""
 

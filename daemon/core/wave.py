@@ -45,6 +45,8 @@ class Wave:
     `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not take at all: they are no
     rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
 
+    `goals` are the base units that each sleeve is to hold of a symbol, `wanted` what it still wants (signed) after opposing wishes met.
+
     After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
     by quote currency.
     """
@@ -65,6 +67,8 @@ class Wave:
     slices: int = 0
     inherited: tuple[Tracked, ...] = ()
     before: Mapping[str, Decimal] = field(default_factory=dict)
+    goals: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    wanted: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
     @property
     def traded(self) -> Decimal:
@@ -149,7 +153,7 @@ class Wave:
         return Reason.SUPERSEDED if superseded else Reason.UNFILLED
 
 
-def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime) -> Order:
+def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime, split: Mapping[str, Decimal]) -> Order:
     """A leg as an order, fixed, under the id that is its own."""
     return Order(
         id=client_id(instance, decision_id, leg.symbol, leg.side, attempt),
@@ -161,6 +165,7 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
         decision_id=decision_id,
         attempt=attempt,
         at=at,
+        split=split,
     )
 
 

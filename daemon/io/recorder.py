@@ -14,6 +14,7 @@ from daemon.core.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    KeepState,
     OrderClosed,
     OrderLimited,
     PlanMade,
@@ -24,7 +25,7 @@ from daemon.core.events import (
 
 Cut = RiskLimited | OrderLimited | RiskRefused
 Watch = CorrelationHigh | CorrelationCalmed
-Conclusion = OrderClosed | PlanMade | Cut | Watch | HoldPlaced | HoldLifted | WaveSettled
+Conclusion = OrderClosed | PlanMade | Cut | Watch | HoldPlaced | HoldLifted | KeepState | WaveSettled
 
 
 class Record(Protocol):

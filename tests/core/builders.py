@@ -4,9 +4,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from daemon.core.account import Account
 from daemon.core.events import HoldPlaced
+from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, Fill, Instrument, Money, Order, OrderReport, Side, Status
-from daemon.core.states import Hold, Level
+from daemon.core.orders import OrderManager
+from daemon.core.ordertable import OrderTable
+from daemon.core.portfolio import Portfolio
+from daemon.core.sleeves import Sleeves
+from daemon.core.states import Hold, Level, States
+from daemon.core.trading import Settings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -110,6 +117,12 @@ def report(of: Order, status: Status = Status.OPEN, filled: str = "0", *, at: da
 def decision(weights: Mapping[str, float], decision_id: str = "d1", at: datetime = START, keep: frozenset[str] = frozenset()) -> Decision:
     """What is wanted."""
     return Decision(id=decision_id, as_of=at, weights=dict(weights), keep=keep, by_strategy={}, at=at)
+
+
+def managing(settings: Settings, account: Account, ledger: Ledger, table: OrderTable, *names: str) -> OrderManager:
+    """An order manager for strategies of these names."""
+    states = States()
+    return OrderManager(settings, account, table, states, Sleeves(Portfolio(names, ledger, table), account, table, states))
 
 
 def halted(text: str, at: datetime, code: str = "test") -> HoldPlaced:

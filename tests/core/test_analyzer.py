@@ -82,7 +82,7 @@ class World:
         )
         event = OrderFilled(booked, booked.at)
         self.analyzer.on_fill(event)
-        self.ledger.on_fill(event)
+        self.ledger.book(booked)
 
     def flow(self, currency: str, amount: str, kind: str = "deposit") -> None:
         """Money comes or goes."""

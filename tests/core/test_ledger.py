@@ -6,7 +6,6 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.events import FlowBooked, OrderFilled
 from daemon.core.ledger import Ledger
 from daemon.core.model import Fill, Flow, Money, Side
 from tests.core.builders import after, fill, order
@@ -35,8 +34,8 @@ def test_doubled_and_reordered_facts_count_once(story: list[int]) -> None:
     """Any sequence of repeats ends where each trade told once would end."""
     ledger, once = opened(), opened()
     for n in story:
-        ledger.on_fill(OrderFilled(trade(n), after(9)))
-        ledger.on_flow(FlowBooked(Flow(f"f{n}", "USDT", Decimal(n), "transfer", after(n)), after(9)))
+        ledger.book(trade(n))
+        ledger.flow(Flow(f"f{n}", "USDT", Decimal(n), "transfer", after(n)))
     for n in sorted(set(story)):
         once.book(trade(n))
         once.flow(Flow(f"f{n}", "USDT", Decimal(n), "transfer", after(n)))

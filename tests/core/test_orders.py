@@ -12,22 +12,22 @@ from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.ledger import Ledger
 from daemon.core.model import Flow, Instrument, Money, Order, Side, Status
-from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, State, Tracked
-from daemon.core.states import States
 from daemon.core.trading import Settings, Trading
-from tests.core.builders import after, decision, fill, market, report
+from tests.core.builders import after, decision, fill, managing, market, report
 
 
 class Desk:
     """A manager with money, prices and an open day; requests are collected, answers are given by the test."""
 
-    def __init__(self, *markets: Instrument, cash: str = "1000", held: str = "0", settings: Settings | None = None) -> None:
+    def __init__(
+        self, *markets: Instrument, cash: str = "1000", held: str = "0", settings: Settings | None = None, strategies: tuple[str, ...] = ()
+    ) -> None:
         listed = markets or (market("BTC/USDT"), market("ETH/USDT"))
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = {m.symbol: m for m in listed}
-        self.manager = OrderManager(settings or Settings(instance="desk", quote="USDT"), self.account, self.table, States())
+        self.manager = managing(settings or Settings(instance="desk", quote="USDT"), self.account, self.ledger, self.table)
         self.at = 0.0
         for currency, amount in (("USDT", cash), ("BTC", held)):
             self.ledger.flow(Flow(f"opening-{currency}", currency, Decimal(amount), "opening", after(-60)))
@@ -328,7 +328,7 @@ def test_a_trade_that_is_listed_before_its_order_is_known_counts_once() -> None:
     desk.unknown(order)
     listed = fill(order, at=after(1))
     nameless = e.OrderFilled(replace(listed, order_id=""), after(1))
-    desk.ledger.on_fill(nameless)
+    desk.ledger.book(nameless.fill)
     desk.take(desk.manager.on_order(nameless))
     assert desk.tracked(order).booked == 0
     desk.reported(order, Status.FILLED, str(order.amount))

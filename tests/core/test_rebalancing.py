@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.model import ZERO, Cause, Decision, Fill, Order, Side, Status
-from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner import plan
 from daemon.core.planner_inputs import Book, Inputs, Rules
 from daemon.core.planner_legs import Plan
-from daemon.core.states import States
 from daemon.core.trading import Settings
 from tests.core import plans
-from tests.core.builders import after, decision, fill, halted, market
+from tests.core.builders import after, decision, fill, halted, managing, market
 from tests.core.test_orders import Desk
 
 BTC, ETH, HOUR = "BTC/USDT", "ETH/USDT", 3600.0
@@ -374,7 +372,7 @@ class Journal:
         markets = desk.account.markets
         desk.account = Account("USDT", desk.ledger, desk.table, timedelta(seconds=15))
         desk.account.markets, desk.account._prices = markets, prices
-        desk.manager = OrderManager(wanted, desk.account, desk.table, States())
+        desk.manager = managing(wanted, desk.account, desk.ledger, desk.table)
         attempts: dict[str, int] = {}
         for order in self.orders:
             attempts[order.symbol] = max(order.attempt, attempts.get(order.symbol, 0))

@@ -14,7 +14,6 @@ from daemon.core.events import (
     DriftCleared,
     DriftFound,
     Event,
-    FlowBooked,
     HoldPlaced,
     OrderFilled,
     PollAccount,
@@ -50,7 +49,7 @@ class Office:
             match event:
                 case BookFlows():
                     for flow in event.flows:
-                        self.ledger.on_flow(FlowBooked(flow, after(self.at)))
+                        self.ledger.flow(flow)
                 case QueryTrades() if self.answers:
                     for trade in self.trades:
                         if trade.symbol in event.symbols and not self.ledger.has_trade(trade.symbol, trade.trade_id):
@@ -60,7 +59,7 @@ class Office:
                     pass
 
     def filled(self, trade: Fill) -> None:
-        self.ledger.on_fill(OrderFilled(trade, after(self.at)))
+        self.ledger.book(trade)
         self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
 
     def poll(self, **shown: str) -> None:

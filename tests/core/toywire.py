@@ -268,6 +268,13 @@ class ToyWire:
         self.later(self.rng.uniform(0, self.weather.late_s), lambda: self.hear(*(e.FlowBooked(f, self.now) for f in event.flows)))
         return ()
 
+    def _book_sleeves(self, event: e.BookSleeves) -> Iterable[e.Event]:
+        """On disk and told before the orders that rely on it are sent, since commits keep their order."""
+        booked = e.SleevesBooked(event.booking, event.at)
+        self.journal.append(booked)
+        self.later(0, lambda: self.publish(booked))
+        return ()
+
     def _poll(self, _: e.PollAccount) -> Iterable[e.Event]:
         self._poll_due = True
         return ()

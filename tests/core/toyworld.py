@@ -13,12 +13,15 @@ from random import Random
 from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.bus import Bus
+from daemon.core.curves import Curves
 from daemon.core.ledger import Ledger
-from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, Side, currencies
+from daemon.core.model import ZERO, Booking, Decision, Fill, Instrument, Order, Side, TargetWeights, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import Rules
+from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.sleeves import Sleeves
 from daemon.core.states import States
 from daemon.core.trading import Settings, Trading
 from tests.core.builders import START, decision, market
@@ -31,10 +34,11 @@ OrderFact = e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.
 class ToyWorld(ToyWire):
     """Everything of one seed."""
 
-    def __init__(self, seed: int, weather: Weather, symbols: int = 3) -> None:
+    def __init__(self, seed: int, weather: Weather, symbols: int = 3, strategies: tuple[str, ...] = ()) -> None:
         self.rng = Random(seed)
         self.weather = weather
         self.now = START
+        self.strategies = strategies
         self.symbols = tuple(f"{c}/USDT" for c in "ABCDEFGH"[:symbols])
         self.markets = {s: self._market(s) for s in self.symbols}
         self.venue = ToyVenue(self.rng, self.markets, self._opening())
@@ -74,7 +78,10 @@ class ToyWorld(ToyWire):
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = self.markets
         rules = Rules(slippage=Decimal("0.005"), raise_max=Decimal(1))  # what is wanted bounds what is bought
-        self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table, States())
+        self.portfolio, states = Portfolio(self.strategies, self.ledger, self.table), States()
+        sleeves = Sleeves(self.portfolio, self.account, self.table, states)
+        self.curves = Curves(self.account, self.ledger, self.portfolio)
+        self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table, states, sleeves)
         self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table)
         self.started = False
         conclusions = self._recover()
@@ -85,17 +92,29 @@ class ToyWorld(ToyWire):
 
     def _recover(self) -> list[e.Event]:
         """What the journal tells the core, in the order of daemon/app.py."""
-        for fact in self.journal:
-            if isinstance(fact, e.FlowBooked):
-                self.ledger.flow(fact.flow)
+        self.fold(self.portfolio)
+        flows = {f.flow.id: f.flow for f in self.journal if isinstance(f, e.FlowBooked)}
+        kept = [f.text for f in self.journal if isinstance(f, e.KeepState)]
+        self.curves.restore(kept[-1] if kept else None, list(flows.values()), self._bookings())
         fills = [f.fill for f in self.journal if isinstance(f, e.OrderFilled)]
-        for fill in fills:
-            self.ledger.book(fill)
         conclusions = self._recover_orders(fills)
         self.manager.follower.doubt(self.now)
         self._recover_decision()
         self.reconciler.since(max((f.at for f in fills), default=None))
         return conclusions
+
+    def _bookings(self) -> list[Booking]:
+        return [f.booking for f in self.journal if isinstance(f, e.SleevesBooked)]
+
+    def fold(self, portfolio: Portfolio) -> None:
+        """The journal into a portfolio, as a start does it."""
+        orders = {f.id: f.split for f in self.journal if isinstance(f, Order)}
+        fills = [f.fill for f in self.journal if isinstance(f, e.OrderFilled)]
+        named = [(f.symbol, f.venue_id, f.order_id) for f in fills]
+        named += [(f.report.symbol, f.report.venue_id, f.report.order_id) for f in self.journal if isinstance(f, e.OrderReported)]
+        order_ids = {(symbol, venue_id): order_id for symbol, venue_id, order_id in named if venue_id and order_id}
+        flows = [f.flow for f in self.journal if isinstance(f, e.FlowBooked)]
+        portfolio.restore(flows, fills, self._bookings(), orders, order_ids)
 
     def _recover_orders(self, fills: list[Fill]) -> list[e.Event]:
         of: dict[str, list[e.Event]] = {}
@@ -131,7 +150,7 @@ class ToyWorld(ToyWire):
     def crash(self) -> None:
         """The process dies here and starts again a little later; conclusions it had not written yet are gone."""
         if self.rng.random() < 0.5:
-            while self.journal and isinstance(self.journal[-1], e.OrderClosed | e.WaveSettled):
+            while self.journal and isinstance(self.journal[-1], e.OrderClosed | e.WaveSettled | e.SleevesBooked):
                 self.journal.pop()
         self.surprises += self.manager.follower.surprises
         self._life += 1
@@ -140,7 +159,7 @@ class ToyWorld(ToyWire):
 
     def _routes(self) -> list[tuple[type, list[Callable[[e.Event], Iterable[e.Event]]]]]:
         """The table of daemon/app.py, as far as the core goes."""
-        manager, account, reconciler, ledger = self.manager, self.account, self.reconciler, self.ledger
+        manager, account, reconciler, portfolio, curves = self.manager, self.account, self.reconciler, self.portfolio, self.curves
         table: list[tuple[type, list[Callable[..., Iterable[e.Event]]]]] = [
             (e.PriceTicked, [account.on_tick]),
             (e.TimePassed, [manager.on_time, reconciler.on_time]),
@@ -153,10 +172,11 @@ class ToyWorld(ToyWire):
             (e.QueryOrder, [self._look_up]),
             (e.QueryTrades, [self._list]),
             (e.BookFlows, [self._book]),
+            (e.BookSleeves, [self._book_sleeves]),
             (e.PollAccount, [self._poll]),
             (e.OrderSent, [manager.on_order]),
-            (e.OrderFilled, [ledger.on_fill, reconciler.on_fill, manager.on_order]),
-            (e.OrderReported, [manager.on_order]),
+            (e.OrderFilled, [portfolio.on_fill, reconciler.on_fill, manager.on_order]),
+            (e.OrderReported, [portfolio.on_reported, manager.on_order]),
             (e.OrderRefused, [manager.on_order]),
             (e.OrderNotSent, [manager.on_order]),
             (e.OrderUnknown, [manager.on_order]),
@@ -165,7 +185,8 @@ class ToyWorld(ToyWire):
             (e.TradesListed, [reconciler.on_listed]),
             (e.AccountPolled, [account.on_polled, reconciler.on_polled]),
             (e.BalanceMoved, [reconciler.on_moved]),
-            (e.FlowBooked, [ledger.on_flow]),
+            (e.FlowBooked, [portfolio.on_flow, curves.on_flow]),
+            (e.SleevesBooked, [portfolio.on_booked, curves.on_booked]),
             (e.AccountReconciled, [manager.on_reconciled]),
             (e.DriftFound, [account.on_drift_found]),
             (e.DriftCleared, [account.on_drift_cleared]),
@@ -225,6 +246,8 @@ class ToyWorld(ToyWire):
     def decide(self, weights: dict[str, float] | None = None) -> Decision:
         """The strategies want something else."""
         if weights is None:
+            if self.strategies:
+                return self._decide_by_strategy()
             raw = [self.rng.choice([0.0, self.rng.random()]) for _ in self.symbols]
             total = max(1.0, sum(raw) / self.rng.uniform(0.3, 1.0))
             weights = {s: w / total for s, w in zip(self.symbols, raw, strict=True)}
@@ -232,6 +255,22 @@ class ToyWorld(ToyWire):
         wanted = decision(weights, f"d{self._decisions}", self.now)
         self.publish(e.TargetsChosen(wanted, self.now))
         return wanted
+
+    def _decide_by_strategy(self) -> Decision:
+        """Each strategy wants something of its own; now and then one has nothing to say."""
+        share = {name: self.rng.choice([0.1, 0.2, 0.3]) for name in self.strategies if self.rng.random() < 0.9}
+        wanted = {name: TargetWeights(self._wish()) for name in share}
+        net = {s: sum(share[n] * targets.weights.get(s, 0.0) for n, targets in wanted.items()) for s in self.symbols}
+        self._decisions += 1
+        keep = frozenset(s for s in self.symbols if self.rng.random() < 0.05)
+        decided = Decision(f"d{self._decisions}", self.now, net, keep, wanted, self.now, shares=share)
+        self.publish(e.TargetsChosen(decided, self.now))
+        return decided
+
+    def _wish(self) -> dict[str, float]:
+        raw = [self.rng.choice([0.0, self.rng.random()]) for _ in self.symbols]
+        whole = max(1.0, sum(raw))
+        return {s: weight / whole for s, weight in zip(self.symbols, raw, strict=True)}
 
     # --- somebody else -----------------------------------------------------------------------------------------------
 
@@ -257,6 +296,7 @@ class ToyWorld(ToyWire):
             assert tracked.filled >= 0
             assert tracked.reserved >= 0
             assert tracked.filled <= tracked.order.amount
+        assert not self.portfolio.left_over(), f"somebody's or nobody's: {self.portfolio.left_over()}"
 
     def calm(self) -> None:
         """From here on nothing goes wrong any more."""

@@ -13,6 +13,7 @@ from daemon.core.events import (
     FlowBooked,
     HoldLifted,
     HoldPlaced,
+    KeepState,
     OrderClosed,
     OrderFilled,
     OrderLimited,
@@ -78,6 +79,7 @@ Fact = (
     | SleevesBooked
     | WaveSettled
     | Command
+    | KeepState
     | Put
 )
-"""Everything `Journal.commit` takes. An `Order` is its intent."""
+"""Everything `Journal.commit` takes. An `Order` is its intent; a `KeepState` is written as a `Put`."""

@@ -56,6 +56,8 @@ _DECISION_EVENTS: Final = "SELECT decision_id, kind, payload, at, seal FROM deci
 _HOLDS: Final = "SELECT kind, payload, at, seal FROM holds ORDER BY seq"
 _BOOKINGS: Final = "SELECT id, kind, payload, at, seal FROM bookings ORDER BY seq"
 _SPLITS: Final = "SELECT order_id, payload, seal FROM splits"
+_SPLIT_OF: Final = "SELECT order_id, payload, seal FROM splits WHERE order_id = ?"
+_CROSSED: Final = "SELECT id, kind, payload, at, seal FROM bookings WHERE kind = 'cross' AND id GLOB ? ORDER BY seq"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
 
 
@@ -88,7 +90,8 @@ class OrderStory:
 class DecisionStory:
     """One decision on its way to one symbol: `limits` and `orders` are the symbol's, `plans` are whole; each oldest first.
 
-    `order_cuts` are the limits on its orders. `wave` is None while it has not settled; `decision` None where it has not been written (yet).
+    `order_cuts` are the limits on its orders, `crossed` is what sleeves gave each other, of all symbols. `wave` is None while it has not
+    settled; `decision` None where it has not been written (yet).
     """
 
     decision: Decision | None
@@ -97,6 +100,7 @@ class DecisionStory:
     wave: WaveSettled | None
     orders: tuple[OrderStory, ...]
     order_cuts: tuple[OrderCut, ...] = ()
+    crossed: tuple[Booking, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +148,10 @@ class Recovered:
                 booked[order_id] = (amount + fill.amount, cost + fill.cost)
         for order_id, order in recent.items():
             yield order, None if order_id in alive else booked.get(order_id, (ZERO, ZERO))
+
+    def owner(self, fill: Fill) -> str:
+        """Our id of the order that a trade belongs to, "" where none is known."""
+        return fill.order_id or self.order_of(fill.symbol, fill.venue_id) or ""
 
 
 def ask(path: Path, question: Callable[["Reader"], T]) -> T:
@@ -222,8 +230,9 @@ class Reader:
             recent.append(order)
         return tuple(reversed(recent))
 
-    def _splits(self) -> dict[str, dict[str, Decimal]]:
-        rows = self._since("splits", _SPLITS, lambda row, path: unsealed("splits", row, path))
+    def _splits(self, *of: str) -> dict[str, dict[str, Decimal]]:
+        """For whom orders traded: all of them, or one."""
+        rows = self._since("splits", _SPLIT_OF if of else _SPLITS, lambda row, path: unsealed("splits", row, path), *of)
         return {order_id: split_from_json(payload) for order_id, payload in rows}
 
     def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
@@ -283,6 +292,7 @@ class Reader:
             plans=self._became(decision_id, "PlanMade", planned_from),
             wave=self._wave(decision) if decision else None,
             orders=tuple(self._order_story(order) for order in orders if order.symbol == symbol),
+            crossed=self._since("bookings", _CROSSED, booking_from, f"{decision_id}-cross-*"),
         )
 
     def _order_cuts(self, decision_id: str, symbol: str) -> tuple[OrderCut, ...]:
@@ -303,6 +313,7 @@ class Reader:
         return wave_from_json(decision, payload, moment(at))
 
     def _order_story(self, order: Order) -> OrderStory:
+        order = replace(order, split=self._splits(order.id).get(order.id, {}))
         return OrderStory(self._record(order), self._events(order.id), self._fills_of(order))
 
     def _all(self, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:

@@ -18,6 +18,7 @@ from daemon.core.events import (
     FlowBooked,
     HoldLifted,
     HoldPlaced,
+    KeepState,
     OrderFilled,
     OrderLimited,
     OrderReported,
@@ -164,8 +165,8 @@ class Store:
                 self._wave(fact)
             case SleevesBooked() | HoldPlaced() | HoldLifted() | Command():
                 self._steering(fact)
-            case Put():
-                self._connection.execute(_PUT, sealed("switches", fact.key, fact.value, micros(at)))
+            case Put(key, text) | KeepState(key, text):
+                self._connection.execute(_PUT, sealed("switches", key, text, micros(at)))
             case CorrelationHigh() | CorrelationCalmed():
                 said = "high" if isinstance(fact, CorrelationHigh) else "calm"
                 self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))

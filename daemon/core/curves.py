@@ -1,0 +1,247 @@
+"""Curves: what an account, or a sleeve of it, has made of the money that was entrusted to it.
+
+Rule: money that comes or goes is never a profit. It buys or redeems units at what a unit is worth at that moment, as in a fund; profit in
+money is exact (Decimal: equity less what was contributed), the value of a unit and everything judged by it are float64.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import sqrt
+from typing import Any, Final, Self, TypeVar
+
+from daemon.core.account import Account
+from daemon.core.apportion import total
+from daemon.core.events import Event, FlowBooked, KeepState, SleevesBooked, SliceClosed, StopRequested
+from daemon.core.ledger import Ledger
+from daemon.core.model import EXACT, ZERO, Booking, Entry, Flow
+from daemon.core.portfolio import CROSS, UNASSIGNED, Portfolio
+
+T = TypeVar("T")
+
+# Where the journal keeps the curves.
+KEY: Final = "curves"
+
+# A crash loses the marks since the last time they were kept: some bars of a second, none of a minute.
+KEEP_EVERY: Final = timedelta(seconds=10)
+
+ONE_DAY: Final = timedelta(days=1)
+
+# A bar's return counts half of a new one's after so many bars: two and a half days of hourly bars, as in risk_adjusted.
+HALF_LIFE: Final = 60
+
+_ACCOUNT: Final = ""  # the account among the sleeves
+
+
+@dataclass(slots=True, kw_only=True)
+class Curve:
+    """Equity (quote) in units, of which each was worth 1 at the beginning.
+
+    `contributed` is what came in less what went out, in quote, coins at their price when they came. `value` is the worth of a unit, `high`
+    its highest so far, `opened` what it was when the UTC day of `marked_at` began. Without money in it, the value stands.
+
+    `variance` is that of its returns a bar, around 0, over the `bars` in which it moved; `closed` its value when the last bar closed.
+    """
+
+    contributed: Decimal = ZERO
+    equity: Decimal = ZERO
+    units: float = 0.0
+    value: float = 1.0
+    high: float = 1.0
+    opened: float = 1.0
+    marked_at: datetime | None = None
+    closed: float = 1.0
+    variance: float = 0.0
+    bars: int = 0
+
+    @property
+    def pnl(self) -> Decimal:
+        """What was made, in quote: equity less what was contributed, to the last digit."""
+        return EXACT.subtract(self.equity, self.contributed)
+
+    @property
+    def drawdown(self) -> float:
+        """How far a unit is below its highest value, as a share of that: 0 at a new high, 1 when all is lost."""
+        return 1.0 - self.value / self.high
+
+    @property
+    def today(self) -> float:
+        """Return since the UTC day of the last mark began."""
+        return self.value / self.opened - 1.0 if self.opened > 0 else 0.0
+
+    @property
+    def total_return(self) -> float:
+        """Return of a unit since the beginning, whatever was paid in or out on the way (time-weighted)."""
+        return self.value - 1.0
+
+    def mark(self, equity: Decimal, at: datetime) -> None:
+        """What it is worth at the prices of this moment."""
+        before, self.equity = self.value, equity
+        if self.units > 0:
+            self.value = max(float(equity), 0.0) / self.units
+            self.high = max(self.high, self.value)
+        self._turn_the_day(before, at)
+
+    def pay(self, worth: Decimal, equity: Decimal, at: datetime) -> None:
+        """`worth` (quote) has come in, or gone out where it is negative; `equity`: what there is with it, at the prices of this moment."""
+        self.mark(EXACT.subtract(equity, worth), at)
+        self.contributed = EXACT.add(self.contributed, worth)
+        self.equity = equity
+        if self.value <= 0:  # no money buys a share in what is worth nothing: all was lost, and this is another beginning
+            self.value = self.high = self.opened = 1.0
+        self.units = max(float(equity), 0.0) / self.value
+
+    def close(self) -> None:
+        """A bar has closed: take its return into the variance, if it has moved. What holds nothing says nothing of its risk."""
+        moved = self.value / self.closed - 1.0 if self.closed > 0 else 0.0
+        self.closed = self.value
+        if moved:
+            self.bars += 1
+            weight = max(1.0 - 0.5 ** (1.0 / HALF_LIFE), 1.0 / self.bars)  # the plain mean, until there are bars enough to forget any
+            self.variance += weight * (moved * moved - self.variance)
+
+    @property
+    def volatility(self) -> float:
+        """Standard deviation of its returns a bar, around 0 and exponentially weighted; those of bars in which nothing moved left out."""
+        return sqrt(self.variance)
+
+    def _turn_the_day(self, before: float, at: datetime) -> None:
+        """At the first mark of a day, it began where the last mark of the day before stood; after a longer silence, here."""
+        last = self.marked_at
+        if last is not None and at <= last:
+            return  # a slice may be handled a little after its close; the day does not turn back
+        if last is None or _day(at) != _day(last):
+            self.opened = before if last is not None and _day(last) == _day(at) - ONE_DAY else self.value
+        self.marked_at = at
+
+    def told(self) -> dict[str, Any]:
+        """For the journal; `of` reads it."""
+        texts = {"contributed": str(self.contributed), "equity": str(self.equity)}
+        return {**asdict(self), **texts, "marked_at": None if self.marked_at is None else self.marked_at.isoformat()}
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """The inverse of `told`."""
+        money = {name: Decimal(told[name]) for name in ("contributed", "equity")}
+        at = told["marked_at"]
+        return cls(**{**told, **money, "marked_at": None if at is None else datetime.fromisoformat(at)})
+
+
+def _day(at: datetime) -> date:
+    """The UTC day of a moment; midnight is the end of one: what closes then is its last mark."""
+    return (at.astimezone(UTC) - timedelta.resolution).date()
+
+
+class Curves:
+    """The curves of the account and of everybody who has a sleeve of it, marked at every slice and whenever somebody asks.
+
+    A deposit comes to the account and to `unassigned`; what is moved from there to a sleeve, as its capital, is a deposit to the sleeve. So
+    the profits of all of them add up to the account's, to the last digit. While something that is held has no price, nobody knows what the
+    account is worth: nothing is marked, and what was paid waits.
+    """
+
+    def __init__(self, account: Account, ledger: Ledger, portfolio: Portfolio) -> None:
+        self.account = Curve()
+        self.sleeves: dict[str, Curve] = {}
+        self._account, self._ledger, self._portfolio = account, ledger, portfolio
+        self._flows: list[Flow] = []  # that wait for prices, and below how many have been taken in
+        self._bookings: list[Booking] = []
+        self._counted = (0, 0)
+        self._kept_at: datetime | None = None
+
+    def of(self, sleeve: str) -> Curve:
+        """A sleeve's curve."""
+        return self.sleeves.setdefault(sleeve, Curve())
+
+    def restore(self, text: str | None, flows: Sequence[Flow], bookings: Sequence[Booking]) -> None:
+        """Go on after a stop with what the journal keeps under KEY (None: nothing yet), and all of its flows and bookings."""
+        state: dict[str, Any] = {"flows": 0, "bookings": 0, "account": Curve().told(), "sleeves": {}} if text is None else json.loads(text)
+        self.account = Curve.of(state["account"])
+        self.sleeves = {sleeve: Curve.of(told) for sleeve, told in state["sleeves"].items()}
+        self._flows, self._bookings = list(flows[state["flows"] :]), list(bookings[state["bookings"] :])
+        self._counted = (len(flows), len(bookings))
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def on_flow(self, event: FlowBooked) -> Iterable[Event]:
+        """What came or went, once; after the portfolio, which knows a repetition."""
+        return self._count(self._flows, event.flow, event.at)
+
+    def on_booked(self, event: SleevesBooked) -> Iterable[Event]:
+        """What was moved between sleeves, once; likewise."""
+        return self._count(self._bookings, event.booking, event.at)
+
+    def _count(self, waiting: list[T], fact: T, at: datetime) -> Iterable[Event]:
+        counted = (self._ledger.flows, self._portfolio.bookings)
+        if counted != self._counted:
+            self._counted = counted
+            waiting.append(fact)
+            self.mark(at)
+        return ()
+
+    def on_slice(self, event: SliceClosed) -> Iterable[Event]:
+        """Mark at the prices of the close; after the account knows them."""
+        self.mark(event.slice.closes_at)
+        for curve in self.sleeves.values():
+            curve.close()
+        if self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY:
+            yield self._keep(event.at)
+
+    def on_stop(self, event: StopRequested) -> Iterable[Event]:
+        """What is known now is what the next start goes on from."""
+        yield self._keep(event.at)
+
+    # --- what it is worth --------------------------------------------------------------------------------------------
+
+    def mark(self, at: datetime) -> None:
+        """Mark at the last known prices."""
+        payments = list(self._payments())
+        prices = {entry.currency: self._price(entry.currency) for entry in payments}
+        if self._account.unvalued or None in prices.values():
+            return
+        paid: dict[str, Decimal] = {}
+        for entry in payments:
+            paid[entry.sleeve] = EXACT.fma(entry.amount, prices[entry.currency] or ZERO, paid.get(entry.sleeve, ZERO))
+        self._flows, self._bookings = [], []
+        _settle(self.account, paid.get(_ACCOUNT, ZERO), self._account.equity(), at)
+        worths = self._account.worths(self._portfolio.holdings())
+        for sleeve in {*self._portfolio.sleeves, *self.sleeves}:
+            _settle(self.of(sleeve), paid.get(sleeve, ZERO), worths.get(sleeve, ZERO), at)
+
+    def _payments(self) -> Iterator[Entry]:
+        """What waits, as payments. A cross is none: it is a trade, which makes or loses nothing by itself."""
+        for flow in self._flows:
+            yield Entry(_ACCOUNT, flow.currency, flow.amount)
+            yield Entry(UNASSIGNED, flow.currency, flow.amount)
+        for booking in self._bookings:
+            yield from () if booking.kind == CROSS else booking.entries
+
+    def _price(self, currency: str) -> Decimal | None:
+        """Worth of a unit, None: it has had no price yet. What is no part of the equity counts nothing here either."""
+        account = self._account
+        if currency in account.quotes:
+            return account.rate(currency)
+        mine = [m for m in account.markets.values() if m.base == currency]
+        if any(m.active and account.mark(m.symbol) is None for m in mine):
+            return None
+        return total(account.worth(m.symbol) for m in mine)
+
+    def _keep(self, at: datetime) -> KeepState:
+        """What waits for a price is not counted yet: the next start takes it up again."""
+        self._kept_at = at
+        state = {
+            "flows": self._counted[0] - len(self._flows),
+            "bookings": self._counted[1] - len(self._bookings),
+            "account": self.account.told(),
+            "sleeves": {sleeve: curve.told() for sleeve, curve in sorted(self.sleeves.items())},
+        }
+        return KeepState(KEY, json.dumps(state), at)
+
+
+def _settle(curve: Curve, paid: Decimal, equity: Decimal, at: datetime) -> None:
+    if paid:
+        curve.pay(paid, equity, at)
+    else:
+        curve.mark(equity, at)
