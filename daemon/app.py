@@ -7,7 +7,7 @@ API, venue, orders, account, bars. Nothing is sent before account and ledger agr
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -28,12 +28,14 @@ from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
 from daemon.io.streams import BarStreams, Job
+from daemon.io.timekeeper import Timekeeper
 from daemon.io.userstream import UserStream
 from daemon.io.worker import Misconfigured, Workers
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
 from daemon.reloading import Reloading
+from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
 from daemon.watching import marks
@@ -52,9 +54,6 @@ LAG_MAX_S: Final = 0.2
 # A stop waits this long for orders to come to a known end; the journal carries what is still unknown then. Below systemd's TimeoutStopSec.
 STOP_S: Final = 15.0
 
-# Websockets have this long to open before the log says that they do not.
-DIAL_S: Final = 5.0
-
 # Probing a venue that is away: quickly at first, then ever more calmly.
 PROBE_FIRST_S: Final = 1.0
 
@@ -69,17 +68,17 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
     table: list[tuple[type, list[Any]]] = [
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
-        (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick]),
-        (e.StreamLost, [d.aligner.on_lost]),
-        (e.StreamCaughtUp, [d.aligner.on_caught_up]),
+        (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick, p.breakers.on_tick]),
+        (e.StreamLost, [d.aligner.on_lost, p.breakers.on_lost]),
+        (e.StreamCaughtUp, [d.aligner.on_caught_up, p.breakers.on_caught_up]),
         (
             e.SliceClosed,
             [
-                *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, d.views.on_slice),
+                *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, p.breakers.on_slice, d.views.on_slice),
                 *(p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
             ],
         ),
-        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time]),
+        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time, p.breakers.on_time]),
         # decisions
         (e.AskStrategy, d.away_on(e.AskStrategy)),
         (e.StrategyStarted, [p.runner.on_started]),
@@ -101,9 +100,10 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.BookSleeves, [d.gateway.accept]),
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
-        (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.manager.on_order]),
-        (e.OrderReported, [p.portfolio.on_reported, p.manager.on_order]),
-        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderRefused, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
+        (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.breakers.on_order, p.manager.on_order]),
+        (e.OrderReported, [p.portfolio.on_reported, p.breakers.on_order, p.manager.on_order]),
+        (e.OrderRefused, [p.breakers.on_order, p.manager.on_order]),
+        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
@@ -112,12 +112,15 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.BalanceMoved, [p.reconciler.on_moved]),
         (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
-        (e.AccountReconciled, [p.manager.on_reconciled]),
+        (e.AccountReconciled, [p.breakers.on_reconciled, p.manager.on_reconciled]),
         (e.DriftFound, [p.account.on_drift_found]),
         (e.DriftCleared, [p.account.on_drift_cleared]),
         # trading state
+        (e.MeasureClock, [d.timekeeper.accept]),
+        (e.ClockMeasured, [p.breakers.on_clock]),
+        (e.LoopLagged, [p.breakers.on_lag]),
         (e.HoldPlaced, [p.manager.on_hold, d.recorder.accept]),
-        (e.HoldLifted, [p.manager.on_lifted, d.recorder.accept]),
+        (e.HoldLifted, [p.breakers.on_lifted, p.manager.on_lifted, d.recorder.accept]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop, p.curves.on_stop]),
@@ -133,13 +136,13 @@ class Daemon:
 
     def __init__(self, parts: Parts) -> None:
         p = self.parts = parts
+        restraint.restore(p.manager.states, p.recovered.holds)  # a halt is shown from the first moment on, also while the venue is away
         self._narrate = Narrator()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._streams: BarStreams | None = None
-        self._streams_at = 0.0
-        self.aligner = Aligner(p.symbols, p.timeframe, p.grace)
+        self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
+        self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.recorder = Recorder(p.journal)
         self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
@@ -147,6 +150,7 @@ class Daemon:
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled)
+        self.transport = Transport(self.views, p.clock)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
@@ -225,10 +229,10 @@ class Daemon:
         await self._start_workers()
         streams, after = await self._warm()
         streams.start_from(after)
-        self._streams, self._streams_at = streams, p.clock.monotonic()
+        self.transport.begin(streams)
         for name, job in [*self.workers.jobs(), *streams.jobs(), *self._watch()]:
             nest.create_task(lasting(name, job, p.clock), name=name)
-        log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.runner.need)
+        log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.need)
         p.notifier.status(f"running, {len(p.symbols)} symbols")
 
     def _edges(self) -> list[Job]:
@@ -237,6 +241,7 @@ class Daemon:
             ("clock", self._tick),
             ("recorder", self.recorder.run),
             ("account", self.poller.run),
+            ("timekeeper", self.timekeeper.run),
             ("userstream.watch", self.userstream.watch),
             ("userstream.digest", self.userstream.digest),
         ]
@@ -273,12 +278,11 @@ class Daemon:
         fills: dict[str, list[e.OrderFilled]] = {}
         for fill in record.fills:
             fills.setdefault(record.owner(fill), []).append(e.OrderFilled(fill, fill.at))
-        restraint.restore(p.manager.states, record.holds)
         p.manager.approval.given = int(record.values.get(APPROVED, "0"))
         self._narrate.remember(order for order, _ in record.open_orders)
         for stray in fills.pop("", []):
             p.manager.follower.learn(stray)  # kept until an order turns out to be theirs
-        conclusions: list[e.Event] = []
+        conclusions: list[e.Event] = [*p.breakers.begin(p.clock.now())]
         for order, facts in record.open_orders:
             conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
         conclusions += p.manager.follower.doubt(p.clock.now())
@@ -340,35 +344,16 @@ class Daemon:
                     log.error("strategy.failed", strategy=name, problem=problem)
             told = dict(problems)
             self.reloading.settle()
-            self._transport()
+            self.transport.look(connected=self.userstream.connected)
             if self.aligner.late > late:
                 log.warning("bar.late", bars=self.aligner.late - late)
                 late = self.aligner.late
-
-    def _transport(self) -> None:
-        """Say by what way bars and fills come, whenever it changes: it decides how soon they are known."""
-        bars = "" if self._streams is None else "stream" if self._streams.streaming else "poll"
-        orders = "connected" if self.userstream.connected else "polled"
-        if bars == "poll" and not self.views.bars and self.parts.clock.monotonic() - self._streams_at < DIAL_S:
-            return  # polling serves until the first dial has had its time
-        if bars and bars != self.views.bars:
-            self.views.bars = bars
-            if bars == "stream":
-                log.info("bars.streaming")
-            else:
-                log.warning("bars.polling")
-        if orders != self.views.orders_by and self._streams is not None:
-            self.views.orders_by = orders
-            if orders == "connected":
-                log.info("account.streaming")
-            else:
-                log.warning("account.polling")
 
     def _lagged(self, lag_s: float) -> None:
         """The loop woke up this much later than it was asked to."""
         self.views.lag_max_s = max(self.views.lag_max_s, lag_s)
         if lag_s > LAG_MAX_S:
-            log.warning("loop.lag", lag_ms=round(lag_s * 1000))
+            self.publish(e.LoopLagged(timedelta(seconds=lag_s), self.parts.clock.now()))
 
     async def _heartbeat(self, every_s: float) -> None:
         """Tell the supervisor that the loop turns. An outage of the venue is no reason to be restarted."""
@@ -384,6 +369,8 @@ class Daemon:
         self.parts.account.sizing = renewal.capital
         self.parts.analyzer.market.watch.jump = renewal.correlation_jump
         self.parts.runner.restate = renewal.restate
+        for event in self.parts.breakers.renew(renewal.breakers, self.parts.clock.now()):
+            self.publish(event)
         return True
 
     # --- stop --------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon import riskrules
 from daemon.config import Config, Secrets
 from daemon.config.values import plain as numbers
 from daemon.core.model import Balance, currencies
@@ -26,7 +27,8 @@ def summary(settings: Config) -> str:
     Raises:
         ConfigError: parameters of a strategy that do not fit what is traded.
     """
-    need = runner(settings).need
+    breakers = riskrules.breakers(settings)
+    need = max(runner(settings).need, breakers.need)
     lines = [
         f"{settings.source}: {settings.name}, mode {settings.mode}, {settings.exchange.id} {settings.exchange.market}",
         f"trades {len(settings.universe.symbols)} symbols in {settings.universe.quote}: {', '.join(settings.universe.symbols)}",
@@ -37,6 +39,7 @@ def summary(settings: Config) -> str:
         lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {_written(strategy.params)}")
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
     lines += [f"alerts[{index}]: {channel.told}" for index, channel in enumerate(settings.alerts)] or ["alerts: none"]
+    lines.append(f"breakers: {', '.join(sorted(breakers.codes))}" if breakers.codes else "breakers: none")
     lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
     lines += [f"note: {text}" for text in remarks(settings)]
     return "\n".join(lines)

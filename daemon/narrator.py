@@ -5,6 +5,7 @@ Rule: a line is a name and facts. Each carries the ids that exist at its point, 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final, Literal, assert_never
 
 import numpy as np
@@ -19,6 +20,8 @@ Severity = Literal["debug", "info", "warning", "error"]
 PRICES_MAX: Final = 12
 # Five signals of fifty symbols are some 6 kB; journald cuts a line at 48 kB. Beyond, the chosen and kept symbols are told.
 SIGNALS_MAX: Final = 50
+# Clocks that differ by more are worth a line: signatures and the ends of bars depend on them.
+SKEW_TOLD: Final = timedelta(milliseconds=250)
 # Orders remembered for their ids: twenty waves over 500 symbols; a fill later than that is told without its decision.
 ORDERS_MAX: Final = 10_000
 
@@ -52,6 +55,7 @@ OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
 AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.SleevesBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
+TradingEvent = e.TradingStarted | e.LoopLagged | e.ClockMeasured | e.HoldPlaced | e.HoldLifted | e.StopRequested
 
 
 class Narrator:
@@ -139,10 +143,10 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (_account(event),)
         case e.RiskLimited() | e.OrderLimited() | e.RiskRefused() | e.CorrelationHigh() | e.CorrelationCalmed():
             return (_risk(event),)
-        case e.TradingStarted() | e.HoldPlaced() | e.HoldLifted() | e.RebalanceRequested() | e.StopRequested():
+        case e.TradingStarted() | e.LoopLagged() | e.ClockMeasured() | e.HoldPlaced() | e.HoldLifted() | e.StopRequested():
             return (_trading(event),)
-        case e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
-            return (_approval(event),)
+        case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
+            return (_person(event),)
         case (
             e.PriceTicked()
             | e.TimePassed()
@@ -154,6 +158,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.QueryOrder()
             | e.QueryTrades()
             | e.PollAccount()
+            | e.MeasureClock()
             | e.BookFlows()
             | e.BookSleeves()
             | e.KeepState()
@@ -166,24 +171,26 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             assert_never(event)
 
 
-def _trading(event: e.TradingStarted | e.HoldPlaced | e.HoldLifted | e.RebalanceRequested | e.StopRequested) -> Line:
+def _trading(event: TradingEvent) -> Line:
     match event:
+        case e.LoopLagged() | e.ClockMeasured():
+            return _measured(event)
         case e.TradingStarted():
             return Line("info", "trading.started", {})
         case e.HoldPlaced(hold=hold):
             return _held(hold)
         case e.HoldLifted(scope=scope, code=code, by=by):
             return Line("info", "trading.resumed", {"scope": str(scope), "code": code, "by": by})
-        case e.RebalanceRequested(by=by):
-            return Line("info", "rebalance.requested", {"by": by})
         case e.StopRequested():
             return Line("info", "daemon.stopping", {})
         case _:
             assert_never(event)
 
 
-def _approval(event: e.ApprovalAsked | e.ApprovalGiven | e.ApprovalLapsed) -> Line:
+def _person(event: e.RebalanceRequested | e.ApprovalAsked | e.ApprovalGiven | e.ApprovalLapsed) -> Line:
     match event:
+        case e.RebalanceRequested(by=by):
+            return Line("info", "rebalance.requested", {"by": by})
         case e.ApprovalAsked():
             fields = {"decision_id": event.decision_id, "orders": _planned(event.orders), "left": event.left, "until": event.until}
             return Line("warning", "approval.asked", fields)
@@ -191,6 +198,20 @@ def _approval(event: e.ApprovalAsked | e.ApprovalGiven | e.ApprovalLapsed) -> Li
             return Line("info", "approval.given", {"decision_id": decision_id, "by": by})
         case e.ApprovalLapsed(decision_id=decision_id):
             return Line("warning", "approval.lapsed", {"decision_id": decision_id})
+        case _:
+            assert_never(event)
+
+
+def _measured(event: e.LoopLagged | e.ClockMeasured) -> Line:
+    """What was measured of loop and clocks; of clocks that agree only at debug."""
+    match event:
+        case e.LoopLagged(lag=lag):
+            return Line("warning", "loop.lag", {"lag_ms": round(lag.total_seconds() * 1000)})
+        case e.ClockMeasured(offset=offset, uncertainty=uncertainty):
+            told = {"offset_ms": round(offset.total_seconds() * 1000), "uncertainty_ms": round(uncertainty.total_seconds() * 1000)}
+            if abs(offset) - uncertainty > SKEW_TOLD:
+                return Line("warning", "clock.skewed", told)
+            return Line("debug", "clock.measured", told)
         case _:
             assert_never(event)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
+from daemon.core.breakers import Breakers, Rules
 from daemon.core.capital import Capital
 from daemon.core.curves import Curves
 from daemon.core.events import Event
@@ -50,6 +51,7 @@ class Renewal:
     capital: Capital
     correlation_jump: float
     restate: bool
+    breakers: Rules
     changed: tuple[str, ...]
 
 
@@ -76,7 +78,13 @@ class Core:
     reconciler: PositionReconciler
     runner: StrategyRunner
     analyzer: Analyzer
+    breakers: Breakers
     watched: tuple[str, ...] = ()
+
+    @property
+    def need(self) -> int:
+        """Bars of history that a start fetches."""
+        return max(self.runner.need, self.manager.guard.need, self.breakers.need)
 
 
 class Deciding(Protocol):
@@ -115,6 +123,11 @@ class Deciding(Protocol):
     @property
     def analyzer(self) -> Analyzer:
         """What the portfolio and its markets did."""
+        ...
+
+    @property
+    def breakers(self) -> Breakers:
+        """What stops trading by itself."""
         ...
 
 
@@ -163,6 +176,11 @@ class Joined(Protocol):
     @property
     def poller(self) -> Accepts:
         """The account."""
+        ...
+
+    @property
+    def timekeeper(self) -> Accepts:
+        """The clocks."""
         ...
 
     @property
@@ -216,6 +234,7 @@ class Parts:
     reconciler: PositionReconciler
     runner: StrategyRunner
     analyzer: Analyzer
+    breakers: Breakers
     notifier: Notifier
     watchdog_s: float | None
     listen: tuple[str, int, str | None]
@@ -226,3 +245,8 @@ class Parts:
     webhooks: tuple[Webhook, ...] = ()
     remarks: tuple[str, ...] = ()
     seed: int = 0
+
+    @property
+    def need(self) -> int:
+        """Bars of history that the start fetches."""
+        return max(self.runner.need, self.manager.guard.need, self.breakers.need)

@@ -66,7 +66,7 @@ class Onlooker:
         self.parts = core
         self.told: list[e.Event] = []
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
-        self.gateway = self.poller = self.recorder = self.views = self
+        self.gateway = self.poller = self.timekeeper = self.recorder = self.views = self
         self.bus: Bus[e.Event] = Bus(routes(self))
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
@@ -134,8 +134,9 @@ async def _market(
     exchange: Exchange, core: Core, clock: Clock, together: Together
 ) -> tuple[Mapping[str, Sequence[Bar]], Mapping[str, float]]:
     """The history that the indicators need, and the last price of each symbol."""
-    need = max(core.runner.need, core.manager.guard.need)
-    history = await warm_up(exchange, core.symbols, core.timeframe, need, clock, lambda _done, _all: None, together=together, rng=Random(0))
+    history = await warm_up(
+        exchange, core.symbols, core.timeframe, core.need, clock, lambda _done, _all: None, together=together, rng=Random(0)
+    )
     prices: dict[str, float] = {}
 
     async def ask(symbol: str) -> None:
@@ -159,7 +160,7 @@ def _decide(
     core, now = onlooker.parts, clock.now()
     if record is not None:
         _recall(core, record)
-    slices = align(history, core.symbols, until=now)
+    slices = core.breakers.warm(align(history, core.symbols, until=now))
     core.runner.warm(slices)
     core.analyzer.warm(slices)
     core.manager.guard.gate.warm(slices)

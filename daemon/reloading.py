@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 # What may change between two waves. Everything else decides what the journal, the streams and the account are about.
 HOT: Final = ("capital", "execution", "risk")
+# Of these, what rests on the history that only a start reads.
+COLD: Final = ("risk.breakers.price_spike",)
 
 
 class Reloader:
@@ -41,7 +43,7 @@ class Reloader:
         except ConfigError as error:
             raise ReloadRefused("; ".join(error.problems)) from None
         changed = tuple(sorted(_changed(self._running.model_dump(mode="json"), wanted.model_dump(mode="json"))))
-        cold = [key for key in changed if key.partition(".")[0] not in HOT]
+        cold = [key for key in changed if key.partition(".")[0] not in HOT or key.startswith(COLD)]
         if cold:
             raise ReloadRefused(
                 f"{wanted.source}: {', '.join(cold)} changed, which needs a restart; the running configuration stays in force"

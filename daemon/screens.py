@@ -318,4 +318,6 @@ def _standing(told: Row) -> RenderableType:
     if now:
         held = f"{cells.cell(now.get('amount'))} at {cells.cell(now.get('price')) or 'no price'}"
         lines.append(f"now {held}, {_share(now.get('weight'))} of equity against a target of {_share(now.get('target'))}")
+        if now.get("hold"):
+            lines.append(f"held back by {now.get('hold')}: {now.get('hold_says')}")
     return _section("where it stands", lines or ["not known: no daemon was asked, and the wave has not settled"])

@@ -24,10 +24,17 @@ Row = Mapping[str, object]
 
 TIMEOUT_S: Final = 5.0  # every answer takes milliseconds; a daemon that needs longer is not well
 
-_STATE_STYLE: Final = {"running": "bold green", "halted": "bold red", "stopping": "bold red"}
+_STATE_STYLE: Final = {"running": "bold green", "halted": "bold red", "flattening": "bold red", "stopping": "bold red"}
+# What a person does about a hold, by its level; the others end by themselves, or with their cause.
+_REMEDY: Final = {
+    "halted": "look into it, then `rebalanced resume`",
+    "flattening": "it halts when all is sold",
+    "paused": "",
+    "reducing": "",
+}
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "positions": ("symbol", "amount", "price", "value", "weight", "target"),
-    "targets": ("symbol", "weight", "strategies", "as_of"),
+    "positions": ("symbol", "amount", "price", "value", "weight", "target", "hold"),
+    "targets": ("symbol", "weight", "strategies", "as_of", "hold"),
     "orders": ("at", "symbol", "side", "amount", "filled", "price", "state", "reason", "id", "decision_id"),
     "fills": ("at", "symbol", "side", "amount", "price", "fees", "id", "decision_id"),
 }
@@ -143,7 +150,7 @@ def status_screen(status: Row, positions: Sequence[Row], targets: Sequence[Row],
     """One screen: how the daemon is, what the last wave did, and holdings against targets with the reason of each distance."""
     wave = status.get("last_wave")
     wave = wave if isinstance(wave, Mapping) else {}
-    parts: list[RenderableType] = [_headline(status), *disabled_lines(status), _facts(status, now)]
+    parts: list[RenderableType] = [_headline(status), *_holds(status, now), *disabled_lines(status), _facts(status, now)]
     if wave:
         parts.append(_wave_line(wave))
     parts += [*others_lines(status), *strategies_table(status)]
@@ -159,6 +166,23 @@ def _headline(status: Row) -> Text:
     if status.get("reason"):
         line.append(cells.tame(f"  {status['reason']}"))
     return line
+
+
+def _holds(status: Row, now: datetime) -> list[RenderableType]:
+    """What restricts trading, since when, until when, and what a person is to do; nothing while nothing does."""
+    told = status.get("holds")
+    holds = [hold for hold in told if isinstance(hold, Mapping)] if isinstance(told, Sequence) and not isinstance(told, str) else []
+    lines: list[RenderableType] = []
+    for hold in holds:
+        level = str(hold.get("level", "?"))
+        line = Text.assemble(("  ", ""), (cells.tame(f"{hold.get('scope')} {level}"), _STATE_STYLE.get(level, "bold yellow")))
+        line.append(cells.tame(f"  {hold.get('code')}: {hold.get('text')}"))
+        until = f", until {cells.moment(hold.get('until'))}" if hold.get("until") else ""
+        by = f", by {hold.get('by')}" if hold.get("by") not in (None, "rebalanced") else ""
+        remedy = f"; {_REMEDY[level]}" if _REMEDY.get(level) else ""
+        line.append(cells.tame(f" ({cells.age(hold.get('since'), now)}{until}{by}{remedy})"), "dim")
+        lines.append(line)
+    return lines
 
 
 def _facts(status: Row, now: datetime) -> Table:

@@ -16,6 +16,7 @@ from daemon.core.events import AccountPolled, PollFailed, SliceClosed, WaveSettl
 from daemon.core.model import Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.states import ACCOUNT, Hold
 from daemon.core.trading import Trading
 from daemon.io.api import NotThere
 from daemon.io.clock import Clock
@@ -97,6 +98,7 @@ class DaemonViews:
             **self._identity,
             "state": manager.state,
             "reason": self.trouble or manager.reason or self._unread,
+            "holds": [hold_row(hold) for hold in manager.states.holds()],
             "equity": self._equity(),
             "cash": account.cash if read else None,
             "positions": sum(1 for s in account.markets if account.held(s) > 0) if read else None,
@@ -146,8 +148,11 @@ class DaemonViews:
     def _checks(self) -> Sequence[tuple[bool, str]]:
         now = self._clock.now()
         manager, reconciled = self._manager, self._reconciler.last_reconciled
+        # Beside the most severe hold, which gives the state its word, the others say what is left once that one is lifted.
+        others = [(False, f"trading is {hold.level.told}, too: {hold.text}") for hold in manager.states.holds(ACCOUNT)[1:]]
         return (
             (manager.state == Trading.RUNNING, f"trading is {manager.state}: {self.trouble or manager.reason}"),
+            *others,
             _young("slice of bars", self._last_slice, now, self._freshness.slice),
             _young("comparison with the account", reconciled, now, self._freshness.reconcile),
             (not self._unread, self._unread),
@@ -176,6 +181,7 @@ class DaemonViews:
             "weight": float(value / equity) if equity and value is not None else None,
             "target": None,
             "account": self._identity["name"],
+            "hold": None,
         }
 
     def _position(self, symbol: str, equity: Decimal | None, decision: Decision | None) -> Mapping[str, object]:
@@ -188,12 +194,18 @@ class DaemonViews:
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
             "target": self._target(symbol, equity) if decision else None,
             "account": self._identity["name"],
+            "hold": self._hold(symbol),
         }
 
     def _target(self, symbol: str, equity: Decimal | None) -> float:
         """What is wanted as a share of the equity, like the weight beside it; decisions speak of shares of the capital."""
         at_work = float(self._account.capital() / equity) if equity else 1.0
         return self._manager.targets.get(symbol, 0.0) * at_work
+
+    def _hold(self, symbol: str) -> str | None:
+        """The code of what restricts a symbol: its own hold or the account's, whichever is more severe."""
+        hold = self._manager.states.of_symbol(symbol)
+        return None if hold is None else hold.code
 
     def targets(self) -> Sequence[Mapping[str, object]]:
         """The newest decision, one row a symbol of the universe. `disabled`: strategies that stand at what they wanted before, and why."""
@@ -207,6 +219,7 @@ class DaemonViews:
                 "strategies": {name: targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()},
                 "as_of": decision.as_of,
                 "disabled": dict(self._disabled),
+                "hold": self._hold(symbol),
             }
             for symbol in sorted(self._account.markets)
         ]
@@ -288,6 +301,19 @@ def _young(what: str, seen: datetime | None, now: datetime, age_max: timedelta) 
         return False, f"there has been no {what} yet"
     age = now - seen
     return age <= age_max, f"the last {what} is {age.total_seconds():.0f} s old; {age_max.total_seconds():.0f} s are allowed"
+
+
+def hold_row(hold: Hold) -> Mapping[str, object]:
+    """What restricts trading, for machines; `until` is null where only its cause or a person ends it."""
+    return {
+        "scope": str(hold.scope),
+        "level": hold.level.told,
+        "code": hold.code,
+        "text": hold.text,
+        "since": hold.since,
+        "by": hold.by,
+        "until": hold.until,
+    }
 
 
 def wave_row(wave: WaveSettled) -> Mapping[str, object]:

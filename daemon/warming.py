@@ -25,7 +25,7 @@ async def warmed(p: Parts, workers: Workers, began: datetime, together: Together
     """
     slices: list[Slice] = []
     history: dict[str, list[Bar]] = {}
-    asked, count = list(p.symbols), max(p.runner.need, p.manager.guard.need)
+    asked, count = list(p.symbols), p.need
     while asked:
         history |= await _history(p, asked, count, together)
         # A bar may appear at the venue a little after its close: the newest is left to the streams, or one symbol's would be missing.
@@ -34,8 +34,7 @@ async def warmed(p: Parts, workers: Workers, began: datetime, together: Together
         # Where prices stood still; a history that is shorter than was asked for has no more.
         asked = [symbol for symbol in asked if symbol in short and count <= len(history[symbol]) < BARS_MAX]
         count = min(2 * count, BARS_MAX)
-    await asyncio.to_thread(_tell, p, slices)
-    return slices
+    return await asyncio.to_thread(_tell, p, slices)
 
 
 async def _history(p: Parts, symbols: Sequence[str], count: int, together: Together) -> dict[str, list[Bar]]:
@@ -55,6 +54,7 @@ def _digest(p: Parts, history: Mapping[str, Sequence[Bar]], began: datetime) -> 
     return slices
 
 
-def _tell(p: Parts, slices: Sequence[Slice]) -> None:
+def _tell(p: Parts, slices: Sequence[Slice]) -> list[Slice]:
     p.analyzer.warm(slices)
     p.manager.guard.gate.warm(slices)
+    return p.breakers.warm(slices)

@@ -69,7 +69,7 @@ WORDS: Final[Mapping[str, str]] = {
     "order_unknown": "nobody knows yet what became of its order",
     "order_open": "its order has not ended",
     "unfilled": "its order ended before it was filled",
-    "drift": "the account differs from the books in this currency, so it may only shrink",
+    "drift": "the account differs from the books, in its currency or in too much, so it may only shrink",
     "not_sent": "the exchange could not be reached",
     "superseded": "a newer decision came first",
     "cooldown": "it was traded too short a time ago (execution.cooldown)",
@@ -81,6 +81,15 @@ WORDS: Final[Mapping[str, str]] = {
     "credentials": "trading was halted, because the exchange refuses the credentials",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
     "moved": "prices have moved since it was traded",
+    "drawdown": "the account had fallen too far from its highest value (risk.breakers.drawdown)",
+    "daily_loss": "the account had lost too much since the day began (risk.breakers.daily_loss)",
+    "rejects": "too many orders in a row had been refused (risk.breakers.rejects)",
+    "unknown_order": "nobody knew for too long what became of an order (risk.breakers.unknown_order)",
+    "stale_data": "too many symbols had no data (risk.breakers.stale_data)",
+    "price_spike": "its price had jumped so far that it waits for the next bar to confirm it (risk.breakers.price_spike)",
+    "peg": "the quote currency was off its peg (risk.breakers.peg)",
+    "clock_skew": "the clock of this machine differed too much from the exchange's (risk.breakers.clock_skew)",
+    "loop_lag": "the program had stood still for too long (risk.breakers.loop_lag)",
 }
 
 
@@ -120,7 +129,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
     a daemon knows it.
     """
     if decision is None:
-        return {"symbol": symbol, "decision_id": None, "summary": "there has been no decision yet", "now": now}
+        return {"symbol": symbol, "decision_id": None, "summary": "there has been no decision yet", "now": _present(now)}
     wanted = decision.weights.get(symbol, 0.0)
     limits = _limits(told.limits)
     allowed = limits[-1].allowed if limits else wanted
@@ -144,11 +153,22 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
         "plans": _plans(symbol, told),
         "crossed": crossed,
         "left": left,
-        "left_says": WORDS.get(left, left.replace("_", " ")) if left else None,
+        "left_says": says(left) if left else None,
         "orders": [_order(order) for order in told.orders],
         "settled": _settled(symbol, told),
-        "now": now,
+        "now": _present(now),
     }
+
+
+def _present(now: Row | None) -> Row | None:
+    """The holding at this moment, and in words what restricts its symbol, if anything does."""
+    held = now.get("hold") if now else None
+    return {**now, "hold_says": says(str(held))} if now and held else now
+
+
+def says(code: str) -> str:
+    """A stable code in words."""
+    return WORDS.get(code, code.replace("_", " "))
 
 
 # --- what was wanted -------------------------------------------------------------------------------------------------
@@ -215,17 +235,13 @@ def _limits(told: Sequence[RiskLimited]) -> list[RiskLimited]:
 def _limit(cut: RiskLimited) -> Row:
     cluster = {"together": list(cut.together), "correlation": cut.correlation} if cut.together else {}
     group = {"group": cut.group} if cut.group else {}
-    return {"reason": cut.reason, "says": _says(cut), "wanted": cut.wanted, "allowed": cut.allowed, **_saw(cut), **group, **cluster}
+    return {"reason": cut.reason, "says": says(cut.reason), "wanted": cut.wanted, "allowed": cut.allowed, **_saw(cut), **group, **cluster}
 
 
 def _order_limit(cut: OrderLimited | RiskRefused) -> Row:
     """What a limit took away from an order; where it refused it, nothing is allowed."""
     wanted, allowed = (cut.wanted, cut.allowed) if isinstance(cut, OrderLimited) else (cut.amount, ZERO)
-    return {"reason": cut.reason, "says": _says(cut), "side": cut.side.value, "wanted": wanted, "allowed": allowed, **_saw(cut)}
-
-
-def _says(cut: RiskLimited | OrderLimited | RiskRefused) -> str:
-    return WORDS.get(cut.reason, cut.reason.replace("_", " "))
+    return {"reason": cut.reason, "says": says(cut.reason), "side": cut.side.value, "wanted": wanted, "allowed": allowed, **_saw(cut)}
 
 
 def _saw(cut: RiskLimited | OrderLimited | RiskRefused) -> Row:
@@ -350,7 +366,7 @@ def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float
     if left and symbol not in decision.keep:
         need = told.plans[-1].needs.get(symbol) if told.plans else None
         more = f"; it needs an equity of {need:f}" if need is not None and left == "small_account" else ""
-        parts.append(f"{'no order' if not told.orders else 'not all the way'}: {WORDS.get(left, left.replace('_', ' '))}{more}")
+        parts.append(f"{'no order' if not told.orders else 'not all the way'}: {says(left)}{more}")
     elif not told.orders and not told.plans and told.wave is None:
         parts.append("nothing has been planned for it yet")
     return "; ".join(parts)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import strategies
+from daemon import riskrules
 from daemon.config import Config, ConfigError, Secret, Secrets
 from daemon.config.models import ScheduleConfig
 from daemon.config.ownuse import is_contained, is_own
@@ -18,9 +19,10 @@ from daemon.config.params import misfit
 from daemon.config.sentences import dotted, sentence
 from daemon.config.times import length, zone
 from daemon.config.values import is_loopback
-from daemon.core import risk, sectors
+from daemon.core import sectors
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
+from daemon.core.breakers import Breakers
 from daemon.core.capital import Capital
 from daemon.core.cron import Cron
 from daemon.core.curves import Curves
@@ -97,6 +99,7 @@ def build(
         reconciler=core.reconciler,
         runner=core.runner,
         analyzer=core.analyzer,
+        breakers=core.breakers,
         notifier=Notifier(environ.get("NOTIFY_SOCKET")),
         watchdog_s=watchdog_interval(environ),
         listen=(config.api.host, config.api.port, _reveal(secrets.token)),
@@ -137,6 +140,8 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     portfolio, states = Portfolio((each.name for each in config.strategies), ledger, table), States()
     sleeves = Sleeves(portfolio, account, table, states, keep_removed=config.removed_strategies == "keep")
     curves = Curves(account, ledger, portfolio)
+    breakers = Breakers(riskrules.breakers(config), states, account, curves, table, symbols, bar, live=not simulated)
+    account.believes = breakers.believes
     analyzer = Analyzer(
         symbols,
         config.bar_length,
@@ -162,6 +167,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         reconciler=PositionReconciler(symbols, ledger, table),
         runner=at_work,
         analyzer=analyzer,
+        breakers=breakers,
         watched=watched(config),
     )
 
@@ -202,7 +208,8 @@ def _capital(config: Config) -> Capital:
 
 def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
     """What of a changed configuration may be taken up while the daemon runs."""
-    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, _acts_between(config), changed)
+    between = _acts_between(config)
+    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, between, riskrules.breakers(config), changed)
 
 
 def foreseeing(config: Config) -> Core:
@@ -246,7 +253,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
         instance=f"{config.name}|{config.mode}",
         quote=config.universe.quote,
-        limits=_limits(config),
+        limits=riskrules.limits(config),
         order_limits=OrderLimits(
             order_notional_max=config.risk.order_notional_max,
             day_notional_max=config.risk.day_notional_max,
@@ -275,26 +282,6 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         fresh=FRESH,
         working=working,
         held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
-    )
-
-
-def _limits(config: Config) -> risk.Limits:
-    wanted = config.risk
-    return risk.Limits(
-        short=config.exchange.market == "swap",
-        gross=wanted.gross,
-        net_max=wanted.net_max,
-        cash_min=wanted.cash_min,
-        weight_max=wanted.weight_max,
-        sector_max=wanted.sector_max,
-        sectors=config.universe.sectors,
-        groups={name: risk.Group(group.symbols, group.max) for name, group in sorted(wanted.groups.items())},
-        correlated_group_max=wanted.correlated_group_max,
-        correlation_limit=wanted.correlation_limit,
-        correlation_scale=wanted.correlation_scale,
-        positions_max=wanted.positions_max,
-        concentration_max=wanted.concentration_max,
-        volatility_max=wanted.volatility_max,
     )
 
 

@@ -34,7 +34,8 @@ def test_the_summary_has_all_that_would_trade(tmp_path: Path) -> None:
     assert lines[2] == "bars of 1s (auto); 80 of them are read before the first decision"
     assert lines[3].startswith("momo: portfolio_momentum, share 1, decides every 1 bars; ")
     assert all(word in lines[3] for word in ("lookback: 5", "rsi_period: 2", "top: 2", "weights: {price: 0.5, ", "floor: none"))
-    assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "alerts: none", "journal: momo.sqlite"]
+    breakers = "breakers: clock_skew, drift, loop_lag, price_spike, rejects, stale_data, unknown_order"
+    assert lines[4:] == ["limits: gross 0.9, weight_max 0.35", "alerts: none", breakers, "journal: momo.sqlite"]
 
 
 def test_the_summary_counts_durations_in_bars_and_names_the_default_journal(tmp_path: Path) -> None:

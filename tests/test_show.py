@@ -95,6 +95,25 @@ def test_a_status_with_nothing_in_it_is_still_a_screen() -> None:
 
 
 @respx.mock
+def test_what_restricts_trading_is_told_with_what_to_do() -> None:
+    """At three in the morning: what is held back, why, since when, until when or by whom, and what ends it."""
+    ours = {"since": "2026-01-02T11:57:00Z", "by": "rebalanced", "until": None}
+    holds = [
+        ours | {"scope": "account", "level": "halted", "code": "drawdown", "text": "25% below [x]"},
+        ours | {"scope": "symbol ETH/USDT", "level": "paused", "code": "rejects", "text": "3 refused", "until": "2026-01-02T12:01:00Z"},
+        ours | {"scope": "strategy momo", "level": "paused", "code": "pause", "text": "ann", "by": "ann"},
+    ]
+    out = io.StringIO()
+    Console(file=out, width=200).print(show.status_screen(STATUS | {"state": "halted", "holds": holds}, [], [], NOW))
+    text = " ".join(out.getvalue().split())
+    assert "account halted drawdown: 25% below [x] (3 min 0 s ago; look into it, then `rebalanced resume`)" in text
+    assert "symbol ETH/USDT paused rejects: 3 refused (3 min 0 s ago, until 2026-01-02 12:01:00)" in text
+    assert "strategy momo paused pause: ann (3 min 0 s ago, by ann)" in text
+    serve({"positions": [{**row, "hold": "drawdown"} for row in POSITIONS]})
+    assert "drawdown" in screen("positions")
+
+
+@respx.mock
 def test_what_is_none_of_the_daemons_business_is_told_apart() -> None:
     """Coins of no universe and what others have locked have a line each, where there are any; of hundreds of coins a dozen are named."""
     many = {f"AIR{n}": "1" for n in range(40)}

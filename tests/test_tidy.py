@@ -43,7 +43,7 @@ CORE_ORDER: Final = [
     {"account", "portfolio", "desk", "optimised", "resolver", "risk_orders", "wave"},
     {"trading"},
     {"approval", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
-    {"analyzer_report", "analyzer_sleeves", "shares"},
+    {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},
     {"dispatch"},
     {"runner", "orders", "reconciler", "analyzer"},

@@ -22,11 +22,12 @@ from daemon.core.plain import plain
 from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.sleeves import Sleeves
-from daemon.core.states import States
+from daemon.core.states import Hold, Level, Scope, States
 from daemon.core.trading import Settings
 from daemon.io.api import NotThere
 from daemon.io.journal import Journal
 from daemon.views import DaemonViews, Freshness
+from daemon.why import WORDS
 from tests.core.builders import fill, halted, market, order, report
 from tests.io.journal_facts import START, StillClock, open_journal
 
@@ -248,6 +249,37 @@ async def test_a_halt_ends_readiness_with_its_reason(world: World) -> None:
     assert world.manager.state == "halted"
 
 
+async def test_every_hold_is_shown(world: World) -> None:
+    """All that restricts trading, the most severe first, in status and readiness; a symbol's own hold at its rows only."""
+    bus = running(world).bus
+    later = START + timedelta(minutes=5)
+    about = Scope(symbol="ETH/USDT")
+    for hold in (
+        Hold(level=Level.REDUCING, code="stale_data", text="no bars", since=START),
+        Hold(scope=about, level=Level.PAUSED, code="rejects", text="refused", since=START, until=later),
+    ):
+        bus.publish(e.HoldPlaced(hold, START))
+    status = world.status()
+    assert (status["state"], status["reason"]) == ("reducing", "no bars")
+    symbol, account = status["holds"]
+    assert account == {
+        "scope": "account",
+        "level": "reducing",
+        "code": "stale_data",
+        "text": "no bars",
+        "since": "2024-05-17T12:30:15.123456Z",
+        "by": "rebalanced",
+        "until": None,
+    }
+    assert (symbol["scope"], symbol["level"], symbol["until"]) == ("symbol ETH/USDT", "paused", "2024-05-17T12:35:15.123456Z")
+    assert [row["hold"] for row in world.views.positions()] == ["stale_data", "rejects", None]
+    assert [row["hold"] for row in world.views.targets()] == ["stale_data", "rejects"]
+    bus.publish(halted("a deep fall", START, "drawdown"))
+    assert world.views.ready()[1] == ["trading is halted: a deep fall", "trading is reducing, too: no bars"]
+    told = await world.views.why("eth", None)
+    assert (told["now"]["hold"], told["now"]["hold_says"]) == ("drawdown", WORDS["drawdown"])  # type: ignore[index]
+
+
 async def test_a_failed_journal_ends_readiness(world: World) -> None:
     """Nothing may be traded that cannot be recorded."""
     running(world)
@@ -263,7 +295,7 @@ async def test_positions_are_the_universe_and_the_cash(world: World) -> None:
     """One row a symbol, held or not, and one for the cash; weights sum to one."""
     rows = [shown(row) for row in running(world).views.positions()]
     assert [row["symbol"] for row in rows] == ["BTC/USDT", "ETH/USDT", "USDT"]
-    assert all(row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account"} for row in rows)
+    assert all(row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account", "hold"} for row in rows)
     assert [(row["amount"], row["price"], row["value"]) for row in rows] == [
         ("0.5", "50000", "25000"),
         ("0", "3000", "0"),
@@ -278,7 +310,14 @@ async def test_targets_are_those_of_the_newest_decision(world: World) -> None:
     """A symbol that the decision does not name is wanted at zero; before there is a decision there is no row."""
     assert world.views.targets() == ()
     assert [shown(row) for row in running(world).views.targets()] == [
-        {"symbol": symbol, "weight": weight, "strategies": {"momo": weight}, "as_of": "2024-05-17T12:30:15.123456Z", "disabled": {}}
+        {
+            "symbol": symbol,
+            "weight": weight,
+            "strategies": {"momo": weight},
+            "as_of": "2024-05-17T12:30:15.123456Z",
+            "disabled": {},
+            "hold": None,
+        }
         for symbol, weight in (("BTC/USDT", 0.3), ("ETH/USDT", 0.0))
     ]
 

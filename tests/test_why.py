@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.core import planner_legs, risk
+from daemon.core.breakers import Code
 from daemon.core.events import OrderNotFound, OrderRefused, OrderUnknown, PlanMade, RiskLimited
 from daemon.core.model import Decision, Status, TargetWeights
 from daemon.core.plain import plain
@@ -41,7 +42,7 @@ async def told(path: Path, *facts: Fact, symbol: str = BTC) -> Any:
 
 def test_every_code_has_its_words() -> None:
     """What a plan or a limit may say is said to a person in words."""
-    assert {*planner_legs.Reason, *risk.Reason} <= WORDS.keys()
+    assert {*planner_legs.Reason, *risk.Reason, *Code} <= WORDS.keys()
 
 
 async def test_a_target_that_is_too_small_says_what_it_needs(tmp_path: Path) -> None:

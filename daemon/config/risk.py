@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from daemon.config.breakers import BreakersConfig, share_or_none
 from daemon.config.kinds import Symbol
 from daemon.config.section import Section
 from daemon.config.values import above, approximate, as_decimal, as_float, as_whole, between, words, wrong
@@ -108,3 +109,7 @@ class RiskConfig(Section):
     price_deviation_max: Annotated[Decimal | None, _optional(lambda value: as_decimal(value, above("0", "1")))] = Field(
         default=None, description="Furthest that the price an order is planned at may be from the last bar's close, as a share of it."
     )
+    drawdown_halt: Annotated[float | None, BeforeValidator(share_or_none)] = Field(
+        default=None, description="Short for breakers.drawdown {limit: this, action: halt}: halt after such a fall from the highest value."
+    )
+    breakers: BreakersConfig = Field(default_factory=BreakersConfig, description="What stops trading by itself.")

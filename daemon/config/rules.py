@@ -17,6 +17,7 @@ from daemon.config.values import Mistake, is_loopback, parse_duration, suggestio
 from daemon.core.portfolio import UNASSIGNED
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
+PAUSES: Final = (("pause", timedelta(minutes=1)), ("pause_max", timedelta(hours=1)))  # of rejects, where they are left out
 
 
 def at(tree: Any, *loc: str | int) -> Any:
@@ -292,6 +293,36 @@ def limits_can_bind(tree: Any) -> Iterator[Mistake]:
         yield Mistake(("risk", "order_notional_max"), "is above risk.day_notional_max, which no order passes", "lower it, or leave it out")
 
 
+def breakers_fit(tree: Any) -> Iterator[Mistake]:
+    """A breaker that is configured has what it cannot do without, once."""
+    short, breakers = at(tree, "risk", "drawdown_halt"), at(tree, "risk", "breakers")
+    long = at(breakers, "drawdown")
+    if short is not None and (bool(long) if isinstance(long, Mapping) else at(long, "limit") is not None):
+        what = "stands beside risk.breakers.drawdown, for which it is short"
+        yield Mistake(("risk", "drawdown_halt"), what, "leave one of them out")
+    for name, key in (("drawdown", "limit"), ("daily_loss", "limit"), ("peg", "symbol")):
+        given = at(breakers, name)
+        off = at(given, "action") == "none" or (name == "drawdown" and short is not None)
+        if isinstance(given, Mapping) and given and at(given, key) is None and not off:
+            yield Mistake(("risk", "breakers", name, key), "is missing, and without it this breaker is off", f"add it, or leave {name} out")
+    pauses = [_length(at(breakers, "rejects", key)) or usual for key, usual in PAUSES]
+    if pauses[0] > pauses[1]:
+        yield Mistake(("risk", "breakers", "rejects", "pause"), "is longer than pause_max", "lower it, or raise pause_max")
+
+
+def pegs_have_a_price(tree: Any) -> Iterator[Mistake]:
+    """Only what is traded or watched has a price here."""
+    peg, quote = at(tree, "risk", "breakers", "peg", "symbol"), at(tree, "universe", "quote")
+    place = ("risk", "breakers", "peg", "symbol")
+    if not isinstance(peg, str):
+        return
+    priced = [symbol for key in ("symbols", "watch") for symbol in at(tree, "universe", key) or () if isinstance(symbol, str)]
+    if isinstance(quote, str) and quote not in peg.split("/"):
+        yield Mistake(place, "says nothing of universe.quote", f"name a market of {quote} against a currency of the same worth")
+    elif peg not in priced:
+        yield Mistake(place, "has no price here", "add it to universe.watch")
+
+
 def api_is_guarded(tree: Any) -> Iterator[Mistake]:
     """Whoever can reach the port can command the daemon, unless a token is asked for."""
     host = at(tree, "api", "host")
@@ -323,5 +354,7 @@ RULES: Final = (
     approval_has_a_point,
     groups_are_of_the_universe,
     limits_can_bind,
+    breakers_fit,
+    pegs_have_a_price,
     api_is_guarded,
 )

@@ -21,7 +21,7 @@ class Account:
     """The ledger at market prices, less what orders (ours and others') have reserved. Amounts are base units, worths are in `quote`.
 
     `rated_by` names further quote currencies, each with the symbol whose price is its worth in `quote`. Such a price sizes targets and
-    pays for nothing, so it may be older than others: `rates_fresh`.
+    pays for nothing, so it may be older than others: `rates_fresh`. `believes` says whether a price between two bars may mark a symbol.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Account:
         self._ledger = ledger
         self._table = table
         self._fresh = fresh
+        self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
         self._prices: dict[str, tuple[float, datetime]] = {}
         self._foreign: dict[str, Decimal] = {}
 
@@ -51,14 +52,15 @@ class Account:
 
     def on_tick(self, event: PriceTicked) -> Iterable[Event]:
         """Mark a symbol to its last price; what cannot be one is not believed."""
-        self._mark(event.symbol, event.price, event.at)
+        if self.believes(event.symbol, event.price):
+            self._mark(event.symbol, event.price, event.at)
         return ()
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
-        """Mark every symbol that has a real bar in the slice."""
+        """Mark every symbol that has a bar in the slice which may move money."""
         closes_at = event.slice.closes_at
-        for symbol, price, age in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.age.tolist(), strict=True):
-            if age == 0:
+        for symbol, price, real in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.real.tolist(), strict=True):
+            if real:
                 self._mark(symbol, price, closes_at)
         return ()
 

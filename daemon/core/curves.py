@@ -112,8 +112,8 @@ class Curve:
         last = self.marked_at
         if last is not None and at <= last:
             return  # a slice may be handled a little after its close; the day does not turn back
-        if last is None or _day(at) != _day(last):
-            self.opened = before if last is not None and _day(last) == _day(at) - ONE_DAY else self.value
+        if last is None or day_of(at) != day_of(last):
+            self.opened = before if last is not None and day_of(last) == day_of(at) - ONE_DAY else self.value
         self.marked_at = at
 
     def told(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Curve:
         return cls(**{**told, **money, "marked_at": None if at is None else datetime.fromisoformat(at)})
 
 
-def _day(at: datetime) -> date:
+def day_of(at: datetime) -> date:
     """The UTC day of a moment; midnight is the end of one: what closes then is its last mark."""
     return (at.astimezone(UTC) - timedelta.resolution).date()
 
@@ -188,6 +188,20 @@ class Curves:
             curve.close()
         if self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY:
             yield self._keep(event.at)
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what the account is worth, and all that was paid is counted."""
+        return not self._account.unvalued and not self._flows
+
+    def begin_anew(self, at: datetime, *, high: bool = False, day: bool = False) -> KeepState:
+        """A person has accepted a loss: the high-water mark, or the day, begins where the account stands now."""
+        self.mark(at)
+        if high:
+            self.account.high = self.account.value
+        if day:
+            self.account.opened = self.account.value
+        return self._keep(at)
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
         """What is known now is what the next start goes on from."""

@@ -156,7 +156,7 @@ class Desk:
         return self._guard("signals", 1, lambda: numbers(self._strategy.signals(view)))
 
     def _view(self, cross_section: Slice, synthetic_max: int) -> View:
-        tradable = (cross_section.age == 0) & self.warm_columns
+        tradable = cross_section.real & self.warm_columns
         last = self.targets.weights if self.targets else {}
         stay = named(cross_section, ~tradable & (cross_section.age <= synthetic_max))
         carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
@@ -221,8 +221,8 @@ def numbers(signals: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, f
 
 
 def missing(cross_section: Slice) -> frozenset[str]:
-    """The symbols without a real bar in this slice."""
-    return named(cross_section, cross_section.age > 0)
+    """The symbols without a bar in this slice that may move money."""
+    return named(cross_section, ~cross_section.real)
 
 
 def named(cross_section: Slice, mask: Bools) -> frozenset[str]:

@@ -24,9 +24,12 @@ from daemon.core.steering import ApprovalAsked as ApprovalAsked
 from daemon.core.steering import ApprovalGiven as ApprovalGiven
 from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
 from daemon.core.steering import BookSleeves as BookSleeves
+from daemon.core.steering import ClockMeasured as ClockMeasured
 from daemon.core.steering import HoldLifted as HoldLifted
 from daemon.core.steering import HoldPlaced as HoldPlaced
 from daemon.core.steering import KeepState as KeepState
+from daemon.core.steering import LoopLagged as LoopLagged
+from daemon.core.steering import MeasureClock as MeasureClock
 from daemon.core.steering import RebalanceRequested as RebalanceRequested
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
@@ -378,59 +381,14 @@ class DriftCleared:
     at: datetime
 
 
-Event = (
-    BarClosed
-    | PriceTicked
-    | StreamLost
-    | StreamCaughtUp
-    | SliceClosed
-    | TimePassed
-    | AskStrategy
-    | StrategyStarted
-    | StrategyAnswered
-    | StrategyDisabled
-    | TargetsChosen
-    | TargetsUnchanged
-    | PlanWave
-    | RiskLimited
-    | OrderLimited
-    | RiskRefused
-    | CorrelationHigh
-    | CorrelationCalmed
-    | PlanMade
-    | WaveSettled
-    | SubmitOrders
-    | CancelOrder
-    | QueryOrder
-    | QueryTrades
-    | PollAccount
-    | BookFlows
-    | BookSleeves
-    | KeepState
-    | OrderSent
-    | OrderReported
-    | OrderRefused
-    | OrderNotSent
-    | OrderUnknown
-    | OrderNotFound
-    | OrderClosed
-    | OrderFilled
-    | TradesListed
-    | AccountPolled
-    | ForeignOrdersSeen
-    | PollFailed
-    | BalanceMoved
-    | FlowBooked
-    | SleevesBooked
-    | AccountReconciled
-    | DriftFound
-    | DriftCleared
-    | TradingStarted
-    | HoldPlaced
-    | HoldLifted
-    | RebalanceRequested
-    | ApprovalAsked
-    | ApprovalGiven
-    | ApprovalLapsed
-    | StopRequested
-)
+_Market = BarClosed | PriceTicked | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
+_Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
+_Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
+_Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
+_Request = SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock
+_Order = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed | OrderFilled | TradesListed
+_Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved
+_Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
+_Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | StopRequested
+_Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
+Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Poll | _Account | _Trading | _Person

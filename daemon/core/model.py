@@ -175,6 +175,7 @@ class Slice:
     `panel` is float64 (5, symbols): open, high, low, close, volume; NaN where a symbol has had no bar yet.
     `synthetic` is bool (symbols,): True where the bar was made from the last close because none arrived.
     `age` is int64 (symbols,): slices since the last real bar, 0 when it is in this slice.
+    `suspect` is bool (symbols,): True where the price waits for confirmation; None: nowhere.
     """
 
     closes_at: datetime
@@ -182,6 +183,13 @@ class Slice:
     panel: Floats
     synthetic: Bools
     age: NDArray[np.int64]
+    suspect: Bools | None = None
+
+    @property
+    def real(self) -> Bools:
+        """Where this slice has a bar of the venue's own that may move money, bool (symbols,)."""
+        there: Bools = self.age == 0
+        return there if self.suspect is None else there & ~self.suspect
 
     @property
     def close(self) -> Floats:
@@ -191,8 +199,8 @@ class Slice:
 
     @property
     def coverage(self) -> float:
-        """Share of the symbols that have a real bar in this slice."""
-        return float(np.count_nonzero(self.age == 0)) / len(self.symbols)
+        """Share of the symbols that have a real bar in this slice, and one that can be believed."""
+        return float(np.count_nonzero(self.real)) / len(self.symbols)
 
     def prices(self) -> dict[str, float]:
         """Last close by symbol, without the symbols that never had a bar."""

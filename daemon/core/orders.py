@@ -169,9 +169,14 @@ class OrderManager:
         return self._cancel_unwanted(event.at)
 
     def may_send(self, order_id: str) -> bool:
-        """The one gate before the wire: whether this intent may still leave. A hold or a stop holds back what has not gone yet."""
+        """The one gate before the wire: whether this intent may still leave. A hold or a stop holds back what has not gone yet.
+
+        It is asked again while the request waits for its turn (state SENT).
+        """
         tracked = self.table.get(order_id)
-        if tracked is None or tracked.state is not State.NEW or self.trading is not Trading.RUNNING or self._settings.shadow:
+        if tracked is None or tracked.state not in (State.NEW, State.SENT):
+            return False
+        if self.trading is not Trading.RUNNING or self._settings.shadow:
             return False
         return self.states.permits(tracked.order.symbol, tracked.order.side, self._account.sign(tracked.order.symbol))
 

@@ -5,7 +5,7 @@ close time goes out at once when every symbol has its bar for it or a later one,
 has a bar is no slice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -111,6 +111,8 @@ class Aligner:
     back-fill brings and in whatever order of symbols. One that does not come in that time holds nothing any more until its stream has
     caught up and is lost anew.
 
+    `judge` looks at each slice before it goes out, and says which of its prices wait for confirmation.
+
     A bar is written into its panel as it arrives: O(1). `late` counts the bars that came after their close time was emitted; they are
     left out, and the symbol's flat bar stands.
     """
@@ -123,8 +125,10 @@ class Aligner:
         *,
         hold_max: timedelta = timedelta(seconds=15),
         after: Slice | None = None,
+        judge: Callable[[Slice], Slice] = lambda cross_section: cross_section,
     ) -> None:
         self.late = 0
+        self._judge = judge
         self._columns = {symbol: column for column, symbol in enumerate(symbols)}
         self._grace = min(grace, timeframe / 2)
         self._hold_max = hold_max
@@ -227,4 +231,4 @@ class Aligner:
             self._holds &= self._newest >= self._emitted
         waiting = self._waiting.pop(self._emitted)
         self._count()
-        return self._completer.complete(waiting.closes_at, waiting.panel, waiting.real)
+        return self._judge(self._completer.complete(waiting.closes_at, waiting.panel, waiting.real))

@@ -1,11 +1,11 @@
-"""Steering: the events by which trading is begun, restricted, commanded and ended, and those between the sleeves of one account.
+"""Steering: the events by which trading is begun, watched, restricted, commanded and ended, and those between the sleeves of one account.
 
 Rule: as in events.py, of which these are a part.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from daemon.core.model import Booking, Order
 from daemon.core.states import Hold, Scope
@@ -58,6 +58,30 @@ class HoldLifted:
     scope: Scope
     code: str
     by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureClock:
+    """Compare our clock with the venue's now instead of at the next turn."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMeasured:
+    """The venue's clock is ahead of ours by `offset`, give or take `uncertainty`."""
+
+    offset: timedelta
+    uncertainty: timedelta
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLagged:
+    """The loop woke up so much later than it was asked to; whatever came meanwhile has waited."""
+
+    lag: timedelta
     at: datetime
 
 

@@ -5,11 +5,12 @@ are certain, `Unknown` is not, and only evidence ends it. Every implementation p
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
 
@@ -77,6 +78,10 @@ class Urgency(StrEnum):
     GROW = "grow"
     RECONCILE = "reconcile"
     DATA = "data"
+
+
+MAY_LEAVE: Final[ContextVar[Callable[[], bool]]] = ContextVar("may_leave", default=lambda: True)
+"""Whether the order that is on its way may still leave: whoever lets it wait asks again before it goes."""
 
 
 AccountNews = OrderReport | Fill | tuple[str, Decimal, str]

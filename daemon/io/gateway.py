@@ -32,7 +32,7 @@ from daemon.core.events import (
 )
 from daemon.core.model import Decision, Fill, Order, OrderReport, Side
 from daemon.io.clock import Clock
-from daemon.io.exchange import Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+from daemon.io.exchange import MAY_LEAVE, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
 
 # Venue and daemon may disagree on the time of day; trades are looked for from a little before the order was made.
 CLOCK_MARGIN = timedelta(minutes=1)
@@ -114,17 +114,20 @@ class Gateway:
     # --- orders ------------------------------------------------------------------------------------------------------
 
     async def _send(self, order: Order) -> None:
-        """One request, one answer, one fact; an intent that a halt or a stop has overtaken is not sent."""
+        """One request, one answer, one fact; an intent that a halt or a stop has overtaken is not sent, even out of the queue."""
         if not self._may_send(order.id):
             await self.learn(OrderNotSent(order.id, "not sent, because trading has been halted or is ending", self._clock.now()))
             return
         self._publish(OrderSent(order.id, self._clock.now()))
+        waiting = MAY_LEAVE.set(lambda: self._may_send(order.id))
         try:
             report = await self._exchange.submit(order, Urgency.REDUCE if order.side is Side.SELL else Urgency.GROW)
         except VenueError as error:
             await self.learn(self._verdict(order, error))
         else:
             await self._tell(report, "submit", report.fills)
+        finally:
+            MAY_LEAVE.reset(waiting)
 
     def _verdict(self, order: Order, error: VenueError) -> OrderRefused | OrderNotSent | OrderUnknown:
         """What a failed submit says about the order."""

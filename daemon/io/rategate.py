@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from daemon.io.clock import Clock
-from daemon.io.exchange import NotSent, Reason, Urgency
+from daemon.io.exchange import MAY_LEAVE, NotSent, Reason, Urgency
 
 WEIGHT: Final = "weight"  # what a venue counts against its request limit
 ORDERS: Final = "orders"  # new orders, which some venues count beside the weight
@@ -214,8 +214,12 @@ class RateGate:
             lane.leave(turn)
 
     def _check_open(self, urgency: Urgency) -> None:
-        if self._shut and urgency in SENDING:
+        if urgency not in SENDING:
+            return
+        if self._shut:
             raise NotSent("the daemon is stopping")
+        if not MAY_LEAVE.get()():
+            raise NotSent("trading was restricted while the order waited for its turn")
 
     def _wait_s(self, lane: _Lane, turn: _Turn, now: float) -> float:
         return max(self._silent_until - now, lane.window.wait_s(now, turn.weight, turn.urgency))

@@ -16,7 +16,7 @@ Header = Mapping[str, Any]
 
 # An answer about 1000 symbols with ten signals each is half a megabyte.
 ANSWER_MAX: Final = 16_000_000
-# Symbol-bars in one frame of history: 53 bytes each.
+# Symbol-bars in one frame of history: 50 bytes each.
 HISTORY_CHUNK: Final = 100_000
 
 _SIZES: Final = struct.Struct("<II")
@@ -59,7 +59,9 @@ def pack(slices: Sequence[Slice]) -> tuple[list[int], bytes]:
     panels = np.stack([each.panel for each in slices])
     synthetic = np.stack([each.synthetic for each in slices])
     ages = np.stack([each.age for each in slices])
-    return [epoch_ms(each.closes_at) for each in slices], panels.tobytes() + synthetic.tobytes() + ages.tobytes()
+    suspects = np.stack([np.zeros_like(each.synthetic) if each.suspect is None else each.suspect for each in slices])
+    arrays = (panels, synthetic, suspects, ages)
+    return [epoch_ms(each.closes_at) for each in slices], b"".join(array.tobytes() for array in arrays)
 
 
 def unpack(closes: Sequence[int], body: bytes, symbols: tuple[str, ...]) -> list[Slice]:
@@ -69,10 +71,11 @@ def unpack(closes: Sequence[int], body: bytes, symbols: tuple[str, ...]) -> list
     prices = cells * (VOLUME + 1) * 8
     panels = np.frombuffer(body, np.float64, cells * (VOLUME + 1)).reshape(times, VOLUME + 1, width)
     synthetic = np.frombuffer(body, np.bool_, cells, prices).reshape(times, width)
-    ages = np.frombuffer(body, np.int64, cells, prices + cells).reshape(times, width)
+    suspects = np.frombuffer(body, np.bool_, cells, prices + cells).reshape(times, width)
+    ages = np.frombuffer(body, np.int64, cells, prices + 2 * cells).reshape(times, width)
     slices = []
     for time, close in enumerate(closes):
-        arrays = (panels[time].copy(), synthetic[time].copy(), ages[time].copy())
+        arrays = (panels[time].copy(), synthetic[time].copy(), ages[time].copy(), suspects[time].copy())
         for array in arrays:
             array.setflags(write=False)
         slices.append(Slice(from_epoch_ms(close), symbols, *arrays))

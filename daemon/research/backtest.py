@@ -32,7 +32,15 @@ class AtOnce:
         self._ledger = ledger
 
     def accept(
-        self, request: e.SubmitOrders | e.CancelOrder | e.QueryOrder | e.QueryTrades | e.BookFlows | e.BookSleeves | e.PollAccount
+        self,
+        request: e.SubmitOrders
+        | e.CancelOrder
+        | e.QueryOrder
+        | e.QueryTrades
+        | e.BookFlows
+        | e.BookSleeves
+        | e.PollAccount
+        | e.MeasureClock,
     ) -> Iterable[e.Event]:
         """What is known after a request."""
         at = request.at
@@ -52,6 +60,8 @@ class AtOnce:
                 return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
+            case e.MeasureClock():
+                return ()  # stored bars have no clock but their own
 
     def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
         found = chain.from_iterable(self._venue.trades(symbol, request.since, request.at) for symbol in request.symbols)
@@ -69,7 +79,7 @@ class Backtest:
         core.account.markets = venue.markets
         # Not fed: the slices of stored bars are made whole by the same rules before they are published.
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
-        self.gateway = self.poller = AtOnce(venue, core.manager, core.ledger)
+        self.gateway = self.poller = self.timekeeper = AtOnce(venue, core.manager, core.ledger)
         self.recorder = self.views = record
         self._venue = venue
         self._bus: Bus[e.Event] = Bus(routes(self))
@@ -91,11 +101,11 @@ class Backtest:
         history: list[Slice] = []
         for cross_section in bars.slices():
             if start is not None and cross_section.closes_at < start:
-                history.append(cross_section)
+                history += self.parts.breakers.warm((cross_section,))
                 continue
             if not self.parts.ledger.opened:
                 self._begin(history, cross_section.closes_at - bars.timeframe)
-            self._step(cross_section)
+            self._step(self.parts.breakers.judged(cross_section))
 
     def _begin(self, history: Sequence[Slice], at: datetime) -> None:
         """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""

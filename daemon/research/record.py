@@ -5,8 +5,19 @@ Rule: it only listens. Every number is taken from the parts at the moment it was
 
 from collections.abc import Iterable, Mapping
 
-from daemon.core.events import Event, OrderFilled, OrderLimited, OrderRefused, RiskLimited, RiskRefused, SliceClosed, SubmitOrders
+from daemon.core.events import (
+    Event,
+    HoldPlaced,
+    OrderFilled,
+    OrderLimited,
+    OrderRefused,
+    RiskLimited,
+    RiskRefused,
+    SliceClosed,
+    SubmitOrders,
+)
 from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
+from daemon.core.states import Hold, Level
 from daemon.parts import Core
 
 Signals = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -25,6 +36,8 @@ class Record:
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
         self.refused: dict[str, int] = {}
         self.limited: dict[str, int] = {}
+        self.halts: list[Hold] = []
+        self.restricted: dict[str, int] = {}  # "reducing by rejects", of the account or a symbol
         self.troubles: dict[str, int] = {}  # sentence: slices
         self._core = core
         self._decided = ""  # the newest decision's id
@@ -44,6 +57,11 @@ class Record:
                 self.refused[event.code] = self.refused.get(event.code, 0) + 1
             case RiskLimited() | OrderLimited() | RiskRefused():
                 self.limited[event.reason] = self.limited.get(event.reason, 0) + 1
+            case HoldPlaced(hold=hold) if hold.level is Level.HALTED:
+                self.halts.append(hold)
+            case HoldPlaced(hold=hold):
+                told = f"{hold.level.told} by {hold.code}"
+                self.restricted[told] = self.restricted.get(told, 0) + 1
             case _:
                 pass
         return ()

@@ -89,6 +89,9 @@ def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
         yield f"{venue.waiting} orders found no bar to fill at before the end"
     yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))
     yield from (f"{count} weights cut: {reason}" for reason, count in sorted(record.limited.items()))
+    for halt in record.halts:
+        yield f"the {halt.scope} was halted from {rfc3339(halt.since)} to the end, since nobody resumes here: {halt.code}, {halt.text}"
+    yield from (f"{count} times {told}" for told, count in sorted(record.restricted.items()))
     yield from (f"at {count} bars: {sentence}" for sentence, count in sorted(record.troubles.items()))
     yield from record.untold
 

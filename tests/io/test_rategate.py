@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.io import ccxt_client
-from daemon.io.exchange import NotSent, Reason, Urgency
+from daemon.io.exchange import MAY_LEAVE, NotSent, Reason, Urgency
 from daemon.io.rategate import MESSAGES, ORDERS, RANK, WEIGHT, RateGate
 
 Passed = list[tuple[float, str]]
@@ -294,4 +294,29 @@ async def test_a_shut_gate_sends_no_order_and_lets_cancels_pass() -> None:
         await ask(gate, clock, passed, "late", Urgency.GROW)
     await clock.advance(10.0)
     await cancel
+    assert [name for _, name in passed] == ["full", "cancel"]
+
+
+async def test_an_order_that_may_no_longer_leave_is_not_sent_when_its_turn_comes() -> None:
+    """Trading that was halted while an order waited for room holds it back at the last moment; a cancel beside it passes."""
+    gate, clock = gated()
+    passed: Passed = []
+    await ask(gate, clock, passed, "full", Urgency.REDUCE, 8.0)
+    halted = False
+
+    async def order() -> None:
+        MAY_LEAVE.set(lambda: not halted)
+        await ask(gate, clock, passed, "order", Urgency.GROW)
+
+    async def cancel() -> None:
+        MAY_LEAVE.set(lambda: not halted)
+        await ask(gate, clock, passed, "cancel", Urgency.CANCEL)
+
+    waiting, going = spawn(order()), spawn(cancel())
+    await settle()
+    halted = True
+    await clock.advance(30.0)
+    with pytest.raises(NotSent, match="restricted"):
+        await waiting
+    await going
     assert [name for _, name in passed] == ["full", "cancel"]

@@ -285,6 +285,7 @@ def test_the_environment_is_a_list_of_names() -> None:
 def test_slices_pass_bit_for_bit() -> None:
     """Prices, flags and ages arrive as they were sent, each slice in arrays of its own."""
     sent = [slice_at(hour) for hour in range(3)]
+    sent[-1] = replace(sent[-1], suspect=np.array([True, False]))
     closes, body = pack(sent)
     came = unpack(closes, body, SYMBOLS)
     for one, other in zip(sent, came, strict=True):
@@ -292,6 +293,7 @@ def test_slices_pass_bit_for_bit() -> None:
         assert np.array_equal(one.panel, other.panel)
         assert np.array_equal(one.age, other.age)
         assert np.array_equal(one.synthetic, other.synthetic)
+        assert np.array_equal(one.real, other.real)
         assert other.panel.base is None
 
 

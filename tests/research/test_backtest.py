@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from daemon.app import routes
 from daemon.cli import app
 from daemon.config import load
-from daemon.core.model import epoch_ms
+from daemon.core.model import epoch_ms, from_epoch_ms
+from daemon.core.plain import rfc3339
 from daemon.research import bars as stored_bars
 from daemon.research import runs
 from tests.research.files import HOUR, START, configured, read, stored
@@ -221,3 +222,16 @@ def test_an_account_without_quote_is_refused(tmp_path: Path, data: Path) -> None
     config.write_text(json.dumps(text))
     wrong = CliRunner().invoke(app, ["backtest", str(config), "--data", str(data), "--out", str(tmp_path / "out")])
     assert (wrong.exit_code, "paper.balances has no USDT" in wrong.output) == (78, True), wrong.output
+
+
+def test_a_drawdown_halts_a_backtest_to_its_end(tmp_path: Path, data: Path) -> None:
+    """The breaker of the daemon acts here too, at the close that reaches its limit, and the notes say from when on nothing was traded."""
+    out, summary = run(tmp_path / "halted", data, risk={"drawdown_halt": 0.03})
+    (note,) = [note for note in summary["notes"] if "halted" in note]
+    assert "since nobody resumes here: drawdown" in note
+    below = [row for row in read(out, "equity") if row["drawdown"] >= 0.03]
+    assert rfc3339(from_epoch_ms(below[0]["timestamp"])) in note
+    assert max(row["timestamp"] for row in read(out, "orders")) <= below[0]["timestamp"]
+    free, unhindered = run(tmp_path / "free", data, risk={"drawdown_halt": 0.99})
+    assert not [note for note in unhindered["notes"] if "halted" in note]
+    assert len(read(free, "orders")) > len(read(out, "orders"))
