@@ -275,30 +275,6 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
             "universe.sectors.b[0] is in universe.sectors.a too; leave it in one sector",
         ),
         ("universe: {", "universe: {sectors: {a: []}, ", "universe.sectors.a is empty; name at least one"),
-        ("universe: {", "universe: {quotes: {USDT: USDT/USDC}, ", "universe.quotes.USDT is universe.quote already; leave it out"),
-        (
-            "universe: {",
-            "universe: {quotes: {USDC: USDT/USDC}, ",
-            "universe.quotes.USDC does not say what USDC is worth in universe.quote; write USDC/USDT",
-        ),
-        (
-            "universe: {",
-            "universe: {quotes: {ETH: ETH/USDT}, ",
-            "universe.symbols[1] trades an asset that pays for others; leave it out, or take that asset out of universe.quotes",
-        ),
-        ("universe: {", "universe: {watch: [ETH/USDT], ", "universe.watch[0] is traded, and so watched anyway; leave it out"),
-        (
-            "universe: {",
-            "universe: {watch: [USDC/USDT, USDC/USDT], ",
-            "universe.watch[1] is the same as universe.watch[0]; leave one of them out",
-        ),
-        (
-            "band_relative: 0.10",
-            "fee_reserve: 2",
-            "execution.fee_reserve is an amount of execution.fee_asset, which is missing; name the asset",
-        ),
-        ("band_relative: 0.10", "fee_asset: USDT", "execution.fee_asset is a quote, and fees in a quote are reserved anyway; leave it out"),
-        ("band_relative: 0.10", "raise_max: 0.5", "execution.raise_max is 0.5; give a number from 1 to 100"),
         ("logging: {level: info, format: json}", "logging:", "logging is empty; give it a value, or leave the key out"),
     ],
 )

@@ -102,7 +102,7 @@ def some_case(seed: int) -> Inputs:
     held: dict[str, Decimal] = {}
     for symbol in symbols:
         worth = rng.choice([ZERO, ZERO, Decimal("0.01"), Decimal(6), size / 5, size])
-        held[symbol] = (worth / prices[symbol]).quantize(Decimal("1e-10"))
+        held[symbol] = (worth / prices[symbol]).quantize(Decimal("1e-10"), context=EXACT)
     account = book(held, prices, cash, {quote: rates[quote] for quote in quotes})
     moving = {s: "order_open" for s in symbols if rng.random() < 0.1}
     flying = {s: amount * Decimal(rng.choice(["0.3", "1", "1.5"])) for s, amount in held.items() if s in moving}
