@@ -5,7 +5,7 @@ Rule: it waits for a venue that is away and gives up on none; what comes back is
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
@@ -35,9 +35,11 @@ async def warm_up(
     together: Together,
     rng: Random,
 ) -> dict[str, list[Bar]]:
-    """The newest `bars_needed` closed bars of each symbol, oldest first; fewer where the venue has fewer.
+    """The newest `bars_needed` bars of each symbol that had closed when this began, oldest first; fewer where the venue has fewer.
 
-    `progress` is told (symbols done, symbols in all). A venue that is away is asked again, calmly, for ever.
+    However long it takes to ask for all of them, every history ends at the same time, since the streams go on from there: counted from its
+    own question, that of a symbol asked late would begin too late. `progress` is told (symbols done, symbols in all). A venue that is away
+    is asked again, calmly, for ever.
 
     Raises:
         Refused, NotFound, Fatal: the venue answers, and will not give a symbol's bars.
@@ -46,12 +48,13 @@ async def warm_up(
     history: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
     backoff = Backoff(rng, first_s=0.5, spacing_s=0.0)
     done = 0
+    began = clock.now()
 
     async def work() -> None:
         nonlocal done
         while waiting:
             symbol = waiting.popleft()
-            history[symbol] = await _history(market, symbol, timeframe, bars_needed, clock, backoff)
+            history[symbol] = await _history(market, symbol, timeframe, bars_needed, began, clock, backoff)
             done += 1
             progress(done, len(symbols))
 
@@ -60,18 +63,21 @@ async def warm_up(
     return history
 
 
-async def _history(market: Market, symbol: str, timeframe: timedelta, bars_needed: int, clock: Clock, backoff: Backoff) -> list[Bar]:
+async def _history(
+    market: Market, symbol: str, timeframe: timedelta, bars_needed: int, until: datetime, clock: Clock, backoff: Backoff
+) -> list[Bar]:
     while True:
         while (wait_s := backoff.wait_s(clock.monotonic())) > 0:
             await clock.sleep(wait_s)
         began_at = clock.monotonic()
+        closed_since = (clock.now() - until) // timeframe + 1
         try:
-            updates = await market.bars(symbol, timeframe, limit=bars_needed + 1)  # the last one may be forming
+            updates = await market.bars(symbol, timeframe, limit=bars_needed + closed_since + 1)  # the last one may be forming
         except (NotSent, Unknown, Refused) as error:
             if isinstance(error, Refused) and error.reason not in PASSING:
                 raise
             backoff.failed(began_at, clock.monotonic(), error.retry_after_s or 0.0)
             continue
         backoff.recovered()
-        by_close = {update.bar.closes_at: update.bar for update in updates if update.closed}
+        by_close = {update.bar.closes_at: update.bar for update in updates if update.closed and update.bar.closes_at <= until}
         return [by_close[close] for close in sorted(by_close)][-bars_needed:]

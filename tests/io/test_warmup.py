@@ -52,6 +52,15 @@ def test_history_is_closed_complete_and_in_order() -> None:
     assert sum(1 for at, _ in venue.calls if at == 0.0) == WORKERS
 
 
+def test_slow_answers_shorten_no_history() -> None:
+    """Bars close while symbol after symbol is asked for: each still gets all it needs, up to the moment at which the first was."""
+    venue = TapeVenue(SECOND, rest_takes_s=0.7)
+    found, _ = history(venue, 50)
+    assert venue.calls[-1][0] > 3
+    for symbol in SYMBOLS:
+        assert found[symbol] == venue.closed(symbol, START - 50 * SECOND, START)
+
+
 def test_a_venue_that_is_away_is_waited_for_calmly() -> None:
     """Through ten minutes without an answer the questions stay few, and then everything is there."""
     venue = TapeVenue(SECOND)
