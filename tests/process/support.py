@@ -145,9 +145,9 @@ class Program:
 class Venue(Program):
     """`rebalanced venue` as a process, on a free port unless given; ready when the constructor returns."""
 
-    def __init__(self, *options: str, folder: Path, port: int = 0) -> None:
+    def __init__(self, *options: str, folder: Path, port: int = 0, within: float = PATIENCE_S) -> None:
         super().__init__("venue", "--port", str(port), "--key", KEY, "--secret", SECRET, *options, folder=folder)
-        said = self.wait()
+        said = self.wait(within=within)
         self.url: str = said["url"]
         self.urls: Mapping[str, Any] = said["urls"]
 

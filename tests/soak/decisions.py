@@ -8,7 +8,7 @@ was away, and what a strategy that remembers makes of such a pause.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,19 +32,25 @@ TOLERANCE: Final = 1e-9  # of a weight
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process of the daemon, from its log: the close times of its slices, who had no bar in them, and when it decided; in order."""
+    """One process of the daemon, from its log, in order: the close times of its slices and of its decisions.
+
+    By close time, `handled` says when it came to a slice, where that was not at once, and `missing` who had no bar in it.
+    """
 
     slices: tuple[datetime, ...] = ()
-    missing: Mapping[datetime, frozenset[str]] | None = None
     decided: tuple[datetime, ...] = ()
+    handled: Mapping[datetime, datetime] = field(default_factory=dict)
+    missing: Mapping[datetime, frozenset[str]] = field(default_factory=dict)
 
 
 def life(lines: Sequence[Line]) -> Life:
     """A life as its log tells it."""
+    closed = [line for line in lines if line["event"] == "slice.closed"]
     return Life(
-        tuple(_moment(line["closes_at"]) for line in lines if line["event"] == "slice.closed"),
-        {_moment(line["closes_at"]): frozenset(line["missing"]) for line in lines if line["event"] == "slice.incomplete"},
-        tuple(_moment(line["as_of"]) for line in lines if line["event"] == "targets.chosen"),
+        slices=tuple(_moment(line["closes_at"]) for line in closed),
+        decided=tuple(_moment(line["as_of"]) for line in lines if line["event"] == "targets.chosen"),
+        handled={_moment(line["closes_at"]): _moment(line["ts"]) for line in closed},
+        missing={_moment(line["closes_at"]): frozenset(line["missing"]) for line in lines if line["event"] == "slice.incomplete"},
     )
 
 
@@ -91,7 +97,11 @@ def _lived(config: Config, bars: Bars, life: Life, last: Decision | None, began:
     running.warm(slices[:first])
     running.restore(last, began)
     for cross_section in slices[first:end]:
-        for event in running.on_slice(SliceClosed(cross_section, cross_section.closes_at)):
+        closes_at = cross_section.closes_at
+        # A slice that was filled in late, after a slow start, may be too old to decide on. The log's time is a little later than the one
+        # that was judged: where it was decided on, it was not too old.
+        handled = closes_at if closes_at in life.decided else life.handled.get(closes_at, closes_at)
+        for event in running.on_slice(SliceClosed(cross_section, handled)):
             if isinstance(event, TargetsChosen):
                 yield event.decision
 
@@ -102,7 +112,7 @@ def as_seen(bars: Bars, life: Life) -> Bars:
         return bars
     first, end = epoch_ms(life.slices[0]), epoch_ms(life.slices[-1])
     had = [epoch_ms(moment) for moment in life.slices]
-    without = {symbol: [epoch_ms(m) for m, names in (life.missing or {}).items() if symbol in names] for symbol in bars.symbols}
+    without = {symbol: [epoch_ms(m) for m, names in life.missing.items() if symbol in names] for symbol in bars.symbols}
 
     def seen(symbol: str, series: Series) -> Series:
         live = (series.closes >= first) & (series.closes <= end)

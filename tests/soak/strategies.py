@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -34,6 +34,7 @@ SYMBOLS_MAX: Final = 12
 EVERY: Final = 12  # bars between two decisions; pairs, which watch every bar, decide on every bar
 HISTORY: Final = 4000  # rows before the start: more than any warm-up, so that one that is too short decides otherwise than a backtest
 AWAY_MAX_S: Final = 20.0  # between a kill and the next start: longer than EVERY bars, so that some due times are missed
+START_S: Final = 120.0  # for an exchange to read its data, beside eight others that trade
 LAST_MIN_S: Final = 30.0  # the life after the last kill: long enough to come to a decision
 BACKTEST_S: Final = 600.0
 
@@ -76,8 +77,8 @@ def main() -> int:
             use: side_by_side.submit(lived, use, top / use, given.minutes * 60, given.kills, Random(f"{given.seed} {use}"))
             for use in chosen
         }
-        left = {use: each.result() for use, each in running.items()}
-        verdicts = {use: judged(use, each, given.kills) for use, each in left.items()}
+        wait(running.values())
+        verdicts = {use: told(use, each, given.kills) for use, each in running.items()}
     for use, verdict in verdicts.items():
         show(f"{use}, {given.minutes:g} minutes, {given.kills} kills, seed {given.seed}", verdict)
     return 1 if any(verdict.failed for verdict in verdicts.values()) else 0
@@ -108,7 +109,7 @@ def lived(use: str, folder: Path, seconds: float, kills: int, chance: Random) ->
     decisions: dict[datetime, Decision] = {}
     errors: list[str] = []
     with TURN:
-        started = Venue(*options, folder=folder)
+        started = Venue(*options, folder=folder, within=START_S)
     with started as venue:
         symbols = sorted(venue.rules())[:SYMBOLS_MAX]
         config, journal = configured(use, folder, venue, symbols), folder / "momo.sqlite"
@@ -147,6 +148,16 @@ def _wait(daemon: Daemon, until: float) -> None:
 
 
 # --- the verdict -----------------------------------------------------------------------------------------------------
+
+
+def told(use: str, run: Future[Lived], kills: int) -> Verdict:
+    """Its verdict; one that could not be run or judged is no reason to lose the others'."""
+    try:
+        return judged(use, run.result(), kills)
+    except AssertionError as error:
+        verdict = Verdict()
+        verdict.row("run and judged", error, good=False)
+        return verdict
 
 
 def judged(use: str, left: Lived, kills: int) -> Verdict:

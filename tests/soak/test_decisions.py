@@ -64,11 +64,18 @@ def test_a_missed_due_time_is_made_up_for(config: Config, bars: Bars) -> None:
     assert {moment: decided[moment] for moment in shared} == {moment: ahead[moment] for moment in shared}
 
 
+def test_a_slice_that_is_too_old_decides_nothing(config: Config, bars: Bars) -> None:
+    """A due slice that was handled a minute after its close is made up for by the next."""
+    due, after = START + 104 * HOUR, START + 105 * HOUR
+    life = replace(lived(100, 110), handled={due: due + timedelta(minutes=1)})
+    assert sorted(paused(config, bars, [life], {START + 100 * HOUR}, None)) == [START + 100 * HOUR, after, START + 108 * HOUR]
+
+
 def test_a_late_bar_is_not_in_its_life(bars: Bars) -> None:
     """A bar that the log calls missing, and a whole slice that it does not have, are left out; what the warm-up read is not."""
     life = lived(100, 110)
     assert unserved(bars, life) == 0
-    life = Life(life.slices[:3] + life.slices[4:], {life.slices[5]: frozenset({"B/USDT"})})
+    life = Life(life.slices[:3] + life.slices[4:], missing={life.slices[5]: frozenset({"B/USDT"})})
     assert unserved(bars, life) == 5
     had = as_seen(bars, life).series
     without = {symbol: set(bars.series[symbol].closes.tolist()) - set(had[symbol].closes.tolist()) for symbol in SYMBOLS}
