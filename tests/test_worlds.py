@@ -139,3 +139,5 @@ def test_nobody_hears_of_slices_that_no_rule_asks_for(tmp_path: Path) -> None:
     assert not runner(configured(tmp_path, strategies=[plain])).restate
     assert runner(configured(tmp_path, strategies=[watched])).restate
     assert runner(configured(tmp_path, strategies=[plain], execution={"cooldown": "6h"})).restate
+    assert runner(configured(tmp_path, strategies=[plain], risk={"volume_share_max": 0.01})).restate
+    assert runner(configured(tmp_path, strategies=[plain], risk={"correlation_scale": 0.5})).restate

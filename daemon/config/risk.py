@@ -95,8 +95,12 @@ class RiskConfig(Section):
     volatility_max: Annotated[float | None, _optional(lambda value: as_float(value, above("0", "100")))] = Field(
         default=None, description="Largest volatility a year that the covariance of the last 240 bars lets expect; beyond it all is scaled."
     )
-    order_notional_max: Money = Field(default=None, description="Largest order, in quote; more is done in slices, one after the other.")
-    day_notional_max: Money = Field(default=None, description="Most that all orders of a UTC day may be worth, in quote; exits pass.")
+    order_notional_max: Money = Field(
+        default=None, description="Largest order, in universe.quote; more is done in slices, one after the other."
+    )
+    day_notional_max: Money = Field(
+        default=None, description="Most that all orders of a UTC day may be worth, in universe.quote; exits pass."
+    )
     turnover_day_max: Annotated[Decimal | None, _optional(lambda value: as_decimal(value, above("0", "100")))] = Field(
         default=None, description="Most that a UTC day may trade: half of all trades, as a share of equity; exits pass."
     )

@@ -269,12 +269,13 @@ def groups_are_of_the_universe(tree: Any) -> Iterator[Mistake]:
     """A group bounds what is traded; a slip of the pen would leave a symbol out of its bound."""
     groups, symbols = at(tree, "risk", "groups"), at(tree, "universe", "symbols")
     known = [symbol for symbol in symbols if isinstance(symbol, str)] if isinstance(symbols, list | tuple) else []
+    spelt = {symbol.lower(): symbol for symbol in known}
     for name, group in groups.items() if isinstance(groups, Mapping) and known else ():
         members = at(group, "symbols")
         for index, symbol in enumerate(members if isinstance(members, list | tuple) else ()):
             if isinstance(symbol, str) and symbol not in known:
-                meant = suggestion(symbol.upper(), known)
-                remedy = f"did you mean {meant}?" if meant else "add it there, or leave it out"
+                meant = suggestion(symbol, list(spelt))
+                remedy = f"did you mean {spelt[meant]}?" if meant else "add it there, or leave it out"
                 yield Mistake(("risk", "groups", name, "symbols", index), "is not in universe.symbols", remedy)
 
 

@@ -166,8 +166,7 @@ class Guard:
 
     def admit(self, decision_id: str, leg: Leg, position: Decimal, at: datetime, *, opposing: bool) -> Admitted:
         """What may be ordered of a leg now. `position`: base units held and under way; `opposing`: an order of ours may trade with it."""
-        account = self._account
-        judged = self.gate.judge(leg, account.markets[leg.symbol], position, account.equity(), at, opposing=opposing)
+        judged = self.gate.judge(leg, self._account, position, at, opposing=opposing)
         if not judged.verdicts:
             return Admitted(leg)
         reason = judged.verdicts[-1].reason.value

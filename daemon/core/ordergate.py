@@ -13,8 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Instrument, Order, Slice, epoch_ms, from_epoch_ms
-from daemon.core.planner_legs import Leg, smallest
+from daemon.core.account import Account
+from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Order, Slice, epoch_ms, from_epoch_ms
+from daemon.core.planner_inputs import ONE
+from daemon.core.planner_legs import Leg, quote_of, smallest
 from daemon.core.risk_orders import Judged, OrderLimits, Situation, judge
 
 MINUTE: Final = timedelta(minutes=1)
@@ -23,7 +25,7 @@ DAY: Final = timedelta(days=1)  # also the longest bar
 
 @dataclass(frozen=True, slots=True)
 class Traded:
-    """What counts of an order: base units and quote."""
+    """What counts of an order: base units and units of its quote currency."""
 
     at: datetime
     amount: Decimal
@@ -38,7 +40,7 @@ class Traffic:
         self._open: dict[str, tuple[str, Traded]] = {}
         self._ended: dict[str, deque[Traded]] = {}
         self._day = EPOCH
-        self._day_ended = ZERO
+        self._day_ended: dict[str, Decimal] = {}
 
     def made(self, order: Order) -> None:
         """There is an intent."""
@@ -54,7 +56,8 @@ class Traffic:
             return
         self._turn(counted.at)
         if counted.at >= self._day:
-            self._day_ended += cost
+            quote = quote_of(symbol)
+            self._day_ended[quote] = self._day_ended.get(quote, ZERO) + cost
         if amount:
             self._ended.setdefault(symbol, deque()).append(Traded(counted.at, amount, cost))
 
@@ -62,10 +65,15 @@ class Traffic:
         """How many orders were made in the 60 s before `at`."""
         return sum(1 for made in self._made if made > at - MINUTE)
 
-    def in_day(self, at: datetime) -> Decimal:
-        """Worth (quote) of the orders of the UTC day of `at`."""
+    def in_day(self, at: datetime) -> dict[str, Decimal]:
+        """Worth of the orders of the UTC day of `at`, by quote currency in units of that."""
         self._turn(at)
-        return self._day_ended + sum((counted.notional for _, counted in self._open.values() if counted.at >= self._day), ZERO)
+        found = dict(self._day_ended)
+        for symbol, counted in self._open.values():
+            if counted.at >= self._day:
+                quote = quote_of(symbol)
+                found[quote] = found.get(quote, ZERO) + counted.notional
+        return found
 
     def since(self, symbol: str, moment: datetime) -> Decimal:
         """Base units of a symbol that were ordered at or after a moment, at most a day ago."""
@@ -80,7 +88,7 @@ class Traffic:
         day = at - (at - EPOCH) % DAY
         if day <= self._day:
             return
-        self._day, self._day_ended = day, ZERO
+        self._day, self._day_ended = day, {}
         for ended in self._ended.values():
             while ended and ended[0].at < at - DAY:
                 ended.popleft()
@@ -101,25 +109,26 @@ class OrderGate:
         for cross_section in slices:
             self.take(cross_section)
 
-    def judge(self, leg: Leg, market: Instrument, position: Decimal, equity: Decimal, at: datetime, *, opposing: bool) -> Judged:
-        """How much of the leg may be ordered at this moment; the other arguments are those of `Situation`."""
+    def judge(self, leg: Leg, account: Account, position: Decimal, at: datetime, *, opposing: bool) -> Judged:
+        """How much of the leg may be ordered at this moment; `position` and `opposing` are those of `Situation`."""
         close, volume, closed_at = self._bar(leg.symbol)
-        return judge(
-            leg,
-            self.limits,
-            Situation(
-                market=market,
-                position=position,
-                smallest=smallest(market, leg.price),
-                equity=equity,
-                close=close,
-                volume=volume,
-                opposing=opposing,
-                in_bar=self.traffic.since(leg.symbol, closed_at),
-                in_minute=self.traffic.in_minute(at),
-                in_day=self.traffic.in_day(at),
-            ),
+        market = account.markets[leg.symbol]
+        # A currency whose rate is missing counts as it is, as it does in the turnover of a rebalance.
+        in_day = sum((amount * (account.rate(quote) or ONE) for quote, amount in self.traffic.in_day(at).items()), ZERO)
+        situation = Situation(
+            market=market,
+            position=position,
+            smallest=smallest(market, leg.price),
+            equity=account.equity(),
+            close=close,
+            volume=volume,
+            opposing=opposing,
+            in_bar=self.traffic.since(leg.symbol, closed_at),
+            in_minute=self.traffic.in_minute(at),
+            in_day=in_day,
+            rate=account.rate(leg.quote) or ONE,
         )
+        return judge(leg, self.limits, situation)
 
     def take(self, cross_section: Slice) -> None:
         """Remember the close and the volume of every real bar."""

@@ -28,10 +28,10 @@ from daemon.core.risk import APPROVED, Approved, Finding, Reason, Reduced, Refus
 class OrderLimits:
     """Bounds on orders. None: no bound.
 
-    `order_notional_max` (quote) bounds one order, `day_notional_max` (quote) and `turnover_day_max` (half of what is traded, as a share of
-    equity) all orders of a UTC day, `orders_per_minute` all orders of the last 60 s. Orders in one symbol between two bars are at most
-    `volume_share_max` of the last bar's volume. The price that an order was planned at is at most `price_deviation_max` away from the last
-    bar's close, as a share of it.
+    `order_notional_max` bounds one order, `day_notional_max` (both in the account's currency) and `turnover_day_max` (half of what is
+    traded, as a share of equity) all orders of a UTC day, `orders_per_minute` all orders of the last 60 s. Orders in one symbol between two
+    bars are at most `volume_share_max` of the last bar's volume. The price that an order was planned at is at most `price_deviation_max`
+    away from the last bar's close, as a share of it.
     """
 
     order_notional_max: Decimal | None = None
@@ -48,8 +48,8 @@ class Situation:
 
     `position`: signed base units, held and under way. `smallest`: the least base units that the venue takes at this price. `close` and
     `volume` (base units) are those of the last bar that was no stand-in; None: there was none. `opposing`: an order of ours on the other
-    side may be open. `in_bar`: base units ordered since that bar closed. `in_minute`: orders of the last 60 s. `in_day`: quote of all
-    orders of this UTC day.
+    side may be open. `in_bar`: base units ordered since that bar closed. `in_minute`: orders of the last 60 s. `in_day`: worth of all
+    orders of this UTC day. Worth and `equity` are in the account's currency, of which a unit of the leg's quote is worth `rate`.
     """
 
     market: Instrument
@@ -62,6 +62,11 @@ class Situation:
     in_bar: Decimal = ZERO
     in_minute: int = 0
     in_day: Decimal = ZERO
+    rate: Decimal = Decimal(1)
+
+    def worth(self, leg: Leg) -> Decimal:
+        """What the leg is worth in the account's currency."""
+        return leg.notional * self.rate
 
 
 Verdict = Approved | Reduced[Decimal] | Refused
@@ -125,9 +130,10 @@ def within_the_minute(leg: Leg, limits: OrderLimits, situation: Situation) -> Ve
 def within_order_notional(leg: Leg, limits: OrderLimits, situation: Situation) -> Verdict:
     """One order is worth at most `order_notional_max`."""
     most = limits.order_notional_max
-    if most is None or leg.notional <= most:
+    worth = situation.worth(leg)
+    if most is None or worth <= most:
         return APPROVED
-    return _sliced(leg, most / leg.price, situation, Reason.ORDER_NOTIONAL_MAX, Finding(float(leg.notional), float(most)))
+    return _sliced(leg, leg.amount * most / worth, situation, Reason.ORDER_NOTIONAL_MAX, Finding(float(worth), float(most)))
 
 
 def within_volume(leg: Leg, limits: OrderLimits, situation: Situation) -> Verdict:
@@ -170,13 +176,14 @@ ORDER: Final[tuple[OrderLimit, ...]] = (
 
 
 def _within_day(leg: Leg, most: Decimal | None, situation: Situation, reason: Reason, unit: Decimal) -> Verdict:
-    """Of what is left of the day's room (quote) so much as fits, but never less than makes the holding smaller."""
-    if most is None or situation.in_day + leg.notional <= most:
+    """Of what is left of the day's room so much as fits, but never less than makes the holding smaller."""
+    worth = situation.worth(leg)
+    if most is None or situation.in_day + worth <= most:
         return APPROVED
-    fits = max((most - situation.in_day) / leg.price, smaller_by(leg, situation))
+    fits = max(leg.amount * (most - situation.in_day) / worth, smaller_by(leg, situation))
     if fits >= leg.amount:
         return APPROVED
-    found = (situation.in_day + leg.notional) / unit if unit else Decimal("Infinity")
+    found = (situation.in_day + worth) / unit if unit else Decimal("Infinity")
     finding = Finding(float(found), float(most / unit) if unit else 0.0)
     amount = situation.market.floor(max(fits, ZERO))
     return Reduced(amount, reason, (finding,)) if amount >= situation.smallest else Refused(reason, finding)

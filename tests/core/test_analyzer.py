@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from datetime import timedelta
 from decimal import Decimal
-from math import isnan
+from math import isnan, nan
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.ledger import OPENING, Ledger
-from daemon.core.model import Decision, Fill, Flow, Money, Side, Slice, TargetWeights
+from daemon.core.model import Decision, Fill, Floats, Flow, Money, Side, Slice, TargetWeights
 from daemon.core.ordertable import OrderTable
 from tests.core.builders import START, market, order
 
@@ -309,6 +309,53 @@ def test_a_jump_of_correlation_is_one_event() -> None:
     (event,) = world.told
     assert event.short > 0.5 > event.long
     assert world.analyzer.report().correlation.high
+
+
+def bars_of(world: World, count: int, rng: np.random.Generator, closes: Floats, *, own: float) -> Floats:
+    """So many bars, in whose moves all symbols have this part of their own; the rest is common to them."""
+    for _ in range(count):
+        closes = closes * (1 + 0.01 * ((1 - own) * rng.standard_normal() + own * rng.standard_normal(3)))
+        world.bar(*closes.tolist())
+    return closes
+
+
+def test_the_watch_says_when_it_calms_and_goes_on_after_a_restart() -> None:
+    """One word when it fires and one when it calms, whoever has looked in between; a restart in the middle repeats neither."""
+    world, rng = World(jump=0.5), np.random.default_rng(1)
+    closes = bars_of(world, 300, rng, np.array([100.0, 50.0, 10.0]), own=1.0)
+    closes = bars_of(world, 30, rng, closes, own=0.1)
+    assert world.analyzer.high
+    again = World(jump=0.5)
+    again.analyzer.restore(high=True)
+    closes = bars_of(again, 10, rng, closes, own=0.1)  # too few bars to judge by: what was said stands
+    assert (again.analyzer.high, again.told) == (True, [])
+    bars_of(again, 300, rng, closes, own=1.0)
+    assert not again.analyzer.high
+    assert [type(event) for event in (*world.told, *again.told)] == [CorrelationHigh, CorrelationCalmed]
+
+
+def test_moments_are_those_of_the_window() -> None:
+    """A year's covariance and the correlations of the newest returns, in the order asked for, the waiting slice included."""
+    world, rng = World(), np.random.default_rng(2)
+    assert world.analyzer.moments([BTC]).covariance is None
+    bars_of(world, 260, rng, np.array([100.0, 50.0, 10.0]), own=0.5)
+    moments, window = world.analyzer.moments([ETH, BTC]), world.analyzer.market.window()[:, [1, 0]]
+    assert moments.covariance is not None
+    assert moments.correlation is not None
+    np.testing.assert_allclose(moments.covariance, np.cov(window.T, bias=True) * 8760)
+    np.testing.assert_allclose(moments.correlation, np.array(np.corrcoef(window.T)))
+
+
+def test_moments_know_nothing_of_newcomers() -> None:
+    """A symbol without returns all through the window is unknown, and takes nothing from what is known of the others."""
+    world, rng = World(), np.random.default_rng(3)
+    closes = np.array([100.0, 50.0, nan])
+    bars_of(world, 100, rng, closes, own=0.5)
+    bars_of(world, 20, rng, np.array([100.0, 50.0, 10.0]), own=0.5)
+    moments = world.analyzer.moments(SYMBOLS)
+    assert moments.covariance is not None
+    assert np.isnan(np.diag(moments.covariance)).tolist() == [False, False, True]
+    assert np.isnan(moments.covariance[2]).all()
 
 
 def test_waiting_slices_are_bounded() -> None:

@@ -6,8 +6,11 @@ from decimal import Decimal
 
 import numpy as np
 
+from daemon.core.account import Account
+from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Order, Side, Slice
 from daemon.core.ordergate import OrderGate, Traffic
+from daemon.core.ordertable import OrderTable
 from daemon.core.planner_legs import Leg
 from daemon.core.risk import Reason
 from daemon.core.risk_orders import OrderLimits
@@ -21,10 +24,10 @@ def test_a_day_counts_whole_orders_until_they_have_ended() -> None:
     traffic = Traffic()
     for number in range(3):
         traffic.made(order(f"r{number}", amount="2", at=after(number)))
-    assert traffic.in_day(after(5)) == 600
+    assert traffic.in_day(after(5)) == {"USDT": 600}
     traffic.ended("r0", ZERO, ZERO)
     traffic.ended("r1", Decimal(1), Decimal(101))
-    assert traffic.in_day(after(5)) == 301
+    assert traffic.in_day(after(5)) == {"USDT": 301}
     assert traffic.since("BTC/USDT", START) == 3
     assert traffic.since("ETH/USDT", START) == 0
 
@@ -33,10 +36,19 @@ def test_a_day_ends_at_midnight_utc() -> None:
     """An order counts on the day on which it was made, however late it ends."""
     traffic = Traffic()
     traffic.made(order("r0", at=START + DAY - timedelta(seconds=1)))
-    assert traffic.in_day(START + DAY - timedelta(seconds=1)) == 100
-    assert traffic.in_day(START + DAY) == 0
+    assert traffic.in_day(START + DAY - timedelta(seconds=1)) == {"USDT": 100}
+    assert traffic.in_day(START + DAY) == {}
     traffic.ended("r0", Decimal(1), Decimal(100))
-    assert traffic.in_day(START + DAY) == 0
+    assert traffic.in_day(START + DAY) == {}
+
+
+def test_money_of_several_currencies_is_kept_apart() -> None:
+    """What was traded in each is known in units of its own; what they are worth is for the moment of the question."""
+    traffic = Traffic()
+    traffic.made(order("r0", "A/USDT", amount="2"))
+    traffic.made(order("r1", "A/BTC", amount="3", price="0.1"))
+    traffic.ended("r1", Decimal(3), Decimal("0.31"))
+    assert traffic.in_day(START) == {"USDT": 200, "BTC": Decimal("0.31")}
 
 
 def test_a_minute_has_sixty_seconds() -> None:
@@ -88,7 +100,9 @@ def closed(at: datetime, close: float, volume: float, *, age: int = 0) -> Slice:
 def judged(gate: OrderGate, amount: str, at: datetime, price: str = "100") -> tuple[Decimal, list[Reason]]:
     """What the gate leaves of a buy."""
     leg = Leg("BTC/USDT", Side.BUY, Decimal(amount), Decimal(price), Decimal(amount))
-    answer = gate.judge(leg, market(), ZERO, Decimal(10000), at, opposing=False)
+    account = Account("USDT", Ledger(), OrderTable(), timedelta(seconds=15))
+    account.markets = {"BTC/USDT": market()}
+    answer = gate.judge(leg, account, ZERO, at, opposing=False)
     return answer.amount, [verdict.reason for verdict in answer.verdicts]
 
 

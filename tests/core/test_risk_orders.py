@@ -69,6 +69,13 @@ def test_each_limit_has_its_code(enough: Leg, too_much: Leg, left: int, limits: 
     assert codes(judged) == [reason]
 
 
+def test_worth_is_counted_in_the_accounts_currency() -> None:
+    """A symbol that is paid in another currency fills the limits by what that is worth."""
+    dear = replace(IN_DAY, rate=Decimal(20))
+    assert judge(leg(10), bound(order_notional_max=100), dear).amount == Decimal("0.5")
+    assert judge(leg(10), bound(day_notional_max=1000), dear).amount == Decimal("0.5")
+
+
 def test_no_code_is_untried() -> None:
     """Every code of orders is tried above."""
     tried = {row[-1] for row in ONE_LIMIT_EACH}

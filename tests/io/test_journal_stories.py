@@ -3,16 +3,32 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from math import inf
 from pathlib import Path
 
 import pytest
 
-from daemon.core.events import OrderClosed, OrderReported, OrderSent, PlanMade, RiskLimited
+from daemon.core.events import (
+    CorrelationCalmed,
+    CorrelationHigh,
+    OrderClosed,
+    OrderFilled,
+    OrderLimited,
+    OrderReported,
+    OrderSent,
+    PlanMade,
+    RiskLimited,
+    RiskRefused,
+)
+from daemon.core.model import Side
 from daemon.core.planner import plan, replay
 from daemon.io.journal import Journal, JournalDamaged, PlanRecord, ask, read
 from daemon.io.journal.schema import MIGRATIONS, migrate
 from tests.core.plans import some_case
-from tests.io.journal_facts import START, a_decision, a_fill, a_settling, an_order, life, open_journal, wave
+from tests.io.journal_facts import START, a_closing, a_decision, a_fill, a_settling, an_order, life, open_journal, wave
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
 CUT = RiskLimited("decision-1", BTC, 1 / 3, 0.25, "weight_max", START)
@@ -49,6 +65,37 @@ async def test_a_plan_can_be_made_again_from_the_journal(journal: Journal) -> No
     (kept,) = (await journal.story(BTC)).plans
     assert (kept.changed, kept.needs, kept.fingerprint) == (made.changed, made.needs, inputs.fingerprint)
     assert repr(replay(kept.inputs)) == repr(made)
+
+
+async def test_what_limits_took_from_orders_is_told(journal: Journal) -> None:
+    """Cuts and refusals of a symbol's orders come back as they were written, in order of time; what could not be measured is null."""
+    cut = OrderLimited("decision-1", BTC, Side.BUY, Decimal("0.10"), Decimal("0.07"), "order_notional_max", 5000.5, 3500.0, START)
+    refused = RiskRefused("decision-1", BTC, Side.SELL, Decimal(3), "price_deviation_max", inf, 0.05, START + timedelta(seconds=1))
+    await journal.commit(*wave(1), refused, replace(cut, symbol=ETH), cut)
+    assert (await journal.story(BTC)).order_cuts == (cut, replace(refused, found=None))
+
+
+async def test_a_limit_keeps_what_it_saw(journal: Journal) -> None:
+    """A cluster's symbols and their correlation, a sector's name: all of a cut is in the journal."""
+    saw = replace(CUT, found=0.8, most=0.4, group="layer1", together=(ETH, "SOL/USDT"), correlation=0.93)
+    await journal.commit(*wave(1), saw)
+    assert (await journal.story(BTC)).limits == (saw,)
+
+
+async def test_a_start_knows_the_last_days_orders(journal: Journal) -> None:
+    """Those of the day before the newest, each with what it traded if it has ended; and what wave and watch said last."""
+    old, ended, alive = (replace(an_order(number=n), at=START + timedelta(hours=hour)) for n, hour in ((1, 0), (2, 25), (3, 26)))
+    settled = a_settling(a_decision(3))
+    for number, order in ((1, old), (2, ended)):
+        await journal.commit(a_decision(number), order, a_closing(order))
+    await journal.commit(OrderFilled(a_fill(ended), ended.at), a_decision(3), alive, settled)
+    await journal.commit(CorrelationHigh(0.9, 0.6, START))
+    found = journal.recover()
+    fill = a_fill(ended)
+    assert list(found.traded()) == [(ended, (fill.amount, fill.cost)), (alive, None)]
+    assert (found.last_wave, found.correlation_high) == (settled, True)
+    await journal.commit(CorrelationCalmed(0.7, 0.65, START))
+    assert not journal.recover().correlation_high
 
 
 async def test_any_decision_can_be_asked_for(journal: Journal) -> None:
