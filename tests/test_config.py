@@ -270,39 +270,6 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
         ("ETH/USDT]", "ETH/USDT:USDT]", "universe.symbols[1] is a swap, and exchange.market is spot; write ETH/USDT"),
         ("band: 0.02", "band: 0.4", "execution.band is not below risk.weight_max, so nothing would ever be bought; lower the band"),
         (
-            "gross: 1.0",
-            "sector_max: 0.5",
-            "risk.sector_max bounds universe.sectors, and there are none; add universe.sectors, or leave it out",
-        ),
-        (
-            "gross: 1.0",
-            "groups: {x: {symbols: [BTC/USDT, ETH/USDC], max: 0.2}}",
-            "risk.groups.x.symbols[1] is not in universe.symbols; did you mean ETH/USDT?",
-        ),
-        (
-            "gross: 1.0",
-            "groups: {x: {symbols: [], max: 0.2}}",
-            "risk.groups.x.symbols is empty; name at least one symbol, or leave the group out",
-        ),
-        ("gross: 1.0", "groups: {x: {symbols: [BTC/USDT]}}", "risk.groups.x.max is missing; add it, for example `max: 0.2`"),
-        (
-            "gross: 1.0",
-            "groups: {x: {symbols: [BTC/USDT], max: 1, symbol: 1}}",
-            "risk.groups.x.symbol is not a known key; did you mean symbols?",
-        ),
-        (
-            "gross: 1.0",
-            "correlation_scale: 0.5, correlation_jump: 2",
-            "risk.correlation_scale waits for a jump of 2, which no correlation makes; lower risk.correlation_jump",
-        ),
-        (
-            "gross: 1.0",
-            "order_notional_max: 100, day_notional_max: 50",
-            "risk.order_notional_max is above risk.day_notional_max, which no order passes; lower it, or leave it out",
-        ),
-        ("gross: 1.0", "positions_max: 2.5", "risk.positions_max is 2.5, not a whole number; give a whole number from 1 to 1000"),
-        ("gross: 1.0", "turnover_day_max: .inf", "risk.turnover_day_max is not a finite number; give a number above 0 and at most 100"),
-        (
             "universe: {",
             "universe: {sectors: {a: [ETH/USDT], b: [ETH/USDT]}, ",
             "universe.sectors.b[0] is in universe.sectors.a too; leave it in one sector",

@@ -20,6 +20,7 @@ from daemon.core.trading import Settings
 from daemon.core.wave import Wave, intent
 
 Split = Callable[[Wave, Leg], Mapping[str, Decimal]]
+Standing = tuple[Decimal, frozenset[tuple[str, Side]]]
 Made = tuple[list[Order], list[Event]]  # the intents, and what the limits have to say
 
 
@@ -48,8 +49,9 @@ class Dispatch:
         """Intents for what the limits let through of these legs, one after the other."""
         orders: list[Order] = []
         told: list[Event] = []
+        standing = self._standing(at)
         for leg in legs:
-            allowed, said = self._judged(wave, leg, at)
+            allowed, said = self._judged(wave, leg, standing, at)
             told += said
             if allowed is not None:
                 orders.append(self._make(wave, allowed, at))
@@ -75,7 +77,8 @@ class Dispatch:
         """What would be ordered now, each order judged by itself; why the rest would be left, and what the limits would say."""
         legs, left = foreseen(made, self._account)
         wave.left = left
-        judged = [self._judged(wave, leg, at) for leg in legs]
+        standing = self._standing(at)
+        judged = [self._judged(wave, leg, standing, at) for leg in legs]
         orders = [
             intent(self.settings.instance, wave.decision.id, leg, attempt, at, self._split(wave, leg))
             for leg, _ in judged
@@ -87,12 +90,19 @@ class Dispatch:
         """Whether an order may be expected to end by itself, soon."""
         return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < self.settings.held_up
 
-    def _judged(self, wave: Wave, leg: Leg, at: datetime) -> tuple[Leg | None, tuple[Event, ...]]:
+    def _standing(self, at: datetime) -> Standing:
+        """The equity, and the symbols with the sides on which an order may be open; looked up once for many legs.
+
+        An order in doubt, or one that hangs, keeps nobody in a position: it may not even exist.
+        """
+        return self._account.equity(), frozenset((t.order.symbol, t.order.side) for t in self._table if self.moving(t, at))
+
+    def _judged(self, wave: Wave, leg: Leg, standing: Standing, at: datetime) -> tuple[Leg | None, tuple[Event, ...]]:
         """What the limits leave of a leg, with the reason in the wave."""
-        # An order in doubt, or one that hangs, is no reason to stay in a position: it may not even exist.
-        opposing = any(t.order.symbol == leg.symbol and t.order.side is not leg.side and self.moving(t, at) for t in self._table)
+        equity, moving = standing
+        opposing = (leg.symbol, Side.SELL if leg.side is Side.BUY else Side.BUY) in moving
         position = wave.book.projected.get(leg.symbol, ZERO)
-        admitted = self._guard.admit(wave.decision.id, leg, position, at, opposing=opposing)
+        admitted = self._guard.admit(wave.decision.id, leg, position, equity, at, opposing=opposing)
         if admitted.reason:
             wave.left[leg.symbol] = admitted.reason
         elif wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE:

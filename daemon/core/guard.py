@@ -164,9 +164,9 @@ class Guard:
 
     # --- legs --------------------------------------------------------------------------------------------------------
 
-    def admit(self, decision_id: str, leg: Leg, position: Decimal, at: datetime, *, opposing: bool) -> Admitted:
-        """What may be ordered of a leg now. `position`: base units held and under way; `opposing`: an order of ours may trade with it."""
-        judged = self.gate.judge(leg, self._account, position, at, opposing=opposing)
+    def admit(self, decision_id: str, leg: Leg, position: Decimal, equity: Decimal, at: datetime, *, opposing: bool) -> Admitted:
+        """What may be ordered of a leg now; the arguments are those of `risk_orders.Situation`."""
+        judged = self.gate.judge(leg, self._account, position, equity, at, opposing=opposing)
         if not judged.verdicts:
             return Admitted(leg)
         reason = judged.verdicts[-1].reason.value

@@ -5,7 +5,7 @@ it has ended, and from then on with what it traded.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -21,6 +21,7 @@ from daemon.core.risk_orders import Judged, OrderLimits, Situation, judge
 
 MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)  # also the longest bar
+UNLIMITED: Final = OrderLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,58 +38,61 @@ class Traffic:
 
     def __init__(self) -> None:
         self._made: deque[datetime] = deque()
-        self._open: dict[str, tuple[str, Traded]] = {}
+        self._symbols: dict[str, str] = {}  # of the orders that have not ended
+        self._open: dict[str, dict[str, Traded]] = {}  # by symbol and order
         self._ended: dict[str, deque[Traded]] = {}
         self._day = EPOCH
-        self._day_ended: dict[str, Decimal] = {}
+        self._in_day: dict[str, Decimal] = {}  # by quote currency
 
     def made(self, order: Order) -> None:
         """There is an intent."""
+        self._turn(order.at)
         self._made.append(order.at)
-        self._open[order.id] = (order.symbol, Traded(order.at, order.amount, order.amount * order.price))
-        while self._made and self._made[0] <= order.at - MINUTE:
-            self._made.popleft()
+        self._symbols[order.id] = order.symbol
+        counted = Traded(order.at, order.amount, order.amount * order.price)
+        self._open.setdefault(order.symbol, {})[order.id] = counted
+        self._count(order.symbol, counted.at, counted.notional)
 
     def ended(self, order_id: str, amount: Decimal, cost: Decimal) -> None:
         """It has ended after trading this much (base units, quote)."""
-        symbol, counted = self._open.pop(order_id, ("", None))
-        if counted is None:
+        symbol = self._symbols.pop(order_id, None)
+        if symbol is None:
             return
-        self._turn(counted.at)
-        if counted.at >= self._day:
-            quote = quote_of(symbol)
-            self._day_ended[quote] = self._day_ended.get(quote, ZERO) + cost
+        counted = self._open[symbol].pop(order_id)
+        self._count(symbol, counted.at, cost - counted.notional)
         if amount:
             self._ended.setdefault(symbol, deque()).append(Traded(counted.at, amount, cost))
 
     def in_minute(self, at: datetime) -> int:
         """How many orders were made in the 60 s before `at`."""
-        return sum(1 for made in self._made if made > at - MINUTE)
+        while self._made and self._made[0] <= at - MINUTE:
+            self._made.popleft()
+        return len(self._made)
 
-    def in_day(self, at: datetime) -> dict[str, Decimal]:
+    def in_day(self, at: datetime) -> Mapping[str, Decimal]:
         """Worth of the orders of the UTC day of `at`, by quote currency in units of that."""
         self._turn(at)
-        found = dict(self._day_ended)
-        for symbol, counted in self._open.values():
-            if counted.at >= self._day:
-                quote = quote_of(symbol)
-                found[quote] = found.get(quote, ZERO) + counted.notional
-        return found
+        return self._in_day
 
     def since(self, symbol: str, moment: datetime) -> Decimal:
         """Base units of a symbol that were ordered at or after a moment, at most a day ago."""
         ended = self._ended.get(symbol, deque())
         while ended and ended[0].at < moment:
             ended.popleft()
-        ordered = (counted for of, counted in self._open.values() if of == symbol and counted.at >= moment)
-        return sum((counted.amount for counted in (*ended, *ordered) if counted.at >= moment), ZERO)
+        return sum((each.amount for each in (*ended, *self._open.get(symbol, {}).values()) if each.at >= moment), ZERO)
+
+    def _count(self, symbol: str, at: datetime, notional: Decimal) -> None:
+        """So much more was ordered by an order made then."""
+        if at >= self._day:
+            quote = quote_of(symbol)
+            self._in_day[quote] = self._in_day.get(quote, ZERO) + notional
 
     def _turn(self, at: datetime) -> None:
         """Begin a new day, if there is one."""
         day = at - (at - EPOCH) % DAY
         if day <= self._day:
             return
-        self._day, self._day_ended = day, {}
+        self._day, self._in_day = day, {}
         for ended in self._ended.values():
             while ended and ended[0].at < at - DAY:
                 ended.popleft()
@@ -109,8 +113,10 @@ class OrderGate:
         for cross_section in slices:
             self.take(cross_section)
 
-    def judge(self, leg: Leg, account: Account, position: Decimal, at: datetime, *, opposing: bool) -> Judged:
-        """How much of the leg may be ordered at this moment; `position` and `opposing` are those of `Situation`."""
+    def judge(self, leg: Leg, account: Account, position: Decimal, equity: Decimal, at: datetime, *, opposing: bool) -> Judged:
+        """How much of the leg may be ordered at this moment; `position`, `equity` and `opposing` are those of `Situation`."""
+        if self.limits == UNLIMITED and not opposing:
+            return Judged(leg.amount)
         close, volume, closed_at = self._bar(leg.symbol)
         market = account.markets[leg.symbol]
         # A currency whose rate is missing counts as it is, as it does in the turnover of a rebalance.
@@ -119,7 +125,7 @@ class OrderGate:
             market=market,
             position=position,
             smallest=smallest(market, leg.price),
-            equity=account.equity(),
+            equity=equity,
             close=close,
             volume=volume,
             opposing=opposing,
@@ -143,7 +149,9 @@ class OrderGate:
     def _bar(self, symbol: str) -> tuple[Decimal | None, Decimal | None, datetime]:
         """Close, volume and close time of a symbol's last real bar."""
         column = self._place.get(symbol)
-        if column is None or np.isnan(self._bars[:, column]).any():
+        if column is None:
             return None, None, EPOCH
         close, volume = self._bars[:, column].tolist()
+        if close != close or volume != volume:  # there was none
+            return None, None, EPOCH
         return Decimal(repr(close)), Decimal(repr(volume)), from_epoch_ms(int(self._closed_at[column]))

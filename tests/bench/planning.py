@@ -65,10 +65,15 @@ def timed(run: Callable[[], object], rounds: int) -> list[float]:
     return found
 
 
-def table() -> None:
+def report(what: str, cases: Callable[[int], Iterator[tuple[str, Callable[[], object]]]], aims_ms: dict[int, float]) -> None:
     """Print what was measured."""
-    print(f"{'symbols':>7}  {'planning':26}  {'p50 ms':>8}  {'p99 ms':>8}  {'aim p99':>8}")  # noqa: T201 - it is a program
-    for symbols, aim in AIMS_MS.items():
+    print(f"{'symbols':>7}  {what:26}  {'p50 ms':>8}  {'p99 ms':>8}  {'aim p99':>8}")  # noqa: T201 - it is a program
+    for symbols, aim in aims_ms.items():
         for name, run in cases(symbols):
             times = timed(run, ROUNDS[symbols])
             print(f"{symbols:>7}  {name:26}  {percentile(times, 0.5):8.2f}  {percentile(times, 0.99):8.2f}  {aim:8.1f}")  # noqa: T201
+
+
+def table() -> None:
+    """Print how long each case takes."""
+    report("planning", cases, AIMS_MS)

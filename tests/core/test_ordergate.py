@@ -40,6 +40,8 @@ def test_a_day_ends_at_midnight_utc() -> None:
     assert traffic.in_day(START + DAY) == {}
     traffic.ended("r0", Decimal(1), Decimal(100))
     assert traffic.in_day(START + DAY) == {}
+    traffic.made(order("r1", at=START + DAY))
+    assert traffic.in_day(START + DAY) == {"USDT": 100}
 
 
 def test_money_of_several_currencies_is_kept_apart() -> None:
@@ -102,7 +104,7 @@ def judged(gate: OrderGate, amount: str, at: datetime, price: str = "100") -> tu
     leg = Leg("BTC/USDT", Side.BUY, Decimal(amount), Decimal(price), Decimal(amount))
     account = Account("USDT", Ledger(), OrderTable(), timedelta(seconds=15))
     account.markets = {"BTC/USDT": market()}
-    answer = gate.judge(leg, account, ZERO, at, opposing=False)
+    answer = gate.judge(leg, account, ZERO, Decimal(10000), at, opposing=False)
     return answer.amount, [verdict.reason for verdict in answer.verdicts]
 
 
