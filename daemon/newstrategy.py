@@ -13,7 +13,7 @@ STRATEGIES: Final = """\
 strategies:
   - name: mine                  # required; its name in logs, targets and reports, each once
     use: ./{file}:Mine           # required; the class in the file beside this one
-    share: 1                    # share of the capital; default 1; the shares of all strategies sum to at most 1
+    share: 1                    # share of the capital; default 1; at most 1 together; or for all: equal | inverse_volatility
     budget: 1s                  # duration; default 1s; how long it may take over a bar before it is ended and holds its last targets
     schedule:
       every: 12                 # bars, or a duration like 24h; default 24; every twelve seconds, to see it work

@@ -147,7 +147,6 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         config.bar_length,
         account,
         table,
-        portfolio,
         curves,
         jump=config.risk.correlation_jump,
         slippage=float(config.paper.slippage_bps) / 10_000 if simulated or config.mode == "paper" else None,

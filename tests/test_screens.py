@@ -57,7 +57,7 @@ async def a_story(path: Path) -> Mapping[str, object]:
     with open_journal(path / "momo.sqlite") as journal:
         plan = PlanMade("decision-1", 1, (order,), {}, START)
         await journal.commit(DECISION, cut, order, plan, *life(order, "7001", "42"), a_settling(DECISION))
-    told = plain(from_journal(path / "momo.sqlite", BTC, None, [BTC], {"momo": 1.0}))
+    told = plain(from_journal(path / "momo.sqlite", BTC, None, [BTC]))
     assert isinstance(told, dict)
     return told
 

@@ -14,6 +14,7 @@ from daemon.core import events as e
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.bus import Bus
+from daemon.core.curves import Curves
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import AccountSnapshot, Balance, Decision, Flow, Side, Slice, Status, TargetWeights
 from daemon.core.orders import OrderManager
@@ -66,7 +67,8 @@ class World:
         self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table, states, sleeves)
         self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
-        self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, {"momo": 1.0}, jump=0.2)
+        self.curves = Curves(self.account, self.ledger, self.portfolio)
+        self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, self.curves, jump=0.2)
         self.disabled: dict[str, str] = {}
         self.views = DaemonViews(
             IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness, self.analyzer, self.disabled
@@ -88,7 +90,7 @@ class World:
     def open(self, **held: str) -> None:
         """The opening balance is booked."""
         for currency, amount in held.items():
-            self.ledger.flow(Flow(f"opening-{currency}", currency, D(amount), OPENING, START - timedelta(days=1)))
+            self.portfolio.flow(Flow(f"opening-{currency}", currency, D(amount), OPENING, START - timedelta(days=1)))
 
     def poll(self, **held: str) -> None:
         """The account is read."""
@@ -295,7 +297,7 @@ async def test_positions_are_the_universe_and_the_cash(world: World) -> None:
     """One row a symbol, held or not, and one for the cash; weights sum to one."""
     rows = [shown(row) for row in running(world).views.positions()]
     assert [row["symbol"] for row in rows] == ["BTC/USDT", "ETH/USDT", "USDT"]
-    assert all(row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account", "hold"} for row in rows)
+    assert all(row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account", "hold", "strategies"} for row in rows)
     assert [(row["amount"], row["price"], row["value"]) for row in rows] == [
         ("0.5", "50000", "25000"),
         ("0", "3000", "0"),
@@ -304,6 +306,7 @@ async def test_positions_are_the_universe_and_the_cash(world: World) -> None:
     assert [row["target"] for row in rows] == [0.3, 0.0, None]
     assert sum(row["weight"] for row in rows) == pytest.approx(1.0)
     assert {row["account"] for row in rows} == {"momo"}
+    assert [row["strategies"] for row in rows] == [{"unassigned": "0.5"}, {}, {"unassigned": "75000"}]
 
 
 async def test_targets_are_those_of_the_newest_decision(world: World) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from daemon.core import planner_legs, risk
 from daemon.core.breakers import Code
-from daemon.core.events import OrderNotFound, OrderRefused, OrderUnknown, PlanMade, RiskLimited
-from daemon.core.model import Decision, Status, TargetWeights
-from daemon.core.plain import plain
+from daemon.core.events import OrderNotFound, OrderRefused, OrderUnknown, PlanMade, RiskLimited, SleevesBooked
+from daemon.core.model import Booking, Decision, Entry, Status, TargetWeights
+from daemon.core.plain import plain, rfc3339
 from daemon.core.planner_inputs import Inputs, Rules
 from daemon.io.journal import DecisionStory, Fact
 from daemon.why import WORDS, NoSuchDecision, from_journal, match, story
@@ -20,10 +20,10 @@ from tests.core.plans import book
 from tests.io.journal_facts import START, a_fill, a_report, a_settling, an_order, life, open_journal
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
-SHARES = {"momo": 0.5, "pair": 0.5}
 MOMO = TargetWeights({BTC: 0.6, ETH: 0.2}, signals={BTC: {"score": 0.2, "rsi": 40.0}, ETH: {"score": 0.3}})
 PAIR = TargetWeights({BTC: 0.1}, signals={"BTC/USDT|ETH/USDT": {"zscore": -2.1}, "SOL/USDT|XRP/USDT": {"zscore": 1.0}, "*": {"state": 1.0}})
-DECISION = Decision("decision-1", START, {BTC: 0.35, ETH: 0.1}, frozenset(), {"momo": MOMO, "pair": PAIR}, START)
+SHARES = {"momo": 0.5, "pair": 0.5}
+DECISION = Decision("decision-1", START, {BTC: 0.35, ETH: 0.1}, frozenset(), {"momo": MOMO, "pair": PAIR}, START, shares=SHARES)
 CUT = RiskLimited("decision-1", BTC, 0.35, 0.25, "weight_max", START)
 ORDER = an_order()
 
@@ -37,7 +37,7 @@ async def written(path: Path, *facts: Fact) -> Path:
 
 async def told(path: Path, *facts: Fact, symbol: str = BTC) -> Any:
     """The story of DECISION for a symbol, once these facts are written."""
-    return plain(from_journal(await written(path, DECISION, *facts), symbol, None, [BTC, ETH], SHARES))
+    return plain(from_journal(await written(path, DECISION, *facts), symbol, None, [BTC, ETH]))
 
 
 def test_every_code_has_its_words() -> None:
@@ -127,26 +127,39 @@ async def test_a_refusal_is_told_with_the_venues_words(tmp_path: Path) -> None:
 def test_a_second_cut_of_a_restart_replaces_the_first() -> None:
     """The same limit, cutting the same decision again, is one limit."""
     nothing = DecisionStory(DECISION, (CUT, RiskLimited("decision-1", BTC, 0.35, 0.2, "weight_max", START)), (), None, ())
-    tale: Any = story(BTC, nothing, DECISION, SHARES, None)
+    tale: Any = story(BTC, nothing, DECISION, None)
     assert [limit["allowed"] for limit in tale["limits"]] == [0.2]
 
 
-def test_shares_that_do_not_add_up_are_not_told() -> None:
-    """A configuration that has changed since the decision would tell another sum than was wanted."""
-    tale: Any = story(BTC, DecisionStory(DECISION, (), (), None, ()), DECISION, {"momo": 0.9, "pair": 0.1}, None)
+def test_a_decision_of_an_older_version_tells_no_shares() -> None:
+    """What was not written then is not known."""
+    tale: Any = story(BTC, DecisionStory(DECISION, (), (), None, ()), replace(DECISION, shares={}), None)
     assert [row["share"] for row in tale["strategies"]] == [None, None]
+
+
+async def test_what_met_inside_is_told_with_whose_it_was(tmp_path: Path) -> None:
+    """A cross of the decision with its price, each strategy's part of it, and for whom the order traded what was left."""
+    entries = (Entry("momo", "BTC", Decimal("0.3")), Entry("pair", "BTC", Decimal("-0.3")))
+    paid = (Entry("momo", "USDT", Decimal(-30)), Entry("pair", "USDT", Decimal(30)))
+    crossed = SleevesBooked(Booking("decision-1-cross-1", "cross", (*entries, *paid), START), START)
+    other = SleevesBooked(Booking("decision-1-operator-cross-2", "cross", (*entries, *paid), START), START)
+    tale = await told(tmp_path, crossed, other, replace(ORDER, split={"momo": ORDER.amount}))
+    assert [row["crossed"] for row in tale["strategies"]] == ["0.3", "-0.3"]
+    assert tale["crossed"] == [{"at": rfc3339(START), "amount": "0.3", "price": "100", "amounts": {"momo": "0.3", "pair": "-0.3"}}]
+    assert tale["orders"][0]["for"] == {"momo": "0.0012"}
+    assert "0.3 changed hands inside at 100" in tale["summary"]
 
 
 def test_a_kept_symbol_is_told_as_kept() -> None:
     """No bar in the deciding slice: nobody's wish, and no order."""
     kept = Decision("decision-1", START, {}, frozenset({BTC}), {"momo": MOMO}, START)
-    tale = story(BTC, DecisionStory(kept, (), (), None, ()), kept, SHARES, None)
+    tale = story(BTC, DecisionStory(kept, (), (), None, ()), kept, None)
     assert (tale["kept"], str(tale["summary"]).startswith("kept as it was")) == (True, True)
 
 
 def test_before_the_first_decision_there_is_no_story() -> None:
     """And that is said."""
-    tale = story(BTC, DecisionStory(None, (), (), None, ()), None, SHARES, {"amount": Decimal(1)})
+    tale = story(BTC, DecisionStory(None, (), (), None, ()), None, {"amount": Decimal(1)})
     assert (tale["decision_id"], tale["summary"]) == (None, "there has been no decision yet")
 
 
@@ -167,6 +180,6 @@ async def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     """A symbol outside the universe, and a decision that was never made, each in a sentence."""
     path = await written(tmp_path, DECISION)
     with pytest.raises(NoSuchDecision, match="DOGE is not in the universe, which has BTC/USDT, ETH/USDT"):
-        from_journal(path, "DOGE", None, [BTC, ETH], SHARES)
+        from_journal(path, "DOGE", None, [BTC, ETH])
     with pytest.raises(NoSuchDecision, match="no decision d9"):
-        from_journal(path, BTC, "d9", [BTC, ETH], SHARES)
+        from_journal(path, BTC, "d9", [BTC, ETH])

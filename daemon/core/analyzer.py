@@ -32,7 +32,7 @@ from daemon.core.events import (
 )
 from daemon.core.model import Decision, Fill, Floats, Money, Slice, currencies
 from daemon.core.ordertable import OrderTable
-from daemon.core.portfolio import CROSS, UNASSIGNED, Portfolio
+from daemon.core.portfolio import CROSS, UNASSIGNED
 from daemon.core.risk import Moments
 
 # Slices that wait to be measured: the clock ticks ten times a second, so more than one waits only while history is caught up with.
@@ -57,7 +57,6 @@ class Analyzer:
         timeframe: timedelta,
         account: Account,
         table: OrderTable,
-        portfolio: Portfolio,
         curves: Curves,
         *,
         jump: float,
@@ -65,7 +64,7 @@ class Analyzer:
     ) -> None:
         self.market = Market(len(symbols), CorrelationWatch(jump))
         self.books = Books(len(symbols))
-        self.sleeves = SleeveBooks(portfolio)
+        self.sleeves = SleeveBooks(curves.portfolio)
         self.since: datetime | None = None
         self.fees_elsewhere: dict[str, float] = {}
         self.symbols = tuple(symbols)
@@ -73,7 +72,7 @@ class Analyzer:
         self._of_base = {currencies(symbol)[0]: symbol for symbol in symbols}
         self._timeframe = timeframe
         self._account, self._table = account, table
-        self.portfolio, self.curves = portfolio, curves
+        self.portfolio, self.curves = curves.portfolio, curves
         self._slippage = slippage
         self._pending: list[Slice] = []
         self._decided: dict[str, Floats] = {}

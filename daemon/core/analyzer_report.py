@@ -189,7 +189,9 @@ def analyse(
 def _risk(market: Market, books: Books, sleeves: Sequence[SleeveState]) -> _Risk:
     weights = books.weights()
     held = np.flatnonzero(weights)
-    parts = np.array([sleeve.values[held] for sleeve in sleeves]).reshape(-1, len(held)) / (books.equity if books.equity > 0 else 1.0)
+    parts = np.array([sleeve.values[held] for sleeve in sleeves]).reshape(len(sleeves), len(held)) / (
+        books.equity if books.equity > 0 else 1.0
+    )
     return _Risk(held, weights[held], covariances(market.window()[:, held]), parts)
 
 

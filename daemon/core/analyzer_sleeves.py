@@ -84,4 +84,5 @@ class SleeveBooks:
 
     def values(self, names: tuple[str, ...], columns: int) -> Floats:
         """The worth of each symbol by sleeve (names, columns)."""
-        return np.array([self.stakes[name].values if name in self.stakes else np.zeros(columns) for name in names]).reshape(-1, columns)
+        rows = [self.stakes[name].values if name in self.stakes else np.zeros(columns) for name in names]
+        return np.array(rows).reshape(len(names), columns)

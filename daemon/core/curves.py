@@ -145,7 +145,8 @@ class Curves:
     def __init__(self, account: Account, ledger: Ledger, portfolio: Portfolio) -> None:
         self.account = Curve()
         self.sleeves: dict[str, Curve] = {}
-        self._account, self._ledger, self._portfolio = account, ledger, portfolio
+        self.portfolio = portfolio
+        self._account, self._ledger = account, ledger
         self._flows: list[Flow] = []  # that wait for prices, and below how many have been taken in
         self._bookings: list[Booking] = []
         self._counted = (0, 0)
@@ -174,7 +175,7 @@ class Curves:
         return self._count(self._bookings, event.booking, event.at)
 
     def _count(self, waiting: list[T], fact: T, at: datetime) -> Iterable[Event]:
-        counted = (self._ledger.flows, self._portfolio.bookings)
+        counted = (self._ledger.flows, self.portfolio.bookings)
         if counted != self._counted:
             self._counted = counted
             waiting.append(fact)
@@ -220,8 +221,8 @@ class Curves:
             paid[entry.sleeve] = EXACT.fma(entry.amount, prices[entry.currency] or ZERO, paid.get(entry.sleeve, ZERO))
         self._flows, self._bookings = [], []
         _settle(self.account, paid.get(_ACCOUNT, ZERO), self._account.equity(), at)
-        worths = self._account.worths(self._portfolio.holdings())
-        for sleeve in {*self._portfolio.sleeves, *self.sleeves}:
+        worths = self._account.worths(self.portfolio.holdings())
+        for sleeve in {*self.portfolio.sleeves, *self.sleeves}:
             _settle(self.of(sleeve), paid.get(sleeve, ZERO), worths.get(sleeve, ZERO), at)
 
     def _payments(self) -> Iterator[Entry]:

@@ -6,9 +6,10 @@ from decimal import Decimal
 
 from daemon.core.account import Account
 from daemon.core.events import HoldPlaced
+from daemon.core.guard import Market
 from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, Fill, Instrument, Money, Order, OrderReport, Side, Status
-from daemon.core.orders import OrderManager
+from daemon.core.orders import UNWATCHED, OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.portfolio import Portfolio
 from daemon.core.sleeves import Sleeves
@@ -119,10 +120,10 @@ def decision(weights: Mapping[str, float], decision_id: str = "d1", at: datetime
     return Decision(id=decision_id, as_of=at, weights=dict(weights), keep=keep, by_strategy={}, at=at)
 
 
-def managing(settings: Settings, account: Account, ledger: Ledger, table: OrderTable, *names: str) -> OrderManager:
-    """An order manager for strategies of these names."""
+def managing(settings: Settings, account: Account, ledger: Ledger, table: OrderTable, market: Market = UNWATCHED) -> OrderManager:
+    """An order manager for nobody in particular."""
     states = States()
-    return OrderManager(settings, account, table, states, Sleeves(Portfolio(names, ledger, table), account, table, states))
+    return OrderManager(settings, account, table, states, Sleeves(Portfolio((), ledger, table), account, table, states), market)
 
 
 def halted(text: str, at: datetime, code: str = "test") -> HoldPlaced:

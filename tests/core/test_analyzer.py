@@ -1,7 +1,7 @@
 """The analyzer: profit adds up whatever is traded, each cost is what it says, and a watch's jump becomes one event."""
 
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import timedelta
 from decimal import Decimal
 from math import isnan, nan
@@ -13,19 +13,22 @@ from hypothesis import strategies as st
 
 from daemon.core.account import Account
 from daemon.core.analyzer import DECISIONS_MAX, PENDING_MAX, Analyzer
+from daemon.core.curves import Curves
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
     FlowBooked,
     OrderFilled,
+    SleevesBooked,
     SliceClosed,
     TargetsChosen,
     TimePassed,
     WaveSettled,
 )
 from daemon.core.ledger import OPENING, Ledger
-from daemon.core.model import Decision, Fill, Floats, Flow, Money, Side, Slice, TargetWeights
+from daemon.core.model import Booking, Decision, Entry, Fill, Floats, Flow, Money, Side, Slice, TargetWeights
 from daemon.core.ordertable import OrderTable
+from daemon.core.portfolio import Portfolio
 from tests.core.builders import START, market, order
 
 BTC, ETH, BNB = "BTC/USDT", "ETH/USDT", "BNB/USDT"
@@ -36,13 +39,13 @@ HOUR = timedelta(hours=1)
 class World:
     """An analyzer beside a real ledger and account; prices, trades and time are the test's hand."""
 
-    def __init__(
-        self, cash: str = "10000", shares: Mapping[str, float] | None = None, slippage: float | None = None, jump: float = 0.2
-    ) -> None:
+    def __init__(self, cash: str = "10000", names: tuple[str, ...] = ("momo",), slippage: float | None = None, jump: float = 0.2) -> None:
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
         self.account.markets = {symbol: market(symbol) for symbol in SYMBOLS}
-        self.analyzer = Analyzer(SYMBOLS, HOUR, self.account, self.table, shares or {"momo": 1.0}, jump=jump, slippage=slippage)
+        self.portfolio = Portfolio(names, self.ledger, self.table)
+        self.curves = Curves(self.account, self.ledger, self.portfolio)
+        self.analyzer = Analyzer(SYMBOLS, HOUR, self.account, self.table, self.curves, jump=jump, slippage=slippage)
         self.now = START
         self.told: list[CorrelationHigh | CorrelationCalmed] = []
         self._trades = 0
@@ -55,17 +58,28 @@ class World:
         panel[:4] = closes
         event = SliceClosed(Slice(self.now, SYMBOLS, panel, np.isnan(panel[3]), np.isnan(panel[3]).astype(np.int64)), self.now)
         self.account.on_slice(event)
+        list(self.curves.on_slice(event))
         self.told += self.analyzer.on_slice(event)
         if asked:
             self.analyzer.report()
         self.told += self.analyzer.on_time(TimePassed(self.now))
 
     def fill(
-        self, symbol: str, side: Side, amount: str, price: str, fee: Money | None = None, *, reference: str | None = None, ours: bool = True
+        self,
+        symbol: str,
+        side: Side,
+        amount: str,
+        price: str,
+        fee: Money | None = None,
+        *,
+        reference: str | None = None,
+        ours: bool = True,
+        split: Mapping[str, str] | None = None,
     ) -> None:
         """A trade, as the gateway would tell it."""
         self._trades += 1
-        intent = order(f"r{self._trades}", symbol, side, amount, reference or price)
+        whose = {name: Decimal(part) for name, part in (split or {}).items()}
+        intent = replace(order(f"r{self._trades}", symbol, side, amount, reference or price), split=whose)
         if ours:
             self.table.add(intent)
         booked = Fill(
@@ -82,14 +96,25 @@ class World:
         )
         event = OrderFilled(booked, booked.at)
         self.analyzer.on_fill(event)
-        self.ledger.book(booked)
+        self.portfolio.on_fill(event)
 
     def flow(self, currency: str, amount: str, kind: str = "deposit") -> None:
         """Money comes or goes."""
         self._trades += 1
         flow = Flow(f"f{self._trades}", currency, Decimal(amount), kind, self.now)
-        self.analyzer.on_flow(FlowBooked(flow, self.now))
-        self.ledger.flow(flow)
+        event = FlowBooked(flow, self.now)
+        for hear in (self.analyzer.on_flow, self.portfolio.on_flow, self.curves.on_flow):
+            hear(event)
+
+    def book(self, kind: str, *entries: tuple[str, str, str]) -> None:
+        """What sleeves give each other."""
+        self._trades += 1
+        lines = tuple(Entry(sleeve, currency, Decimal(amount)) for sleeve, currency, amount in entries)
+        booking = Booking(f"b{self._trades}", kind, lines, self.now)
+        self.portfolio.ask(booking)
+        event = SleevesBooked(booking, self.now)
+        for hear in (self.analyzer.on_booked, self.portfolio.on_booked, self.curves.on_booked):
+            hear(event)
 
     def settle(self, targets: Mapping[str, float], keep: frozenset[str] = frozenset(), **asked: Mapping[str, float]) -> None:
         """A decision of these strategies is in force."""
@@ -201,43 +226,41 @@ def test_fees_in_any_currency_count_against_what_was_traded() -> None:
     assert world.analyzer.report().account.fees_elsewhere == {"GAS": 0.5}
 
 
-def test_strategies_answer_for_what_they_asked() -> None:
-    """Two strategies that want a symbol 2 to 1 share its profit and risk 2 to 1; together that is the account's."""
-    world = World(shares={"a": 0.5, "b": 0.5})
+def test_strategies_answer_for_what_they_hold() -> None:
+    """Two strategies for whom a symbol was bought 2 to 1 share its profit and risk 2 to 1; together that is the account's."""
+    world = World(names=("a", "b"))
     world.bar(100.0, 10.0, 1.0)
-    world.settle({BTC: 0.3, ETH: 0.1}, a={BTC: 0.4}, b={BTC: 0.2, ETH: 0.2})
-    world.fill(BTC, Side.BUY, "30", "100")
-    world.fill(ETH, Side.BUY, "100", "10")
+    world.fill(BTC, Side.BUY, "30", "100", split={"a": "20", "b": "10"})
+    world.fill(ETH, Side.BUY, "100", "10", split={"b": "100"})
     for k in range(5):
         world.bar(100.0 + 3 * (k % 2), 10.0 + k / 10, 1.0)
     told = world.analyzer.report()
-    a, b = told.strategies
+    a, b, nobody = told.strategies
     btc, eth, _ = told.symbols
     assert (a.profit, b.profit) == pytest.approx((btc.profit * 2 / 3, btc.profit / 3 + eth.profit))
     assert a.contribution + b.contribution == pytest.approx(told.account.total_return)
     assert (a.risk, a.risk + b.risk) == pytest.approx((btc.risk * 2 / 3, 1.0))
+    assert (nobody.strategy, nobody.profit, nobody.traded) == ("unassigned", 0.0, 0.0)
 
 
-def test_opposite_strategies_keep_their_signs() -> None:
-    """One long, one short of the same symbol: each has the profit of what it wanted, not of half the rest."""
-    world = World(shares={"a": 0.5, "b": 0.5})
+def test_what_sleeves_give_each_other_is_nobodys_profit() -> None:
+    """Capital that is moved is no profit, a cross changes who holds and not what was made, and both sides of it count as crossed."""
+    world = World(names=("a", "b"))
     world.bar(100.0, 10.0, 1.0)
-    world.settle({BTC: 0.1}, a={BTC: 0.4}, b={BTC: -0.2})
-    world.fill(BTC, Side.BUY, "10", "100")
+    world.book("capital", ("a", "USDT", "6000"), ("b", "USDT", "4000"), ("unassigned", "USDT", "-10000"))
+    world.fill(BTC, Side.BUY, "30", "100", split={"a": "20", "b": "10"})
     world.bar(110.0, 10.0, 1.0)
-    a, b = world.analyzer.report().strategies
-    assert (a.profit, b.profit) == pytest.approx((200.0, -100.0))
-
-
-def test_strategies_that_all_but_cancel_share_by_size() -> None:
-    """One long and one short of nearly the same: what little is held is no lever, and each has its half of the profit."""
-    world = World(shares={"a": 0.5, "b": 0.5})
-    world.bar(100.0, 10.0, 1.0)
-    world.settle({BTC: 0.001}, a={BTC: 0.402}, b={BTC: -0.4})
-    world.fill(BTC, Side.BUY, "0.1", "100")
-    world.bar(110.0, 10.0, 1.0)
-    a, b = world.analyzer.report().strategies
-    assert (a.profit, b.profit) == pytest.approx((402 / 802, 400 / 802))
+    world.book("cross", ("b", "BTC", "20"), ("a", "BTC", "-20"), ("b", "USDT", "-2200"), ("a", "USDT", "2200"))
+    world.book("capital", ("a", "USDT", "-1000"), ("b", "USDT", "1000"))
+    world.bar(120.0, 10.0, 1.0)
+    told = world.analyzer.report()
+    a, b = told.strategies
+    assert (a.profit, b.profit) == pytest.approx((200.0, 400.0))
+    assert a.contribution + b.contribution == pytest.approx(told.account.total_return)
+    assert (a.traded, b.traded, told.account.traded) == pytest.approx((2000.0, 1000.0, 3000.0))
+    assert (a.crossed, b.crossed, told.account.crossed) == pytest.approx((2200.0, 2200.0, 4400.0))
+    assert (a.pnl, b.pnl) == (Decimal(200), Decimal(400))
+    assert (a.equity, b.equity) == (Decimal(5200), Decimal(5400))
 
 
 def test_a_symbol_without_history_hides_no_risk() -> None:
@@ -250,18 +273,6 @@ def test_a_symbol_without_history_hides_no_risk() -> None:
     told = world.analyzer.report()
     assert told.account.volatility_expected > 0
     assert [row.risk for row in told.symbols] == pytest.approx([1.0, 0.0, 0.0])
-
-
-def test_who_wanted_it_last_answers_until_it_is_sold() -> None:
-    """A symbol that nobody wants any more is still its strategy's while it is held."""
-    world = World(shares={"a": 0.5, "b": 0.5})
-    world.bar(100.0, 10.0, 1.0)
-    world.settle({BTC: 0.1}, a={BTC: 0.2}, b={})
-    world.fill(BTC, Side.BUY, "10", "100")
-    world.settle({}, a={}, b={})
-    world.bar(110.0, 10.0, 1.0)
-    a, b = world.analyzer.report().strategies
-    assert (a.profit, b.profit) == pytest.approx((100.0, 0.0))
 
 
 def test_tracking_error_is_the_deviation_of_active_returns() -> None:

@@ -9,14 +9,12 @@ import pytest
 
 from daemon.core import events as e
 from daemon.core.model import ZERO, Cause, Order, Side, Slice, Status
-from daemon.core.orders import OrderManager
 from daemon.core.ordertable import Saw
 from daemon.core.planner_inputs import Rules
 from daemon.core.risk import Limits, Moments, Reason
 from daemon.core.risk_orders import OrderLimits
-from daemon.core.states import States
 from daemon.core.trading import Settings
-from tests.core.builders import after, decision, market, order
+from tests.core.builders import after, decision, managing, market, order
 from tests.core.test_rebalancing import BTC, ETH, Hours
 
 SOL = "SOL/USDT"
@@ -44,7 +42,7 @@ class LimitedDesk(Hours):
         )
         self.watch, self.settings = Watch(), settings
         super().__init__(market(BTC, fee="0"), market(ETH, fee="0"), market(SOL, fee="0"), cash=cash, held=held, settings=settings)
-        self.manager = OrderManager(settings, self.account, self.table, States(), self.watch)
+        self.manager = managing(settings, self.account, self.ledger, self.table, self.watch)
         self.take(self.manager.on_reconciled(e.AccountReconciled({}, after(0), after(0))))
         self.bar(0)
 
@@ -230,7 +228,7 @@ def test_a_restart_changes_no_limit() -> None:
     desk = LimitedDesk(day_notional_max=300)
     desk.choose({BTC: 0.2})
     (first,) = desk.fill_open()
-    desk.manager = OrderManager(desk.settings, desk.account, desk.table, States(), desk.watch)
+    desk.manager = managing(desk.settings, desk.account, desk.ledger, desk.table, desk.watch)
     desk.manager.guard.restore([(first, (first.amount, first.amount * 100))])
     desk.take(desk.manager.on_reconciled(e.AccountReconciled({}, after(1), after(1))))
     desk.bar(1)
@@ -246,7 +244,7 @@ def test_held_back_work_outlives_a_restart() -> None:
     desk.fill_open()
     last, wave = desk.manager.decision, desk.settled()
     assert last is not None
-    desk.manager = OrderManager(desk.settings, desk.account, desk.table, States(), desk.watch)
+    desk.manager = managing(desk.settings, desk.account, desk.ledger, desk.table, desk.watch)
     desk.manager.restore(last, {BTC: 1}, unfinished=False, last_wave=wave)
     desk.take(desk.manager.on_reconciled(e.AccountReconciled({}, after(1), after(1))))
     desk.bar(1)
