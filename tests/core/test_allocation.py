@@ -29,7 +29,7 @@ SEED = int(os.environ.get("REBALANCED_SEED", "1"))
 def random_case(rng: np.random.Generator) -> tuple[Floats, float, Floats, Floats]:
     """A wish, a sum and bounds that allow it: of any size, with ties, equal bounds, shorts, and sums at the very edge."""
     count = int(rng.integers(1, 60))
-    wanted = rng.normal(0, 10.0 ** rng.integers(-4, 3), count)
+    wanted = rng.normal(0, 10.0 ** rng.integers(-4, 9), count)
     if rng.random() < 0.3:
         wanted = np.round(wanted, 1)
     least = np.full(count, rng.uniform(0, 0.1)) if rng.random() < 0.5 else rng.uniform(-0.5, 0.5, count)
