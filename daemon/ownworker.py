@@ -73,6 +73,7 @@ class Bench:
                 desk.step(self._last.panel)
             case "decide" if self._last is not None:
                 desk.targets = targets_from(header["last"])
+                desk.held = header.get("held", {})
                 targets = desk.decide(self._last, self._synthetic_max)
                 return {"targets": targets_to(targets), "warm": sorted(named(self._last, desk.warm_columns))}
             case other:

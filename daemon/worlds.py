@@ -154,6 +154,8 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     at_work = lenient(config) if simulated else runner(config, contained=True)
     if config.strategies[0].share == "inverse_volatility":
         at_work.shares = by_volatility(portfolio.names, curves)
+    at_work.holdings = lambda name: sleeves.held(name, at_work.shares().get(name, 0.0))
+    account.contributed = lambda: curves.account.contributed if curves.known else None
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
@@ -200,9 +202,12 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
 
 
+COMPOUNDING = {"full": Decimal(1), "half": Decimal("0.5"), "none": Decimal(0)}
+
+
 def _capital(config: Config) -> Capital:
     wanted = config.capital
-    return Capital(fixed=wanted.fixed, share=wanted.share, buffer=wanted.cash_buffer, floor=wanted.cash_floor)
+    return Capital(fixed=wanted.fixed, share=wanted.share, buffer=wanted.cash_buffer, floor=wanted.cash_floor, compounding=COMPOUNDING[wanted.compounding])
 
 
 def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:

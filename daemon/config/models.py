@@ -269,6 +269,9 @@ class CapitalConfig(Section):
     cash_floor: Annotated[Decimal, *exact(between("0", "1000000000000"))] = Field(
         default=Decimal(0), description="Amount of universe.quote that always stays in cash."
     )
+    compounding: Annotated[Literal["full", "half", "none"], choice("full", "half", "none")] = Field(
+        default="full", description="How much of the profit is put to work again; what is lost is gone from the capital in any case."
+    )
 
 
 def _capital(value: Any) -> Any:

@@ -36,6 +36,7 @@ class Account:
     ) -> None:
         self.quote = quote
         self.sizing = capital or Capital()
+        self.contributed: Callable[[], Decimal | None] = lambda: None  # what was paid in less what was taken out, where it is known
         self._rated_by = dict(rated_by or {})
         self._rates_fresh = rates_fresh or fresh
         self.markets: Mapping[str, Instrument] = {}
@@ -174,7 +175,7 @@ class Account:
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
         kept = sum((self.aside(m.base) * self.worth(s) for s, m in self.markets.items()), ZERO)
-        return self.sizing.of(self.equity() - kept)
+        return self.sizing.of(self.equity() - kept, self.contributed())
 
     def traded(self, symbol: str) -> Decimal:
         """Base units of a symbol that decisions are about: what is held, less what is kept aside."""

@@ -3,7 +3,8 @@
 Rule: as for all events. `events.py` has them by name, and in its union.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from daemon.core.model import Slice, TargetWeights
@@ -11,12 +12,16 @@ from daemon.core.model import Slice, TargetWeights
 
 @dataclass(frozen=True, slots=True)
 class AskStrategy:
-    """Have a strategy that runs in a process of its own decide on this slice; `last` is what it wanted before, None: nothing yet."""
+    """Have a strategy that runs in a process of its own decide on this slice.
+
+    `last` is what it wanted before, None: nothing yet; `held` what it holds, in weights of its own capital.
+    """
 
     name: str
     slice: Slice
     last: TargetWeights | None
     at: datetime
+    held: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

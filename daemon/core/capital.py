@@ -28,7 +28,7 @@ class Capital:
 
     def of(self, equity: Decimal, contributed: Decimal | None = None) -> Decimal:
         """The capital of an account that is worth `equity`; `contributed` is what was paid in, less what was taken out. At least 0."""
-        if contributed is not None and equity > contributed:
+        if self.compounding < ONE and contributed is not None and equity > contributed:
             equity = contributed + self.compounding * (equity - contributed)
         used = equity * self.share
         if self.fixed is not None:

@@ -45,7 +45,7 @@ def unguarded(_work: Work, _bars: int, code: Callable[[], T]) -> T:
 
 
 class Desk:
-    """One strategy over the universe. `targets` is its last usable answer, None before the first.
+    """One strategy over the universe. `targets` is its last usable answer, None before the first; `held` what it holds, in weights.
 
     `warm_columns`: where there is history enough for a decision, bool (symbols,).
     """
@@ -57,6 +57,7 @@ class Desk:
             Exception: whatever the strategy raised, or Failed for indicators that cannot be used.
         """
         self.targets: TargetWeights | None = None
+        self.held: Mapping[str, float] = {}
         self._decided_at: datetime | None = None
         self._strategy = strategy
         self._width = width
@@ -160,7 +161,7 @@ class Desk:
         last = self.targets.weights if self.targets else {}
         stay = named(cross_section, ~tradable & (cross_section.age <= synthetic_max))
         carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
-        return View(cross_section, dict(self._rows), tradable, last, carried, self.targets.signals if self.targets else {})
+        return View(cross_section, dict(self._rows), tradable, last, carried, self.targets.signals if self.targets else {}, self.held)
 
 
 def indicators_of(strategy: Strategy) -> dict[str, Indicator]:

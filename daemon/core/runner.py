@@ -5,7 +5,7 @@ due times were missed, one decision makes up for them. A strategy that fails is 
 user's own is then disabled: not asked again before the next start.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import fsum
@@ -50,6 +50,9 @@ class Sleeve:
         """Refuse a share that is none."""
         if not 0 < self.share <= 1:
             raise ValueError(f"{self.name}: share must be above 0 and at most 1, not {self.share}")
+
+# By the name of a strategy, what it holds by symbol.
+Holdings = Callable[[str], Mapping[str, float]]
 
 
 class _Desk(Desk):
@@ -100,6 +103,8 @@ class StrategyRunner:
 
     `restate`: full and live slices at which nobody is due say so (TargetsUnchanged), for rules that act between due times.
 
+    `shares` says what share of the capital each has, `holdings` what each holds of its own capital, in weights; both are asked at a decision.
+
     `problems` says, by sleeve, in one sentence, why its last decision failed; it is asked again at its next due time. `disabled` says why
     one of the user's own is asked no more.
     """
@@ -123,6 +128,7 @@ class StrategyRunner:
         self.problems: dict[str, str] = {}
         self.disabled: dict[str, str] = {}
         self.untold: dict[str, str] = {}
+        self.holdings: Holdings = lambda _: {}
         self.shares: Shares = fixed({sleeve.name: sleeve.share for sleeve in sleeves})
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
@@ -271,12 +277,13 @@ class StrategyRunner:
         away = [desk for desk in owed if isinstance(desk, _AwayDesk)]
         if away:
             self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided), cause)
-            return [AskStrategy(desk.sleeve.name, event.slice, desk.targets, at) for desk in away]
+            return [AskStrategy(name := desk.sleeve.name, event.slice, desk.targets, at, self.holdings(name)) for desk in away]
         # Were every answer missing, the sum of nothing would sell the whole account.
         return (TargetsChosen(self._sum(event, at, cause), at),) if decided else ()
 
     def _ask(self, desk: _Desk, cross_section: Slice) -> bool:
         name, when = desk.sleeve.name, f"no decision at {rfc3339(cross_section.closes_at)}: "
+        desk.held = self.holdings(name)
         try:
             desk.decide(cross_section, self._synthetic_max)
         except Exception as error:  # a strategy may be anybody's code, and the others' money does not depend on it

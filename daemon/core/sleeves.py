@@ -91,6 +91,10 @@ class Sleeves:
                 held[UNASSIGNED, currency] = EXACT.subtract(held.get((UNASSIGNED, currency), ZERO), aside)
         return held
 
+    def held(self, sleeve: str, share: float) -> dict[str, float]:
+        """What it holds, in weights of its own capital, which is `share` of the account's."""
+        return {symbol: weight / share for symbol, weight in self._weights(sleeve).items()} if share > 0 else {}
+
     def _weights(self, sleeve: str) -> dict[str, float]:
         """What it holds, in weights of the capital."""
         capital, held = self._account.capital(), self._traded()

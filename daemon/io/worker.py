@@ -190,7 +190,7 @@ class Worker:
         if isinstance(event, SliceClosed):
             await self._give("step", [event.slice], budget, "taking in a bar")
             return
-        answer = await self._asked(frame({"op": "decide", "last": targets_to(event.last)}), budget, "deciding")
+        answer = await self._asked(frame({"op": "decide", "last": targets_to(event.last), "held": dict(event.held)}), budget, "deciding")
         try:
             targets = targets_from(answer.get("targets"))
         except ValueError as error:
