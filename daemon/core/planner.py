@@ -64,8 +64,6 @@ def _plan(inputs: Inputs) -> Plan:
         if why is not None:
             left[s.symbol] = str(why)
     changed = {s.symbol: float(s.wanted) for s in standings if s.wanted is not s.wished}
-    # In order of symbol: the same plan reads the same, whatever order its inputs came in.
-    left, needs = dict(sorted(left.items())), dict(sorted(needs.items()))
     return Plan(tuple(reduces), tuple(priority(grows)), left, changed, needs, inputs)
 
 

@@ -255,6 +255,27 @@ def test_a_trade_to_the_edge_ends_inside_the_zone() -> None:
     assert plan(executed(case, made.legs)).left == {BTC: "in_band"}
 
 
+def test_an_order_has_room_above_the_smallest_notional_and_an_exit_needs_none() -> None:
+    """The price may fall on the way: 5.1 where 5 are asked for is too little to buy, and enough to sell out."""
+    assert plan(one(0.4051, alone("4", cash="600"), BARE)).left == {BTC: "below_minimum"}
+    assert amounts(plan(one(0.4055, alone("4", cash="600"), BARE)).grows) == [dec("0.055")]
+    assert amounts(plan(one(0.0, alone("0.051", cash="600"), BARE)).reduces) == [dec("0.051")]
+
+
+def test_a_sell_ends_at_the_nearest_step() -> None:
+    """With 1.4 steps too much one is sold, with 1.6 two: what remains is as near to the target as steps allow."""
+    for held, sold in (("21.4", 1), ("21.6", 2)):
+        case = one(0.02, alone(held, cash=str(100_000 - 100 * float(held))), BARE, amount_step=dec(1))
+        assert amounts(plan(case).reduces) == [sold]
+
+
+def test_the_last_step_that_is_left_is_named() -> None:
+    """Where all that is free is sold and a part of a step too much remains, that is a matter of the step."""
+    case = one(0.02, alone("3.4", cash="660"), BARE, amount_step=dec(1))
+    made = plan(replace(case, book=replace(case.book, frozen={BTC: "drift"})))
+    assert (amounts(made.reduces), made.left) == ([dec(3)], {BTC: "step"})
+
+
 def test_a_buy_orders_the_fee_on_top() -> None:
     """Where the fee is taken from what is bought, more is ordered; where it is taken elsewhere, not."""
     (leg,) = plan(one(0.5, alone("0", cash="1000"))).grows
