@@ -28,7 +28,6 @@ IN_THE_WAY: Final = frozenset({
     Reason.ORDER_OPEN.value,
     Reason.ORDER_UNKNOWN.value,
     Risk.ORDER_NOTIONAL_MAX.value,
-    Risk.SELF_TRADE.value,
 })  # fmt: skip
 
 # Of these, the ones that cut an order into slices: each round does one, and that is no failure.

@@ -13,6 +13,7 @@ from daemon.core.ordertable import Saw
 from daemon.core.planner_inputs import Rules
 from daemon.core.risk import Limits, Moments, Reason
 from daemon.core.risk_orders import OrderLimits
+from daemon.core.states import Hold, Level, Scope
 from daemon.core.trading import Settings
 from tests.core.builders import after, decision, managing, market, order
 from tests.core.test_rebalancing import BTC, ETH, Hours
@@ -300,6 +301,23 @@ def test_kept_holdings_take_room_in_the_account() -> None:
     assert buy.symbol == ETH
     assert float(buy.amount) == pytest.approx(1.0, abs=0.002)
     assert (ETH, "gross") in desk.told()
+
+
+def test_a_symbol_that_is_left_alone_takes_room_too() -> None:
+    """What a person has excluded keeps what it holds, whatever is wished, and counts with that."""
+    desk = LimitedDesk(Limits(gross=0.6), held="5", cash="500")
+    hold = Hold(scope=Scope(symbol=BTC), level=Level.PAUSED, code="excluded", text="left alone", since=after(0))
+    desk.take(desk.manager.on_hold(e.HoldPlaced(hold, after(0))))
+    desk.choose({BTC: 0.1, ETH: 0.5})
+    assert [(each.symbol, round(float(each.amount), 2)) for each in desk.fill_open()] == [(ETH, 1.0)]
+
+
+def test_weights_that_passed_are_allowed_again() -> None:
+    """What has been limited and then fitted to a small account is judged by every bound, and not scaled by the watch once more."""
+    desk = LimitedDesk(Limits(gross=0.6, correlation_scale=0.5))
+    desk.watch.high = True
+    assert desk.manager.guard.allows({BTC: 0.3, ETH: 0.3}, frozenset())
+    assert not desk.manager.guard.allows({BTC: 0.3, ETH: 0.31}, frozenset())
 
 
 def test_a_changed_limit_counts_from_the_next_decision_on() -> None:
