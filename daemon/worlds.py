@@ -207,7 +207,13 @@ COMPOUNDING = {"full": Decimal(1), "half": Decimal("0.5"), "none": Decimal(0)}
 
 def _capital(config: Config) -> Capital:
     wanted = config.capital
-    return Capital(fixed=wanted.fixed, share=wanted.share, buffer=wanted.cash_buffer, floor=wanted.cash_floor, compounding=COMPOUNDING[wanted.compounding])
+    return Capital(
+        fixed=wanted.fixed,
+        share=wanted.share,
+        buffer=wanted.cash_buffer,
+        floor=wanted.cash_floor,
+        compounding=COMPOUNDING[wanted.compounding],
+    )
 
 
 def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:

@@ -387,7 +387,7 @@ async def test_the_analysis_is_the_analyzers_report(world: World) -> None:
     """In JSON's own types, with what cannot be said yet as null."""
     told = shown(running(world).views.analysis())
     assert [row["symbol"] for row in told["symbols"]] == list(SYMBOLS)
-    assert [row["strategy"] for row in told["strategies"]] == ["momo"]
+    assert [row["strategy"] for row in told["strategies"]] == ["momo", "unassigned"]
     assert told["account"]["volatility"] is None
     assert told["as_of"] == "2024-05-17T12:30:15.123456Z"
 

@@ -40,7 +40,8 @@ class Curve:
     """Equity (quote) in units, of which each was worth 1 at the beginning.
 
     `contributed` is what came in less what went out, in quote, coins at their price when they came. `value` is the worth of a unit, `high`
-    its highest so far, `opened` what it was when the UTC day of `marked_at` began. Without money in it, the value stands.
+    its highest so far, `drawdown_max` the furthest it has been below that, `opened` what it was when the UTC day of `marked_at` began.
+    Without money in it, the value stands.
 
     `variance` is that of its returns a bar, around 0, over the `bars` in which it moved; `closed` its value when the last bar closed.
     """
@@ -51,6 +52,7 @@ class Curve:
     value: float = 1.0
     high: float = 1.0
     opened: float = 1.0
+    drawdown_max: float = 0.0
     marked_at: datetime | None = None
     closed: float = 1.0
     variance: float = 0.0
@@ -82,6 +84,7 @@ class Curve:
         if self.units > 0:
             self.value = max(float(equity), 0.0) / self.units
             self.high = max(self.high, self.value)
+            self.drawdown_max = max(self.drawdown_max, self.drawdown)
         self._turn_the_day(before, at)
 
     def pay(self, worth: Decimal, equity: Decimal, at: datetime) -> None:

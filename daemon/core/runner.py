@@ -51,6 +51,7 @@ class Sleeve:
         if not 0 < self.share <= 1:
             raise ValueError(f"{self.name}: share must be above 0 and at most 1, not {self.share}")
 
+
 # By the name of a strategy, what it holds by symbol.
 Holdings = Callable[[str], Mapping[str, float]]
 

@@ -14,7 +14,7 @@ from daemon.config import Config
 from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
-from daemon.parts import StartRefused
+from daemon.parts import Core, StartRefused
 from daemon.research.backtest import Backtest, Routes
 from daemon.research.bars import Bars, DataError, load, markets
 from daemon.research.performance import performance
@@ -49,7 +49,7 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     if not record.equity:
         raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
     notes = [*_assumptions(config, without), *_warnings(record, venue)]
-    summary = _summary(config, bars, record, wall_s) | {"notes": notes}
+    summary = _summary(config, bars, record, wall_s) | {"strategies": _strategies(core), "notes": notes}
     write(out, record, core.symbols, summary)
     return summary
 
@@ -116,6 +116,29 @@ def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summa
     }
 
 
+def _strategies(core: Core) -> dict[str, dict[str, float]]:
+    """What each sleeve made of its capital: `return` and `drawdown` (the deepest) of a unit of it, the rest in quote.
+
+    `traded` is what was bought and sold for it, `crossed` what it bought and sold inside: alone it would have traded both.
+    """
+    portfolio, curves = core.portfolio, core.curves
+    return {
+        name: {
+            "return": curves.of(name).total_return,
+            "pnl": float(curves.of(name).pnl),
+            "drawdown": curves.of(name).drawdown_max,
+            "traded": float(portfolio.traded.get(name, ZERO)),
+            "crossed": float(portfolio.crossed.get(name, ZERO)),
+        }
+        for name in portfolio.names
+    }
+
+
+def _told(name: str, made: Mapping[str, float]) -> str:
+    result = f"return {made['return']:.2%}, {made['pnl']:+.2f}, deepest fall {made['drawdown']:.2%}"
+    return f"{name}: {result}, {made['crossed']:.2f} crossed inside"
+
+
 def _fee_in_quote(record: Record, index: int) -> float:
     """What a fill paid, worth at its own price."""
     fill = record.fills[index]
@@ -136,6 +159,7 @@ def in_words(summary: Summary, out: Path) -> str:
         f"equity {summary['final_equity']:.2f}, return {summary['return']:.2%}{_a_year(summary['cagr'])}",
         f"volatility {summary['volatility']:.2%}, sharpe {summary['sharpe']:.2f}, deepest fall {summary['max_drawdown']:.2%}",
         f"{summary['trades']} trades, turnover {summary['turnover']:.1f}, fees {summary['fees']:.2f}",
+        *(_told(name, made) for name, made in summary["strategies"].items() if len(summary["strategies"]) > 1),
         *(f"note: {note}" for note in summary["notes"]),
         f"files in {out}",
     ]

@@ -56,7 +56,7 @@ def momentum(**params: object) -> dict[str, Any]:
     }
 
 
-def configured(folder: Path, *strategies: Mapping[str, Any], **execution: object) -> Path:
+def configured(folder: Path, *strategies: Mapping[str, Any], symbols: Sequence[str] = SYMBOLS, **execution: object) -> Path:
     """These strategies over bars of ten seconds."""
     sections: dict[str, Any] = {
         "timeframe": "10s",
@@ -65,7 +65,7 @@ def configured(folder: Path, *strategies: Mapping[str, Any], **execution: object
         "api": {"port": 0},
         "logging": {"level": "error"},
     }
-    return files.configured(folder, SYMBOLS, **sections)
+    return files.configured(folder, symbols, **sections)
 
 
 def data(folder: Path, need: int, holes: Mapping[str, Sequence[int]]) -> Path:
@@ -91,10 +91,10 @@ async def traded(config: Path, exchange: TapeExchange, clock: SimClock) -> None:
             daemon.stop()
 
 
-def by_daemon(config: Path, folder: Path, need: int) -> tuple[list[Sent], PaperAccount]:
+def by_daemon(config: Path, folder: Path, need: int, symbols: Sequence[str] = SYMBOLS) -> tuple[list[Sent], PaperAccount]:
     """The orders that the daemon wrote to its journal, oldest first."""
-    bars = stored_bars.load(folder, SYMBOLS, LENGTH)
-    rules, _ = stored_bars.markets(folder, SYMBOLS)
+    bars = stored_bars.load(folder, symbols, LENGTH)
+    rules, _ = stored_bars.markets(folder, symbols)
     history = {
         symbol: [Bar(symbol, from_epoch_ms(close), *row) for close, row in zip(each.closes.tolist(), each.values.tolist(), strict=True)]
         for symbol, each in bars.series.items()
