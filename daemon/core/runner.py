@@ -104,7 +104,7 @@ class StrategyRunner:
 
     `restate`: full and live slices at which nobody is due say so (TargetsUnchanged), for rules that act between due times.
 
-    `shares` says what share of the capital each has, `holdings` what each holds of its own capital, in weights; both are asked at a decision.
+    `shares` says what share of the capital each has, `holdings` what each holds, in weights of its own; both are asked at a decision.
 
     `problems` says, by sleeve, in one sentence, why its last decision failed; it is asked again at its next due time. `disabled` says why
     one of the user's own is asked no more.

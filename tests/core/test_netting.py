@@ -1,5 +1,8 @@
 """Netting: what each strategy wants, what meets inside, what the account trades and for whom, case by case."""
 
+# mypy: disable-error-code="comparison-overlap"
+# Decimals are compared with the whole numbers that they are.
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
