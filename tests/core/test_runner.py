@@ -185,6 +185,20 @@ def test_view_shows_the_slice_and_the_indicators() -> None:
     assert view.weights == {}
 
 
+def test_view_shows_what_the_strategy_holds() -> None:
+    """What is held is asked for by the strategy's name when it decides, and by nobody else."""
+    seen: list[Mapping[str, float]] = []
+
+    def decide(view: View) -> TargetWeights:
+        seen.append(view.held)
+        return TargetWeights({A: 0.5})
+
+    target = runner(sleeve(decide, name="one"), sleeve(always({}), name="two"))
+    target.holdings = {"one": {A: 0.25}, "two": {B: 1.0}}.__getitem__
+    close(target, 4)
+    assert seen == [{A: 0.25}]
+
+
 def test_need_is_the_longest() -> None:
     """The warm-up must serve the indicator that asks for most."""
     assert runner(sleeve(always({}), length=7), sleeve(always({}), name="two", length=31)).need == 31

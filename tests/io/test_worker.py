@@ -29,6 +29,7 @@ A, B = SYMBOLS = ("A/USDT", "B/USDT")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 UNIVERSE = Universe(SYMBOLS, HOUR, {"coins": (A,)})
+HELD = {"A/USDT": 0.3}
 LAST = TargetWeights({A: 0.25}, frozenset({B}), {A: {"score": 1.5}})
 E = TypeVar("E")
 
@@ -59,7 +60,7 @@ class World:
         closed = slice_at(self._hour)
         self.workers.on_slice(e.SliceClosed(closed, closed.closes_at))
         for name in asked:
-            self.workers.accept(e.AskStrategy(name, closed, last, closed.closes_at))
+            self.workers.accept(e.AskStrategy(name, closed, last, closed.closes_at, HELD))
         return closed
 
     async def hear(self, kind: type[E], name: str, within: float = 20.0) -> E:
@@ -118,8 +119,9 @@ async def test_it_is_warm_and_answers(tmp_path: Path) -> None:
 
 
 async def test_it_sees_what_it_would_see_in_the_loop(tmp_path: Path) -> None:
-    """Rows, its last weights, its last signals and its sectors are those of the same desk in this process, bit for bit."""
-    told = "{'average': float(view.rows['average'][0]), 'score': view.signals['A/USDT']['score'], 'n': len(self.universe.sectors)}"
+    """Rows, its last weights and signals, what it holds and its sectors are those of the same desk in this process, bit for bit."""
+    seen = "'score': view.signals['A/USDT']['score'], 'held': view.held['A/USDT'], 'n': len(self.universe.sectors)"
+    told = f"{{'average': float(view.rows['average'][0]), {seen}}}"
     path = tmp_path / "my.py"
     path.write_text(
         f"{ownfiles.HEAD}\n    def decide(self, view):\n        return TargetWeights(dict(view.weights), signals={{'*': {told}}})\n"
@@ -129,7 +131,7 @@ async def test_it_sees_what_it_would_see_in_the_loop(tmp_path: Path) -> None:
         answer = await world.hear(e.StrategyAnswered, "one")
     here = Desk(hire(Own("one", "./my.py:Mine", tmp_path, {}, 1.0), UNIVERSE), 2)
     here.warm(np.stack([slice_at(hour).panel for hour in range(10)]))
-    here.targets = LAST
+    here.targets, here.held = LAST, HELD
     for each in closed:
         here.step(each.panel)
     assert answer.targets == here.decide(closed[-1], 5)
