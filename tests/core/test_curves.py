@@ -7,12 +7,12 @@ from random import Random
 import pytest
 
 from daemon.core.account import Account
-from daemon.core.curves import Curve, Curves
-from daemon.core.events import FlowBooked, KeepState, PriceTicked, StopRequested
+from daemon.core.curves import HALF_LIFE, Curve, Curves
+from daemon.core.events import FlowBooked, KeepState, PriceTicked, SleevesBooked, StopRequested
 from daemon.core.ledger import Ledger
-from daemon.core.model import Flow
+from daemon.core.model import Booking, Entry, Flow
 from daemon.core.ordertable import OrderTable
-from daemon.core.portfolio import Portfolio
+from daemon.core.portfolio import UNASSIGNED, Portfolio
 from tests.core.builders import after, market
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -177,3 +177,36 @@ def test_a_restart_changes_nothing(seed: int) -> None:
     mine, theirs = desk.curves.account, lasting.curves.account
     assert (mine.pnl, mine.equity, mine.contributed) == (theirs.pnl, theirs.equity, theirs.contributed)
     assert (mine.value, mine.high, mine.units) == pytest.approx((theirs.value, theirs.high, theirs.units))
+
+
+def test_a_cross_at_another_price_than_now_has_a_winner() -> None:
+    """It is a trade, not a payment: who bought below what it is worth now has made that, and the other has lost it."""
+    desk = Desk([], prices={"A/USDT": 100.0})
+    desk.pay("A", "1")
+    entries = (
+        Entry("ada", "A", Decimal(1)),
+        Entry(UNASSIGNED, "A", Decimal(-1)),
+        Entry("ada", "USDT", Decimal(-90)),
+        Entry(UNASSIGNED, "USDT", Decimal(90)),
+    )
+    booking = Booking("b", "cross", entries, after(9))
+    desk.portfolio.ask(booking)
+    for hear in (desk.portfolio.on_booked, desk.curves.on_booked):
+        list(hear(SleevesBooked(booking, after(9))))
+    assert [desk.curves.of(name).pnl for name in ("ada", UNASSIGNED)] == [Decimal(10), Decimal(-10)]
+    assert desk.curves.account.pnl == Decimal(0)
+
+
+def test_the_volatility_of_a_curve_is_that_of_its_bars() -> None:
+    """Around zero, of bars that moved, the newest counting most once there are more than the half-life."""
+    curve = funded()
+    for n in range(HALF_LIFE):
+        curve.mark(curve.equity * (Decimal("1.1") if n % 2 else 1 / Decimal("1.1")), NOON + timedelta(minutes=n))
+        curve.close()
+        curve.close()  # nothing has moved
+    assert curve.bars == HALF_LIFE
+    assert curve.volatility == pytest.approx(0.0958, abs=5e-4)
+    for n in range(3 * HALF_LIFE):
+        curve.mark(curve.equity * (Decimal("1.01") if n % 2 else 1 / Decimal("1.01")), NOON + timedelta(hours=2, minutes=n))
+        curve.close()
+    assert curve.volatility**2 == pytest.approx(0.0958**2 / 8 + 0.00995**2 * 7 / 8, rel=0.1)

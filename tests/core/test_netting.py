@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,7 @@ class Shared:
         decided = Decision(f"d{self.at}", after(self.at), net, frozenset(keep), by_strategy, after(self.at), cause, shares=shares)
         self.bus.publish(e.TargetsChosen(decided, after(self.at)))
         assert not self.portfolio.left_over()
+        assert len({booking.id for booking in self.bookings}) == len(self.bookings)
         return self.orders[before:]
 
     def hold(self, level: Level, strategy: str) -> None:
@@ -146,14 +148,23 @@ class Shared:
         self.kept = kept.text
         self.start(names, keep_removed=keep_removed)
 
-    def held(self, symbol: str) -> dict[str, Decimal]:
+    def held(self, symbol: str) -> dict[str, Any]:
         """How much of a symbol's base each has."""
         base = self.markets[symbol].base
         return {name: amount for name in self.portfolio.sleeves if (amount := self.portfolio.held(name, base))}
 
-    def equity(self, name: str) -> Decimal:
+    def equity(self, name: str) -> Any:
         """What a sleeve is worth now."""
         return self.account.worths(self.portfolio.holdings()).get(name, D(0))
+
+    def pnl(self) -> dict[str, Any]:
+        """What each has made."""
+        self.curves.mark(after(self.at))
+        return {name: self.curves.of(name).pnl for name in self.portfolio.sleeves}
+
+    def splits(self, orders: Iterable[Order]) -> list[Any]:
+        """Side, symbol and for whom."""
+        return [(order.side.value, order.symbol, dict(order.split)) for order in orders]
 
     def crossed(self) -> list[Booking]:
         """The crosses so far."""
@@ -197,7 +208,7 @@ def test_what_cancels_needs_no_order() -> None:
     shared.decide(HALVES, ada={BTC: 1.0}, bob={ETH: 1.0})
     assert shared.decide(HALVES, ada={ETH: 1.0}, bob={BTC: 1.0}) == []
     assert (shared.held(BTC), shared.held(ETH)) == ({"bob": 5}, {"ada": 50})
-    assert {name: shared.curves.of(name).pnl for name in ("ada", "bob", UNASSIGNED)} == {"ada": 0, "bob": 0, UNASSIGNED: 0}
+    assert shared.pnl() == {"ada": 0, "bob": 0, UNASSIGNED: 0}
 
 
 def test_a_band_is_about_the_account() -> None:
@@ -207,6 +218,29 @@ def test_a_band_is_about_the_account() -> None:
     shared.decide(HALVES, ada={BTC: 1.0}, bob={})
     assert shared.decide(HALVES, ada={BTC: 0.98}, bob={BTC: 0.06}) == []
     assert shared.held(BTC) == {"ada": D("4.9"), "bob": D("0.1")}
+
+
+def test_whoever_leaves_does_so_to_the_last_digit() -> None:
+    """What fees or deposits have left off the market's grid changes hands inside, where no order could sell it."""
+    shared = Shared("ada", "bob")
+    shared.pay("BTC", "0.0123")
+    shared.decide(HALVES, ada={BTC: 1.0}, bob={})
+    assert shared.held(BTC) == {"ada": D("4.9123")}
+    shared.decide(HALVES, ada={}, bob={BTC: 1.0})
+    assert shared.held(BTC) == {"bob": D("4.9123")}
+    shared.hold(Level.PAUSED, "bob")
+    shared.decide(HALVES, ada={BTC: 0.4}, bob={})
+    assert shared.held(BTC) == {"ada": 2, "bob": D("4.9123")}
+
+
+def test_what_is_being_sold_is_not_sold_again() -> None:
+    """While an order that sells for one of them is in doubt, all leave with what is certain: he with less, the others with all."""
+    shared = Shared("ada", "bob")
+    shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: 0.6})
+    doubtful = replace(shared.orders[0], id="r-doubtful", side=Side.SELL, amount=D(3), split={"ada": D("3.0")}, at=after(shared.at))
+    shared.table.add(doubtful)
+    orders = shared.decide(HALVES, ada={}, bob={})
+    assert shared.splits(orders) == [("sell", BTC, {"ada": 2, "bob": 3})]
 
 
 @pytest.mark.parametrize("why", ["kept", "stale", "moving"])
@@ -229,12 +263,9 @@ def test_coins_of_nobody_are_crossed_before_anything_is_bought() -> None:
     shared.pay("BTC", "3")
     shared.pay("ETH", "10")
     orders = shared.decide(HALVES, ada={BTC: 1.0}, bob={})  # of 1400
-    assert [(order.side.value, order.symbol, order.amount, dict(order.split)) for order in orders] == [
-        ("sell", ETH, 10, {UNASSIGNED: 10}),
-        ("buy", BTC, 4, {"ada": 4}),
-    ]
+    assert shared.splits(orders) == [("sell", ETH, {UNASSIGNED: 10}), ("buy", BTC, {"ada": 4})]
     assert (shared.held(BTC), shared.equity(UNASSIGNED)) == ({"ada": 7}, 0)
-    assert {curve.pnl for curve in shared.curves.sleeves.values()} == {D(0)}
+    assert set(shared.pnl().values()) == {0}
 
 
 def test_what_another_hand_sold_is_nobodys_loss_of_a_strategy() -> None:
@@ -245,7 +276,7 @@ def test_what_another_hand_sold_is_nobodys_loss_of_a_strategy() -> None:
     shared.bus.publish(e.OrderFilled(replace(hand, side=Side.SELL), after(shared.at)))
     assert shared.held(BTC) == {"ada": 5, UNASSIGNED: -2}
     (order,) = shared.decide({"ada": 1.0}, ada={BTC: 0.5})
-    assert (order.side.value, order.amount, dict(order.split)) == ("buy", 2, {UNASSIGNED: 2})
+    assert shared.splits([order]) == [("buy", BTC, {UNASSIGNED: 2})]
     assert shared.held(BTC) == {"ada": 5}
 
 
@@ -261,7 +292,7 @@ def test_on_spot_a_wish_to_be_short_is_none() -> None:
     """It lowers what the account holds, as the sum says, at the expense of who is long; nobody owes coins."""
     shared = Shared("ada", "bob")
     (order,) = shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: -0.4})
-    assert (order.amount, dict(order.split)) == (3, {"ada": 3})
+    assert shared.splits([order]) == [("buy", BTC, {"ada": 3})]
 
 
 def test_where_shorts_are_allowed_opposite_positions_stand_inside() -> None:
@@ -270,7 +301,7 @@ def test_where_shorts_are_allowed_opposite_positions_stand_inside() -> None:
     (order,) = shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: -0.4})
     assert order.amount == 3
     assert shared.held(BTC) == {"ada": 5, "bob": -2}
-    assert shared.portfolio.crossed == {"ada": 200, "bob": 200}
+    assert shared.portfolio.crossed == {"ada": D(200), "bob": D(200)}
 
 
 # --- holds on one strategy -------------------------------------------------------------------------------------------
@@ -304,8 +335,7 @@ def test_a_flattened_strategy_is_sold_and_halted() -> None:
     shared.price(BTC, 110.0)  # what the others hold has moved, and is left alone
     before = len(shared.orders)
     shared.hold(Level.FLATTENING, "ada")
-    sold = [(order.side.value, order.symbol, order.amount, dict(order.split)) for order in shared.orders[before:]]
-    assert sold == [("sell", BTC, 2, {"ada": 2}), ("sell", ETH, 10, {"ada": 10})]
+    assert shared.splits(shared.orders[before:]) == [("sell", BTC, {"ada": 2}), ("sell", ETH, {"ada": 10})]
     assert shared.held(BTC) == {"bob": 1}
     assert shared.states.level(Scope(strategy="ada")) is Level.HALTED
     shared.decide(HALVES, ada={BTC: 1.0}, bob={})
@@ -322,7 +352,7 @@ def test_a_removed_strategy_is_unwound() -> None:
     shared.restart("bob")
     assert shared.held(BTC) == {"ada": 5}
     (order,) = shared.decide({"bob": 0.5}, bob={BTC: 0.4})
-    assert (order.side.value, order.amount, dict(order.split)) == ("sell", 3, {"ada": 3})
+    assert shared.splits([order]) == [("sell", BTC, {"ada": 3})]
     assert shared.held(BTC) == {"bob": 2}
     assert (shared.equity("ada"), shared.equity("bob"), shared.equity(UNASSIGNED)) == (0, 500, 500)
     assert shared.portfolio.sleeves == ("bob", UNASSIGNED)
@@ -337,7 +367,7 @@ def test_a_removed_strategy_may_leave_its_holdings() -> None:
     for _ in range(2):
         shared.decide({"bob": 1.0}, bob={ETH: 1.0, BTC: 0.0})
         assert (shared.held(BTC), shared.held(ETH)) == ({UNASSIGNED: 5}, {"bob": 50})
-        assert (shared.account.equity(), shared.account.capital(), shared.equity("bob")) == (1000, 500, 500)
+        assert [shared.account.equity(), shared.account.capital(), shared.equity("bob")] == [D(1000), D(500), D(500)]
         shared.restart("bob", keep_removed=True)
     assert sum(booking.kind == "handover" for booking in shared.bookings) == 1
     shared.restart("bob")
@@ -354,7 +384,7 @@ def test_a_new_strategy_starts_with_nothing_and_only_the_change_is_traded() -> N
     assert shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: 1.0}) == []
     assert shared.held(BTC) == {"ada": 5, "bob": 5}
     assert (shared.equity("ada"), shared.equity("bob")) == (500, 500)
-    assert (shared.curves.of("ada").pnl, shared.curves.of("bob").pnl) == (0, 0)
+    assert set(shared.pnl().values()) == {0}
 
 
 def test_other_shares_move_only_the_difference() -> None:
@@ -384,8 +414,6 @@ def test_profit_is_whose_holding_rose() -> None:
     shared.price(ETH, 9.0)
     shared.pay("USDT", "5000")
     shared.decide({"ada": 0.9, "bob": 0.1}, ada={}, bob={})
-    shared.curves.mark(after(shared.at))
-    made = {name: shared.curves.of(name).pnl for name in shared.portfolio.sleeves}
-    assert made == {"ada": 150, "bob": -50, UNASSIGNED: 0}
+    assert shared.pnl() == {"ada": 150, "bob": -50, UNASSIGNED: 0}
     assert shared.curves.account.pnl == 100
     assert shared.curves.of("ada").total_return == pytest.approx(0.3)

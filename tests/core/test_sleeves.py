@@ -71,6 +71,8 @@ class SleeveWorld(ToyWorld):
             for symbol in self.symbols:
                 held = self.portfolio.held(name, currencies(symbol)[0])
                 assert held >= -self.markets[symbol].lot, f"{name} holds {held} of {symbol}"
+        ids = [booking.id for booking in self._bookings()]
+        assert len(set(ids)) == len(ids), "two bookings have one id"
         if self.events % 25 == 0:
             self.judge_profits()
 
