@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak strategies kills drift projections plans limits bench optimize check setup lock clean
+.PHONY: help run test soak strategies kills drift projections sleeves plans limits bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,6 +43,9 @@ kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge
 
 drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exact two-pass sums on the way (a minute)
 	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q tests/core/test_indicators_exact.py
+
+sleeves: setup ## Tell CASES=10000 random stories of three strategies in one account, judged after every event (half an hour)
+	@REBALANCED_CASES=$(or $(CASES),10000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q -n 2 --dist worksteal tests/core/test_sleeves.py
 
 projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_allocation.py

@@ -28,7 +28,7 @@ from daemon.config.freeform import without_secrets
 from daemon.config.kinds import Asset, Symbol, Truth
 from daemon.config.params import named, parameters, usual_period
 from daemon.config.risk import RiskConfig
-from daemon.config.rules import mistakes
+from daemon.config.rules import ShareRule, mistakes
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
 from daemon.config.sentences import combined
@@ -209,7 +209,6 @@ class ScheduleConfig(Section):
         return due if self.off_target is None else f"{due}, and acts when {self.off_target:g} off target"
 
 
-ShareRule = Literal["equal", "inverse_volatility"]
 SHARES = above("0", "1")
 SHARE_SCHEMA = {"anyOf": [SHARES.schema("number"), {"enum": list(get_args(ShareRule))}]}
 

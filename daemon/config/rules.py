@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel
 
 from daemon.config.ownuse import is_contained
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 from daemon.core.portfolio import UNASSIGNED
+
+# By what the shares of all strategies may follow.
+ShareRule = Literal["equal", "inverse_volatility"]
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
 PAUSES: Final = (("pause", timedelta(minutes=1)), ("pause_max", timedelta(hours=1)))  # of rejects, where they are left out
@@ -166,7 +169,7 @@ def strategies_fit(tree: Any) -> Iterator[Mistake]:
 def _one_rule(strategies: Sequence[Any]) -> Iterator[Mistake]:
     """Where the shares follow from a rule, they follow from one."""
     shares = [at(each, "share") for each in strategies]
-    rule = next((share for share in shares if isinstance(share, str)), None)
+    rule = next((share for share in shares if share in get_args(ShareRule)), None)
     for index, share in enumerate(shares if rule is not None else ()):
         if share != rule:
             told = "left out" if share is None else share
