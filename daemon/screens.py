@@ -44,10 +44,11 @@ def _heading(text: str) -> Text:
 
 
 def disabled_lines(told: Row) -> list[Text]:
-    """A line for each strategy that is asked no more."""
+    """A line for each strategy that is asked no more, or restricted."""
     lines = [
         f"{name} is disabled until the next start, its last targets stand: {why}" for name, why in _mapping(told.get("disabled")).items()
     ]
+    lines += [f"{name} is {why}" for name, why in _mapping(told.get("restricted")).items()]
     return [Text(cells.tame(line), style="bold yellow") for line in lines]
 
 

@@ -69,7 +69,9 @@ def show(
         console.print(status_screen(_mapping(answer, url), holdings, targets, SystemClock().now()))
     elif what == "targets":
         status = _mapping(fetch(url, "/api/v1/status", token=token), url)  # before the first decision there are no rows to say it
-        console.print(Group(listing(what, _rows(answer, url)), *disabled_lines(status)))
+        rows = _rows(answer, url)
+        told = {**status, "restricted": rows[0].get("restricted") if rows else None}
+        console.print(Group(listing(what, rows), *disabled_lines(told)))
     elif what == "analysis":
         console.print(analysis_screen(_mapping(answer, url)))
     else:

@@ -64,6 +64,12 @@ def _state(portfolio: Portfolio, states: States, name: str, disabled: Mapping[st
     return {"state": None if name == UNASSIGNED else REMOVED, "reason": ""}
 
 
+def restricted(portfolio: Portfolio, states: States) -> dict[str, str]:
+    """By strategy that a hold restricts, how far and why."""
+    found = {name: states.worst(Scope(strategy=name)) for name in portfolio.names}
+    return {name: f"{hold.level.told}: {hold.text}" for name, hold in found.items() if hold is not None}
+
+
 def holders(portfolio: Portfolio) -> dict[str, dict[str, Decimal]]:
     """By currency, how much of it each sleeve holds."""
     found: dict[str, dict[str, Decimal]] = {}

@@ -21,7 +21,7 @@ from daemon.core.trading import Trading
 from daemon.io.api import NotThere
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
-from daemon.sleeveviews import holders, strategy_rows
+from daemon.sleeveviews import holders, restricted, strategy_rows
 from daemon.why import match, story
 
 NAMED_MAX: Final = 20  # symbols in a sentence about them
@@ -208,7 +208,7 @@ class DaemonViews:
         return None if hold is None else hold.code
 
     def targets(self) -> Sequence[Mapping[str, object]]:
-        """The newest decision, one row a symbol of the universe. `disabled`: strategies that stand at what they wanted before, and why."""
+        """The newest decision, one row a symbol of the universe. `disabled` and `restricted`: strategies, and why."""
         decision = self._manager.decision
         if decision is None:
             return ()
@@ -219,6 +219,7 @@ class DaemonViews:
                 "strategies": {name: targets.weights.get(symbol, 0.0) for name, targets in decision.by_strategy.items()},
                 "as_of": decision.as_of,
                 "disabled": dict(self._disabled),
+                "restricted": restricted(self._analyzer.portfolio, self._manager.states),
                 "hold": self._hold(symbol),
             }
             for symbol in sorted(self._account.markets)
@@ -275,7 +276,8 @@ class DaemonViews:
         if decision is None and decision_id is not None:
             raise NotThere(f"there is no decision {decision_id} in the journal; `rebalanced orders` shows the ids of the newest")
         now = self._position(meant, self._equity(), newest) if self._account.markets else None
-        return {**story(meant, told, decision, now), "disabled": dict(self._disabled)}
+        held_back = restricted(self._analyzer.portfolio, self._manager.states)
+        return {**story(meant, told, decision, now), "disabled": dict(self._disabled), "restricted": held_back}
 
 
 def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:

@@ -319,10 +319,30 @@ async def test_targets_are_those_of_the_newest_decision(world: World) -> None:
             "strategies": {"momo": weight},
             "as_of": "2024-05-17T12:30:15.123456Z",
             "disabled": {},
+            "restricted": {},
             "hold": None,
         }
         for symbol, weight in (("BTC/USDT", 0.3), ("ETH/USDT", 0.0))
     ]
+
+
+async def test_a_restricted_strategy_is_named_wherever_targets_are_told(world: World) -> None:
+    """How far and why; in its row of the status as its state, and nothing of it counts for the account."""
+    hold = Hold(scope=Scope(strategy="momo"), level=Level.PAUSED, code="person", text="for a look", since=START)
+    running(world).bus.publish(e.HoldPlaced(hold, START))
+    told = {"momo": "paused: for a look"}
+    row = next(row for row in world.status()["strategies"] if row["name"] == "momo")
+    assert (row["state"], row["reason"], world.status()["state"]) == ("paused", "for a look", "running")
+    assert [each["restricted"] for each in world.views.targets()] == [told, told]
+    assert (await world.views.why("BTC", None))["restricted"] == told
+
+
+async def test_each_sleeve_is_told_with_what_it_has_and_made(world: World) -> None:
+    """Equity and profit of all of them are the account's; nobody's money has no return; before the account was read nothing is known."""
+    assert [row["equity"] for row in world.status()["strategies"]] == [None]
+    mine, nobodys = running(world).status()["strategies"]
+    assert (mine["name"], mine["share"], mine["equity"], mine["pnl"], mine["drawdown"]) == ("momo", None, "0", "0", 0.0)
+    assert (nobodys["name"], nobodys["equity"], nobodys["return"]) == ("unassigned", "100000", None)
 
 
 async def test_a_disabled_strategy_is_named_with_its_reason_wherever_targets_are_told(world: World) -> None:
