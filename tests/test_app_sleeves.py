@@ -50,7 +50,7 @@ def left_to(run: Run, name: str) -> Decimal:
 
 async def test_three_strategies_share_one_account(venue: Venue, tmp_path: Path) -> None:
     """Their equities are the account's, what they hold is what it holds, what met inside is told, and one that is removed is unwound."""
-    sections = {"execution": {"band": 0.001}}
+    sections: dict[str, Any] = {"execution": {"band": 0.001}}
     config = written(tmp_path, venue.ccxt_urls(), strategies=[FOLLOWS, DOUBTS, HOLDS], **sections)
     async with at_work(config) as run:
         await run.until(lambda: bool(run.parts.portfolio.crossed) and run.parts.manager.wave is None)

@@ -145,13 +145,13 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.ApprovalAsked("d1", (order(),), {ETH: "in_band"}, AT, AT), None),
     (e.ApprovalGiven("d1", "me", AT), None),
     (e.ApprovalLapsed("d1", AT), None),
-    (e.SleevesBooked(Booking("d1-cross", "cross", (Entry("a", "BTC", Decimal(1)), Entry("b", "BTC", Decimal(-1))), AT), AT), None),
+    (e.SleevesBooked(Booking("d1-cross-1", "cross", (Entry("a", "BTC", Decimal(1)), Entry("b", "BTC", Decimal(-1))), AT), AT), None),
     (e.StopRequested(AT), None),
 ]
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.TimePassed(AT),
-    e.BookSleeves(Booking("d1-cross", "cross", (), AT), AT),
+    e.BookSleeves(Booking("d1-cross-1", "cross", (), AT), AT),
     e.KeepState("curves", "{}", AT),
     e.AskStrategy("mine", cross_section(missing=False), None, AT),
     e.StrategyAnswered("mine", AT, TargetWeights({}), frozenset(), AT),
