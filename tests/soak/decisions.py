@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 from daemon.config import Config
 from daemon.core.events import SliceClosed, TargetsChosen
-from daemon.core.model import Decision, epoch_ms, from_epoch_ms
+from daemon.core.model import CLOSE, Decision, epoch_ms, from_epoch_ms
 from daemon.io.journal.reader import Reader, ask
 from daemon.research.bars import Bars, Series
 from daemon.worlds import runner
@@ -34,23 +34,35 @@ TOLERANCE: Final = 1e-9  # of a weight
 class Life:
     """One process of the daemon, from its log, in order: the close times of its slices and of its decisions.
 
-    By close time, `handled` says when it came to a slice, where that was not at once, and `missing` who had no bar in it.
+    By close time, `handled` says when it came to a slice, where that was not at once, and `missing` who had no bar in it. The log names
+    them until it has done so too often; then `shown` has the last closes that it had instead.
     """
 
     slices: tuple[datetime, ...] = ()
     decided: tuple[datetime, ...] = ()
     handled: Mapping[datetime, datetime] = field(default_factory=dict)
     missing: Mapping[datetime, frozenset[str]] = field(default_factory=dict)
+    shown: Mapping[datetime, Mapping[str, float]] = field(default_factory=dict)
+
+    def lacked(self, symbol: str, series: Series) -> list[int]:
+        """The close times (ms) of the slices that had no bar of this symbol, whose bars are `series`."""
+        closes = dict(zip(series.closes.tolist(), series.values[:, CLOSE].tolist(), strict=True))
+        named = [epoch_ms(moment) for moment, symbols in self.missing.items() if symbol in symbols]
+        # A bar that closed where the one before did is not missed here; nor is it by any indicator.
+        return named + [at for at, had in ((epoch_ms(m), p.get(symbol)) for m, p in self.shown.items()) if closes.get(at, had) != had]
 
 
 def life(lines: Sequence[Line]) -> Life:
     """A life as its log tells it."""
     closed = [line for line in lines if line["event"] == "slice.closed"]
+    missing = {_moment(line["closes_at"]): frozenset(line["missing"]) for line in lines if line["event"] == "slice.incomplete"}
+    partly = [(_moment(line["closes_at"]), line["prices"]) for line in closed if line["coverage"] < 1]
     return Life(
         slices=tuple(_moment(line["closes_at"]) for line in closed),
         decided=tuple(_moment(line["as_of"]) for line in lines if line["event"] == "targets.chosen"),
         handled={_moment(line["closes_at"]): _moment(line["ts"]) for line in closed},
-        missing={_moment(line["closes_at"]): frozenset(line["missing"]) for line in lines if line["event"] == "slice.incomplete"},
+        missing=missing,
+        shown={moment: prices for moment, prices in partly if moment not in missing},
     )
 
 
@@ -107,16 +119,15 @@ def _lived(config: Config, bars: Bars, life: Life, last: Decision | None, began:
 
 
 def as_seen(bars: Bars, life: Life) -> Bars:
-    """The bars as this life had them: without those that came after their slice, which the log names. What lay before was read whole."""
+    """The bars as this life had them: without those that came after their slice. What lay before was read whole."""
     if not life.slices:
         return bars
     first, end = epoch_ms(life.slices[0]), epoch_ms(life.slices[-1])
     had = [epoch_ms(moment) for moment in life.slices]
-    without = {symbol: [epoch_ms(m) for m, names in life.missing.items() if symbol in names] for symbol in bars.symbols}
 
     def seen(symbol: str, series: Series) -> Series:
         live = (series.closes >= first) & (series.closes <= end)
-        kept = ~live | (np.isin(series.closes, had) & ~np.isin(series.closes, without[symbol]))
+        kept = ~live | (np.isin(series.closes, had) & ~np.isin(series.closes, life.lacked(symbol, series)))
         return Series(series.closes[kept], series.values[kept])
 
     return replace(bars, series={symbol: seen(symbol, series) for symbol, series in bars.series.items()})

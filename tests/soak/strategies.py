@@ -34,8 +34,7 @@ SYMBOLS_MAX: Final = 12
 EVERY: Final = 12  # bars between two decisions; pairs, which watch every bar, decide on every bar
 HISTORY: Final = 4000  # rows before the start: more than any warm-up, so that one that is too short decides otherwise than a backtest
 AWAY_MAX_S: Final = 20.0  # between a kill and the next start: longer than EVERY bars, so that some due times are missed
-START_S: Final = 120.0  # for an exchange to read its data, beside eight others that trade
-LAST_MIN_S: Final = 30.0  # the life after the last kill: long enough to come to a decision
+START_S: Final = 120.0  # for an exchange to read its data, and for a daemon to decide, beside all the others
 BACKTEST_S: Final = 600.0
 
 # One exchange starts after the other: nine interpreters that read their data together keep each other from being ready in time.
@@ -117,7 +116,9 @@ def lived(use: str, folder: Path, seconds: float, kills: int, chance: Random) ->
         kill_at = [end - seconds + moment for moment in sorted(chance.uniform(0.03, 0.9) * seconds for _ in range(kills))]
         for i, until in enumerate([*kill_at, end]):
             with Daemon(config) as daemon:
-                _wait(daemon, until if i < kills else max(until, time.monotonic() + LAST_MIN_S))
+                _wait(daemon, until)
+                if i == kills:  # however slowly it has started, its last life is long enough to come to a decision
+                    daemon.wait("targets.chosen", within=START_S)
                 daemon.kill() if i < kills else daemon.stop(within=PATIENCE_S)
                 lives.append(life(daemon.lines))
                 errors += [f"{line['event']} {line}" for line in daemon.complaints() if line["level"] == "error"]

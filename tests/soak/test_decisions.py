@@ -42,6 +42,11 @@ def told(life: Life, decided: Decided) -> Life:
     return replace(life, decided=tuple(moment for moment in decided if life.slices[0] <= moment <= life.slices[-1]))
 
 
+def as_seen_by(bars: Bars, life: Life) -> dict[str, list[int]]:
+    """The close times of what this life had."""
+    return {symbol: series.closes.tolist() for symbol, series in as_seen(bars, life).series.items()}
+
+
 def test_without_a_pause_both_references_are_one(tmp_path: Path, config: Config, bars: Bars) -> None:
     """The paused backtest of a daemon that never was away takes the decisions of `rebalanced backtest`."""
     runs.backtest(config, tmp_path / "data", tmp_path / "out", START + 100 * HOUR, None, routes)
@@ -75,10 +80,13 @@ def test_a_late_bar_is_not_in_its_life(bars: Bars) -> None:
     """A bar that the log calls missing, and a whole slice that it does not have, are left out; what the warm-up read is not."""
     life = lived(100, 110)
     assert unserved(bars, life) == 0
-    life = Life(life.slices[:3] + life.slices[4:], missing={life.slices[5]: frozenset({"B/USDT"})})
+    slices = life.slices[:3] + life.slices[4:]
+    life = Life(slices, missing={life.slices[5]: frozenset({"B/USDT"})})
     assert unserved(bars, life) == 5
-    had = as_seen(bars, life).series
-    without = {symbol: set(bars.series[symbol].closes.tolist()) - set(had[symbol].closes.tolist()) for symbol in SYMBOLS}
+    last = {symbol: series.values[103, 3] for symbol, series in bars.series.items()}
+    had = {symbol: series.values[104, 3] for symbol, series in bars.series.items()}
+    assert as_seen_by(bars, Life(slices, shown={START + 105 * HOUR: had | {"B/USDT": last["B/USDT"]}})) == as_seen_by(bars, life)
+    without = {symbol: set(bars.series[symbol].closes.tolist()).difference(there) for symbol, there in as_seen_by(bars, life).items()}
     gone, late = epoch_ms(START + 103 * HOUR), epoch_ms(START + 105 * HOUR)
     assert without == {symbol: {gone, late} if symbol == "B/USDT" else {gone} for symbol in SYMBOLS}
 
