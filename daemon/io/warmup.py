@@ -66,13 +66,15 @@ async def warm_up(
 async def _history(
     market: Market, symbol: str, timeframe: timedelta, bars_needed: int, until: datetime, clock: Clock, backoff: Backoff
 ) -> list[Bar]:
+    more = 0
     while True:
         while (wait_s := backoff.wait_s(clock.monotonic())) > 0:
             await clock.sleep(wait_s)
         began_at = clock.monotonic()
-        closed_since = (clock.now() - until) // timeframe + 1
+        # The last one may be forming, and one more may have closed in a part of a bar.
+        asked = bars_needed + (clock.now() - until) // timeframe + 2 + more
         try:
-            updates = await market.bars(symbol, timeframe, limit=bars_needed + closed_since + 1)  # the last one may be forming
+            updates = await market.bars(symbol, timeframe, limit=asked)
         except (NotSent, Unknown, Refused) as error:
             if isinstance(error, Refused) and error.reason not in PASSING:
                 raise
@@ -80,4 +82,7 @@ async def _history(
             continue
         backoff.recovered()
         by_close = {update.bar.closes_at: update.bar for update in updates if update.closed and update.bar.closes_at <= until}
-        return [by_close[close] for close in sorted(by_close)][-bars_needed:]
+        short = bars_needed - len(by_close)
+        if short <= 0 or len(updates) < asked:
+            return [by_close[close] for close in sorted(by_close)][-bars_needed:]
+        more += 2 * short  # bars have closed on the way to the venue

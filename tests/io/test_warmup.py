@@ -52,9 +52,10 @@ def test_history_is_closed_complete_and_in_order() -> None:
     assert sum(1 for at, _ in venue.calls if at == 0.0) == WORKERS
 
 
-def test_slow_answers_shorten_no_history() -> None:
+@pytest.mark.parametrize("rest_takes_s", [0.7, 4.2])
+def test_slow_answers_shorten_no_history(rest_takes_s: float) -> None:
     """Bars close while symbol after symbol is asked for: each still gets all it needs, up to the moment at which the first was."""
-    venue = TapeVenue(SECOND, rest_takes_s=0.7)
+    venue = TapeVenue(SECOND, rest_takes_s=rest_takes_s)
     found, _ = history(venue, 50)
     assert venue.calls[-1][0] > 3
     for symbol in SYMBOLS:
