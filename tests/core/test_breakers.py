@@ -170,11 +170,23 @@ def test_a_symbol_pauses_for_ever_longer_times() -> None:
         assert hold.until is not None
         assert hold.level is Level.PAUSED
         lengths.append((hold.until - hold.since) / MINUTE)
+        desk.lift("rejects", Scope(symbol=BTC), by=DAEMON)  # its time is over
     assert lengths == [1, 2, 4, 8, 10, 10]
     assert desk.level(Scope(symbol=ETH)) is Level.ACTIVE
     desk.lift("rejects", Scope(symbol=BTC))
     desk.refused()
     assert desk.level(Scope(symbol=BTC)) is Level.ACTIVE, "a person has said that it is mended"
+
+
+def test_an_order_that_is_taken_ends_a_symbols_row() -> None:
+    """Two refusals, an order that is taken, and two more are no three in a row."""
+    desk = Desk(rejects=rejects())
+    for _ in range(2):
+        desk.refused()
+        desk.refused()
+        desk.table.add(taken := order(f"ok{desk.at}"))
+        desk.take(desk.breakers.on_order(e.OrderFilled(fill(taken), after(desk.at))))
+    assert desk.states.holds() == ()
 
 
 def test_refusals_of_other_hands_are_none_of_ours() -> None:

@@ -107,7 +107,7 @@ class Breakers:
         """Go on after a stop: the hold of a breaker that is no more is lifted, since nobody else would."""
         gone = set(Code) - self.rules.codes
         for hold in self._states.holds():
-            if hold.code in gone and hold.level in PASSING and hold.by == DAEMON:
+            if hold.code in gone and hold.level in PASSING:
                 yield HoldLifted(hold.scope, hold.code, DAEMON, at)
 
     # --- prices ------------------------------------------------------------------------------------------------------
