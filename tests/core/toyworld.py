@@ -296,7 +296,6 @@ class ToyWorld(ToyWire):
             assert tracked.filled >= 0
             assert tracked.reserved >= 0
             assert tracked.filled <= tracked.order.amount
-        assert not self.portfolio.left_over(), f"somebody's or nobody's: {self.portfolio.left_over()}"
 
     def calm(self) -> None:
         """From here on nothing goes wrong any more."""
