@@ -29,7 +29,11 @@ TOKEN: Final = "REBALANCED_TOKEN"  # noqa: S105 - where the token is, not what i
 
 def fail(text: str, code: int) -> NoReturn:
     """One sentence (or one a line) to stderr, and the end."""
-    sys.stderr.write(text.rstrip() + "\n")
+    try:
+        sys.stderr.write(text.rstrip() + "\n")
+        sys.stderr.flush()
+    except OSError:  # a full disk takes the sentence too; the code, at least, must say it
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
     raise typer.Exit(code)
 
 

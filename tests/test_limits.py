@@ -149,9 +149,12 @@ async def test_each_limit_on_orders_fires_and_not_below(venue: Venue, tmp_path: 
 async def test_a_price_that_is_too_far_away_is_refused(venue: Venue, tmp_path: Path) -> None:
     """A tick far from the last bar trades nothing, in neither direction; one within the bound does."""
     async with desk(venue, tmp_path, price_deviation_max=0.05) as at:
+        account = at.run.parts.account
+        close = float(account.mark(ETH) or 0)
         assert await at.codes(await at.decide(ETH=1.2)) == {"price_deviation_max"}
         assert [line["symbol"] for line in at.said if line["event"] == "risk.refused"] == [ETH]
         at.said.clear()
+        await at.run.until(lambda: float(account.mark(ETH) or 0) < 1.1 * close)  # the next bar marks it again
         assert await at.codes(await at.decide(ETH=1.01)) == set()
 
 

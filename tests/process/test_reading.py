@@ -28,7 +28,7 @@ def test_a_running_daemon_is_read(venue: Venue, tmp_path: Path) -> None:
         since = len(daemon.lines)
         daemon.send(signal.SIGHUP)
         line = daemon.wait("config.reloaded", since=since)
-        assert (line["level"], line["reloaded"]) == ("warning", False)
+        assert (line["level"], line["changed"]) == ("info", [])
         daemon.wait("slice.closed", since=since)
         daemon.stop()
         assert daemon.count("config.reloaded") == 1
