@@ -33,7 +33,7 @@ def fail(text: str, code: int) -> NoReturn:
         sys.stderr.write(text.rstrip() + "\n")
         sys.stderr.flush()
     except OSError:  # a full disk takes the sentence too; the code, at least, must say it
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
     raise typer.Exit(code)
 
 
