@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import isnan, nan
@@ -211,7 +212,9 @@ def test_each_signal_from_the_bar_at_which_it_is_known() -> None:
 
 def test_signals_of_every_symbol() -> None:
     """The decision carries the numbers of every symbol, chosen or not; what is not known of one is left out."""
-    made = strategy(top=1).decide(view([0.1, nan, -0.2, 0.3]))
+    young = view([0.1, nan, -0.2, 0.3])
+    rows = {**young.rows, "rsi": np.full(4, 50.0), "average": young.slice.close}
+    made = strategy(top=1).decide(replace(young, rows=rows))
     assert set(made.signals) == set(ABCD)
     assert set(made.signals["B/USDT"]) == {"rsi", "trend"}
     assert set(made.signals["A/USDT"]) == set(NAMES)
