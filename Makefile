@@ -39,25 +39,25 @@ strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and comp
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
 
 kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge what is left; SEED=N repeats the aim of a run
-	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q -s tests/process/test_kills.py
+	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
 
 drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exact two-pass sums on the way (a minute)
-	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q tests/core/test_indicators_exact.py
+	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q --timeout 0 tests/core/test_indicators_exact.py
 
 sleeves: setup ## Tell CASES=10000 random stories of three strategies in one account, judged after every event (half an hour)
-	@REBALANCED_CASES=$(or $(CASES),10000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q -n 2 --dist worksteal tests/core/test_sleeves.py
+	@REBALANCED_CASES=$(or $(CASES),10000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 -n 2 --dist worksteal tests/core/test_sleeves.py
 
 projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
-	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_allocation.py
+	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_allocation.py
 
 plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targets (some forty minutes); SEED=N takes others
-	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_planner.py
+	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_planner.py
 
-bench: setup ## Measure how long planning takes
+bench: setup ## Measure how long planning, the limits and the indicators take
 	@exec .venv/bin/python -m tests.bench
 
 limits: setup ## Judge CASES=20000 random wishes by random limits over random accounts (three minutes)
-	@REBALANCED_CASES=$(or $(CASES),20000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q tests/core/test_risk.py tests/core/test_risk_orders.py
+	@REBALANCED_CASES=$(or $(CASES),20000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_risk.py tests/core/test_risk_orders.py
 
 optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser (500 MB), and test these
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from math import ceil
 from types import CodeType, FrameType
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from daemon.config.sentences import ConfigError
 from daemon.core.desk import T, Work
 from daemon.core.strategy import Failed, Strategy, Universe
 from daemon.ownstrategies import Own, blamed, defined, hire, traced
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 # The daemon waits 30 s for a process that starts, and Python itself has its part of them.
 LOAD_S: Final = 25.0
@@ -46,8 +49,14 @@ class _TooSlow(BaseException):
     """Out of time. Not an Exception, so that a user's `except Exception` does not hold it up."""
 
 
-def _raise(_frame: FrameType, _event: str, _told: object) -> NoReturn:
-    raise _TooSlow
+def _raise(_frame: FrameType, event: str, _told: object) -> "TraceFunction":
+    """Trace until the next line begins, and raise there.
+
+    Not at the event of an exception, which is told while the `try:` around it still holds, and would be caught by that for ever.
+    """
+    if event == "line":
+        raise _TooSlow
+    return _raise
 
 
 def _above(frame: FrameType | None, code: CodeType) -> list[FrameType]:

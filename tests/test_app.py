@@ -213,7 +213,7 @@ async def test_a_venue_that_is_away_is_probed_and_said(tmp_path: Path) -> None:
         began = time.monotonic()
         run.daemon.stop()
         assert await run.end() is None
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
     assert "does not answer" in status["reason"]
     assert (status["state"], status["equity"], status["open_orders"]) == ("starting", None, None)
 

