@@ -10,10 +10,10 @@ from decimal import Context, Decimal, localcontext
 from math import isfinite
 from typing import Final
 
-from daemon.core.model import ZERO, Side
+from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
-from daemon.core.planner_legs import Leg, Plan, Reason, Standing
+from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing
 from daemon.core.planner_lots import Draft, settle
 from daemon.core.planner_moves import Reasoned, finish, move
 from daemon.core.planner_small import fit, raised
@@ -60,7 +60,7 @@ def _plan(inputs: Inputs) -> Plan:
         if s.wanted is not s.wished and why in _LESSER:
             why = _changed(s, why, equity=zones.equity, dropped=s.symbol in needs)
         if leg is not None:
-            (reduces if leg.side is Side.SELL else grows).append(leg)
+            (reduces if leg.side is SELL else grows).append(leg)
         if why is not None:
             left[s.symbol] = str(why)
     changed = {s.symbol: float(s.wanted) for s in standings if s.wanted is not s.wished}
@@ -69,42 +69,38 @@ def _plan(inputs: Inputs) -> Plan:
 
 def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones) -> tuple[list[Standing], dict[str, str]]:
     """Where every symbol stands that can be traded, and the reason of each that cannot, in order of symbol."""
+    book, caps = inputs.book, inputs.caps
     left: dict[str, str] = {}
     found: list[Standing] = []
-    rates = {quote: rate for quote, rate in inputs.book.rates.items() if rate.is_finite() and rate > 0}
+    rates = {quote: rate for quote, rate in book.rates.items() if rate.is_finite() and rate > 0}
     for symbol in sorted(inputs.markets):
-        barred = _barred(symbol, rates, inputs)
+        market, price = inputs.markets[symbol], book.prices.get(symbol, ZERO)
+        barred = _barred(market, price, rates, inputs)
         if barred is not None:
             left[symbol] = str(barred)
-        else:
-            found.append(_standing(symbol, weights.get(symbol, ZERO), rates, inputs, zones))
+            continue
+        held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
+        worth, aimed = price * rates[market.quote], wished * zones.equity
+        cap = exact(caps[symbol]) if symbol in caps else None
+        slack = zones.width(aimed, market)
+        found.append(Standing(symbol, market, price, worth, held, held * worth, wished, cap, symbol in book.frozen, wished, aimed, slack))
     return found, left
 
 
-def _barred(symbol: str, rates: Mapping[str, Decimal], inputs: Inputs) -> Reasoned:
+def _barred(market: Instrument, price: Decimal, rates: Mapping[str, Decimal], inputs: Inputs) -> Reasoned:
     """Why a symbol is not traded at all, whatever its target."""
-    book, market, price = inputs.book, inputs.markets[symbol], inputs.book.prices.get(symbol)
+    symbol, untouchable = market.symbol, inputs.book.untouchable
     if symbol in inputs.keep:
         return Reason.KEPT
-    if symbol in book.untouchable:
-        return book.untouchable[symbol]
-    if symbol in inputs.weights and not isfinite(inputs.weights[symbol]):
+    if symbol in untouchable:
+        return untouchable[symbol]
+    if not isfinite(inputs.weights.get(symbol, 0.0)):
         return Reason.NOT_FINITE
-    if price is None or not price.is_finite() or price <= 0:
+    if not price.is_finite() or price <= 0:
         return Reason.NO_PRICE
     if not market.active:
         return Reason.NOT_TRADABLE
     return None if market.quote in rates else Reason.NO_RATE
-
-
-def _standing(symbol: str, wished: Decimal, rates: Mapping[str, Decimal], inputs: Inputs, zones: Zones) -> Standing:
-    book, market = inputs.book, inputs.markets[symbol]
-    price, held = book.prices[symbol], book.projected.get(symbol, ZERO)
-    worth = price * rates[market.quote]
-    cap = exact(inputs.caps[symbol]) if symbol in inputs.caps else None
-    aimed = wished * zones.equity
-    slack = zones.width(aimed, market)
-    return Standing(symbol, market, price, worth, held, held * worth, wished, cap, symbol in book.frozen, wished, aimed, slack)
 
 
 def _fit(standings: list[Standing], zones: Zones) -> Mapping[str, Decimal]:
@@ -149,6 +145,6 @@ def _within_turnover(made: Plan, inputs: Inputs) -> Plan:
     if sum(map(worth, made.legs), ZERO) <= most:
         return made
     shrunk = fitted(made.legs, most, worth, inputs.markets)
-    reduces = tuple(sorted((leg for leg in shrunk if leg.side is Side.SELL), key=lambda leg: leg.symbol))
-    grows = tuple(leg for leg in shrunk if leg.side is Side.BUY)
+    reduces = tuple(leg for leg in shrunk if leg.side is SELL)
+    grows = tuple(leg for leg in shrunk if leg.side is BUY)
     return replace(made, reduces=reduces, grows=grows, left={**made.left, **{leg.symbol: Reason.TURNOVER_MAX.value for leg in made.legs}})

@@ -4,15 +4,17 @@ Rule: each quote currency pays for its own buys. The reserves of what is release
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, localcontext
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Context, Decimal, localcontext
 from typing import Final
 
 from daemon.core.model import EXACT, ZERO, Instrument
 from daemon.core.planner_inputs import ONE
-from daemon.core.planner_legs import Leg, Plan, Reason, smallest
+from daemon.core.planner_legs import NOTIONAL_MARGIN, Leg, Plan, Reason, reaches_minimum, smallest
 
 # What is shrunk to fit is shrunk by this much more, so that no rounding in a last digit can make the sum exceed what there is.
-_HAIR: Final = ONE - Decimal("1E-24")
+_HAIR: Final = ONE - Decimal("1E-18")
+_SHORT: Final = Context(prec=20, rounding=ROUND_FLOOR)  # short numbers multiply quickly
 
 Cost = Callable[[Leg], Decimal]
 
@@ -60,33 +62,66 @@ def moved(made: Plan, cash: Mapping[str, Decimal], markets: Mapping[str, Instrum
     return frozenset(leg.symbol for leg in (*made.reduces, *grows))
 
 
-def fitted(legs: Sequence[Leg], have: Decimal, cost: Cost, markets: Mapping[str, Instrument]) -> list[Leg]:
-    """The legs shrunk alike till they cost no more than there is, dearest first. What rounding leaves over goes to the largest rest.
+@dataclass(slots=True)
+class _Shrunk:
+    """A leg made smaller, to whole lots, which leave out `rest` of a lot (0 to 1). `unit` is what a unit of base costs."""
 
-    What falls below the venue's minimum is dropped, the smallest first, so that the others keep more (a small account: fewer whole
-    positions beat many refused ones). One pass is enough: each drop raises everybody's share, so who is above the minimum stays there.
-    `cost` must be in proportion to the amount.
+    leg: Leg
+    lot: Decimal
+    unit: Decimal
+    amount: Decimal
+    rest: Decimal
+
+
+def fitted(legs: Sequence[Leg], have: Decimal, cost: Cost, markets: Mapping[str, Instrument]) -> list[Leg]:
+    """The legs, in their order, shrunk alike till they cost no more than there is. What rounding leaves over goes to the largest rest.
+
+    What falls below the venue's minimum is dropped. `cost` must be in proportion to the amount.
     """
     have = max(have, ZERO) * _HAIR
-    costs = {leg.symbol: cost(leg) for leg in legs}
-    need = sum(costs.values(), ZERO)
-    kept: list[Leg] = []
-    for leg in sorted(legs, key=lambda leg: (-costs[leg.symbol], leg.symbol), reverse=True):
-        if leg.amount * _share(have, need) >= smallest(markets[leg.symbol], leg.price):
-            kept.append(leg)
-        else:
-            need -= costs[leg.symbol]
-    meant = {leg.symbol: leg.amount * _share(have, need) for leg in reversed(kept)}
-    amounts = {symbol: markets[symbol].floor(amount) for symbol, amount in meant.items()}
-    left = have - sum((costs[leg.symbol] * amounts[leg.symbol] / leg.amount for leg in kept), ZERO)
-    for leg in sorted(kept, key=lambda leg: ((amounts[leg.symbol] - meant[leg.symbol]) / markets[leg.symbol].lot, leg.symbol)):
-        extra = costs[leg.symbol] * markets[leg.symbol].lot / leg.amount
-        if extra <= left and amounts[leg.symbol] < leg.amount:
+    priced = [(cost(leg), leg) for leg in legs]
+    shrunk = _shrunk(priced, have, markets)
+    if not all(_is_enough(each, markets) for each in shrunk):
+        shrunk = _shrunk(_large_enough(priced, have, markets), have, markets)
+    left = have - sum((each.unit * each.amount for each in shrunk), ZERO)
+    for each in sorted(shrunk, key=lambda each: (-each.rest, each.leg.symbol)):
+        extra = each.unit * each.lot
+        if extra <= left and each.amount < each.leg.amount:
             left -= extra
-            amounts[leg.symbol] += markets[leg.symbol].lot
-    return [leg.resized(amounts[leg.symbol]) for leg in reversed(kept)]
+            each.amount += each.lot
+    return [each.leg.resized(each.amount) for each in shrunk]
+
+
+def _shrunk(priced: Sequence[tuple[Decimal, Leg]], have: Decimal, markets: Mapping[str, Instrument]) -> list[_Shrunk]:
+    share = _share(have, sum((costs for costs, _ in priced), ZERO))
+    found: list[_Shrunk] = []
+    for costs, leg in priced:
+        lot = markets[leg.symbol].lot
+        exact = leg.amount * share / lot
+        lots = exact.to_integral_value(ROUND_FLOOR)
+        found.append(_Shrunk(leg, lot, costs / leg.amount, lots * lot, exact - lots))
+    return found
+
+
+def _is_enough(each: _Shrunk, markets: Mapping[str, Instrument]) -> bool:
+    return reaches_minimum(markets[each.leg.symbol], each.amount, each.leg.price, NOTIONAL_MARGIN)
+
+
+def _large_enough(priced: Sequence[tuple[Decimal, Leg]], have: Decimal, markets: Mapping[str, Instrument]) -> list[tuple[Decimal, Leg]]:
+    """Those that the venue still takes when all are shrunk alike. The smallest give way first, so that the others keep more.
+
+    A small account: fewer whole positions beat many refused ones. One pass is enough: each drop raises everybody's share, so who is above
+    the minimum stays there.
+    """
+    need = sum((costs for costs, _ in priced), ZERO)
+    gone: set[str] = set()
+    for costs, leg in sorted(priced, key=lambda each: (-each[0], each[1].symbol), reverse=True):
+        if leg.amount * _share(have, need) < smallest(markets[leg.symbol], leg.price):
+            gone.add(leg.symbol)
+            need -= costs
+    return [(costs, leg) for costs, leg in priced if leg.symbol not in gone]
 
 
 def _share(have: Decimal, need: Decimal) -> Decimal:
     """How much of each leg there is enough for."""
-    return have / need if need > have else ONE
+    return _SHORT.divide(have, need) if need > have else ONE

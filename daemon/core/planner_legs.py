@@ -16,6 +16,10 @@ from daemon.core.planner_inputs import ONE, Inputs, Rules
 # Own margin within the venue's bounds of the notional: the price may move between plan and arrival, and a refused order helps nobody.
 NOTIONAL_MARGIN: Final = Decimal("1.05")
 
+# An attribute of an enumeration takes as long to look up as three divisions, and here it is looked up for every symbol.
+BUY: Final = Side.BUY
+SELL: Final = Side.SELL
+
 # Money that an order may take is rounded up, in the 28th digit.
 _UP: Final = Context(prec=28, rounding=ROUND_CEILING)
 
@@ -142,12 +146,12 @@ def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Le
 def bought(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
     """A buy of an amount on the grid."""
     reserve = amount * price * (ONE + rules.slippage) * (ONE + market.taker_fee)
-    return Leg(market.symbol, Side.BUY, amount, price, _UP.plus(reserve))
+    return Leg(market.symbol, BUY, amount, price, _UP.plus(reserve))
 
 
 def sold(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     """A sell of an amount on the grid."""
-    return Leg(market.symbol, Side.SELL, amount, price, amount)
+    return Leg(market.symbol, SELL, amount, price, amount)
 
 
 def reaches_minimum(market: Instrument, amount: Decimal, price: Decimal, margin: Decimal = ONE) -> bool:
@@ -170,9 +174,9 @@ def capped(market: Instrument, amount: Decimal, price: Decimal) -> Decimal:
     return amount
 
 
-def growth(market: Instrument, amount: Decimal, rules: Rules) -> Decimal:
-    """Base units to buy so that `amount` arrive: where the fee comes out of what is bought, more is ordered.
+def arriving(market: Instrument, rules: Rules) -> Decimal:
+    """The part of a buy that arrives: where the fee comes out of what is bought, so much more is ordered.
 
     Fees in a third asset may fall back to base when that asset runs out; then a little less arrives, which is the safe side.
     """
-    return amount / (ONE - market.taker_fee) if market.buy_fee_in_base and not rules.fee_asset else amount
+    return ONE - market.taker_fee if market.buy_fee_in_base and not rules.fee_asset else ONE

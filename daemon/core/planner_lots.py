@@ -9,7 +9,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from daemon.core.model import ZERO, Side
-from daemon.core.planner_legs import Reason, Standing
+from daemon.core.planner_inputs import ONE
+from daemon.core.planner_legs import BUY, Reason, Standing
 
 HALF: Final = Decimal("0.5")
 
@@ -29,12 +30,12 @@ class Draft:
     reason: Reason | None = None
 
 
-def draft(standing: Standing, amount: Decimal, side: Side) -> Draft:
-    """A trade of `amount` base units, in lots."""
-    lot = standing.market.lot
-    exact = amount / lot
+def draft(standing: Standing, way: Decimal, side: Side, arrives: Decimal = ONE) -> Draft:
+    """A trade that moves so much money, in lots; `arrives` is the part of what is ordered that comes in."""
+    lot_worth = standing.market.lot * standing.worth
+    exact = way / (lot_worth * arrives)
     lots = exact.to_integral_value(ROUND_FLOOR)
-    return Draft(standing, side, lots, exact - lots, lot * standing.worth)
+    return Draft(standing, side, lots, exact - lots, lot_worth)
 
 
 def settle(drafts: Sequence[Draft], equity: Decimal) -> None:
@@ -46,13 +47,13 @@ def settle(drafts: Sequence[Draft], equity: Decimal) -> None:
     spare: dict[str, Decimal] = {}
     for each in drafts:
         quote = each.standing.market.quote
-        if each.side is Side.BUY:
+        if each.side is BUY:
             spare[quote] = spare.get(quote, ZERO) + each.rest * each.lot_worth
             continue
         if each.rest and (each.rest >= HALF or _exceeds(each, each.lots, equity)):
             each.lots, each.rest = each.lots + 1, each.rest - 1
         spare[quote] = spare.get(quote, ZERO) - each.rest * each.lot_worth
-    for each in sorted((d for d in drafts if d.side is Side.BUY and d.rest >= HALF), key=lambda d: (-d.rest, d.standing.symbol)):
+    for each in sorted((d for d in drafts if d.side is BUY and d.rest >= HALF), key=lambda d: (-d.rest, d.standing.symbol)):
         quote = each.standing.market.quote
         if each.lot_worth <= spare[quote] and not _exceeds(each, each.lots + 1, equity):
             spare[quote] -= each.lot_worth

@@ -3,11 +3,11 @@
 Rule: a move goes towards the target, sells nothing that is not free, and says what stops it.
 """
 
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
-from daemon.core.model import ZERO, Side
+from daemon.core.model import ZERO
 from daemon.core.planner_inputs import ONE, Inputs
-from daemon.core.planner_legs import NOTIONAL_MARGIN, Leg, Reason, Standing, bought, capped, growth, reaches_minimum, sold
+from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 from daemon.core.planner_lots import Draft, draft
 
 Reasoned = Reason | str | None  # a code of ours, one that the book brought, or nothing to explain
@@ -26,12 +26,12 @@ def move(s: Standing, inputs: Inputs) -> Move:
     if abs(gap) <= s.slack:
         return None, Reason.IN_BAND if gap else None
     inward = inputs.rules.to_edge and _is_begun(s)
-    way = (abs(gap) - s.slack if inward else abs(gap)) / s.worth
+    way = abs(gap) - s.slack if inward else abs(gap)
     if gap < 0:
         return _reduce(s, way, inputs, inward=inward)
     if s.still:
         return None, inputs.book.frozen[s.symbol]
-    made = draft(s, growth(s.market, way, inputs.rules), Side.BUY)
+    made = draft(s, way, BUY, arriving(s.market, inputs.rules))
     return _into_the_zone(made) if inward else made, None
 
 
@@ -42,7 +42,7 @@ def finish(made: Draft, inputs: Inputs) -> Answer:
     amount = capped(market, whole, price)
     if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN):
         return None, made.reason or (Reason.BELOW_MINIMUM if amount else Reason.STEP)
-    leg = bought(market, amount, price, inputs.rules) if made.side is Side.BUY else sold(market, amount, price)
+    leg = bought(market, amount, price, inputs.rules) if made.side is BUY else sold(market, amount, price)
     if amount < whole:
         return leg, Reason.AMOUNT_MAX
     if made.reason is None and abs(made.rest) * made.lot_worth > s.slack:
@@ -63,56 +63,58 @@ def _into_the_zone(made: Draft) -> Draft:
 
 
 def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> Move:
-    """Sell as much as is too much, but never more than is free."""
+    """Sell as much as is too much (money), but never more than is free."""
     whole, free = _sellable(s, inputs)
     if free <= 0:
         return None, _short_of(s, whole, free)
-    made = draft(s, way, Side.SELL)
+    made = draft(s, way, SELL)
     if inward:
         made = _into_the_zone(made)
-    most = free / s.market.lot
-    if made.lots >= most:  # all that is free, and no step more
-        if made.lots > most:
+    if made.lots >= free:  # all that is free, and no step more
+        if made.lots > free:
             made.reason = _short_of(s, whole, free)
         elif made.rest * made.lot_worth > s.slack:
             made.reason = Reason.STEP
-        made.lots, made.rest = most, ZERO
+        made.lots, made.rest = free, ZERO
     return made, None
 
 
 def _sellable(s: Standing, inputs: Inputs) -> tuple[Decimal, Decimal]:
-    """Base units on the grid that are held, and those of them that are free, without what is kept for fees."""
+    """Whole lots that are held, and those of them that are free, without what is kept for fees."""
     held, free = s.held, inputs.book.free.get(s.symbol, ZERO)
     if s.market.base == inputs.rules.fee_asset:
         held, free = held - inputs.rules.fee_reserve, free - inputs.rules.fee_reserve
     # Fees in base leave holdings off the grid: the last, broken step cannot be sold.
-    whole = s.market.floor(held) if held > 0 else ZERO
-    if free >= held:
-        return whole, whole
-    return whole, s.market.floor(free) if free > 0 else ZERO
+    whole = _lots(s, held)
+    return whole, whole if free >= held else _lots(s, free)
+
+
+def _lots(s: Standing, amount: Decimal) -> Decimal:
+    return (amount / s.market.lot).to_integral_value(ROUND_FLOOR) if amount > 0 else ZERO
 
 
 def _short_of(s: Standing, whole: Decimal, free: Decimal) -> Reason:
     """Why not all that is held can be sold."""
     if free < whole:
         return Reason.LOCKED
-    return Reason.FEE_RESERVE if whole < s.market.floor(s.held) else Reason.DUST
+    return Reason.FEE_RESERVE if whole < _lots(s, s.held) else Reason.DUST
 
 
 def _exit(s: Standing, inputs: Inputs) -> Answer:
     """Sell everything that is free; what the grid or the venue's minimum leaves is dust, which is known and named."""
-    whole, free = _sellable(s, inputs)
+    lots, free_lots = _sellable(s, inputs)
+    free, whole = free_lots * s.market.lot, lots * s.market.lot
     amount = capped(s.market, free, s.price)
     if not reaches_minimum(s.market, amount, s.price):
         if s.symbol in inputs.book.moving:
             return None, inputs.book.moving[s.symbol]
         if free < whole and reaches_minimum(s.market, whole, s.price):
             return None, Reason.LOCKED
-        reserved = whole < s.market.floor(s.held) and reaches_minimum(s.market, s.market.floor(s.held), s.price)
-        return None, Reason.FEE_RESERVE if reserved else Reason.DUST
+        held = s.market.floor(s.held)
+        return None, Reason.FEE_RESERVE if whole < held and reaches_minimum(s.market, held, s.price) else Reason.DUST
     if amount < free:
         return sold(s.market, amount, s.price), Reason.AMOUNT_MAX
-    return sold(s.market, amount, s.price), _short_of(s, whole, free) if amount < s.held else None
+    return sold(s.market, amount, s.price), _short_of(s, lots, free_lots) if amount < s.held else None
 
 
 def _both_ways(s: Standing, inputs: Inputs) -> Answer:

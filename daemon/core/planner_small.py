@@ -75,7 +75,7 @@ def _sum(standings: Iterable[Standing]) -> Decimal:
 def _is_ample(s: Standing) -> bool:
     """Whether the target is above all that could be asked of it, whatever the rounding to lots. Most are, and this is quick to see."""
     market = s.market
-    return (abs(s.aimed) / s.worth - (market.lot + market.least) * ROOM) * s.price >= market.worth_least * _AMPLE
+    return abs(s.aimed) * s.price >= ((market.lot + market.least) * ROOM * s.price + market.worth_least * _AMPLE) * s.worth
 
 
 def _holds(s: Standing, factor: Decimal, zones: Zones) -> bool:

@@ -39,12 +39,13 @@ class Zones:
 
     def width(self, aimed: Decimal, market: Instrument) -> Decimal:
         """Half the width of the zone about a target, in money: the widest of all rules."""
-        relative = self.rules.band_relative * abs(aimed)
-        found = max(self.common, relative)
-        if not self.rules.risk_aversion or self.equity <= 0:
+        rules, found = self.rules, self.common
+        relative = rules.band_relative * abs(aimed)
+        if relative > found:
+            found = relative
+        if not rules.risk_aversion or self.equity <= 0:
             return found
-        worth_it = worthwhile(abs(aimed) / self.equity, market.taker_fee + self.rules.slippage, self.rules.risk_aversion)
-        return max(found, worth_it * self.equity)
+        return max(found, self.equity * worthwhile(abs(aimed) / self.equity, market.taker_fee + rules.slippage, rules.risk_aversion))
 
 
 def worthwhile(size: Decimal, cost: Decimal, aversion: Decimal) -> Decimal:
