@@ -4,6 +4,7 @@ Rule: a user's mistake is one clear sentence on stderr and a documented exit cod
 """
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -311,6 +312,9 @@ async def _live(settings: Config, secrets: Secrets, journal: Journal, world: Wor
     async with world(settings, secrets, recovered) as inside:
         with _progress() as progress:
             daemon = Daemon(build(inside, secrets, journal, recovered, SystemClock(), os.environ, progress, as_read=settings))
+            # What is loaded by now stays: a full collection that looked at all of it again would hold up an order for tens of milliseconds.
+            gc.collect()
+            gc.freeze()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, daemon.stop)

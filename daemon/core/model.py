@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
+from functools import lru_cache
 from math import isfinite, lcm
 from typing import Any, Final
 
@@ -118,8 +119,9 @@ class Instrument:
         return (amount / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
 
 
+@lru_cache(maxsize=4096)
 def shortest(number: Decimal) -> Decimal:
-    """The same number without trailing zeros behind the point, and without an exponent."""
+    """The same number without trailing zeros behind the point, and without an exponent. Markets share theirs, which keeps them near."""
     short = number.normalize(EXACT)
     return short.quantize(Decimal(1), context=EXACT) if short.is_finite() and int(short.as_tuple().exponent) > 0 else short
 

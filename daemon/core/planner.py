@@ -10,7 +10,7 @@ from decimal import Context, Decimal, localcontext
 from math import isfinite
 from typing import Final
 
-from daemon.core.model import ZERO, Instrument
+from daemon.core.model import ZERO
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
 from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing
@@ -69,38 +69,32 @@ def _plan(inputs: Inputs) -> Plan:
 
 def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones) -> tuple[list[Standing], dict[str, str]]:
     """Where every symbol stands that can be traded, and the reason of each that cannot, in order of symbol."""
-    book, caps = inputs.book, inputs.caps
+    book, markets, caps = inputs.book, inputs.markets, inputs.caps
+    barred: dict[str, str] = dict.fromkeys(inputs.weights.keys() - weights.keys(), Reason.NOT_FINITE)
+    barred |= {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
+    rates = {quote: rate for quote, rate in book.rates.items() if _is_sound(rate)}
     left: dict[str, str] = {}
     found: list[Standing] = []
-    rates = {quote: rate for quote, rate in book.rates.items() if rate.is_finite() and rate > 0}
-    for symbol in sorted(inputs.markets):
-        market, price = inputs.markets[symbol], book.prices.get(symbol, ZERO)
-        barred = _barred(market, price, rates, inputs)
-        if barred is not None:
-            left[symbol] = str(barred)
-            continue
-        held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
-        worth, aimed = price * rates[market.quote], wished * zones.equity
-        cap = exact(caps[symbol]) if symbol in caps else None
-        slack = zones.width(aimed, market)
-        found.append(Standing(symbol, market, price, worth, held, held * worth, wished, cap, symbol in book.frozen, wished, aimed, slack))
+    for symbol in sorted(markets):
+        market, price = markets[symbol], book.prices.get(symbol, ZERO)
+        if symbol in barred:
+            left[symbol] = str(barred[symbol])
+        elif not _is_sound(price):
+            left[symbol] = Reason.NO_PRICE.value
+        elif not market.active or market.quote not in rates:
+            left[symbol] = (Reason.NO_RATE if market.active else Reason.NOT_TRADABLE).value
+        else:
+            held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
+            worth, aimed = price * rates[market.quote], wished * zones.equity
+            cap = exact(caps[symbol]) if symbol in caps else None
+            still, slack = symbol in book.frozen, zones.width(aimed, market)
+            found.append(Standing(symbol, market, price, worth, held, held * worth, wished, cap, still, wished, aimed, slack))
     return found, left
 
 
-def _barred(market: Instrument, price: Decimal, rates: Mapping[str, Decimal], inputs: Inputs) -> Reasoned:
-    """Why a symbol is not traded at all, whatever its target."""
-    symbol, untouchable = market.symbol, inputs.book.untouchable
-    if symbol in inputs.keep:
-        return Reason.KEPT
-    if symbol in untouchable:
-        return untouchable[symbol]
-    if not isfinite(inputs.weights.get(symbol, 0.0)):
-        return Reason.NOT_FINITE
-    if not price.is_finite() or price <= 0:
-        return Reason.NO_PRICE
-    if not market.active:
-        return Reason.NOT_TRADABLE
-    return None if market.quote in rates else Reason.NO_RATE
+def _is_sound(number: Decimal) -> bool:
+    """Whether a price or a rate is one."""
+    return number.is_finite() and number > 0
 
 
 def _fit(standings: list[Standing], zones: Zones) -> Mapping[str, Decimal]:

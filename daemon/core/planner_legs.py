@@ -16,7 +16,7 @@ from daemon.core.planner_inputs import ONE, Inputs, Rules
 # Own margin within the venue's bounds of the notional: the price may move between plan and arrival, and a refused order helps nobody.
 NOTIONAL_MARGIN: Final = Decimal("1.05")
 
-# An attribute of an enumeration takes as long to look up as three divisions, and here it is looked up for every symbol.
+# A member of an enumeration takes as long to look up as three divisions, and here it is looked up for every symbol.
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 

@@ -4,11 +4,14 @@ Rule: a move goes towards the target, sells nothing that is not free, and says w
 """
 
 from decimal import ROUND_FLOOR, Decimal
+from typing import Final
 
 from daemon.core.model import ZERO
 from daemon.core.planner_inputs import ONE, Inputs
 from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 from daemon.core.planner_lots import Draft, draft
+
+IN_BAND: Final = Reason.IN_BAND  # by far the most frequent, and a member of an enumeration is slow to look up
 
 Reasoned = Reason | str | None  # a code of ours, one that the book brought, or nothing to explain
 Answer = tuple[Leg | None, Reasoned]
@@ -24,7 +27,7 @@ def move(s: Standing, inputs: Inputs) -> Move:
         return _exit(s, inputs) if s.held > 0 else (None, None)
     gap = s.aimed - s.value
     if abs(gap) <= s.slack:
-        return None, Reason.IN_BAND if gap else None
+        return None, IN_BAND if gap else None
     inward = inputs.rules.to_edge and _is_begun(s)
     way = abs(gap) - s.slack if inward else abs(gap)
     if gap < 0:

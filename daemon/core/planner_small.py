@@ -39,8 +39,8 @@ def fit(standings: Iterable[Standing], zones: Zones) -> Fitted:
     What cannot be held is dropped, the smallest first; the rest share its weight in proportion, none beyond its cap or `raise_max` times
     its own. What is within its zone needs no order and is never dropped, nor what is held, as long as the venue would still take its sale.
     """
-    able = [s for s in standings if s.wished and not s.still and (s.wished > 0 or s.market.shortable)]
-    if zones.equity <= 0 or all(_is_ample(s) or _holds(s, ONE, zones) for s in able):
+    able = [s for s in standings if (s.wished > 0 or (s.wished < 0 and s.market.shortable)) and not s.still]
+    if zones.equity <= 0 or all(map(_is_ample, able)) or all(_holds(s, ONE, zones) for s in able):
         return Fitted()
     most = zones.rules.raise_max
     needs = {s.symbol: _need(s) for s in able if not _holds(s, most, zones)}
@@ -74,8 +74,8 @@ def _sum(standings: Iterable[Standing]) -> Decimal:
 
 def _is_ample(s: Standing) -> bool:
     """Whether the target is above all that could be asked of it, whatever the rounding to lots. Most are, and this is quick to see."""
-    market = s.market
-    return abs(s.aimed) * s.price >= ((market.lot + market.least) * ROOM * s.price + market.worth_least * _AMPLE) * s.worth
+    market, price = s.market, s.price
+    return abs(s.aimed) * price >= ((market.lot + market.least) * ROOM * price + market.worth_least * _AMPLE) * s.worth
 
 
 def _holds(s: Standing, factor: Decimal, zones: Zones) -> bool:
