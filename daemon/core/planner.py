@@ -10,17 +10,19 @@ from decimal import Context, Decimal, localcontext
 from math import isfinite
 from typing import Final
 
-from daemon.core.model import ZERO
+from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
 from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing
 from daemon.core.planner_lots import Draft, settle
 from daemon.core.planner_moves import Reasoned, finish, move
-from daemon.core.planner_small import fit, raised
+from daemon.core.planner_small import fit, is_ample, raised
 from daemon.core.planner_zones import Zones
 
 # Far more than any amount or price has; up to here, sums and products of them are exact and quick (three words of nineteen digits).
 _DIGITS: Final = Context(prec=57)
+
+_IN_BAND: Final = Reason.IN_BAND.value
 
 # What a symbol may have as its reason beside one that says more: that its target was changed to fit the account.
 _LESSER: Final = frozenset({None, Reason.IN_BAND, Reason.STEP, Reason.DUST})
@@ -47,8 +49,11 @@ def replay(text: str) -> Plan:
 def _plan(inputs: Inputs) -> Plan:
     weights = {s: exact(w) for s, w in inputs.weights.items() if isfinite(w)}
     zones = Zones.of(inputs.rules, max(inputs.book.equity, ZERO), weights.values())
-    standings, left = _standings(inputs, weights, zones)
-    needs = _fit(standings, zones)
+    standings, left, tight = _standings(inputs, weights, zones, quick=True)
+    needs: Mapping[str, Decimal] = {}
+    if tight:
+        standings, left, _ = _standings(inputs, weights, zones, quick=False)
+        needs = _fit(standings, zones)
     moves = [(s, *move(s, inputs)) for s in standings]
     if inputs.exits_only:
         moves = [(s, None, Reason.COOLDOWN) if made and not _is_exit(s) else (s, made, reason) for s, made, reason in moves]
@@ -67,29 +72,46 @@ def _plan(inputs: Inputs) -> Plan:
     return Plan(tuple(reduces), tuple(priority(grows)), left, changed, needs, inputs)
 
 
-def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones) -> tuple[list[Standing], dict[str, str]]:
-    """Where every symbol stands that can be traded, and the reason of each that cannot, in order of symbol."""
+def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, quick: bool) -> tuple[list[Standing], dict[str, str], bool]:
+    """Where every symbol stands that can be traded, why each other is not, by symbol, and whether a target may be too small.
+
+    `quick`: what is within its zone, as most are most of the time, is left at once. It can take no part of what is too small, then.
+    """
     book, markets, caps = inputs.book, inputs.markets, inputs.caps
     barred: dict[str, str] = dict.fromkeys(inputs.weights.keys() - weights.keys(), Reason.NOT_FINITE)
     barred |= {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
     rates = {quote: rate for quote, rate in book.rates.items() if _is_sound(rate)}
     left: dict[str, str] = {}
     found: list[Standing] = []
+    tight = False
     for symbol in sorted(markets):
         market, price = markets[symbol], book.prices.get(symbol, ZERO)
         if symbol in barred:
             left[symbol] = str(barred[symbol])
-        elif not _is_sound(price):
-            left[symbol] = Reason.NO_PRICE.value
-        elif not market.active or market.quote not in rates:
-            left[symbol] = (Reason.NO_RATE if market.active else Reason.NOT_TRADABLE).value
-        else:
-            held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
-            worth, aimed = price * rates[market.quote], wished * zones.equity
-            cap = exact(caps[symbol]) if symbol in caps else None
-            still, slack = symbol in book.frozen, zones.width(aimed, market)
-            found.append(Standing(symbol, market, price, worth, held, held * worth, wished, cap, still, wished, aimed, slack))
-    return found, left
+            continue
+        if not _is_sound(price) or not market.active or market.quote not in rates:
+            left[symbol] = _unsound(price, market).value
+            continue
+        held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
+        worth, aimed = price * rates[market.quote], wished * zones.equity
+        value, slack = held * worth, zones.width(aimed, market)
+        if wished > 0 and is_ample(aimed, price, worth, market):
+            if quick and abs(value - aimed) <= slack and not market.shortable:
+                if value != aimed:
+                    left[symbol] = _IN_BAND
+                continue
+        elif wished:
+            tight = True
+        cap = exact(caps[symbol]) if symbol in caps else None
+        found.append(Standing(symbol, market, price, worth, held, value, wished, cap, symbol in book.frozen, wished, aimed, slack))
+    return found, left, tight
+
+
+def _unsound(price: Decimal, market: Instrument) -> Reason:
+    """Why a symbol cannot be traded that nobody forbids."""
+    if not _is_sound(price):
+        return Reason.NO_PRICE
+    return Reason.NO_RATE if market.active else Reason.NOT_TRADABLE
 
 
 def _is_sound(number: Decimal) -> bool:

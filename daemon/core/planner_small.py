@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final
 
-from daemon.core.model import ZERO
+from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import NOTIONAL_MARGIN, Standing, reaches_minimum, smallest
 from daemon.core.planner_zones import Zones
@@ -40,7 +40,7 @@ def fit(standings: Iterable[Standing], zones: Zones) -> Fitted:
     its own. What is within its zone needs no order and is never dropped, nor what is held, as long as the venue would still take its sale.
     """
     able = [s for s in standings if (s.wished > 0 or (s.wished < 0 and s.market.shortable)) and not s.still]
-    if zones.equity <= 0 or all(map(_is_ample, able)) or all(_holds(s, ONE, zones) for s in able):
+    if zones.equity <= 0 or all(_holds(s, ONE, zones) for s in able):
         return Fitted()
     most = zones.rules.raise_max
     needs = {s.symbol: _need(s) for s in able if not _holds(s, most, zones)}
@@ -72,10 +72,9 @@ def _sum(standings: Iterable[Standing]) -> Decimal:
     return sum((abs(s.wished) for s in standings), ZERO)
 
 
-def _is_ample(s: Standing) -> bool:
-    """Whether the target is above all that could be asked of it, whatever the rounding to lots. Most are, and this is quick to see."""
-    market, price = s.market, s.price
-    return abs(s.aimed) * price >= ((market.lot + market.least) * ROOM * price + market.worth_least * _AMPLE) * s.worth
+def is_ample(aimed: Decimal, price: Decimal, worth: Decimal, market: Instrument) -> bool:
+    """Whether so much money is above all that could be asked of a position, whatever the rounding to lots. This is quick to see."""
+    return aimed * price >= ((market.lot + market.least) * ROOM * price + market.worth_least * _AMPLE) * worth
 
 
 def _holds(s: Standing, factor: Decimal, zones: Zones) -> bool:

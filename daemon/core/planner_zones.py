@@ -13,6 +13,7 @@ from daemon.core.planner_inputs import ONE, Rules
 
 # A width is no measurement: nine digits are plenty, and they are the same on every machine.
 _COARSE: Final = Context(prec=9)
+_SHORT: Final = Context(prec=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class Zones:
             found = relative
         if not rules.risk_aversion or self.equity <= 0:
             return found
-        return max(found, self.equity * worthwhile(abs(aimed) / self.equity, market.taker_fee + rules.slippage, rules.risk_aversion))
+        size = _SHORT.divide(abs(aimed), self.equity)
+        return max(found, self.equity * worthwhile(size, market.taker_fee + rules.slippage, rules.risk_aversion))
 
 
 def worthwhile(size: Decimal, cost: Decimal, aversion: Decimal) -> Decimal:
@@ -54,10 +56,14 @@ def worthwhile(size: Decimal, cost: Decimal, aversion: Decimal) -> Decimal:
     The leading term for small costs, one risky asset and constant relative risk aversion gamma (Janecek and Shreve 2004; Gerhold, Guasoni,
     Muhle-Karbe and Schachermayer 2014). `size` is the target weight, `cost` is one way, as a share of what is traded.
     """
-    return _cube_root(3 * cost * (size * (ONE - size)) ** 2 / (2 * aversion))
+    spread = size * (ONE - size)
+    return _cube_root(3 * cost * spread * spread / (2 * aversion))
 
 
 def _cube_root(number: Decimal) -> Decimal:
     """By a float, whose last digits depend on the machine, and a step of Newton's, which makes them right."""
     near = Decimal(f"{float(number) ** (1 / 3):.9e}")
-    return _COARSE.plus(near - (near**3 - number) / (3 * near**2)) if near > 0 else ZERO
+    if not near > 0:
+        return ZERO
+    square = near * near
+    return _COARSE.plus(near - (near * square - number) / (3 * square))
