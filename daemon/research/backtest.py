@@ -6,6 +6,7 @@ the fills at the next bar's open, has happened before the next one. Time passes 
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from decimal import Inexact, InvalidOperation
 from itertools import chain
 from typing import Any
 
@@ -14,6 +15,7 @@ from daemon.core.bus import Bus, Handler
 from daemon.core.ledger import Ledger
 from daemon.core.model import Slice
 from daemon.core.orders import OrderManager
+from daemon.core.plain import rfc3339
 from daemon.core.slices import Aligner
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
@@ -71,6 +73,10 @@ class AtOnce:
         return isinstance(told, e.OrderFilled) and self._ledger.has_trade(told.fill.symbol, told.fill.trade_id)
 
 
+class Overgrown(Exception):  # named by what is known
+    """An amount of the account has more digits than any real one, and what follows could not be exact any more."""
+
+
 class Backtest:
     """One run. `routes` is the route table of the daemon; `record` hears of everything."""
 
@@ -97,7 +103,11 @@ class Backtest:
         return []
 
     def run(self, bars: Bars, start: datetime | None = None) -> None:
-        """Warm up on what closes before `start`, then trade every slice from there on; without it, from the first bar on."""
+        """Warm up on what closes before `start`, then trade every slice from there on; without it, from the first bar on.
+
+        Raises:
+            Overgrown: prices or gains are so absurd that the account cannot be kept exactly.
+        """
         history: list[Slice] = []
         for cross_section in bars.slices():
             if start is not None and cross_section.closes_at < start:
@@ -105,7 +115,10 @@ class Backtest:
                 continue
             if not self.parts.ledger.opened:
                 self._begin(history, cross_section.closes_at - bars.timeframe)
-            self._step(self.parts.breakers.judged(cross_section))
+            try:
+                self._step(self.parts.breakers.judged(cross_section))
+            except (Inexact, InvalidOperation) as error:
+                raise Overgrown(f"at {rfc3339(cross_section.closes_at)} an amount needs more digits than can be kept exactly") from error
 
     def _begin(self, history: Sequence[Slice], at: datetime) -> None:
         """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""

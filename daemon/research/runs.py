@@ -15,7 +15,7 @@ from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
 from daemon.parts import Core, StartRefused
-from daemon.research.backtest import Backtest, Routes
+from daemon.research.backtest import Backtest, Overgrown, Routes
 from daemon.research.bars import Bars, DataError, load, markets
 from daemon.research.performance import performance
 from daemon.research.record import Record
@@ -44,7 +44,10 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     venue = StoredVenue(_account(config), _charged(config, rules), bars)
     run = Backtest(core, venue, record, routes)
     began = perf_counter()
-    run.run(bars, start)
+    try:
+        run.run(bars, start)
+    except Overgrown as error:
+        raise DataError(f"{data}: {error}; look for absurd prices in the bars before, or gains that no market pays") from None
     wall_s = perf_counter() - began
     if not record.equity:
         raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")

@@ -17,7 +17,7 @@ from daemon.core.model import epoch_ms, from_epoch_ms
 from daemon.core.plain import rfc3339
 from daemon.research import bars as stored_bars
 from daemon.research import runs
-from tests.research.files import HOUR, START, configured, read, stored
+from tests.research.files import HOUR, START, configured, opens, read, store, stored
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 HOLES = {"A/USDT": [0, 1, 60, 61, 100], "B/USDT": [40, 100, 101], "C/USDT": [12, 13, 14, 100], "D/USDT": [100]}
@@ -235,3 +235,15 @@ def test_a_drawdown_halts_a_backtest_to_its_end(tmp_path: Path, data: Path) -> N
     free, unhindered = run(tmp_path / "free", data, risk={"drawdown_halt": 0.99})
     assert not [note for note in unhindered["notes"] if "halted" in note]
     assert len(read(free, "orders")) > len(read(out, "orders"))
+
+
+def test_an_account_that_grows_beyond_all_sense_is_one_sentence(tmp_path: Path) -> None:
+    """Where prices grow till no amount can be kept exactly, the run ends with the time and what to look for, not with wrong digits."""
+    rows = 120
+    close = 100.0 * 3.0 ** np.arange(rows)
+    opened = np.concatenate([[100.0], close[:-1]])
+    absurd = np.column_stack([opened, close, opened, close, np.full(rows, 1e9)])
+    for symbol in SYMBOLS:
+        store(tmp_path / "data", symbol, opens(rows), absurd)
+    with pytest.raises(stored_bars.DataError, match=r"at 2024-01-0\dT\d\d:00:00Z an amount needs more digits .* absurd prices"):
+        run(tmp_path, tmp_path / "data", risk={"breakers": {"price_spike": {"limit": 1000}}})
