@@ -119,14 +119,14 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.MeasureClock, [d.timekeeper.accept]),
         (e.ClockMeasured, [p.breakers.on_clock]),
         (e.LoopLagged, [p.breakers.on_lag]),
-        (e.HoldPlaced, [p.manager.on_hold, d.recorder.accept]),
-        (e.HoldLifted, [p.breakers.on_lifted, p.manager.on_lifted, d.recorder.accept]),
+        (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
+        (e.HoldLifted, [d.recorder.accept, p.breakers.on_lifted, p.manager.on_lifted]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop, p.curves.on_stop]),
         (e.KeepState, [d.recorder.accept]),
         # told, and acted on by nobody
-        *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.ApprovalAsked, e.ApprovalLapsed)),
+        *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -143,8 +143,8 @@ class Daemon:
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
-        self.recorder = Recorder(p.journal)
-        self.gateway = Gateway(p.exchange, p.journal, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
+        self.recorder = Recorder(p.journal, self.publish, p.clock)
+        self.gateway = Gateway(p.exchange, self.recorder, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
@@ -155,7 +155,7 @@ class Daemon:
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
         self.commander = Commander(
-            p.journal, self.publish, p.clock, p.manager, p.symbols, p.portfolio.names, self.reloading.reload, self.stop
+            self.recorder, self.publish, p.clock, p.manager, p.symbols, p.portfolio.names, self.reloading.reload, self.stop
         )
         self.api = Api(self.views, self.commander, host, port, token)
 
@@ -404,7 +404,7 @@ class Daemon:
             edges.push_async_callback(p.exchange.close)
             edges.push_async_callback(self.workers.close)
             if p.journal.failed is None:
-                edges.push_async_callback(self.recorder.flush)
+                edges.push_async_callback(self.recorder.commit)
         log.info("daemon.stopped")
 
 

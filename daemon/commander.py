@@ -1,7 +1,7 @@
 """Commander: what a person asks of a running daemon, from the API's doors to events on the bus.
 
-Rule: a command is in the journal, with who and when, before it has any effect; what cannot be done is refused in one sentence, and is in
-the journal all the same.
+Rule: a command is in the journal, with who and when, before it has any effect, and so is what has come of it before it is answered; what
+cannot be done is refused in one sentence, and is in the journal all the same.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -32,7 +32,7 @@ class Record(Protocol):
     """What the commander needs of the journal."""
 
     async def commit(self, *facts: Command | Put) -> None:
-        """Return once these are on disk."""
+        """Return once these are on disk, and whatever has come of earlier events."""
         ...
 
 
@@ -108,6 +108,7 @@ class Commander:
         except (NotThere, Impossible) as error:
             log.warning("command.refused", verb=verb, argument=argument, by=by, reason=str(error))
             raise
+        await self._record.commit()  # a pause that was answered outlives a kill
         log.info("command.done", verb=verb, argument=argument, by=by, said=said)
         return {"done": said, "state": self._manager.state, "reason": self._manager.reason}
 

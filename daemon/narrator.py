@@ -12,7 +12,7 @@ import numpy as np
 
 from daemon.core import events as e
 from daemon.core.model import Decision, Fill, Order, OrderReport, Slice, Status, TargetWeights
-from daemon.core.states import Hold, Level
+from daemon.core.states import Level
 
 Severity = Literal["debug", "info", "warning", "error"]
 
@@ -55,7 +55,7 @@ OrderFact = (
     e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
 )
 AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.SleevesBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
-TradingEvent = e.TradingStarted | e.LoopLagged | e.ClockMeasured | e.HoldPlaced | e.HoldLifted | e.StopRequested
+TradingEvent = e.TradingStarted | e.LoopLagged | e.ClockMeasured | e.HoldWritten | e.StopRequested
 
 
 class Narrator:
@@ -143,7 +143,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (_account(event),)
         case e.RiskLimited() | e.OrderLimited() | e.RiskRefused() | e.CorrelationHigh() | e.CorrelationCalmed():
             return (_risk(event),)
-        case e.TradingStarted() | e.LoopLagged() | e.ClockMeasured() | e.HoldPlaced() | e.HoldLifted() | e.StopRequested():
+        case e.TradingStarted() | e.LoopLagged() | e.ClockMeasured() | e.HoldWritten() | e.StopRequested():
             return (_trading(event),)
         case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
             return (_person(event),)
@@ -162,6 +162,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.BookFlows()
             | e.BookSleeves()
             | e.KeepState()
+            | e.HoldPlaced()
+            | e.HoldLifted()
             | e.TradesListed()
             | e.AccountPolled()
             | e.BalanceMoved()
@@ -177,10 +179,8 @@ def _trading(event: TradingEvent) -> Line:
             return _measured(event)
         case e.TradingStarted():
             return Line("info", "trading.started", {})
-        case e.HoldPlaced(hold=hold):
-            return _held(hold)
-        case e.HoldLifted(scope=scope, code=code, by=by):
-            return Line("info", "trading.resumed", {"scope": str(scope), "code": code, "by": by})
+        case e.HoldWritten(change=change):
+            return _held(change)
         case e.StopRequested():
             return Line("info", "daemon.stopping", {})
         case _:
@@ -216,7 +216,10 @@ def _measured(event: e.LoopLagged | e.ClockMeasured) -> Line:
             assert_never(event)
 
 
-def _held(hold: Hold) -> Line:
+def _held(change: e.HoldPlaced | e.HoldLifted) -> Line:
+    if isinstance(change, e.HoldLifted):
+        return Line("info", "trading.resumed", {"scope": str(change.scope), "code": change.code, "by": change.by})
+    hold = change.hold
     until: dict[str, object] = {} if hold.until is None else {"until": hold.until}
     told = {"scope": str(hold.scope), "code": hold.code, "reason": hold.text, "by": hold.by} | until
     match hold.level:

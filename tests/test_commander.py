@@ -30,6 +30,7 @@ class Office:
         self.counted: list[Put] = []
         self.told: list[e.Event] = []
         self.ended = False
+        self.kept = 0  # of what it has told, how much is on disk
         restore(self.states, (e.HoldPlaced(hold, START) for hold in holds))
         self.commander = Commander(self, self.publish, StillClock(), self, (BTC, "ETH/USDT"), ("momo",), self.reload, self.stop)
 
@@ -40,7 +41,8 @@ class Office:
     reason = "because"
 
     async def commit(self, *facts: Command | Put) -> None:
-        assert not self.told, "a command is written before it has any effect"
+        assert not (facts and self.told), "a command is written before it has any effect"
+        self.kept = len(self.told)
         self.written += (fact for fact in facts if isinstance(fact, Command))
         self.counted += (fact for fact in facts if isinstance(fact, Put))
 
@@ -56,7 +58,9 @@ class Office:
         self.ended = True
 
     async def do(self, verb: str, argument: str = "") -> str:
-        return str((await self.commander.command(verb, argument, "ann"))["done"])
+        said = str((await self.commander.command(verb, argument, "ann"))["done"])
+        assert self.kept == len(self.told), "what has come of a command is written before it is answered"
+        return said
 
     def of(self, kind: type) -> list[e.Event]:
         return [event for event in self.told if isinstance(event, kind)]

@@ -77,7 +77,7 @@ class Desk:
         """What has cut the symbol: the log, `why` and the status tell the same."""
         cuts = [line for line in self.said if line["event"] in ("risk.limited", "risk.refused") and line["decision_id"] == decision_id]
         logged = {line["reason"] for line in cuts if line["symbol"] == symbol}
-        await self.run.daemon.recorder.flush()
+        await self.run.daemon.recorder.commit()
         (_, why), (_, status) = await self.run.get(f"/api/v1/why/{symbol}?decision={decision_id}"), await self.run.get("/api/v1/status")
         assert {row["reason"] for row in (*why["limits"], *why["order_limits"])} == logged
         newest = self.run.parts.manager.decision

@@ -96,7 +96,13 @@ WAVE = e.WaveSettled(
     at=AT,
 )
 
+
 # One event of each kind that is told, with the narrator's memory it needs.
+def paused(level: Level) -> e.HoldPlaced:
+    """A person's hold."""
+    return e.HoldPlaced(Hold(level=level, code="pause", text="a person said so", since=AT, by="me"), AT)
+
+
 ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.StreamCaughtUp(BTC, 0, AT), None),
     (e.StreamLost(BTC, "no bar for 15 s", AT), None),
@@ -138,9 +144,9 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.ClockMeasured(timedelta(seconds=-1.5), timedelta(milliseconds=3), AT), None),
     (e.LoopLagged(timedelta(seconds=0.4), AT), None),
     (e.TradingStarted(AT), None),
-    (halted("the venue has forgotten every order", AT), None),
-    *((e.HoldPlaced(Hold(level=level, code="pause", text="a person said so", since=AT, by="me"), AT), None) for level in RESTRICTED),
-    (e.HoldLifted(ACCOUNT, "pause", "me", AT), None),
+    (e.HoldWritten(halted("the venue has forgotten every order", AT), AT), None),
+    *((e.HoldWritten(paused(level), AT), None) for level in RESTRICTED),
+    (e.HoldWritten(e.HoldLifted(ACCOUNT, "pause", "me", AT), AT), None),
     (e.RebalanceRequested("me", AT), None),
     (e.ApprovalAsked("d1", (order(),), {ETH: "in_band"}, AT, AT), None),
     (e.ApprovalGiven("d1", "me", AT), None),
@@ -153,6 +159,8 @@ SILENT: list[e.Event] = [
     e.TimePassed(AT),
     e.BookSleeves(Booking("d1-cross-1", "cross", (), AT), AT),
     e.KeepState("curves", "{}", AT),
+    paused(Level.PAUSED),
+    e.HoldLifted(ACCOUNT, "pause", "me", AT),
     e.AskStrategy("mine", cross_section(missing=False), None, AT),
     e.StrategyAnswered("mine", AT, TargetWeights({}), frozenset(), AT),
     e.PlanWave(AT),

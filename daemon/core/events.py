@@ -27,6 +27,7 @@ from daemon.core.steering import BookSleeves as BookSleeves
 from daemon.core.steering import ClockMeasured as ClockMeasured
 from daemon.core.steering import HoldLifted as HoldLifted
 from daemon.core.steering import HoldPlaced as HoldPlaced
+from daemon.core.steering import HoldWritten as HoldWritten
 from daemon.core.steering import KeepState as KeepState
 from daemon.core.steering import LoopLagged as LoopLagged
 from daemon.core.steering import MeasureClock as MeasureClock
@@ -389,6 +390,6 @@ _Request = SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount |
 _Order = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed | OrderFilled | TradesListed
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
-_Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | StopRequested
+_Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
 Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Poll | _Account | _Trading | _Person

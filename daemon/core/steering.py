@@ -62,6 +62,14 @@ class HoldLifted:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldWritten:
+    """A hold that was placed or lifted is in the journal. It has counted since it was known; it is told only now that no kill undoes it."""
+
+    change: HoldPlaced | HoldLifted
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MeasureClock:
     """Compare our clock with the venue's now instead of at the next turn."""
 

@@ -1,12 +1,14 @@
 """Recorder: writes to the journal what the core concludes by itself, behind the events.
 
-Rule: nothing waits for these rows and nothing depends on their being written at once: after a crash the same start path concludes the
-same again. What must be on disk before it counts goes through the gateway.
+Rule: what was concluded is on disk no later than what follows from it: an order never without the hold that has it sold, an answer never
+before what it tells of. Nothing else waits for these rows; after a crash the same start path concludes the same again. A hold counts as
+soon as it is known, and is told once it is on disk: nobody has heard of a halt that a kill could undo.
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from daemon.core.events import (
     CorrelationCalmed,
@@ -14,6 +16,7 @@ from daemon.core.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    HoldWritten,
     KeepState,
     OrderClosed,
     OrderLimited,
@@ -22,6 +25,7 @@ from daemon.core.events import (
     RiskRefused,
     WaveSettled,
 )
+from daemon.io.clock import Clock
 
 Cut = RiskLimited | OrderLimited | RiskRefused
 Watch = CorrelationHigh | CorrelationCalmed
@@ -31,17 +35,21 @@ Conclusion = OrderClosed | PlanMade | Cut | Watch | HoldPlaced | HoldLifted | Ke
 class Record(Protocol):
     """What the recorder needs of the journal."""
 
-    async def commit(self, *facts: Conclusion) -> None:
-        """Return once all of these are on disk, a wave with the decision that it worked off."""
+    async def commit(self, *facts: Any) -> None:
+        """Return once all of these are on disk, a wave with the decision that it worked off, and all that was committed before."""
         ...
 
 
 class Recorder:
     """Takes conclusions from the bus; `run` writes them in order. Bounded by the symbols and orders of a wave: it waits for its orders."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, publish: Callable[[Event], None], clock: Clock) -> None:
         self._record = record
+        self._publish = publish
+        self._clock = clock
         self._queue: asyncio.Queue[Conclusion] = asyncio.Queue()
+        self._untold: deque[HoldPlaced | HoldLifted] = deque()
+        self._offered = self._told = 0  # how many holds went to the journal, and how many of them were told
 
     def accept(self, event: Conclusion) -> Iterable[Event]:
         """Take a conclusion."""
@@ -53,14 +61,20 @@ class Recorder:
         while True:
             await self._write([await self._queue.get(), *self._waiting()])
 
-    async def flush(self) -> None:
-        """Write what still waits; called once, when `run` has ended."""
-        await self._write(self._waiting())
+    async def commit(self, *facts: Any) -> None:
+        """Return once these facts, of any kind that the journal takes, are on disk, and everything that was concluded before them."""
+        await self._write(self._waiting(), facts)
 
     def _waiting(self) -> list[Conclusion]:
         """What is there already, together in one transaction: a limit on the sum of all weights cuts every one of them."""
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
-    async def _write(self, events: list[Conclusion]) -> None:
-        if events:
-            await self._record.commit(*events)
+    async def _write(self, concluded: list[Conclusion], facts: tuple[Any, ...] = ()) -> None:
+        changes = [change for change in concluded if isinstance(change, HoldPlaced | HoldLifted)]
+        self._untold += changes
+        self._offered += len(changes)
+        due = self._offered
+        await self._record.commit(*concluded, *facts)
+        while self._told < due:  # those of a caller that was cancelled meanwhile too: they are on disk before this
+            self._told += 1
+            self._publish(HoldWritten(self._untold.popleft(), self._clock.now()))
