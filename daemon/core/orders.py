@@ -44,7 +44,7 @@ from daemon.core.rebalancing import Cooldown, begin, planned, strayed
 from daemon.core.restraint import due_again, finished, flattened, restrained
 from daemon.core.risk import Reason as Risk
 from daemon.core.sleeves import Sleeves
-from daemon.core.states import ACCOUNT, DAEMON, Hold, Level, States
+from daemon.core.states import DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs
 
@@ -149,8 +149,12 @@ class OrderManager:
         """What has not been sent waits for better times, or is sold where the hold says so."""
         hold = event.hold
         self.states.place(hold)
-        if self.wave is not None and hold.scope == ACCOUNT:
-            self.wave.drop_waiting(hold.code)
+        if self.wave is not None and hold.scope.strategy:
+            given_up = self.sleeves.give_up(self.wave, hold.scope.strategy, hold.code)
+            without = self.guard.weights(self.wave.decision)
+            self.wave.weights.update({symbol: without.get(symbol, 0.0) for symbol in given_up})  # for another round
+        elif self.wave is not None:
+            self.wave.drop_waiting(hold.code, hold.scope.symbol)
         if hold.level is Level.FLATTENING:
             yield from self._flatten(event.at)
         yield from self._cancel_unwanted(event.at)

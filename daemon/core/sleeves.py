@@ -16,7 +16,7 @@ from daemon.core.events import BookSleeves
 from daemon.core.model import EXACT, ZERO, Booking, Cause, Decision, Entry, Instrument, Side
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import exact
-from daemon.core.planner_legs import Leg
+from daemon.core.planner_legs import Leg, smallest
 from daemon.core.portfolio import CAPITAL, CROSS, HANDOVER, UNASSIGNED, Portfolio
 from daemon.core.states import Level, Scope, States
 from daemon.core.wave import Wave
@@ -190,6 +190,22 @@ class Sleeves:
             wants = wants or {sleeve: abs(goal) for sleeve, goal in wave.goals.get(leg.symbol, {}).items() if goal * sign > 0}
             parts = share_out(leg.amount, wants, market.lot)
         return _on_the_grid(parts or {UNASSIGNED: leg.amount}, market)
+
+    def give_up(self, wave: Wave, sleeve: str, reason: str) -> list[str]:
+        """What is to be bought for a sleeve and still waits for money is not bought; `reason` is a stable code. Returns the symbols."""
+        given_up, waiting = [], []
+        for leg in wave.waiting:
+            part = self.split(wave, leg).get(sleeve, ZERO)
+            if part:
+                given_up.append(leg.symbol)
+            others = leg.amount - part
+            if others >= smallest(self._account.markets[leg.symbol], leg.price):
+                waiting.append(leg.resized(others))
+        wave.waiting = tuple(waiting)
+        wave.left.update(dict.fromkeys(given_up, reason))
+        wave.wanted = {symbol: {s: amount for s, amount in left.items() if s != sleeve} for symbol, left in wave.wanted.items()}
+        wave.goals = {symbol: {s: amount for s, amount in goal.items() if s != sleeve} for symbol, goal in wave.goals.items()}
+        return given_up
 
     def _holders(self, market: Instrument) -> dict[str, Decimal]:
         held, sold = self._traded(), self._being_sold()

@@ -101,10 +101,10 @@ class Wave:
         self.current.append(tracked)
         self.orders.append(tracked)
 
-    def drop_waiting(self, reason: str) -> None:
-        """The buys that still wait for money will not be made; `reason` is a stable code."""
-        self.left.update({leg.symbol: reason for leg in self.waiting})
-        self.waiting = ()
+    def drop_waiting(self, reason: str, symbol: str = "") -> None:
+        """The buys (those of a symbol, "": all) that still wait for money will not be made; `reason` is a stable code."""
+        self.left.update({leg.symbol: reason for leg in self.waiting if symbol in ("", leg.symbol)})
+        self.waiting = tuple(leg for leg in self.waiting if symbol not in ("", leg.symbol))
 
     def short(self) -> list[Tracked]:
         """Orders of this round that have ended and leave something that another round could do."""

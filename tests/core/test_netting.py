@@ -34,7 +34,9 @@ EXACTLY = Rules(band=D(0), band_relative=D(0), slippage=D(0), raise_max=D(1))
 
 
 class Shared:
-    """An account of strategies at a venue that fills everything at once, at the price, for nothing."""
+    """An account of strategies at a venue that fills everything at once (`slow`: when told to), at the price, for nothing."""
+
+    slow = False
 
     def __init__(self, *names: str, keep_removed: bool = False, cash: str = "1000", shortable: bool = False) -> None:
         self.flows: list[Flow] = []
@@ -99,13 +101,17 @@ class Shared:
         return (e.SleevesBooked(event.booking, event.at),)
 
     def _submit(self, event: e.SubmitOrders) -> Iterable[e.Event]:
-        for order in event.orders:
-            self.orders.append(order)
+        self.orders += event.orders
+        return () if self.slow else self.fill(event.orders)
+
+    def fill(self, orders: Iterable[Order]) -> Iterable[e.Event]:
+        """What the venue has to say of orders that are filled whole."""
+        for order in orders:
             trade = fill(order, trade_id=f"t{len(self.fills)}", at=after(self.at))
             self.fills.append(trade)
-            yield e.OrderSent(order.id, event.at)
-            yield e.OrderFilled(trade, event.at)
-            yield e.OrderReported(report(order, Status.FILLED, str(order.amount)), "submit", event.at)
+            yield e.OrderSent(order.id, after(self.at))
+            yield e.OrderFilled(trade, after(self.at))
+            yield e.OrderReported(report(order, Status.FILLED, str(order.amount)), "submit", after(self.at))
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -316,6 +322,25 @@ def test_a_reducing_strategy_only_shrinks() -> None:
     assert (shared.held(BTC), shared.held(ETH)) == ({"ada": 2, "bob": 1}, {})
     shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: 0.4})
     assert shared.held(BTC) == {"ada": 2, "bob": 2}
+
+
+@pytest.mark.parametrize(("others", "split"), [(0.9, {"ada": D("45.0")}), (0.0, {})])
+def test_what_waits_for_money_is_not_bought_for_a_paused_strategy(others: float, split: Mapping[str, Any]) -> None:
+    """Its part of the buys is gone, under the hold's code, and does not come again in another round; the others' is bought."""
+    shared = Shared("ada", "bob")
+    shared.decide(HALVES, ada={BTC: 1.0}, bob={BTC: 1.0})
+    shared.slow = True
+    sales = shared.decide(HALVES, ada={ETH: others}, bob={ETH: 0.9})
+    assert shared.splits(sales) == [("sell", BTC, {"ada": 5, "bob": 5})]
+    shared.hold(Level.PAUSED, "bob")
+    shared.slow = False
+    for event in shared.fill(sales):
+        shared.bus.publish(event)
+    assert shared.splits(shared.orders[2:]) == ([("buy", ETH, split)] if split else [])
+    settled = shared.told[-1]
+    assert isinstance(settled, e.WaveSettled)
+    assert settled.left == {ETH: "test"}
+    assert settled.targets[ETH] == pytest.approx(others / 2)
 
 
 @pytest.mark.parametrize("level", [Level.PAUSED, Level.HALTED])

@@ -108,6 +108,19 @@ def test_an_excluded_symbol_is_left_alone() -> None:
     assert desk.settled().left[BTC] == "exclude"
 
 
+@pytest.mark.parametrize(("scope", "bought"), [(ACCOUNT, []), (Scope(symbol=ETH), []), (Scope(symbol=BTC), [ETH])])
+def test_a_hold_drops_the_buys_that_wait_for_money(scope: Scope, bought: list[str]) -> None:
+    """What a sale is to pay for is not bought any more where the hold forbids it, and is left with its code."""
+    desk = Desk(cash="0", held="5")
+    desk.want({ETH: 1.0})
+    (sale,) = desk.orders()
+    place(desk, hold(Level.REDUCING, "drawdown", scope))
+    done(desk, sale)
+    assert [order.symbol for order in desk.orders()[1:]] == bought
+    if not bought:
+        assert desk.settled().left[ETH] == "drawdown"
+
+
 def test_while_paused_a_decision_waits_and_is_worked_on_after() -> None:
     """Nothing is begun; what came meanwhile is not lost."""
     desk = Desk()
