@@ -103,6 +103,22 @@ def test_what_else_is_refused(tmp_path: Path, rest: str, place: str) -> None:
     assert problem.startswith(f"{place} ")
 
 
+@pytest.mark.parametrize(
+    ("event", "remedy"),
+    [
+        ("order.fild", "did you mean order.filled?"),
+        ("trading.halt", "did you mean trading.halted?"),
+        ("orders.", "did you mean order.?"),
+        ("alert.sent", "docs/log-events.md names them all"),  # would tell of itself
+        ("daemon.stopped", "did you mean daemon.stopping?"),  # written after the last alert
+    ],
+)
+def test_an_event_that_never_comes_is_refused(tmp_path: Path, event: str, remedy: str) -> None:
+    """A misspelt name would be waited for without end."""
+    (problem,) = refusals(tmp_path, with_alerts(f"[{{webhook: https://h.example/x, events: [{event}]}}]"))
+    assert problem == f"alerts[0].events[0] is no log event that is sent; {remedy}"
+
+
 def test_an_address_is_kept_out_of_texts(tmp_path: Path, environ: dict[str, str]) -> None:
     """A configuration that is shown does not show it, and the log is told to hide it, the path alone too."""
     config = read(tmp_path, with_alerts(f"[{{webhook: https://h.example/services/{CANARY}xxxx}}]"))

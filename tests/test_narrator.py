@@ -13,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from daemon.config.lognames import NAMES
 from daemon.core import events as e
 from daemon.core.model import (
     AccountSnapshot,
@@ -31,6 +32,7 @@ from daemon.core.model import (
     TargetWeights,
 )
 from daemon.core.states import ACCOUNT, Hold, Level
+from daemon.io import alerts_sieve as sieve
 from daemon.io import logs
 from daemon.narrator import ORDERS_MAX, SIGNALS_MAX, Known, Line, Narrator, narrate
 from tests.core.builders import halted
@@ -295,6 +297,12 @@ def test_the_document_names_every_line_with_its_level() -> None:
     said = dict(said_in_the_source())
     assert {name: level for name, level in said.items() if written.get(name) != level} == {}
     assert written.keys() - said.keys() == {"library.message"}  # its level is the library's own
+
+
+def test_alerts_take_every_event_that_can_be_sent() -> None:
+    """A channel may ask for each documented event, but for those that tell of alerts themselves or come after the last of them."""
+    never = {name for name in documented() if sieve._matches(name, sieve.NEVER)} | {"daemon.stopped"}
+    assert set(NAMES) == documented().keys() - never
 
 
 def rendered() -> list[dict[str, Any]]:

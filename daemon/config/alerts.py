@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from daemon.config.lognames import known_event
 from daemon.config.secrets import HOW, SecretRef
 from daemon.config.section import Section
 from daemon.config.values import choice, duration, is_loopback, words, wrong
@@ -43,6 +44,11 @@ def _webhook(given: Any) -> Any:
     return given
 
 
+EventName = Annotated[
+    str,
+    BeforeValidator(known_event),
+    *words(r"[a-z_]+\.[a-z_]*", "the name of a log event, or its beginning with a dot", "order.filled"),
+]
 WEBHOOK_SCHEMA = {"anyOf": [{"type": "string", "pattern": "^https?://"}, SecretRef.model_json_schema()]}
 
 
@@ -59,9 +65,9 @@ class AlertConfig(Section):
         description="Least severe level of the log that is sent. Changes of the trading state, drift, money that came or went, "
         "orders of other hands, and start and end of the daemon are sent at any.",
     )
-    events: tuple[
-        Annotated[str, *words(r"[a-z_]+\.[a-z_]*", "the name of a log event, or its beginning with a dot", "order.filled")], ...
-    ] = Field(default=(), description="Log events that are sent whatever their level: names, or beginnings like order. for all of them.")
+    events: tuple[EventName, ...] = Field(
+        default=(), description="Log events that are sent whatever their level: names, or beginnings like order. for all of them."
+    )
     min_interval: Annotated[timedelta, *duration("1s", "1d")] = Field(
         default=timedelta(minutes=5),
         description="The same event about the same thing is sent once in this time, with the count of the rest.",
