@@ -156,10 +156,11 @@ class Follower:
     # --- what follows ------------------------------------------------------------------------------------------------
 
     def conclude(self, tracked: Tracked, at: datetime) -> Iterator[Event]:
-        """After news of an order: close it if it is settled, or open it again if it is not after all."""
+        """After news of an order: close it if it is settled, and again if it has traded more since; open it again if it is not settled."""
         self.table.link(tracked, at)
-        if tracked.settled and not tracked.closed:
+        if tracked.settled and (not tracked.closed or tracked.booked != tracked.told):
             self.table.close(tracked)
+            tracked.told = tracked.booked
             order, ended = tracked.order, tracked.state.value
             yield OrderClosed(order.id, order.symbol, ended, tracked.booked, tracked.booked_cost, at, tracked.reason)
         elif tracked.closed and not tracked.settled:

@@ -34,13 +34,14 @@ class Traded:
 
 
 class Traffic:
-    """Orders by minute, by UTC day, and by symbol. Time only goes on; memory holds a minute's orders and a day's amounts."""
+    """Orders by minute, by UTC day, and by symbol. Time only goes on; memory holds the orders of two days at most."""
 
     def __init__(self) -> None:
         self._made: deque[datetime] = deque()
-        self._symbols: dict[str, str] = {}  # of the orders that have not ended
+        self._symbols: dict[str, str] = {}  # of every order that is remembered
         self._open: dict[str, dict[str, Traded]] = {}  # by symbol and order
         self._ended: dict[str, deque[Traded]] = {}
+        self._told: dict[str, Traded] = {}  # by order that has ended, what it had traded then: more may become known
         self._day = EPOCH
         self._in_day: dict[str, Decimal] = {}  # by quote currency
 
@@ -54,14 +55,16 @@ class Traffic:
         self._count(order.symbol, counted.at, counted.notional)
 
     def ended(self, order_id: str, amount: Decimal, cost: Decimal) -> None:
-        """It has ended after trading this much (base units, quote)."""
-        symbol = self._symbols.pop(order_id, None)
+        """It has ended after trading this much (base units, quote); told again where a trade came later than its end."""
+        symbol = self._symbols.get(order_id)
         if symbol is None:
             return
-        counted = self._open[symbol].pop(order_id)
+        planned = self._open[symbol].pop(order_id, None)
+        counted = planned or self._told[order_id]
         self._count(symbol, counted.at, cost - counted.notional)
-        if amount:
-            self._ended.setdefault(symbol, deque()).append(Traded(counted.at, amount, cost))
+        self._told[order_id] = Traded(counted.at, amount, cost)
+        if more := amount if planned else amount - counted.amount:
+            self._ended.setdefault(symbol, deque()).append(Traded(counted.at, more, cost))
 
     def in_minute(self, at: datetime) -> int:
         """How many orders were made in the 60 s before `at`."""
@@ -96,6 +99,8 @@ class Traffic:
         for ended in self._ended.values():
             while ended and ended[0].at < at - DAY:
                 ended.popleft()
+        for order_id in [order_id for order_id, told in self._told.items() if told.at < at - DAY]:
+            del self._told[order_id], self._symbols[order_id]
 
 
 class OrderGate:

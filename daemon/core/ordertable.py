@@ -102,7 +102,7 @@ class Tracked:
 
     `booked_fees` is worth of the fees in quote, as far as they were paid in base or quote. `reason` is a stable code where the order did
     not go as wished. `seen_at`: when the venue last showed the order. `heard`: whether anything has been learnt of it in this process.
-    `absences`: the look-ups that did not find it. `closed`: its end has been told.
+    `absences`: the look-ups that did not find it. `closed`: its end has been told, with `told` base units traded.
     """
 
     order: Order
@@ -124,6 +124,7 @@ class Tracked:
     cancels: int = 0
     heard: bool = False
     closed: bool = False
+    told: Decimal = ZERO
     trades: set[str] = field(default_factory=set)
 
     @property

@@ -83,6 +83,23 @@ def amounts(orders: Iterable[Order]) -> list[float]:
     return [float(order.amount) for order in orders]
 
 
+def test_a_trade_after_the_end_counts_in_the_day() -> None:
+    """What the venue called canceled and had filled all the same is told again with its trades, and takes its part of the day's room."""
+    desk = LimitedDesk(day_notional_max=1000)
+    desk.choose({BTC: 0.2})
+    (canceled,) = desk.orders()
+    desk.sent(canceled)
+    desk.reported(canceled, Status.CANCELED, "0")
+    again = desk.orders()[-1]
+    assert again != canceled
+    traffic = desk.manager.guard.gate.traffic
+    assert traffic.in_day(after(desk.at)) == {"USDT": 200}
+    desk.filled(canceled, "1")
+    assert traffic.in_day(after(desk.at)) == {"USDT": 300}
+    ends = [(event.filled, event.state) for event in desk.of(e.OrderClosed) if isinstance(event, e.OrderClosed)]
+    assert ends == [(ZERO, "canceled"), (Decimal(1), "canceled")]
+
+
 # --- slices ----------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,21 @@ def test_a_day_counts_whole_orders_until_they_have_ended() -> None:
     assert traffic.since("ETH/USDT", START) == 0
 
 
+def test_a_trade_that_is_known_late_counts_too() -> None:
+    """An order that turns out to have traded after its end counts with that, on its day and since its bar, and no trade twice."""
+    traffic = Traffic()
+    traffic.made(order("r0", amount="2", at=START))
+    traffic.ended("r0", ZERO, ZERO)
+    for _ in range(2):
+        traffic.ended("r0", Decimal(1), Decimal(101))
+    traffic.ended("r0", Decimal("1.5"), Decimal(151))
+    assert traffic.in_day(after(5)) == {"USDT": 151}
+    assert (traffic.since("BTC/USDT", START), traffic.since("BTC/USDT", after(1))) == (Decimal("1.5"), ZERO)
+    assert traffic.in_day(START + 3 * DAY) == {}
+    traffic.ended("r0", Decimal(2), Decimal(201))
+    assert (traffic._told, traffic._symbols) == ({}, {}), "nothing is remembered for ever"
+
+
 def test_a_day_ends_at_midnight_utc() -> None:
     """An order counts on the day on which it was made, however late it ends."""
     traffic = Traffic()
