@@ -12,9 +12,10 @@ from structlog.testing import capture_logs
 
 from daemon.core import events as e
 from daemon.core.model import Cause
+from daemon.core.risk import Moments
 from daemon.core.risk_weights import volatility
 from daemon.venue import Venue, VenueSettings
-from tests.oneprocess import KEYS, Run, at_work, written
+from tests.oneprocess import KEYS, Run, at_work, opened, written
 
 BTC, ETH, SOL = "BTC/USDT", "ETH/USDT", "SOL/USDT"
 WISH: Final = {BTC: 0.4, ETH: 0.4}
@@ -53,9 +54,10 @@ class Desk:
         self.run, self.said = run, said
         self._folder, self._sections = folder, sections
 
-    async def limit(self, **risk: Any) -> None:
+    async def limit(self, *, turnover_max: float = 100, **risk: Any) -> None:
         """These limits and no others, by a reload."""
-        written(self._folder, **self._sections, risk=risk)
+        execution = {**self._sections["execution"], "turnover_max": turnover_max}
+        written(self._folder, **{**self._sections, "execution": execution}, risk=risk)
         status, answer = await self.run.post("reload")
         assert status == 200, answer
 
@@ -99,7 +101,7 @@ async def desk(venue: Venue, folder: Path, **risk: Any) -> AsyncIterator[Desk]:
         "api": {"port": 0, "token": {"env": "TOKEN"}},
     }
     with capture_logs() as said:
-        async with at_work(written(folder, **sections, risk=risk), {**KEYS, "TOKEN": "open-sesame"}) as run:
+        async with at_work(await opened(written(folder, **sections, risk=risk)), {**KEYS, "TOKEN": "open-sesame"}) as run:
             await run.until(lambda: run.daemon.views.ready()[0])
             yield Desk(run, folder, sections, said)
 
@@ -117,6 +119,9 @@ async def test_each_limit_on_weights_fires_and_not_below(venue: Venue, tmp_path:
             wave = at.run.parts.manager.last_wave
             assert wave is not None
             assert wave.targets[ETH] < WISH[ETH]
+        at.run.parts.analyzer.moments = lambda _symbols: Moments()  # type: ignore[method-assign, assignment]
+        await at.limit(volatility_max=100)
+        assert await at.codes(await at.decide()) == {"risk_unknown"}
 
 
 def measured(at: Desk) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -127,23 +132,56 @@ def measured(at: Desk) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return "volatility_max", {"volatility_max": round(expected * 1.5, 4)}, {"volatility_max": round(expected * 0.5, 4)}
 
 
+ORDERS: Final = ("order_notional_max", "volume_share_max", "orders_per_minute", "day_notional_max", "turnover_day_max")
+
+
+def order_bound(at: Desk, code: str, *, enough: bool) -> float:
+    """A bound on orders for two buys of 3,000 USDT each: a little above what they need, or below."""
+    account, traffic = at.run.parts.account, at.run.parts.manager.guard.gate.traffic
+    bought = 3000 * (1.2 if enough else 0.8)
+    day = float(traffic.in_day(at.run.parts.clock.now()).get("USDT", 0)) + (2 * 3600 if enough else 2400)
+    if enough:
+        traffic._made.clear()  # else the buys before fill the minute, and whoever is first waits too
+    match code:
+        case "order_notional_max":
+            return bought
+        case "volume_share_max":
+            return 1 if enough else 0.00001  # each second brings another volume
+        case "orders_per_minute":
+            return 2 if enough else 1
+        case "day_notional_max":
+            return day
+        case _:
+            return day / 2 / float(account.equity())
+
+
 async def test_each_limit_on_orders_fires_and_not_below(venue: Venue, tmp_path: Path) -> None:
-    """The same for orders: from 10 % to 13 % of the account, 3,000 USDT each; the way back passes, whatever minute and day allow."""
+    """The same for orders: by 3 % of the account twice, 3,000 USDT each; the way back passes, whatever minute and day allow."""
     async with desk(venue, tmp_path, weight_max=0.1) as at:
         await at.decide()
-        for code, enough, less in [
-            ("order_notional_max", 4000, 2000),
-            ("volume_share_max", 1, 0.00001),
-            ("orders_per_minute", 1000, 1),
-            ("day_notional_max", 10_000_000, 1000),
-            ("turnover_day_max", 100, 0.001),
-        ]:
-            for bound, codes in ((enough, {"weight_max"}), (less, {"weight_max", code})):
-                await at.limit(weight_max=0.13, **{code: bound})
+        for code in ORDERS:
+            for weight, enough, codes in ((0.13, True, {"weight_max"}), (0.16, False, {"weight_max", code})):
+                bound = order_bound(at, code, enough=enough)
+                await at.limit(weight_max=weight, **{code: bound})
                 decided = await at.decide(minutes=code == "orders_per_minute")
                 assert (code, await at.codes(decided)) == (code, codes)
-                await at.limit(weight_max=0.1, **({code: bound} if code not in ("volume_share_max", "order_notional_max") else {}))
-                assert (code, await at.codes(await at.decide())) == (code, {"weight_max"})
+            await at.limit(weight_max=0.1, **({} if code in ("volume_share_max", "order_notional_max") else {code: bound}))
+            assert (code, await at.codes(await at.decide())) == (code, {"weight_max"})
+
+
+async def test_the_turnover_of_one_decision_is_bound_and_not_below(venue: Venue, tmp_path: Path) -> None:
+    """Two buys of 3 % of the account are a turnover of 3 %: what is above the bound is left, under its code in log, plan and `why`."""
+    async with desk(venue, tmp_path, weight_max=0.1) as at:
+        await at.decide()
+        for weight, most, left in ((0.13, 0.035, set()), (0.16, 0.025, {"turnover_max"})):
+            await at.limit(weight_max=weight, turnover_max=most)
+            decided = await at.decide()
+            told = [line["left"] for line in at.said if line["event"] in ("plan.made", "wave.settled") and line["decision_id"] == decided]
+            assert len(told) > 1
+            assert {why for each in told for why in each.values()} == left
+            _, why = await at.run.get(f"/api/v1/why/{ETH}?decision={decided}")
+            assert {why["left"]} - {None} == left
+            assert not left or "execution.turnover_max" in why["left_says"]
 
 
 async def test_a_price_that_is_too_far_away_is_refused(venue: Venue, tmp_path: Path) -> None:
@@ -185,5 +223,5 @@ async def test_a_day_is_not_over_because_of_a_restart(venue: Venue, tmp_path: Pa
         assert await at.codes(await at.decide()) == set()
     async with desk(venue, tmp_path, day_notional_max=85_000, weight_max=0.1) as at:
         assert await at.codes(await at.decide()) == {"weight_max"}  # exits pass
-    async with desk(venue, tmp_path, day_notional_max=85_000) as at:
+        await at.limit(day_notional_max=85_000)
         assert await at.codes(await at.decide()) == {"day_notional_max"}

@@ -268,6 +268,18 @@ def test_a_bar_ten_times_too_high(tmp_path: Path) -> None:
     assert max(worth) < 11_000
 
 
+@pytest.mark.parametrize(("factor", "fires"), [(1.35, True), (1.25, False)])
+def test_a_jump_waits_from_the_floor_on(tmp_path: Path, factor: float, fires: bool) -> None:
+    """A third at once waits for the next bar, and everybody is told; a quarter, within the floor, does not."""
+    life = lived(tmp_path, spiked(9, factor), {"price_spike": {"limit": 5, "floor": 0.25}})
+    assert life.status["state"] == "running"
+    assert life.codes() == ([(f"symbol {A}", "paused", "price_spike")] if fires else [])
+    assert len(life.said("trading.paused", "price_spike")) == fires
+    assert life.why["now"]["hold"] == ("price_spike" if fires else None)
+    assert {row["symbol"]: row["hold"] for row in life.positions}[A] == ("price_spike" if fires else None)
+    assert bool([order for at, order in life.sent if order.symbol == A and at >= at_bar(9)]) is not fires
+
+
 def test_without_the_breaker_it_would_be_believed(tmp_path: Path) -> None:
     """The same bar with every price believed makes an equity that never was, whose end is a drawdown."""
     life = lived(tmp_path, spiked(16, 10.0), {"price_spike": {"action": "none"}, "drawdown": {"limit": 0.1}})
