@@ -103,7 +103,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.breakers.on_order, p.manager.on_order]),
         (e.OrderReported, [p.portfolio.on_reported, p.breakers.on_order, p.manager.on_order]),
         (e.OrderRefused, [p.breakers.on_order, p.manager.on_order]),
-        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound)),
+        *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound, e.OrderGivenUp)),
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         # the account
@@ -155,7 +155,15 @@ class Daemon:
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
         self.commander = Commander(
-            self.recorder, self.publish, p.clock, p.manager, p.symbols, p.portfolio.names, self.reloading.reload, self.stop
+            self.recorder,
+            self.publish,
+            p.clock,
+            p.manager,
+            p.symbols,
+            p.portfolio.names,
+            lambda: p.reconciler.differences,
+            self.reloading.reload,
+            self.stop,
         )
         self.api = Api(self.views, self.commander, host, port, token)
 

@@ -71,6 +71,17 @@ def approve(
 
 
 @commanding.command()
+def resolve(
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="Its id, as `orders` and the log have it.")],
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """End an order in doubt that you have looked for at the exchange and that stands nowhere there; the account is taken as it is."""
+    _command("resolve", order, url, config, as_json=as_json)
+
+
+@commanding.command()
 def reload(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Read the configuration again: validated whole, taken up between two waves, refused with the reason (as SIGHUP does)."""
     _command("reload", "", url, config, as_json=as_json)

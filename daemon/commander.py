@@ -5,12 +5,18 @@ cannot be done is refused in one sentence, and is in the journal all the same.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
 from typing import Final, Protocol
 
 import structlog
 
 from daemon.core.approval import Approval
-from daemon.core.events import ApprovalGiven, Event, HoldLifted, HoldPlaced, RebalanceRequested
+from daemon.core.events import ApprovalGiven, Event, FlowBooked, HoldLifted, HoldPlaced, OrderGivenUp, RebalanceRequested
+from daemon.core.follower import Follower
+from daemon.core.model import Flow, currencies
+from daemon.core.ordertable import Tracked
+from daemon.core.resolver import may_explain
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible, NotThere
@@ -31,7 +37,7 @@ APPROVED: Final = "approved"  # the key under which the journal counts the waves
 class Record(Protocol):
     """What the commander needs of the journal."""
 
-    async def commit(self, *facts: Command | Put) -> None:
+    async def commit(self, *facts: Command | Put | FlowBooked | OrderGivenUp) -> None:
         """Return once these are on disk, and whatever has come of earlier events."""
         ...
 
@@ -55,6 +61,11 @@ class Stands(Protocol):
         ...
 
     @property
+    def follower(self) -> Follower:
+        """The orders, and what is asked about them."""
+        ...
+
+    @property
     def state(self) -> str:
         """The one word for it."""
         ...
@@ -66,7 +77,10 @@ class Stands(Protocol):
 
 
 class Commander:
-    """Carries out commands. `reload` and `stop` are the process's own; `strategies` and `symbols` are what a command may be about."""
+    """Carries out commands. `reload` and `stop` are the process's own; `strategies` and `symbols` are what a command may be about.
+
+    `differences`: account minus ledger by currency, as the last reconciliation saw it.
+    """
 
     def __init__(
         self,
@@ -76,6 +90,7 @@ class Commander:
         manager: Stands,
         symbols: Iterable[str],
         strategies: Iterable[str],
+        differences: Callable[[], Mapping[str, Decimal]],
         reload: Callable[[], Awaitable[str]],
         stop: Callable[[], None],
     ) -> None:
@@ -85,6 +100,7 @@ class Commander:
         self._manager = manager
         self._symbols = tuple(symbols)
         self._strategies = frozenset(strategies)
+        self._differences = differences
         self._reload = reload
         self._stop = stop
         self._verbs: Final[Mapping[str, Callable[[Scope, str], str]]] = {
@@ -120,8 +136,12 @@ class Commander:
             return await self._reload()
         if verb == "approve":
             return await self._approved(argument, by)
+        if verb == "resolve":
+            return await self._resolved(argument, by)
         if verb not in self._verbs:
-            raise NotThere(f"there is no command {verb}; there are {', '.join(sorted([*self._verbs, 'approve', 'reload', 'stop']))}")
+            raise NotThere(
+                f"there is no command {verb}; there are {', '.join(sorted([*self._verbs, 'approve', 'reload', 'resolve', 'stop']))}"
+            )
         return self._verbs[verb](self._scope(argument), by)
 
     def _scope(self, argument: str) -> Scope:
@@ -194,5 +214,36 @@ class Commander:
         self._publish(ApprovalGiven(asked, by, self._clock.now()))
         return f"decision {asked} is worked on, with the prices of now"
 
+    async def _resolved(self, order_id: str, by: str) -> str:
+        """End an order that nobody finds, and take the account as it is where that order would explain it."""
+        follower, at = self._manager.follower, self._clock.now()
+        tracked = follower.table.get(order_id)
+        if tracked is None:
+            doubtful = [t.order.id for t in follower.table if not follower.resolver.obstacle(t, at)]
+            raise NotThere(f"there is no order {order_id} in doubt; {_listed(doubtful)}")
+        if obstacle := follower.resolver.obstacle(tracked, at):
+            raise Impossible(f"order {order_id} {obstacle}")
+        flows = tuple(FlowBooked(flow, at) for flow in self._unexplained(tracked, at))
+        given_up = OrderGivenUp(order_id, by, at)
+        # Together: without the order, what the account holds more or less would be traded for a second time.
+        await self._record.commit(*flows, given_up)
+        for flow in flows:
+            self._publish(flow)
+        self._publish(given_up)
+        booked = "".join(f", {flow.flow.amount:+f} {flow.flow.currency}" for flow in flows)
+        taken = f"; what the account holds more or less is booked as a flow{booked}" if flows else ""
+        return f"order {order_id} is given up, and {tracked.order.symbol} trades again{taken}"
+
+    def _unexplained(self, tracked: Tracked, at: datetime) -> Iterable[Flow]:
+        differences = self._differences()
+        if may_explain(tracked, differences):
+            for currency in currencies(tracked.order.symbol):
+                if currency in differences:
+                    yield Flow(f"given-up-{tracked.order.id}-{currency}", currency, differences[currency], "unexplained", at)
+
     def _place(self, hold: Hold) -> None:
         self._publish(HoldPlaced(hold, hold.since))
+
+
+def _listed(orders: list[str]) -> str:
+    return f"in doubt: {', '.join(orders)}" if orders else "no order is"

@@ -52,7 +52,15 @@ MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
 WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.WaveSettled
 RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
 OrderFact = (
-    e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.OrderUnknown | e.OrderNotFound | e.OrderClosed | e.CancelOrder
+    e.OrderSent
+    | e.OrderReported
+    | e.OrderRefused
+    | e.OrderNotSent
+    | e.OrderUnknown
+    | e.OrderNotFound
+    | e.OrderGivenUp
+    | e.OrderClosed
+    | e.CancelOrder
 )
 AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.SleevesBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
 TradingEvent = e.TradingStarted | e.LoopLagged | e.ClockMeasured | e.HoldWritten | e.StopRequested
@@ -113,6 +121,8 @@ def _order_id(event: e.Event) -> str:
 
 def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     """The lines of one event. `known` is what is remembered of the order it is about, None for an order that is not ours."""
+    if isinstance(event, OrderFact):
+        return _order(event, known)
     match event:
         case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
             return _market(event)
@@ -120,17 +130,6 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (*_notes(event), _wave(event))
         case e.OrderFilled(fill=fill):
             return (_filled(fill, known),)
-        case (
-            e.OrderSent()
-            | e.OrderReported()
-            | e.OrderRefused()
-            | e.OrderNotSent()
-            | e.OrderUnknown()
-            | e.OrderNotFound()
-            | e.OrderClosed()
-            | e.CancelOrder()
-        ):
-            return _order(event, known)
         case (
             e.ForeignOrdersSeen()
             | e.PollFailed()
@@ -379,6 +378,8 @@ def _order(event: OrderFact, known: Known | None) -> tuple[Line, ...]:
             return (Line("warning", "order.unknown", ids | {"text": text}),)
         case e.OrderNotFound():
             return (Line("debug", "order.not_found", ids),)
+        case e.OrderGivenUp(by=by):
+            return (Line("warning", "order.given_up", ids | {"by": by}),)
         case e.OrderClosed():
             return _closed(event, known)
         case e.CancelOrder(symbol=symbol):
@@ -413,7 +414,7 @@ def _closed(event: e.OrderClosed, known: Known | None) -> tuple[Line, ...]:
     closed = Line("info", "order.closed", ids | {"state": event.state, "filled": event.filled, "cost": event.cost} | price | why)
     if known is None or known.phase != "unknown":
         return (closed,)
-    return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": "absence"}), closed)
+    return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": event.reason or "absence"}), closed)
 
 
 def _filled(fill: Fill, known: Known | None) -> Line:

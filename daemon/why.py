@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never
 
 from daemon.core.events import (
     OrderClosed,
+    OrderGivenUp,
     OrderLimited,
     OrderNotFound,
     OrderNotSent,
@@ -334,6 +335,8 @@ def _fact(fact: OrderFact) -> Row:
             return {"what": "unknown", "text": text}
         case OrderNotFound():
             return {"what": "looked for", "text": "not found"}
+        case OrderGivenUp(_, by):
+            return {"what": "given up", "text": f"{by} has found it nowhere at the exchange"}
         case OrderClosed(_, _, state):
             return {"what": "closed", "text": f"{state}{f', {fact.reason}' if fact.reason else ''}"}
     assert_never(fact)

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from daemon.commander import APPROVED, Commander
 from daemon.core import events as e
 from daemon.core.approval import Approval
+from daemon.core.follower import Follower
+from daemon.core.ordertable import OrderTable, State
+from daemon.core.resolver import Patience
 from daemon.core.restraint import restore
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible, NotThere
 from daemon.io.journal import Command, Put
-from tests.core.builders import decision
+from tests.core.builders import decision, order
 from tests.io.journal_facts import START, StillClock
 
 BTC = "BTC/USDT"
@@ -30,9 +34,13 @@ class Office:
         self.counted: list[Put] = []
         self.told: list[e.Event] = []
         self.ended = False
+        self.differences: dict[str, Decimal] = {}
+        self.facts: list[object] = []
+        self.follower = Follower(OrderTable(), Patience())
         self.kept = 0  # of what it has told, how much is on disk
         restore(self.states, (e.HoldPlaced(hold, START) for hold in holds))
-        self.commander = Commander(self, self.publish, StillClock(), self, (BTC, "ETH/USDT"), ("momo",), self.reload, self.stop)
+        known = (BTC, "ETH/USDT"), ("momo",), lambda: self.differences
+        self.commander = Commander(self, self.publish, StillClock(), self, *known, self.reload, self.stop)
 
     @property
     def state(self) -> str:
@@ -40,10 +48,11 @@ class Office:
 
     reason = "because"
 
-    async def commit(self, *facts: Command | Put) -> None:
+    async def commit(self, *facts: Command | Put | e.FlowBooked | e.OrderGivenUp) -> None:
         assert not (facts and self.told), "a command is written before it has any effect"
         self.kept = len(self.told)
         self.written += (fact for fact in facts if isinstance(fact, Command))
+        self.facts += (fact for fact in facts if isinstance(fact, e.FlowBooked | e.OrderGivenUp))
         self.counted += (fact for fact in facts if isinstance(fact, Put))
 
     def publish(self, event: e.Event) -> None:
@@ -148,6 +157,50 @@ async def test_reload_and_stop_are_the_process_s_own() -> None:
     await office.do("stop")
     assert office.ended
     assert [command.verb for command in office.written] == ["reload", "stop"]
+
+
+def in_doubt(office: Office, minutes: int = 1) -> str:
+    """An order whose answer was lost so long ago."""
+    at = START - timedelta(minutes=minutes)
+    tracked = office.follower.table.add(order(BTC, at=at))
+    tracked.state, tracked.doubted_at = State.UNKNOWN, at
+    return tracked.order.id
+
+
+async def test_an_order_in_doubt_ends_with_what_it_would_explain() -> None:
+    """What the account holds more and less is booked in the same commit, before the order ends; other differences are left."""
+    office = Office()
+    order_id = in_doubt(office)
+    office.differences = {"BTC": Decimal("0.5"), "USDT": Decimal(-50), "ETH": Decimal(3)}
+    assert "BTC/USDT trades again" in await office.do("resolve", order_id)
+    flows = [event.flow for event in office.of(e.FlowBooked) if isinstance(event, e.FlowBooked)]
+    assert [(flow.currency, flow.amount) for flow in flows] == [("BTC", Decimal("0.5")), ("USDT", Decimal(-50))]
+    assert office.told[-1] == e.OrderGivenUp(order_id, "ann", START)
+    assert office.facts == office.told
+
+
+async def test_what_the_order_does_not_explain_is_not_booked() -> None:
+    """A deposit of the quote is the reconciler's."""
+    office = Office()
+    order_id = in_doubt(office)
+    office.differences = {"USDT": Decimal(50)}
+    await office.do("resolve", order_id)
+    assert office.told == [e.OrderGivenUp(order_id, "ann", START)]
+
+
+async def test_what_is_not_in_doubt_is_not_resolved() -> None:
+    """Whoever mistypes the id is told which orders are in doubt; one that may still arrive has to be waited for."""
+    office = Office()
+    with pytest.raises(NotThere, match="no order is"):
+        await office.do("resolve", "r-2")
+    order_id = in_doubt(office, minutes=0)
+    with pytest.raises(Impossible, match="may still arrive"):
+        await office.do("resolve", order_id)
+    office = Office()
+    order_id = in_doubt(office)
+    with pytest.raises(NotThere, match=f"in doubt: {order_id}"):
+        await office.do("resolve", "r-2")
+    assert office.told == []
 
 
 async def test_a_word_is_counted_on_disk_before_the_wave_goes() -> None:

@@ -132,6 +132,7 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.OrderUnknown("r-1", "no answer within 10 s", AT), Known(order())),
     (e.OrderNotFound("r-1", AT, AT), Known(order(), "unknown")),
     (e.OrderReported(report(Status.FILLED), "query", AT), Known(order(), "unknown")),
+    (e.OrderGivenUp("r-1", "ann@127.0.0.1", AT), Known(order(), "unknown")),
     (e.CancelOrder("r-1", BTC, AT, AT), Known(order(), "acked")),
     (e.OrderFilled(FILL, AT), Known(order(), "acked")),
     (e.OrderClosed("r-1", BTC, "filled", Decimal("0.05"), Decimal("2500.5"), AT), Known(order(), "acked")),

@@ -45,6 +45,7 @@ NAMES: Final = (
     "order.closed",
     "order.filled",
     "order.not_found",
+    "order.given_up",
     "order.not_sent",
     "order.rejected",
     "order.resolved",

@@ -275,6 +275,18 @@ class OrderNotFound:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderGivenUp:
+    """A person has looked at the venue: an order that nobody finds stands nowhere there, and what it traded is what is booked.
+
+    `by` is whoever said so.
+    """
+
+    order_id: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class OrderClosed:
     """An order of ours has come to its end and every trade of it is booked.
 
@@ -387,7 +399,18 @@ _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
 _Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
 _Request = SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock
-_Order = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed | OrderFilled | TradesListed
+_Order = (
+    OrderSent
+    | OrderReported
+    | OrderRefused
+    | OrderNotSent
+    | OrderUnknown
+    | OrderNotFound
+    | OrderGivenUp
+    | OrderClosed
+    | OrderFilled
+    | TradesListed
+)
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
 _Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested

@@ -12,6 +12,7 @@ from daemon.core.events import (
     Event,
     OrderClosed,
     OrderFilled,
+    OrderGivenUp,
     OrderNotFound,
     OrderNotSent,
     OrderRefused,
@@ -27,6 +28,9 @@ from daemon.core.resolver import Patience, Resolver
 # Why an order of an earlier process is in doubt; only evidence from the venue ends that.
 RESTARTED = "the daemon ended before it knew what became of the order"
 
+# Why an order has ended of which nobody but a person could say so.
+GIVEN_UP: Final = "given_up"
+
 _SEEN: Final = {
     OrderSent: Saw.SENDING,
     OrderRefused: Saw.REFUSAL,
@@ -34,7 +38,7 @@ _SEEN: Final = {
     OrderUnknown: Saw.AMBIGUITY,
 }
 
-OrderFact = OrderSent | OrderReported | OrderFilled | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound
+OrderFact = OrderSent | OrderReported | OrderFilled | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderGivenUp
 
 
 class Follower:
@@ -56,7 +60,7 @@ class Follower:
         ended: list[Event] = []
         for fact in facts:
             # Look-ups that found nothing are counted anew, since the account must agree after them.
-            if isinstance(fact, OrderReported | OrderFilled | OrderRefused | OrderNotSent | OrderUnknown):
+            if isinstance(fact, OrderReported | OrderFilled | OrderRefused | OrderNotSent | OrderUnknown | OrderGivenUp):
                 tracked = self.learn(fact)
                 ended += self.conclude(tracked, fact.at) if tracked is not None else ()
         return ended
@@ -86,6 +90,8 @@ class Follower:
                 return self._filled(fact)
             case OrderNotFound():
                 return self._not_found(fact)
+            case OrderGivenUp():
+                return self._given_up(fact)
             case OrderSent() | OrderRefused() | OrderNotSent() | OrderUnknown():
                 return self._answered(fact)
 
@@ -142,6 +148,18 @@ class Follower:
             self.table.touch(event.at)
             tracked.learn(Saw.ABSENCE)
             tracked.reason = "confirmed_absent"
+        return tracked
+
+    def _given_up(self, event: OrderGivenUp) -> Tracked | None:
+        """A person's word stands for the evidence that nobody could give; what the venue may say of the order later still counts."""
+        tracked = self.table.get(event.order_id)
+        if tracked is None:
+            return None
+        self.table.touch(event.at)
+        if not tracked.ended:
+            tracked.learn(Saw.ABSENCE)
+        tracked.forgo()
+        tracked.reason = GIVEN_UP
         return tracked
 
     def _take(self, order_id: str, saw: Saw, at: datetime) -> Tracked | None:

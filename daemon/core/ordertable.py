@@ -201,6 +201,10 @@ class Tracked:
         self.learn(Saw.FULL if self.booked >= self.order.amount else Saw.PART)
         return True
 
+    def forgo(self) -> None:
+        """Expect no more trades than those that are booked."""
+        self.reported, self.reported_cost = self.booked, self.booked_cost
+
     def doubt(self, at: datetime) -> None:
         """Begin again to ask: what was known may have changed while nobody listened, and what was asked before counts no more."""
         if self.state in (State.NEW, State.SENT):

@@ -86,7 +86,7 @@ class Resolver:
         p = self._patience
         if tracked.canceled_at is None or tracked.state is not State.CANCEL_SENT:
             return tracked.open
-        shown = tracked.seen_at is not None and tracked.seen_at > tracked.canceled_at
+        shown = self._shown_since_cancel(tracked)
         wait = min(p.open_every * 1.5 ** min(tracked.cancels - 1, 20), p.ask_max)
         return (shown or tracked.cancels < p.cancels) and at - tracked.canceled_at >= wait
 
@@ -108,6 +108,21 @@ class Resolver:
         if not seen or event.asked_at - seen[-1] >= p.spacing:
             seen.append(event.asked_at)
         return len(seen) >= p.lookups and self._consistent(tracked, fence)
+
+    def obstacle(self, tracked: Tracked, at: datetime) -> str:
+        """Why a person's word cannot end an order yet, as what follows its name in a sentence; "" if it can."""
+        if tracked.ended:
+            return "" if tracked.unbooked else f"has ended: {tracked.state.value}"
+        if tracked.state in (State.NEW, State.SENT):
+            return "is on its way; its answer is awaited"
+        if tracked.state is State.UNKNOWN:
+            left = self._fence(tracked) - at
+            return f"may still arrive at the exchange; say so again in {left.seconds + 1} s" if left > timedelta(0) else ""
+        lost = tracked.state is State.CANCEL_SENT and not self._shown_since_cancel(tracked)
+        return "" if lost else "is open at the exchange, as far as is known; cancel it there, and the daemon will see that"
+
+    def _shown_since_cancel(self, tracked: Tracked) -> bool:
+        return tracked.seen_at is not None and tracked.canceled_at is not None and tracked.seen_at > tracked.canceled_at
 
     def _consistent(self, tracked: Tracked, fence: datetime) -> bool:
         """Whether the account, read after the fence, holds what the ledger says: an order that had filled would show."""

@@ -120,6 +120,37 @@ def test_an_order_cancelled_in_vain_that_vanished_is_given_up_after_a_minute() -
     assert [case.not_found(71 + 2 * n) for n in range(3)] == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("state", "seconds", "words"),
+    [
+        (State.SENT, 100, "its answer is awaited"),
+        (State.UNKNOWN, 14, "say so again in 2 s"),
+        (State.UNKNOWN, 15, ""),
+        (State.ACKED, 100, "cancel it there"),
+        (State.CANCEL_SENT, 100, ""),
+        (State.FILLED, 100, "has ended: filled"),
+    ],
+)
+def test_a_person_ends_only_what_cannot_arrive_and_is_not_shown(state: State, seconds: int, words: str) -> None:
+    """Their word counts once the request is out of time, and never against an order that the venue has shown since its cancel."""
+    case = Inquiry(state)
+    case.tracked.canceled_at = after(5)
+    obstacle = case.resolver.obstacle(case.tracked, after(seconds))
+    assert words in obstacle
+    assert bool(words) == bool(obstacle)
+    case.tracked.seen_at = after(6)
+    assert "cancel it there" in case.resolver.obstacle(case.tracked, after(100)) or state is not State.CANCEL_SENT
+
+
+def test_trades_that_never_come_end_with_a_person() -> None:
+    """An order that has ended, and of whose trades the venue tells none, is in doubt as well."""
+    case = Inquiry(State.ACKED)
+    case.tracked.report(report(case.tracked.order, Status.FILLED), after(1))
+    assert case.resolver.obstacle(case.tracked, after(2)) == ""
+    case.tracked.forgo()
+    assert case.tracked.settled
+
+
 def test_cancels_are_repeated_at_growing_intervals_and_not_for_ever() -> None:
     """A cancel that had no effect is asked for again, five times at most unless the venue still shows the order."""
     case = Inquiry(State.ACKED)

@@ -14,6 +14,7 @@ from daemon.core.events import (
     FlowBooked,
     OrderClosed,
     OrderFilled,
+    OrderGivenUp,
     OrderNotFound,
     OrderNotSent,
     OrderRefused,
@@ -99,6 +100,7 @@ order_facts: st.SearchStrategy[OrderFact] = st.one_of(
     st.builds(OrderNotSent, texts, texts, moments),
     st.builds(OrderUnknown, texts, texts, moments),
     st.builds(OrderNotFound, texts, moments, moments),
+    st.builds(OrderGivenUp, texts, texts, moments),
     st.builds(OrderClosed, texts, texts, texts, signed, signed, moments),
 )
 targets = st.builds(

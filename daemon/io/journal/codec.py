@@ -16,6 +16,7 @@ from daemon.core.events import (
     HoldLifted,
     HoldPlaced,
     OrderClosed,
+    OrderGivenUp,
     OrderLimited,
     OrderNotFound,
     OrderNotSent,
@@ -168,6 +169,8 @@ def order_fact_to_json(fact: OrderFact) -> str:
             return dump({"text": text})
         case OrderNotFound(_, asked_at):
             return dump({"asked_at": micros(asked_at)})
+        case OrderGivenUp(_, by):
+            return dump({"by": by})
         case OrderClosed(_, symbol, state, filled, cost):
             return dump({"symbol": symbol, "state": state, "filled": str(filled), "cost": str(cost), "reason": fact.reason})
     assert_never(fact)
@@ -180,6 +183,7 @@ _ORDER_FACTS: Final[Mapping[str, Callable[[str, Json, datetime], OrderFact]]] = 
     "OrderNotSent": lambda order_id, value, at: OrderNotSent(order_id, value["text"], at),
     "OrderUnknown": lambda order_id, value, at: OrderUnknown(order_id, value["text"], at),
     "OrderNotFound": lambda order_id, value, at: OrderNotFound(order_id, moment(value["asked_at"]), at),
+    "OrderGivenUp": lambda order_id, value, at: OrderGivenUp(order_id, value["by"], at),
     "OrderClosed": lambda order_id, value, at: OrderClosed(
         order_id, value["symbol"], value["state"], Decimal(value["filled"]), Decimal(value["cost"]), at, value["reason"]
     ),

@@ -16,6 +16,7 @@ from daemon.core.events import (
     KeepState,
     OrderClosed,
     OrderFilled,
+    OrderGivenUp,
     OrderLimited,
     OrderNotFound,
     OrderNotSent,
@@ -52,7 +53,7 @@ class Command:
     at: datetime
 
 
-OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderClosed
+OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderGivenUp | OrderClosed
 """What is known of one order, in the order in which it became known."""
 
 OrderCut = OrderLimited | RiskRefused
