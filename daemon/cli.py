@@ -21,6 +21,7 @@ import typer
 
 from daemon import __version__
 from daemon.cli_commanding import commanding
+from daemon.cli_journal import journals
 from daemon.cli_reading import reading
 from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
 from daemon.config import Config, Secrets, json_schema
@@ -37,6 +38,7 @@ app = typer.Typer(
 
 new = typer.Typer(no_args_is_help=True, help="Write a first file of your own.")
 app.add_typer(new, name="new")
+app.add_typer(journals, name="journal")
 app.add_typer(reading)
 app.add_typer(commanding)
 

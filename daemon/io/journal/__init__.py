@@ -7,6 +7,7 @@ Facts about money are only ever added, each row under its own checksum; the stat
 from daemon.io.journal.codec import PlanRecord
 from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
 from daemon.io.journal.facts import Command, Fact, OrderFact, Put
+from daemon.io.journal.inspection import back_up, verify
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read
 
@@ -27,5 +28,7 @@ __all__ = [
     "Put",
     "Recovered",
     "ask",
+    "back_up",
     "read",
+    "verify",
 ]

@@ -108,12 +108,12 @@ def create(path: Path, instance: str, mode: str) -> None:
                 connection.execute("INSERT INTO meta (key, value, seal) VALUES (?, ?, ?)", sealed("meta", key, value))
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         building.rename(path)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except (OSError, sqlite3.Error) as error:
         raise failed(path, error) from error
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Make a rename last through a power loss."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -151,10 +151,10 @@ def open_checked(path: Path, instance: str, mode: str, acknowledged: int) -> sql
         _make_private(path)
         connection = connect(path)
         check_version(connection, path)
-        _check_form(connection, path)
+        check_form(connection, path)
         _check_identity(connection, path, instance, mode)
         migrate(connection)
-        _check_tables(connection, path)
+        check_tables(connection, path)
         _check_commits(connection, path, acknowledged)
     except BaseException as error:
         if connection is not None:
@@ -185,7 +185,8 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _check_form(connection: sqlite3.Connection, path: Path) -> None:
+def check_form(connection: sqlite3.Connection, path: Path) -> None:
+    """JournalDamaged: the file's own structure is broken. JournalFailed: this SQLite cannot keep one."""
     # integrity_check is quick_check and the indexes, on which "each trade once" rests; 100,000 orders with their trades take half a second.
     findings = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if findings != "ok":
@@ -209,8 +210,8 @@ def _check_identity(connection: sqlite3.Connection, path: Path, instance: str, m
         )
 
 
-def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
-    """A constraint that a flipped bit has turned into another one would let a trade in twice."""
+def check_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """JournalDamaged: a table is not as it was made. A constraint turned into another by a flipped bit would let a trade in twice."""
     question = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         migrate(fresh)
