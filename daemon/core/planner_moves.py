@@ -44,7 +44,9 @@ def finish(made: Draft, inputs: Inputs) -> Answer:
     whole = made.lots * market.lot
     amount = capped(market, whole, price)
     if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN):
-        return None, made.reason or (Reason.BELOW_MINIMUM if amount else Reason.STEP)
+        # Less than a step more would not help; what is locked, or kept for fees, would.
+        hindered = made.reason not in (None, Reason.STEP)
+        return None, made.reason if hindered else Reason.BELOW_MINIMUM if amount else Reason.STEP
     leg = bought(market, amount, price, inputs.rules) if made.side is BUY else sold(market, amount, price)
     if amount < whole:
         return leg, Reason.AMOUNT_MAX

@@ -69,8 +69,13 @@ def funded(case: Inputs, made: Plan) -> bool:
     return all(amount <= case.book.cash[quote] for quote, amount in need.items())
 
 
+def dropped(made: Plan) -> set[str]:
+    """The symbols that this account cannot hold."""
+    return {symbol for symbol, weight in made.changed.items() if not weight}
+
+
 def test_a_plan_that_was_carried_out_asks_for_nothing_more() -> None:
-    """After exact fills of a funded plan, at the same prices, the next plan has no legs."""
+    """After exact fills of a funded plan, at the same prices, the next plan has no legs, as long as the account can hold the same targets."""
     tried = 0
     for seed in range(max(CASES // 4, 1)):
         case = unhindered(seed)
@@ -78,7 +83,7 @@ def test_a_plan_that_was_carried_out_asks_for_nothing_more() -> None:
         if made.legs and funded(case, made):
             tried += 1
             again = plan(executed(case, made.legs))
-            assert not again.legs, f"case {seed}: {made.legs} then {again.legs}"
+            assert not again.legs or dropped(again) != dropped(made), f"case {seed}: {made.legs} then {again.legs}"
     assert tried > CASES // 60
 
 
@@ -94,7 +99,8 @@ def test_at_the_target_there_is_nothing_to_do() -> None:
         settled = replace(case, book=replace(case.book, projected=held, free=held, moving={}, untouchable={}, frozen={}), keep=frozenset())
         made = plan(settled)
         assert not made.legs, f"case {seed}"
-        assert set(made.left.values()) <= {"not_tradable", "in_band", "step", "small_account"}, f"case {seed}: {made.left}"
+        untouched = {"not_tradable", "in_band", "step", "below_minimum", "small_account"}
+        assert set(made.left.values()) <= untouched, f"case {seed}: {made.left}"
 
 
 def test_targets_are_reached_within_a_step_and_the_zone() -> None:
