@@ -81,7 +81,7 @@ WORDS: Final[Mapping[str, str]] = {
     "exclude": "somebody has excluded it",
     "credentials": "trading was halted, because the exchange refuses the credentials",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
-    "moved": "prices have moved since it was traded",
+    "moved": "prices have moved, or money has come or gone, since it was planned",
     "drawdown": "the account had fallen too far from its highest value (risk.breakers.drawdown)",
     "daily_loss": "the account had lost too much since the day began (risk.breakers.daily_loss)",
     "rejects": "too many orders in a row had been refused (risk.breakers.rejects)",

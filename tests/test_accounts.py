@@ -8,21 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from daemon.core.model import Order, OrderReport
 from daemon.core.planner import replay
+from daemon.io.exchange import Urgency
 from daemon.io.journal import ask
+from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from tests.oneprocess import Run, at_work, written
 
+NO_LIMITS: Mapping[str, object] = {}
 STRATEGY = {"name": "even", "use": "equal_weight", "schedule": {"every": 1, "at_start": True}}
 TWELVE = tuple(f"{base}/USDT" for base in ("ADA", "BCH", "BTC", "COMP", "DOT", "ETH", "LINK", "LTC", "SOL", "UNI", "XRP", "AAVE"))
 
 
-def config(folder: Path, venue: Venue, symbols: tuple[str, ...], **universe: object) -> Path:
+def config(folder: Path, venue: Venue, symbols: tuple[str, ...], breakers: Mapping[str, object] = NO_LIMITS, **universe: object) -> Path:
     """Equal weights of these symbols at every bar of a second; the account is measured in USDT."""
     sections: dict[str, Any] = {
         "universe": {"quote": "USDT", "symbols": list(symbols), **universe},
         "strategies": [STRATEGY],
         "execution": {"band": 0.005},
+        "risk": {"breakers": breakers},
     }
     return written(folder, venue.ccxt_urls(), **sections)
 
@@ -74,6 +79,39 @@ async def test_ten_million_in_twelve_targets(tmp_path: Path) -> None:
     assert (first.refused, {why for why in first.left.values() if why != "in_band"}) == ({}, set())
     weights = {row["symbol"]: row["weight"] for row in rows if row["symbol"] != "USDT"}
     assert all(weight == pytest.approx(1 / 12, abs=0.01) for weight in weights.values()), weights
+
+
+@pytest.mark.parametrize("amount", [1000, -900])
+async def test_money_that_comes_or_goes_in_the_middle_of_a_wave(tmp_path: Path, amount: int) -> None:
+    """The wave ends as it was planned, what it cannot pay for with its reason; the next has the new size, and nobody calls it profit."""
+    async with exchange({"USDT": Decimal(2000)}) as venue:
+
+        def interrupted(parts: Parts) -> None:
+            submit, sent = parts.exchange.submit, iter(range(1000))
+
+            async def moved(order: Order, urgency: Urgency) -> OrderReport:
+                if next(sent) == 6:
+                    venue.exchange.transfer("USDT", Decimal(amount))
+                return await submit(order, urgency)
+
+            parts.exchange.submit = moved  # type: ignore[method-assign]
+
+        losses = {"drawdown": {"limit": 0.05}, "daily_loss": {"limit": 0.05, "action": "halt"}}
+        async with at_work(config(tmp_path, venue, TWELVE, losses), change=interrupted) as run:
+            first = await run.settled()
+            await run.until(lambda: max(map(abs, run.parts.account.off_target(first.targets).values())) < 0.005)
+            await run.until(lambda: not run.parts.reconciler.differences and run.parts.manager.wave is None)
+            status = (await run.get("/api/v1/status"))[1]
+            whys = [(await run.get(f"/api/v1/why/{s.replace('/', '-')}?decision={first.decision.id}"))[1] for s in TWELVE]
+        assert venue.audit() == []
+    assert first.sent == 12
+    assert set(first.targets) <= first.left.keys() | first.refused.keys(), "everything is away from its target, and says why"
+    assert set(first.refused.values()) == ({"insufficient_funds"} if amount < 0 else set())
+    assert {first.left[symbol] for symbol in first.targets.keys() - first.refused.keys()} == {"moved"}
+    assert all(why["left"] and why["left_says"] for why in whys)
+    assert (status["state"], status["holds"], status["drift"]) == ("running", [], 0)
+    assert float(status["equity"]) == pytest.approx(2000 + amount, rel=0.01)
+    assert abs(float(status["strategies"][0]["pnl"])) < 20
 
 
 def recorded(folder: Path, prices: Mapping[str, float]) -> Path:

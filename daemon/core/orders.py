@@ -416,7 +416,7 @@ class OrderManager:
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None
         off_target = self._account.off_target(wave.weights, wave.decision.keep)
-        wave.explain(off_target, self._settings.rules, self._account.markets, superseded=self._pending is not None)
+        wave.explain(off_target, self._account.capital(), self._settings.rules, self._account.markets, superseded=self._pending is not None)
         self.last_wave = WaveSettled(
             decision=wave.decision,
             targets=wave.weights,

@@ -127,8 +127,10 @@ class Wave:
         late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
         return late_money or tracked.booked < tracked.order.amount or self.left.get(tracked.order.symbol) in IN_THE_WAY
 
-    def explain(self, off_target: Mapping[str, float], rules: Rules, markets: Mapping[str, Instrument], *, superseded: bool) -> None:
-        """See that everything which is off target (holding minus target, in weights) has its reason, and the right one."""
+    def explain(
+        self, off_target: Mapping[str, float], capital: Decimal, rules: Rules, markets: Mapping[str, Instrument], *, superseded: bool
+    ) -> None:
+        """See that everything which is off target (holding minus target, in weights of the capital) has its reason, and the right one."""
         newest = {t.order.symbol: t for t in (*self.orders, *self.current)}
         for symbol, tracked in newest.items():
             if not tracked.settled:
@@ -136,12 +138,17 @@ class Wave:
             elif tracked.reason and tracked.booked == 0 and tracked in self.current:
                 self.refused.setdefault(symbol, tracked.reason)
         zones = Zones.of(rules, ONE, [exact(weight) for weight in self.weights.values()])
+        grown = float(capital / self.book.equity) if self.book.equity > 0 else 1.0
         for symbol, distance in off_target.items():
             wished = self.weights.get(symbol, 0.0)
-            weight = self.changed.get(symbol, wished)
-            near = weight > 0 and abs(distance + wished - weight) <= zones.width(exact(weight), markets[symbol])
-            if near and self.left.get(symbol) == Reason.UNFUNDED.value:
-                self.left[symbol] = (Reason.RAISED if symbol in self.changed else Reason.IN_BAND).value
+            weight, held = self.changed.get(symbol, wished), distance + wished
+            width = float(zones.width(exact(weight), markets[symbol]))
+            near = weight > 0 and abs(held - weight) <= width
+            if self.left.get(symbol) == Reason.UNFUNDED.value:
+                if near:
+                    self.left[symbol] = (Reason.RAISED if symbol in self.changed else Reason.IN_BAND).value
+                elif held > weight or abs(held * grown - weight) <= width:  # of the money that there was, it has had its part
+                    self.left[symbol] = Reason.MOVED.value
             elif distance and not near and symbol not in self.left and symbol not in self.refused:
                 self.left[symbol] = self._why(newest.get(symbol), superseded=superseded).value
 
