@@ -236,7 +236,7 @@ async def _asked(request: web.Request) -> tuple[str, str]:
         raise web.HTTPUnsupportedMediaType(text="a command's body is application/json")
     try:
         body = await request.json()
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):  # no JSON, an encoding that nobody knows, brackets without end
         raise web.HTTPBadRequest(text="the body is not JSON") from None
     if not isinstance(body, dict) or not body.keys() <= {"argument", "by"}:
         raise web.HTTPBadRequest(text='a command\'s body is a JSON object with "argument" and "by", each a string and optional')

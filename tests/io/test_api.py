@@ -315,6 +315,11 @@ async def test_without_a_token_there_are_no_commands() -> None:
         ("pause", b'{"argument": "a\\nb"}', "application/json", 400),
         ("pause", b'{"by": "' + b"x" * 101 + b'"}', "application/json", 400),
         ("pause", b'{"by": "' + b"x" * BODY_MAX + b'"}', "application/json", 413),
+        ("pause", b'{"argument": ' + b"[" * 4000, "application/json", 400),
+        ("pause", b'{"argument": ' + b"9" * 4000 + b"}", "application/json", 400),
+        ("pause", b'{"argument": NaN}', "application/json", 400),
+        ("pause", b'{"argument": "\xff"}', "application/json", 400),
+        ("pause", b"{}", "application/json; charset=klingon", 400),
         ("why/BTC", b"{}", "application/json", 405),
     ],
 )
