@@ -6,6 +6,7 @@ Rule: it is the daemon's own parts on its own route table, over the account as i
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isclose
 from random import Random
 from typing import Any
 
@@ -13,8 +14,9 @@ from daemon.config import Config, Secrets
 from daemon.core import events as e
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import ZERO, Balance, Bar, Decision, Flow, Order, currencies
-from daemon.core.restraint import restore
+from daemon.core.restraint import ordered_out, restore
 from daemon.core.slices import Aligner, align
+from daemon.core.states import Hold, Level
 from daemon.io.clock import Clock, SystemClock
 from daemon.io.exchange import Exchange, Fatal, Reason, VenueError
 from daemon.io.journal import Recovered
@@ -30,7 +32,8 @@ class Row:
     """One symbol's way from what is held to what would be sent.
 
     Weights are shares of the capital; `value` of the order and its `cost` are in the account's currency.
-    `stages` are the limits that cut the wish, in order, each with the weight that it left, and at last what a small account made of it.
+    `stages` are what cut the wish, in order, each with the weight that it left: a hold on whoever wants it, the limits, and at last what a
+    small account made of it.
     `needs`: the equity at which a target that is too small would be large enough.
     """
 
@@ -50,9 +53,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The whole decision. Money is quote."""
+    """The whole decision. Money is quote. `holds` are what restricts an instance that has written any, the most severe first."""
 
     decision: Decision
+    holds: tuple[Hold, ...]
     equity: Decimal
     capital: Decimal
     cash: Decimal
@@ -118,8 +122,11 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
     finally:
         await exchange.close()
     onlooker = Onlooker(core, routes)
-    _decide(onlooker, record, held, history, prices, clock)
-    return _read(core, onlooker.told, settings.paper.slippage_bps / 10_000)
+    if record is not None:
+        _recall(core, record)
+    holds = core.manager.states.holds()
+    _decide(onlooker, held, history, prices, clock)
+    return _read(core, onlooker.told, holds, settings.paper.slippage_bps / 10_000)
 
 
 def _refused(settings: Config, error: VenueError) -> StartRefused:
@@ -150,7 +157,6 @@ async def _market(
 
 def _decide(
     onlooker: Onlooker,
-    record: Recovered | None,
     held: Mapping[str, Balance],
     history: Mapping[str, Sequence[Bar]],
     prices: Mapping[str, float],
@@ -158,8 +164,6 @@ def _decide(
 ) -> None:
     """What a start does, as far as deciding needs it, and a request to decide."""
     core, now = onlooker.parts, clock.now()
-    if record is not None:
-        _recall(core, record)
     slices = core.breakers.warm(align(history, core.symbols, until=now))
     core.runner.warm(slices)
     core.analyzer.warm(slices)
@@ -186,7 +190,7 @@ def _recall(core: Core, record: Recovered) -> None:
     restore(core.manager.states, record.holds)
 
 
-def _read(core: Core, told: Sequence[e.Event], slippage: Decimal) -> Planned:
+def _read(core: Core, told: Sequence[e.Event], holds: tuple[Hold, ...], slippage: Decimal) -> Planned:
     """Put what was told together."""
     account = core.account
     decision = next((event.decision for event in told if isinstance(event, e.TargetsChosen)), None)
@@ -197,16 +201,27 @@ def _read(core: Core, told: Sequence[e.Event], slippage: Decimal) -> Planned:
     settled = [event for event in told if isinstance(event, e.WaveSettled)]
     orders = {order.symbol: order for plan in plans for order in plan.orders}
     left = {s: why for event in settled for s, why in {**event.left, **event.refused}.items()}
-    held_up = core.manager.reason if not settled else ""
+    worst = core.manager.states.worst()
+    held_up = "" if settled else worst.code if worst is not None else core.manager.reason
     capital = account.capital()
     rows = tuple(_row(core, s, decision, told, orders.get(s), left.get(s, held_up), slippage) for s in core.symbols)
-    return Planned(decision=decision, equity=account.equity(), capital=capital, cash=account.cash, rows=rows)
+    return Planned(decision=decision, holds=holds, equity=account.equity(), capital=capital, cash=account.cash, rows=rows)
+
+
+def _held_back(core: Core, symbol: str, decision: Decision) -> list[tuple[str, float]]:
+    """The hold that changes the wish for a symbol before any limit does, by its code, and what it leaves."""
+    states = core.manager.states
+    left = ordered_out(core.manager.sleeves.net(decision), states).get(symbol, 0.0)
+    if isclose(left, decision.weights.get(symbol, 0.0), abs_tol=1e-12):
+        return []
+    sold = [hold for hold in (states.of_symbol(symbol),) if hold is not None and hold.level is Level.FLATTENING]
+    return [(hold.code, left) for hold in (*sold, *(hold for hold in states.holds() if hold.scope.strategy))][:1]
 
 
 def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], order: Order | None, left: str, slippage: Decimal) -> Row:
     account = core.account
     cuts = [event for event in told if isinstance(event, e.RiskLimited) and event.symbol == symbol]
-    stages = [(cut.reason, cut.allowed) for cut in cuts]
+    stages = [*_held_back(core, symbol, decision), *((cut.reason, cut.allowed) for cut in cuts)]
     plan = next((event for event in reversed(told) if isinstance(event, e.PlanMade)), None)
     if plan is not None and symbol in plan.changed:
         stages.append(("small_account" if symbol in plan.needs else "raised", plan.changed[symbol]))

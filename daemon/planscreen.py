@@ -9,6 +9,7 @@ from rich.text import Text
 from daemon import cells
 from daemon.core.model import ZERO, Side
 from daemon.planning import Planned, Row
+from daemon.views import hold_row
 from daemon.why import WORDS
 
 
@@ -23,13 +24,14 @@ def screen(plan: Planned, quote: str) -> RenderableType:
         table.add(row.symbol, *weights, *what, cells.money(row.cost) if order else "", row.left.replace("_", " "))
     head = f"decision {plan.decision.id} on the bars up to {plan.decision.as_of:%Y-%m-%d %H:%M:%S}, nothing is sent"
     money = f"equity {plan.equity:,.2f} {quote}, at work {plan.capital:,.2f}, cash {plan.cash:,.2f}"
+    holds = [f"{hold.scope} {hold.level.told}, {hold.code}: {hold.text}" for hold in plan.holds]
     notes = [f"{name}: {targets.note}" for name, targets in sorted(plan.decision.by_strategy.items()) if targets.note]
     reasons = sorted({row.left for row in plan.rows if row.left in WORDS})
     lines = [f"would trade {_traded(plan):,.2f} {quote} in {_orders(plan)} orders, at a cost of about {_cost(plan):,.2f}", *notes]
     lines += [f"{row.symbol}: {100 * row.wanted:.2f}% wanted, {_limits(row)}" for row in plan.rows if row.stages]
     lines += [f"{reason.replace('_', ' ')}: {WORDS[reason]}" for reason in reasons]
     lines += [f"{row.symbol} needs an equity of {row.needs:,.2f} {quote}" for row in plan.rows if row.needs is not None]
-    return Group(Text(head), Text(money), table, *(Text(cells.tame(line)) for line in lines))
+    return Group(Text(head), Text(money), *(Text(cells.tame(line)) for line in holds), table, *(Text(cells.tame(line)) for line in lines))
 
 
 def mapping(plan: Planned) -> Mapping[str, object]:
@@ -37,6 +39,7 @@ def mapping(plan: Planned) -> Mapping[str, object]:
     return {
         "decision_id": plan.decision.id,
         "as_of": plan.decision.as_of,
+        "holds": [hold_row(hold) for hold in plan.holds],
         "equity": plan.equity,
         "capital": plan.capital,
         "cash": plan.cash,

@@ -5,14 +5,18 @@ import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from daemon.app import routes, together
 from daemon.config import load, resolve_secrets
+from daemon.core.events import HoldPlaced
 from daemon.core.plain import plain
-from daemon.io.journal import read
+from daemon.core.states import ACCOUNT, Hold, Level, Scope
+from daemon.io.clock import SystemClock
+from daemon.io.journal import Journal, read
 from daemon.parts import StartRefused
 from daemon.planning import Planned, planned
 from daemon.planscreen import mapping, screen
@@ -71,6 +75,40 @@ async def test_a_plan_beside_a_daemon_sees_what_it_holds(venue: Venue, tmp_path:
     assert all(row.weight == pytest.approx(1 / 3, abs=0.02) for row in plan.rows)
     assert [row.order for row in plan.rows] == [None, None, None]
     assert {row.left for row in plan.rows} <= {"in_band", "kept"}
+
+
+PAUSED, HALTED, FLAT = Level.PAUSED, Level.HALTED, Level.FLATTENING
+
+
+@pytest.mark.parametrize(
+    ("scope", "level", "code", "stages", "left"),
+    [
+        (ACCOUNT, HALTED, "drawdown", {}, dict.fromkeys(SYMBOLS, "drawdown")),
+        (ACCOUNT, FLAT, "flatten", {}, dict.fromkeys(SYMBOLS, "")),
+        (Scope(symbol=SYMBOLS[0]), HALTED, "exclude", {}, {SYMBOLS[0]: "exclude"}),
+        (Scope(strategy="one"), PAUSED, "pause", {SYMBOLS[0]: (("pause", pytest.approx(1 / 6)),)}, {}),
+    ],
+)
+async def test_a_plan_tells_what_is_held_back(
+    venue: Venue, tmp_path: Path, scope: Scope, level: Level, code: str, stages: dict[str, Any], left: dict[str, str]
+) -> None:
+    """A hold of the instance's journal stands above the table, and its code at each symbol that it keeps from what is wanted."""
+    strategies = [
+        {"name": "even", "use": "equal_weight", "share": 0.5},
+        {"name": "one", "use": "fixed_weights", "share": 0.5, "params": {"weights": {SYMBOLS[0]: 0.4}}},
+    ]
+    config, now = written(tmp_path, venue.ccxt_urls(), strategies=strategies), SystemClock().now()
+    placed = Hold(scope=scope, level=level, code=code, text="somebody said so", since=now, by="ann")
+    with Journal.open(tmp_path / "momo.sqlite", instance="momo", mode="sandbox", clock=SystemClock()) as journal:
+        await journal.commit(HoldPlaced(placed, now))
+    plan = await made(config)
+    assert {row.symbol: row.stages for row in plan.rows if row.stages} == stages
+    assert {row.symbol: row.left for row in plan.rows if row.order is None} == left
+    told = mapping(plan)
+    assert [(hold["scope"], hold["level"], hold["code"]) for hold in told["holds"]] == [(str(scope), level.told, code)]  # type: ignore[attr-defined]
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(screen(plan, "USDT"))
+    assert f"{scope} {level.told}, {code}: somebody said so" in shown.getvalue()
 
 
 async def test_a_venue_that_is_away_is_said_so(tmp_path: Path) -> None:
