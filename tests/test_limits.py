@@ -119,6 +119,9 @@ async def test_each_limit_on_weights_fires_and_not_below(venue: Venue, tmp_path:
             wave = at.run.parts.manager.last_wave
             assert wave is not None
             assert wave.targets[ETH] < WISH[ETH]
+            if code == "correlated_group_max":
+                (told,) = (line for line in at.said if line["event"] == "risk.limited" and line["symbol"] == ETH and "together" in line)
+                assert (list(told["together"]), told["correlation"] > 0.01) == ([BTC], True)
         at.run.parts.analyzer.moments = lambda _symbols: Moments()  # type: ignore[method-assign, assignment]
         await at.limit(volatility_max=100)
         assert await at.codes(await at.decide()) == {"risk_unknown"}
@@ -189,11 +192,11 @@ async def test_a_price_that_is_too_far_away_is_refused(venue: Venue, tmp_path: P
     async with desk(venue, tmp_path, price_deviation_max=0.05) as at:
         account = at.run.parts.account
         close = float(account.mark(ETH) or 0)
-        assert await at.codes(await at.decide(ETH=1.2)) == {"price_deviation_max"}
+        assert await at.codes(await at.decide(ETH=1.06)) == {"price_deviation_max"}
         assert [line["symbol"] for line in at.said if line["event"] == "risk.refused"] == [ETH]
         at.said.clear()
-        await at.run.until(lambda: float(account.mark(ETH) or 0) < 1.1 * close)  # the next bar marks it again
-        assert await at.codes(await at.decide(ETH=1.01)) == set()
+        await at.run.until(lambda: float(account.mark(ETH) or 0) < 1.05 * close)  # the next bar marks it again
+        assert await at.codes(await at.decide(ETH=1.04)) == set()
 
 
 async def test_the_watch_scales_the_account_and_gives_it_back(venue: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
