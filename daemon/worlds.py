@@ -72,14 +72,16 @@ def build(
     progress: Callable[[int, int], None],
     *,
     as_read: Config | None = None,
+    exchange: Exchange | None = None,
 ) -> Parts:
     """Everything that a daemon of this configuration is made of.
 
-    `as_read`: the configuration as it stands in its file, where a demo has put its own exchange into `config`.
+    `as_read`: the configuration as it stands in its file, where a demo has put its own exchange into `config`. `exchange`: a venue in
+    memory, in place of the one that the configuration names.
     """
     core = deciding(config)
     return Parts(
-        exchange=_exchange(config, secrets, _paper_store(journal), recovered.values.get("paper"), clock),
+        exchange=exchange or _exchange(config, secrets, _paper_store(journal), recovered.values.get("paper"), clock),
         journal=journal,
         recovered=recovered,
         clock=clock,

@@ -1,0 +1,327 @@
+"""Books: the simulated venue itself, exact to the last digit, and the only witness of what really happened.
+
+Rule: what is booked follows from what arrives, from the prices and from the manner of the moment; how it is told is the door's affair.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
+from math import exp
+from random import Random
+from typing import Final
+
+from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, Order, OrderReport, Side, Status, currencies
+from daemon.io.exchange import AccountNews, Reason, Refused
+from tests.sim.swarm.faults import Kind
+
+FEE: Final = Decimal("0.001")
+SLIP_MAX: Final = Decimal("0.003")  # a market order pays so much beside the price at most; the planner allows for 0.5 %
+TICK: Final = Decimal("1e-10")  # so that no sum needs more than the 28 digits that Decimal keeps
+LOCK: Final = Decimal("1.004")  # what an open buy locks, of its worth
+
+Later = Callable[[float, Callable[[], None]], None]
+
+
+class Prices:
+    """A random walk for each symbol, in bars."""
+
+    def __init__(self, seed: int, symbols: Sequence[str], begin: datetime, length: timedelta, rows: int) -> None:
+        self.length = length
+        self._begin = begin
+        self._rows: dict[str, list[Bar]] = {}
+        for symbol in symbols:
+            chance = Random(f"{seed}/prices/{symbol}")
+            self._rows[symbol] = self._walk(symbol, chance, rows)
+
+    def _walk(self, symbol: str, chance: Random, rows: int) -> list[Bar]:
+        price = chance.choice([0.0123, 1.07, 98.5, 31000.0])
+        bars = []
+        for row in range(rows):
+            close = float(f"{price * exp(chance.gauss(0.0, 0.003)):.6g}")
+            bars.append(Bar(symbol, self._begin + (row + 1) * self.length, price, max(price, close), min(price, close), close, 1.0))
+            price = close
+        return bars
+
+    def _row(self, moment: datetime) -> int:
+        return (moment - self._begin) // self.length
+
+    def closed(self, symbol: str, until: datetime) -> Sequence[Bar]:
+        """All bars that have closed, oldest first."""
+        return self._rows[symbol][: self._row(until)]
+
+    def at_close(self, symbol: str, closes_at: datetime) -> Bar:
+        """The bar with this close."""
+        return self._rows[symbol][self._row(closes_at) - 1]
+
+    def forming(self, symbol: str, now: datetime) -> Bar:
+        """The bar that forms, as it stands."""
+        bar = self._rows[symbol][self._row(now)]
+        price = float(self.now(symbol, now))
+        return replace(bar, high=max(bar.open, price), low=min(bar.open, price), close=price, volume=0.5)
+
+    def now(self, symbol: str, now: datetime) -> Decimal:
+        """The price of this moment, between open and close of the bar that forms."""
+        bar = self._rows[symbol][self._row(now)]
+        done = 1 - (bar.closes_at - now) / self.length
+        return Decimal(f"{bar.open + (bar.close - bar.open) * done:.8g}")
+
+
+@dataclass(slots=True)
+class Booked:
+    """An order as the venue has it; `past` is its whole history: moment, status, number of trades."""
+
+    id: str
+    venue_id: str
+    symbol: str
+    side: Side
+    amount: Decimal
+    worst: Decimal
+    at: datetime
+    ours: bool
+    status: Status = Status.OPEN
+    trades: list[Fill] = field(default_factory=list)
+    past: list[tuple[datetime, Status, int]] = field(default_factory=list)
+
+    @property
+    def filled(self) -> Decimal:
+        """Base units filled so far."""
+        return sum((trade.amount for trade in self.trades), ZERO)
+
+    def seen(self, moment: datetime) -> tuple[Status, int] | None:
+        """Status and number of trades at a moment; None: it did not exist yet."""
+        row = bisect_right(self.past, moment, key=lambda entry: entry[0])
+        return self.past[row - 1][1:] if row else None
+
+    def report(self, moment: datetime, *, fills: bool) -> OrderReport | None:
+        """What the venue says of it as of a moment."""
+        seen = self.seen(moment)
+        if seen is None:
+            return None
+        trades = self.trades[: seen[1]]
+        return OrderReport(
+            order_id=self.id,
+            venue_id=self.venue_id,
+            symbol=self.symbol,
+            side=self.side,
+            status=seen[0],
+            amount=self.amount,
+            filled=sum((trade.amount for trade in trades), ZERO),
+            cost=sum((trade.cost for trade in trades), ZERO),
+            at=moment,
+            fills=tuple(trades) if fills else (),
+        )
+
+    def locks(self, moment: datetime) -> tuple[str, Decimal]:
+        """Currency and amount that it holds locked as of a moment."""
+        base, quote = currencies(self.symbol)
+        seen = self.seen(moment)
+        rest = ZERO
+        if seen is not None and seen[0] is Status.OPEN:
+            rest = self.amount - sum((trade.amount for trade in self.trades[: seen[1]]), ZERO)
+        return (base, rest) if self.side is Side.SELL else (quote, rest * self.worst)
+
+
+class Books:
+    """Balances, orders, trades. `arrivals` counts how often each id of ours has arrived."""
+
+    def __init__(self, seed: int, markets: Mapping[str, Instrument], opening: Mapping[str, Decimal], prices: Prices, later: Later) -> None:
+        self.markets = dict(markets)
+        self.prices = prices
+        self.balances = dict(opening)
+        self.opening = dict(opening)
+        self.orders: dict[str, Booked] = {}
+        self.trades: list[Fill] = []
+        self.arrivals: dict[str, int] = {}
+        self.moved: list[tuple[datetime, str, Decimal]] = []
+        self.transfers: dict[str, Decimal] = {}
+        self.listeners: list[Callable[[AccountNews], None]] = []
+        self.on_fill: Callable[[Booked, Fill], None] = lambda _booked, _fill: None
+        self.foreign_hands = False
+        self._seed = seed
+        self._later = later
+        self._numbers = 0
+
+    def _number(self) -> str:
+        self._numbers += 1
+        return str(self._numbers)
+
+    # --- orders ------------------------------------------------------------------------------------------------------
+
+    def arrive(self, order: Order, manner: Kind | None, now: datetime) -> Booked:
+        """Book an order of ours and fill of it what is to be filled at once. Refused: it is not booked."""
+        self.arrivals[order.id] = self.arrivals.get(order.id, 0) + 1
+        market = self.markets[order.symbol]
+        if order.amount % market.amount_step:
+            raise Refused("Filter failure: LOT_SIZE", Reason.FILTER)
+        return self.book(order.id, order.symbol, order.side, order.amount, manner, now, ours=True)
+
+    def book(self, order_id: str, symbol: str, side: Side, amount: Decimal, manner: Kind | None, now: datetime, *, ours: bool) -> Booked:
+        """Book an order of anybody."""
+        price = self.prices.now(symbol, now)
+        booked = Booked(order_id, self._number(), symbol, side, amount, (price * LOCK).quantize(TICK), now, ours)
+        base, quote = currencies(symbol)
+        need, currency = (amount * booked.worst, quote) if side is Side.BUY else (amount, base)
+        if need > self.free(currency, now):
+            raise Refused("Account has insufficient balance for requested action.", Reason.INSUFFICIENT_FUNDS)
+        self.orders[order_id] = booked
+        self._note(booked, now)
+        luck = Random(f"{self._seed}/fill/{order_id}")
+        match manner:
+            case None:
+                for share in (0.5, 1.0) if luck.random() < 0.3 else (1.0,):
+                    self.fill(booked, share, now)
+            case Kind.PARTIAL:
+                self.fill(booked, luck.choice([0.0, 0.4]), now)
+                self.end(booked, luck.choice([Status.EXPIRED, Status.CANCELED]), now)
+            case Kind.TRICKLE:
+                for part in range(1, 5):
+                    self._later(luck.uniform(0.1, 3.0) * part, lambda n=part: self.fill(booked, 1.0 if n == 4 else 0.3))  # type: ignore[misc]
+            case _:
+                if luck.random() < 0.5:
+                    self._later(luck.uniform(5.0, 90.0), lambda: self.fill(booked, luck.choice([0.5, 1.0])))
+        return booked
+
+    def fill(self, booked: Booked, share: float, now: datetime | None = None) -> None:
+        """Trade a share of what is left of an order."""
+        now = now or self.now()
+        rest = booked.amount - booked.filled
+        step = self.markets[booked.symbol].amount_step
+        amount = rest if share >= 1 else (rest * Decimal(str(share)) / step).to_integral_value(ROUND_FLOOR) * step
+        if booked.status is not Status.OPEN or amount <= 0:
+            return
+        trade = self._trade(booked.id, booked.venue_id, booked.symbol, booked.side, amount, booked.worst, now)
+        booked.trades.append(trade)
+        if booked.filled == booked.amount:
+            booked.status = Status.FILLED
+        self._note(booked, now)
+        self.on_fill(booked, trade)
+        self._tell(booked, (trade,), now)
+
+    def end(self, booked: Booked, status: Status, now: datetime) -> bool:
+        """Close an open order; whether it was open."""
+        if booked.status is not Status.OPEN:
+            return False
+        booked.status = status
+        self._note(booked, now)
+        self._tell(booked, (), now)
+        return True
+
+    def _note(self, booked: Booked, now: datetime) -> None:
+        booked.past.append((now, booked.status, len(booked.trades)))
+
+    def _tell(self, booked: Booked, fills: tuple[Fill, ...], now: datetime) -> None:
+        report = booked.report(now, fills=False)
+        if report is not None:
+            self.publish(replace(report, fills=fills))
+
+    def publish(self, news: AccountNews) -> None:
+        """Onto the user stream."""
+        for listener in tuple(self.listeners):
+            listener(news)
+
+    def _trade(self, order_id: str, venue_id: str, symbol: str, side: Side, amount: Decimal, worst: Decimal, now: datetime) -> Fill:
+        number = self._number()
+        slip = SLIP_MAX * Decimal(str(round(Random(f"{self._seed}/slip/{number}").random(), 3)))
+        price = self.prices.now(symbol, now) * (1 + side.sign * slip)
+        price = (min(price, worst) if side is Side.BUY else price).quantize(TICK)
+        base, quote = currencies(symbol)
+        cost = amount * price
+        fee = Money(amount * FEE, base) if side is Side.BUY else Money(cost * FEE, quote)
+        for currency, moved in ((base, side.sign * amount), (quote, -side.sign * cost), (fee.currency, -fee.amount)):
+            self._move(currency, moved, now)
+        trade = Fill(
+            order_id=order_id,
+            venue_id=venue_id,
+            trade_id=number,
+            symbol=symbol,
+            side=side,
+            amount=amount,
+            price=price,
+            cost=cost,
+            fees=(fee,),
+            at=now,
+        )
+        self.trades.append(trade)
+        return trade
+
+    def _move(self, currency: str, amount: Decimal, now: datetime) -> None:
+        self.balances[currency] = self.balances.get(currency, ZERO) + amount
+        self.moved.append((now, currency, amount))
+
+    # --- other hands -------------------------------------------------------------------------------------------------
+
+    def transfer(self, currency: str, amount: Decimal, now: datetime) -> Decimal:
+        """A deposit or (negative) a withdrawal, of what is free at most; what was moved."""
+        amount = max(amount, -max(ZERO, self.free(currency, now)))
+        self.foreign_hands = True
+        self._move(currency, amount, now)
+        self.transfers[currency] = self.transfers.get(currency, ZERO) + amount
+        return amount
+
+    def by_hand(self, symbol: str, side: Side, now: datetime) -> None:
+        """The owner trades a little himself."""
+        base, quote = currencies(symbol)
+        price = self.prices.now(symbol, now)
+        have = self.free(base, now) if side is Side.SELL else self.free(quote, now) / price
+        amount = self.markets[symbol].floor(have / 10)
+        if amount > 0:
+            self.foreign_hands = True
+            self._trade("", f"hand-{self._number()}", symbol, side, amount, price * LOCK, now)
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The moment; given by the world."""
+        raise AssertionError
+
+    def total(self, currency: str, moment: datetime) -> Decimal:
+        """What was held at a moment."""
+        amount = self.balances.get(currency, ZERO)
+        for at, moved, change in reversed(self.moved):
+            if at <= moment:
+                break
+            if moved == currency:
+                amount -= change
+        return amount
+
+    def locked(self, moment: datetime) -> dict[str, Decimal]:
+        """What stood in open orders at a moment, by currency."""
+        found: dict[str, Decimal] = {}
+        for booked in self.orders.values():
+            currency, amount = booked.locks(moment)
+            if amount:
+                found[currency] = found.get(currency, ZERO) + amount
+        return found
+
+    def free(self, currency: str, moment: datetime) -> Decimal:
+        """What may be spent."""
+        return self.total(currency, moment) - self.locked(moment).get(currency, ZERO)
+
+    def snapshot(self, moments: Mapping[str, datetime], now: datetime) -> dict[str, Balance]:
+        """Balances, each as of its moment."""
+        found = {}
+        for currency in self.balances:
+            moment = moments.get(currency, now)
+            total = self.total(currency, moment)
+            locked = min(total, self.locked(moment).get(currency, ZERO))
+            found[currency] = Balance(total - locked, locked)
+        return found
+
+    def listed(self, symbol: str, since: datetime, moment: datetime) -> list[Fill]:
+        """The account's trades as of a moment; the venue names orders by its own id there."""
+        return [replace(t, order_id="") for t in self.trades if t.symbol == symbol and since <= t.at <= moment]
+
+    def audit(self) -> list[str]:
+        """What is wrong with these books themselves: balances are the opening, the trades, their fees and the transfers."""
+        held = dict(self.opening)
+        for currency, amount in self.transfers.items():
+            held[currency] = held.get(currency, ZERO) + amount
+        for trade in self.trades:
+            base, quote = currencies(trade.symbol)
+            held[base] = held.get(base, ZERO) + trade.side.sign * trade.amount
+            held[quote] = held.get(quote, ZERO) - trade.side.sign * trade.cost
+            for fee in trade.fees:
+                held[fee.currency] = held.get(fee.currency, ZERO) - fee.amount
+        return [f"{c}: {self.balances.get(c)} instead of {amount}" for c, amount in held.items() if self.balances.get(c, ZERO) != amount]

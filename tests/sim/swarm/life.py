@@ -1,0 +1,528 @@
+"""Life: the world of one seed: a venue, its faults, and a daemon that is started again whenever it has died.
+
+Rule: the seed gives the whole story. The faults end, the daemon is given time, and then its record and the venue's books must agree.
+"""
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from daemon import app
+from daemon.app import Daemon
+from daemon.config import Config, Secrets, load
+from daemon.core import events as e
+from daemon.core.model import Instrument, Order, Side
+from daemon.core.ordertable import tag
+from daemon.core.states import ACCOUNT, Scope
+from daemon.core.trading import Trading
+from daemon.io.api import Impossible
+from daemon.io.journal import Journal, JournalError, Recovered
+from daemon.io.journal.reader import Reader
+from daemon.io.journal.store import Batch, Store
+from daemon.io.journal.writer import Writer
+from daemon.parts import Parts, StartRefused
+from daemon.worlds import build
+from tests.core.builders import market
+from tests.sim.swarm.books import Books, Prices
+from tests.sim.swarm.door import SimExchange
+from tests.sim.swarm.faults import CRASHES, Fault, Kind, Weather
+from tests.sim.swarm.loop import PROCESS, SwarmLoop, run
+from tests.sim.swarm.oracle import Oracle
+from tests.sim.virtual import SimClock
+
+START: Final = datetime(2026, 1, 5, 6, tzinfo=UTC)
+LENGTH: Final = timedelta(seconds=10)
+WARM: Final = 60
+ROWS: Final = WARM + 400
+SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
+TICK_S: Final = 1.0  # the clock of the daemon, slower than in earnest
+COMMIT_S: Final = 0.002
+PATIENCE_S: Final = 900.0  # a story that is not calm so long after its last fault has hung
+LOOK_S: Final = 5.0
+
+MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 3}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
+HELD: Final = {"use": "fixed_weights", "schedule": {"every": 2}, "params": {"weights": {"A/USDT": 0.3, "B/USDT": 0.3, "C/USDT": 0.3}}}
+PROFILES: Final[Sequence[Sequence[dict[str, Any]]]] = (
+    [{"name": "momo", **MOMENTUM}],
+    [{"name": "momo", "share": 0.5, **MOMENTUM}, {"name": "held", "share": 0.5, **HELD}],
+    [{"name": "held", **HELD}],
+)
+
+
+class SimWriter(Writer):
+    """Writes a moment after it was asked to, in order; a process may be killed before and after."""
+
+    def __init__(self, store: Store, process: "Process") -> None:
+        self._store = store
+        self._process = process
+        self._free_at = 0.0
+        self.failed: str | None = None
+
+    async def commit(self, batch: Batch) -> None:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        if self._process.alive:
+            self._free_at = max(self._free_at, loop.time()) + COMMIT_S
+            loop.call_at(self._free_at, self._write, batch, done)
+        await done
+
+    def _write(self, batch: Batch, done: "asyncio.Future[None]") -> None:
+        world = self._process.world
+        world.point(Kind.CRASH_BEFORE_COMMIT)
+        if not self._process.alive:
+            return
+        if self.failed is None and world.weather(world.now_s, Kind.DISK_FULL):
+            self.failed = "database or disk is full"
+        (error,) = [world.full(self.failed)] if self.failed else self._store.write([batch])
+        world.point(Kind.CRASH_AFTER_COMMIT)
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def stop(self) -> None:
+        return None
+
+
+class Watched(Daemon):
+    """The daemon, as it is, with somebody who hears everything."""
+
+    def __init__(self, parts: Parts, process: "Process") -> None:
+        self._process = process
+        super().__init__(parts)
+        self.api = Unheard()  # type: ignore[assignment]
+
+    def publish(self, event: e.Event) -> None:
+        if self._process.alive:
+            super().publish(event)
+
+    def tell(self, event: e.Event) -> Iterable[e.Event]:
+        if self._process.alive:
+            self._process.world.oracle.hear(event)
+            self._process.world.point(Kind.CRASH_ON_EVENT)
+        return super().tell(event)
+
+
+class Unheard:
+    """An API that listens nowhere: commands are given directly."""
+
+    port = 0
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """One process of the daemon."""
+
+    number: int
+    world: "World"
+    journal: Journal
+    ended: "asyncio.Future[str]"
+    alive: bool = True
+    daemon: Daemon = field(init=False)
+    exchange: SimExchange = field(init=False)
+
+    async def main(self) -> None:
+        """As `rebalanced run`: until it is stopped or fails; whatever it ends with is documented, or an offence."""
+        ended = "stopped"
+        try:
+            await self.daemon.run()
+        except BaseExceptionGroup as group:
+            strange = group.split((StartRefused, JournalError))[1]
+            ended = f"failed: {group.exceptions}"
+            if strange is not None:
+                self.world.oracle.broken(f"the daemon has failed: {_leaves(strange)}")
+        self.alive = False
+        self.world.loop.call_soon(self.leave, ended, context=self.world.context)
+
+    def leave(self, why: str) -> None:
+        """Nothing of it is left but what is on disk."""
+        self.alive = False
+        self.world.loop.kill(self.number)
+        self.world.books.listeners.clear()
+        self.journal._closed = True
+        self.journal._store._connection.close()
+        self.journal._lock.release()
+        self.world.oracle.ends(why)
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[str]:
+    found: list[str] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            found += _leaves(error)
+        else:
+            last = error.__traceback__
+            while last is not None and last.tb_next is not None:
+                last = last.tb_next
+            where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else ""
+            found.append(f"{type(error).__name__}: {error} ({where})")
+    return found
+
+
+class World:
+    """Everything of one seed."""
+
+    def __init__(self, seed: int, faults: Sequence[Fault], folder: Path, loop: SwarmLoop) -> None:
+        self.seed = seed
+        self.loop = loop
+        self.context = copy_context()
+        self.clock = SimClock(START + WARM * LENGTH + LENGTH / 2)
+        self.weather = Weather(seed, faults)
+        self.chance = Random(f"{seed}/world")
+        self.folder = folder
+        prices = Prices(seed, SYMBOLS, START, LENGTH, ROWS)
+        self.books = Books(seed, self._markets(), self._opening(), prices, self.later)
+        self.books.now = self.clock.now  # type: ignore[method-assign]
+        self.oracle = Oracle(self.books, self.clock.now, lambda: self.weather.at_work(self.now_s))
+        self.process: Process | None = None
+        self._armed: tuple[Kind, int] | None = None
+        self._lives = 0
+        self._over = False
+        self.profile = self.chance.randrange(len(PROFILES))
+        self.path = folder / f"{seed}.sqlite"
+
+    def _markets(self) -> dict[str, Instrument]:
+        steps = [self.chance.choice(["0.00001", "0.001"]) for _ in SYMBOLS]
+        return {symbol: market(symbol, step=step) for symbol, step in zip(SYMBOLS, steps, strict=True)}
+
+    def _opening(self) -> dict[str, Decimal]:
+        return {"USDT": Decimal(self.chance.choice([1000, 10_000, 1_000_000]))} | {s.partition("/")[0]: Decimal(0) for s in SYMBOLS}
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the start."""
+        return self.loop.time()
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something after a while, whoever lives then."""
+        self.loop.call_later(seconds, act, context=self.context)
+
+    @staticmethod
+    def full(text: str) -> Exception:
+        """What the journal says of a full disk."""
+        from daemon.io.journal import JournalFailed
+
+        return JournalFailed(text)
+
+    # --- processes ---------------------------------------------------------------------------------------------------
+
+    def point(self, name: Kind) -> None:
+        """Here a process may be killed."""
+        if self._armed is None or self._armed[0] is not name:
+            return
+        left = self._armed[1] - 1
+        self._armed = (name, left) if left else None
+        if not left:
+            self.crash(name.value)
+
+    def crash(self, why: str) -> None:
+        """Kill the process where it stands."""
+        process = self.process
+        if process is not None and process.alive:
+            self.oracle.counts["crashes"] += 1
+            process.leave(f"killed: {why}")
+
+    def _boot(self) -> Process:
+        config = configured(self.folder, self.profile)
+        if not self.path.exists():
+            shutil.copy(blank(self.folder), self.path)
+        journal = Journal.open(self.path, instance=config.name, mode=config.mode, clock=self.clock)
+        journal._writer.stop()
+        journal._store._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
+        self._lives += 1
+        process = Process(self._lives, self, journal, self.loop.create_future())
+        journal._writer = SimWriter(journal._store, process)
+        record = journal.recover()
+        process.exchange = SimExchange(self, self.oracle, SYMBOLS, lambda: process.alive)
+        parts = build(config, Secrets(), journal, record, self.clock, {}, lambda _done, _all: None, exchange=process.exchange)
+        process.daemon = Watched(parts, process)
+        self.oracle.begins(process.daemon, record)
+        context = copy_context()
+        context.run(PROCESS.set, process.number)
+        self.loop.create_task(process.main(), context=context)
+        return process
+
+    async def _keep(self) -> None:
+        """The supervisor: whatever has ended is started again."""
+        while True:
+            self.process = self._boot()
+            why = await self.process.ended
+            self.process = None
+            if self._over:
+                return
+            await asyncio.sleep(self.chance.uniform(0.5, 6.0) if "StartRefused" not in why else 30.0)
+
+    # --- faults that are done, not met -------------------------------------------------------------------------------
+
+    def _strike(self, fault: Fault) -> None:
+        """A fault begins."""
+        self.oracle.note(f"FAULT {fault}")
+        self.oracle.strikes([fault])
+        if fault.kind is Kind.CRASH:
+            self.crash("at a moment")
+        elif fault.kind in CRASHES:
+            self._armed = (fault.kind, 1 + int(fault.size * 12))
+        elif fault.kind in (Kind.AWAY, Kind.UNREACHED, Kind.BANNED, Kind.USER_DOWN, Kind.BARS_CLOSED):
+            if self.process is not None:
+                self.process.exchange.cut()
+        elif fault.kind in (Kind.STOP, Kind.PAUSE, Kind.FLATTEN, Kind.RELOAD):
+            self._command(fault)
+        else:
+            self._other_hand(fault)
+
+    def _other_hand(self, fault: Fault) -> None:
+        now, books, share = self.clock.now(), self.books, Decimal(str(round(0.01 + fault.size * 0.15, 3)))
+        base = fault.symbol.partition("/")[0]
+        match fault.kind:
+            case Kind.DEPOSIT | Kind.WITHDRAWAL | Kind.COINS:
+                currency = base if fault.kind is Kind.COINS else "USDT"
+                sign = -1 if fault.kind is Kind.WITHDRAWAL or (fault.kind is Kind.COINS and fault.size > 0.5) else 1
+                worth = books.balances[currency] if currency == "USDT" or sign < 0 else Decimal(20) / books.prices.now(fault.symbol, now)
+                moved = books.transfer(currency, (sign * worth * share).quantize(Decimal("1e-8")), now)
+                if moved and fault.length > 10:
+                    books.publish((currency, moved, f"m{fault.at}"))
+            case Kind.HAND_TRADE:
+                books.by_hand(fault.symbol, Side.SELL if fault.size > 0.5 else Side.BUY, now)
+            case Kind.FOREIGN_ORDER | Kind.ORPHAN:
+                self._foreign_order(fault, share)
+            case Kind.NEW_STEP:
+                known = books.markets[fault.symbol]
+                books.markets[fault.symbol] = market(fault.symbol, step=str(known.amount_step * 10))
+
+    def _foreign_order(self, fault: Fault, share: Decimal) -> None:
+        """An order that hangs until its fault is over: somebody else's, or one with our prefix that no record knows."""
+        from daemon.io.exchange import Refused
+
+        now, books = self.clock.now(), self.books
+        order_id = f"web-{fault.at}"
+        if fault.kind is Kind.ORPHAN:
+            config = configured(self.folder, self.profile)
+            order_id = "r" + tag(f"{config.name}|{config.mode}") + f"orphan{int(fault.at * 1000):016d}"
+        amount = books.markets[fault.symbol].floor(books.free("USDT", now) * share / books.prices.now(fault.symbol, now))
+        if amount <= 0:
+            return
+        books.foreign_hands = True
+        try:
+            booked = books.book(order_id, fault.symbol, Side.BUY, amount, Kind.STUCK, now, ours=False)
+        except Refused:
+            return
+        from daemon.core.model import Status
+
+        self.later(fault.length, lambda: books.end(booked, Status.CANCELED, self.clock.now()) and None)
+
+    def _command(self, fault: Fault) -> None:
+        process = self.process
+        if process is None or not process.alive:
+            return
+        context = copy_context()
+        context.run(PROCESS.set, process.number)
+        self.loop.create_task(self._commanded(process, fault), context=context)
+
+    async def _commanded(self, process: Process, fault: Fault) -> None:
+        argument = fault.symbol if fault.kind in (Kind.PAUSE, Kind.FLATTEN) and fault.size > 0.5 else ""
+        scope = Scope(symbol=argument) if argument else ACCOUNT
+        verb = fault.kind.value
+        try:
+            await process.daemon.commander.command(verb, argument, "a person")
+        except Impossible as error:
+            self.oracle.note(f"COMMAND {verb} {argument} is refused: {error}")
+            return
+        self.oracle.note(f"COMMAND {verb} {argument}")
+        if fault.kind is Kind.PAUSE:
+            self.oracle.paused.add(scope)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def story(self) -> None:
+        """The whole of it."""
+        for fault in self.weather.faults:
+            self.later(fault.at, lambda f=fault: self._strike(f))  # type: ignore[misc]
+        keeper = self.loop.create_task(self._keep())
+        last = max((fault.until for fault in self.weather.faults), default=60.0)
+        while self.now_s < last and not self.oracle.problems:
+            await asyncio.sleep(min(LOOK_S, last - self.now_s))
+            self._fell(keeper)
+        self._armed = None
+        await self._converge(keeper, last)
+        self._over = True
+        if not self.oracle.problems:
+            self._judge()
+
+    @staticmethod
+    def _fell(keeper: "asyncio.Task[None]") -> None:
+        if keeper.done():
+            keeper.result()
+
+    async def _converge(self, keeper: "asyncio.Task[None]", last: float) -> None:
+        """Nothing goes wrong any more: wait until all that was begun has come to its end, and a later decision too."""
+        calm_at: datetime | None = None
+        while not self.oracle.problems:
+            self._fell(keeper)
+            if self.now_s > last + PATIENCE_S:
+                self.oracle.broken(f"it does not come to rest: {self._unrest()}")
+                return
+            await self._resume()
+            if not self._unrest() and calm_at is None:
+                calm_at = self.clock.now()
+            if calm_at is not None and not self._unrest() and self._settled_since(calm_at):
+                return
+            await asyncio.sleep(LOOK_S)
+
+    async def _resume(self) -> None:
+        """A person looks after what has been restricted."""
+        process = self.process
+        if process is None or not process.alive or process.daemon.parts.manager.trading is not Trading.RUNNING:
+            return
+        for scope in {hold.scope: None for hold in process.daemon.parts.manager.states.holds()}:
+            self.oracle.note(f"COMMAND resume {scope}")
+            self.oracle.paused.discard(scope)
+            context = copy_context()
+            context.run(PROCESS.set, process.number)
+            argument = scope.symbol or scope.strategy
+            self.loop.create_task(self._resumed(process, argument), context=context)
+
+    async def _resumed(self, process: Process, argument: str) -> None:
+        try:
+            await process.daemon.commander.command("resume", argument, "a person")
+        except Impossible as error:
+            self.oracle.note(f"COMMAND resume {argument} is refused: {error}")
+
+    def _unrest(self) -> str:
+        """What is not as it should be once all is calm; "" if all is."""
+        process = self.process
+        if process is None or not process.alive:
+            return "no process"
+        p = process.daemon.parts
+        reasons = {
+            "not running": p.manager.trading is not Trading.RUNNING,
+            f"held: {p.manager.reason}": bool(p.manager.states.holds()),
+            "a wave is under way": p.manager.wave is not None,
+            f"orders: {[(t.order.id, t.state.value) for t in p.table]}": bool(len(p.table)),
+            f"drift: {p.account.drift}": bool(p.account.drift),
+            f"differences: {p.reconciler.differences}": bool(p.reconciler.differences),
+        }
+        return "; ".join(reason for reason, holds in reasons.items() if holds)
+
+    def _settled_since(self, moment: datetime) -> bool:
+        process = self.process
+        assert process is not None
+        wave = process.daemon.parts.manager.last_wave
+        return wave is not None and wave.decision.as_of > moment
+
+    def _judge(self) -> None:
+        process = self.process
+        assert process is not None
+        record = process.journal.recover()
+        self.oracle.judge(record, intents(self.path))
+        self._on_target(process)
+
+    def _on_target(self, process: Process) -> None:
+        """What is held is what the newest decision wants, or there is a reason that a calm venue allows."""
+        wave = process.daemon.parts.manager.last_wave
+        assert wave is not None
+        books, now = self.books, self.clock.now()
+        worths = {s: books.balances[s.partition("/")[0]] * books.prices.now(s, now) for s in SYMBOLS}
+        equity = books.balances["USDT"] + sum(worths.values(), Decimal(0))
+        for symbol, worth in worths.items():
+            weight = wave.targets.get(symbol, 0.0)
+            step = float(books.markets[symbol].amount_step * books.prices.now(symbol, now) / equity)
+            distance = abs(float(worth / equity) - weight)
+            allowed = max(0.02, 0.1 * weight) + step + 0.01
+            reason = wave.left.get(symbol) or wave.refused.get(symbol)
+            if distance > allowed and reason not in ("unfunded", "below_minimum", "dust", "raised"):
+                self.oracle.broken(f"{symbol} is {distance:.3f} off its target {weight:.3f} in calm weather ({reason})")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@cache
+def configured(folder: Path, profile: int) -> Config:
+    """The configuration of a profile."""
+    content: dict[str, Any] = {
+        "name": "swarm",
+        "mode": "live",
+        "live": {"i_understand": True},
+        "exchange": {"id": "binance", "credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}},
+        "universe": {"quote": "USDT", "symbols": list(SYMBOLS)},
+        "timeframe": "10s",
+        "strategies": list(PROFILES[profile]),
+        "execution": {"band": 0.02},
+        "api": {"port": 0},
+    }
+    path = folder / f"profile{profile}.yaml"
+    path.write_text(json.dumps(content))  # JSON is YAML
+    return load(path, {})
+
+
+@cache
+def blank(folder: Path) -> Path:
+    """A journal without a row."""
+    path = folder / "blank.sqlite"
+    with Journal.open(path, instance="swarm", mode="live", clock=_Frozen()) as journal:
+        assert journal.run_id == 1
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM runs")
+    connection.close()
+    return path
+
+
+class _Frozen:
+    def now(self) -> datetime:
+        return START
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError(seconds)
+
+
+def intents(path: Path) -> dict[str, Order]:
+    """Every intent of a journal, by id."""
+    with Reader(path) as reader:
+        return {record.order.id: record.order for record in reader.orders(1000)}
+
+
+def tell(seed: int, faults: Sequence[Fault], folder: Path, *, aloud: bool = False) -> Oracle:
+    """The story of a seed under these faults."""
+    tick_s, app.TICK_S = app.TICK_S, TICK_S  # type: ignore[misc]
+
+    async def main(loop: SwarmLoop) -> Oracle:
+        world = World(seed, faults, folder, loop)
+        if aloud:
+            world.oracle.told = []
+        await world.story()
+        if world.process is not None and world.process.alive:
+            world.process.leave("the end")
+        return world.oracle
+
+    try:
+        return run(main)
+    finally:
+        app.TICK_S = tick_s  # type: ignore[misc]
+        for path in folder.glob(f"{seed}.sqlite*"):
+            path.unlink()
+
+
+__all__ = ["Recovered", "tell"]
