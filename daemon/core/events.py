@@ -368,13 +368,15 @@ class FlowBooked:
 class AccountReconciled:
     """Ledger and account were compared. `differences` is account minus ledger, by currency, where it is not 0.
 
-    `asked_at`: when the poll began. On an account that was not `quiet` a difference means nothing; agreement always does.
+    `asked_at`: when the poll began. On an account that was not `quiet` a difference means nothing; agreement always does. `locked` is
+    what stands in open orders, by currency.
     """
 
     differences: Mapping[str, Decimal]
     asked_at: datetime
     at: datetime
     quiet: bool = True
+    locked: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Rule: each trade and each flow counts once, whatever was doubled, replayed or reordered on the way; nothing else moves a holding.
 """
 
+from collections import deque
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -12,12 +13,16 @@ from daemon.core.model import EXACT, ZERO, Fill, Flow, currencies
 # The kind of flow that a first start books for what the account holds already.
 OPENING: Final = "opening"
 
+# Former holdings that are remembered by currency. A venue's balances lag by minutes at worst, and a minute has few trades in one currency.
+FORMER_KEPT: Final = 64
+
 
 class Ledger:
     """Holdings by currency, in Decimal. Currencies outside the universe (say, a third coin that fees are paid in) may go below 0."""
 
     def __init__(self) -> None:
         self._held: dict[str, Decimal] = {}
+        self._former: dict[str, deque[tuple[datetime, Decimal]]] = {}
         self._opened_at: datetime | None = None
         self._trades: set[tuple[str, str]] = set()
         self._flows: set[str] = set()
@@ -35,6 +40,11 @@ class Ledger:
     def held(self, currency: str) -> Decimal:
         """Units of `currency` that the account should hold, free or locked."""
         return self._held.get(currency, ZERO)
+
+    def held_until(self, currency: str, amount: Decimal) -> datetime | None:
+        """When it last ceased to hold exactly so much of `currency`; None: not lately, or it does so now."""
+        former = self._former.get(currency, ())
+        return next((until for until, held in reversed(former) if held == amount), None) if self.held(currency) != amount else None
 
     def holdings(self) -> dict[str, Decimal]:
         """All holdings that are not 0, by currency."""
@@ -55,11 +65,11 @@ class Ledger:
             return False
         self._trades.add(key)
         base, quote = currencies(fill.symbol)
-        sign = fill.side.sign
-        self._add(base, sign * fill.amount)
-        self._add(quote, -sign * fill.cost)
+        moved = {base: fill.side.sign * fill.amount, quote: -fill.side.sign * fill.cost}
         for fee in fill.fees:
-            self._add(fee.currency, -fee.amount)
+            moved[fee.currency] = EXACT.subtract(moved.get(fee.currency, ZERO), fee.amount)
+        for currency, amount in moved.items():
+            self._add(currency, amount, fill.at)
         return True
 
     def flow(self, flow: Flow) -> bool:
@@ -69,8 +79,10 @@ class Ledger:
         self._flows.add(flow.id)
         if flow.kind == OPENING:
             self._opened_at = self._opened_at or flow.at
-        self._add(flow.currency, flow.amount)
+        self._add(flow.currency, flow.amount, flow.at)
         return True
 
-    def _add(self, currency: str, amount: Decimal) -> None:
-        self._held[currency] = EXACT.add(self._held.get(currency, ZERO), amount)
+    def _add(self, currency: str, amount: Decimal, at: datetime) -> None:
+        held = self._held.get(currency, ZERO)
+        self._former.setdefault(currency, deque(maxlen=FORMER_KEPT)).append((at, held))
+        self._held[currency] = EXACT.add(held, amount)

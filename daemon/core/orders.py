@@ -140,7 +140,7 @@ class OrderManager:
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """The first agreement of account and ledger opens trading."""
-        self.follower.resolver.on_reconciled(event)
+        self.follower.resolver.on_reconciled(event, self._account.foreign_locked)
         if self.trading is Trading.STARTING and not event.differences and not self.follower.unheard:
             self.trading = Trading.RUNNING
             yield TradingStarted(event.at)

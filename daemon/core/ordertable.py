@@ -297,6 +297,14 @@ class OrderTable:
         while len(self._strays) > self.STRAYS_KEPT:
             del self._strays[next(iter(self._strays))]
 
+    def strayed(self, symbol: str, side: Side, since: datetime) -> dict[str, Decimal]:
+        """Base units of the trades since a moment of which nobody knows whose they are, by the venue's id of their order."""
+        found: dict[str, Decimal] = {}
+        for stray in self._strays.values():
+            if (stray.symbol, stray.side, stray.order_id) == (symbol, side, "") and stray.at >= since:
+                found[stray.venue_id] = found.get(stray.venue_id, ZERO) + stray.amount
+        return found
+
     def close(self, tracked: Tracked) -> None:
         """The order is settled: keep it for late news, and forget the oldest such."""
         tracked.closed = True

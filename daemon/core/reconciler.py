@@ -53,14 +53,16 @@ class Calm:
     """When a poll says something about the account.
 
     `quiet`: nothing of ours has moved within this time before the poll began. `lag`: balances may be that old after a trade, so that a
-    difference is only believed when no trade is younger, or when it has not changed for so long. `flow`: no difference is booked before it
-    has stood for this long. `again`: a difference is polled again after this long, growing to `again_max`. `overlap`: trades are read from
+    difference is only believed when no trade is younger, or when it has not changed for so long. `stale`: a balance that is exactly what
+    the account held less than this ago is taken for an old one, and nothing is booked. `flow`: no difference is booked before it has stood
+    for this long. `again`: a difference is polled again after this long, growing to `again_max`. `overlap`: trades are read from
     this long before the difference was last known not to be. `lookups`: an order in doubt that so many look-ups have not found no longer
     makes the account restless.
     """
 
     quiet: timedelta = timedelta(seconds=3)
     lag: timedelta = timedelta(seconds=30)
+    stale: timedelta = timedelta(minutes=5)
     flow: timedelta = timedelta(seconds=5)
     again: timedelta = timedelta(seconds=3)
     again_max: timedelta = timedelta(seconds=30)
@@ -133,7 +135,8 @@ class PositionReconciler:
             return
         self._empty_since = None
         differences, quiet = self._compare(snapshot), self._quiet(snapshot)
-        yield AccountReconciled(differences, snapshot.asked_at, event.at, quiet=quiet)
+        locked = {c: b.locked for c, b in snapshot.balances.items() if b.locked > 0}
+        yield AccountReconciled(differences, snapshot.asked_at, event.at, quiet=quiet, locked=locked)
         for currency in [c for c in self._suspicions if c not in differences]:
             if self._suspicions.pop(currency).found:
                 yield DriftCleared(currency, event.at)
@@ -201,7 +204,7 @@ class PositionReconciler:
         if not known.found:
             known.found = True
             yield DriftFound(currency, amount, at)
-        elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency):
+        elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
             self._unsure, self._poll_at = 0, at + self._calm.again
             yield BookFlows((Flow(_flow_id(currency, amount, known.since), currency, amount, "unexplained", at),), at)
             return
@@ -211,6 +214,14 @@ class PositionReconciler:
         """Whether a balance that lags behind our own trades cannot be what is seen."""
         lag = self._calm.lag
         return self._last_fill is None or snapshot.asked_at - self._last_fill >= lag or snapshot.asked_at - suspicion.since >= lag
+
+    def _old(self, suspicion: Suspicion, snapshot: AccountSnapshot) -> bool:
+        """Whether what is seen is, to the last digit, what was held a while ago: the venue has not caught up with our own trades.
+
+        Booked as a flow it would be made up for by trading, and what was bought would be bought twice.
+        """
+        until = self._ledger.held_until(suspicion.currency, self._ledger.held(suspicion.currency) + suspicion.amount)
+        return until is not None and snapshot.asked_at - until < self._calm.stale
 
     def _stands(self, currency: str) -> timedelta:
         """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it."""

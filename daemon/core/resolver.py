@@ -1,17 +1,21 @@
 """Resolver: what to ask the venue about orders whose end is not known, and when silence is proof of absence.
 
 Rule: a time-out is not a failure. An order is absent only once its request can no longer arrive, several successful look-ups spaced apart
-have not found it, and the account holds what it would hold without it. Failed look-ups count for nothing.
+have not found it, the account holds and has locked what it would without it, and no trade may be its. Failed look-ups count for nothing.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
-from daemon.core.model import ZERO, currencies
+from daemon.core.model import ZERO, Side, currencies
 from daemon.core.ordertable import OrderTable, State, Tracked
+
+# Venue and daemon may disagree on the time of day: a trade may look so much older than its order.
+CLOCK_MARGIN: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +48,12 @@ class Resolver:
         self._patience = patience
         self._read_at: datetime | None = None
         self._differences: Mapping[str, Decimal] = {}
+        self._locked: Mapping[str, Decimal] = {}
 
-    def on_reconciled(self, event: AccountReconciled) -> None:
-        """Remember when the account was last compared, and what differed."""
+    def on_reconciled(self, event: AccountReconciled, foreign: Mapping[str, Decimal]) -> None:
+        """Remember when the account was last compared, what differed, and what stands locked beside the orders of others (`foreign`)."""
         self._read_at, self._differences = event.asked_at, event.differences
+        self._locked = {currency: amount - foreign.get(currency, ZERO) for currency, amount in event.locked.items()}
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -107,7 +113,7 @@ class Resolver:
         seen = tracked.absences
         if not seen or event.asked_at - seen[-1] >= p.spacing:
             seen.append(event.asked_at)
-        return len(seen) >= p.lookups and self._consistent(tracked, fence)
+        return len(seen) >= p.lookups and self._consistent(tracked, fence) and not self._may_have_traded(tracked)
 
     def obstacle(self, tracked: Tracked, at: datetime) -> str:
         """Why a person's word cannot end an order yet, as what follows its name in a sentence; "" if it can."""
@@ -125,8 +131,16 @@ class Resolver:
         return tracked.seen_at is not None and tracked.canceled_at is not None and tracked.seen_at > tracked.canceled_at
 
     def _consistent(self, tracked: Tracked, fence: datetime) -> bool:
-        """Whether the account, read after the fence, holds what the ledger says: an order that had filled would show."""
-        return self._read_at is not None and self._read_at >= fence and not may_explain(tracked, self._differences)
+        """Whether the account, read after the fence, is as without the order: had it filled, or were it open, that would show."""
+        if self._read_at is None or self._read_at < fence:
+            return False
+        return not may_explain(tracked, self._differences) and not may_lock(tracked, self._locked)
+
+    def _may_have_traded(self, tracked: Tracked) -> bool:
+        """Whether there are trades that may be its: listings name the venue's id of an order, and nobody has told which that is."""
+        order = tracked.order
+        strays = self._table.strayed(order.symbol, order.side, order.at - CLOCK_MARGIN)
+        return any(amount <= order.amount for amount in strays.values())
 
     def _fence(self, tracked: Tracked) -> datetime:
         """From when on a look-up that finds nothing counts."""
@@ -134,6 +148,14 @@ class Resolver:
         if tracked.state is State.CANCEL_SENT:
             return (tracked.seen_at or order.at) + self._patience.vanish
         return (tracked.doubted_at or order.at) + self._patience.fence
+
+
+def may_lock(tracked: Tracked, locked: Mapping[str, Decimal]) -> bool:
+    """Whether this order, open, may be behind what stands locked: half of what it would lock is enough, since prices move."""
+    base, quote = currencies(tracked.order.symbol)
+    if tracked.order.side is Side.SELL:
+        return locked.get(base, ZERO) >= tracked.remaining / 2
+    return locked.get(quote, ZERO) >= tracked.remaining * tracked.order.price / 2
 
 
 def may_explain(tracked: Tracked, differences: Mapping[str, Decimal]) -> bool:

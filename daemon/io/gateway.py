@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from typing import Protocol
 
 from daemon.core.events import (
@@ -31,11 +30,9 @@ from daemon.core.events import (
     TradesListed,
 )
 from daemon.core.model import Decision, Fill, Order, OrderReport, Side
+from daemon.core.resolver import CLOCK_MARGIN
 from daemon.io.clock import Clock
 from daemon.io.exchange import MAY_LEAVE, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
-
-# Venue and daemon may disagree on the time of day; trades are looked for from a little before the order was made.
-CLOCK_MARGIN = timedelta(minutes=1)
 
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
 Fact = Decision | Order | Learnt

@@ -54,6 +54,19 @@ def test_somebody_elses_trades_before_the_opening_are_in_it_already() -> None:
     assert ledger.held("BTC") == 2
 
 
+def test_former_holdings_are_remembered_with_their_end() -> None:
+    """Each trade ends what was held before it, its fee included; what is held now, or never was, has no end."""
+    ledger = opened()
+    ledger.book(trade(1, fee=Money(Decimal("0.002"), "BTC")))
+    ledger.book(trade(2))
+    assert ledger.held_until("BTC", Decimal(0)) == after(2)
+    assert ledger.held_until("BTC", Decimal("1.998")) == ledger.held_until("USDT", Decimal(800)) == after(3)
+    assert ledger.held_until("BTC", Decimal(2)) is None
+    assert ledger.held_until("BTC", Decimal("3.998")) is None
+    ledger.flow(Flow("x", "BTC", Decimal("-3.998"), "transfer", after(9)))
+    assert ledger.held_until("BTC", Decimal(0)) is None
+
+
 def test_only_an_opening_balance_opens() -> None:
     """A transfer alone says nothing of what the account held before."""
     ledger = Ledger()

@@ -174,6 +174,20 @@ def test_balances_that_lag_behind_our_trades_are_no_flow(lag_s: int, stale: tupl
     assert office.agreed
 
 
+def test_a_balance_from_before_our_own_trade_is_old_and_no_flow() -> None:
+    """A venue that shows for minutes what was held before a trade, to the digit, has not caught up; after five minutes it is believed."""
+    office = Office()
+    before = str(office.balances["BTC"])
+    office.trade()
+    office.polls(5)
+    assert office.agreed
+    office.polls(90, BTC=before)
+    assert office.flows() == []
+    assert len(office.of(DriftFound)) == 1
+    office.polls(10, BTC=before)
+    assert [(flow.currency, flow.amount) for flow in office.flows()] == [("BTC", Decimal("-0.5"))]
+
+
 def test_a_deposit_on_a_busy_account_is_booked_too() -> None:
     """Trades every twelve seconds for ever leave no calm half minute; a difference that never changes is believed all the same."""
     office = Office()

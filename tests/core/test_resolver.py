@@ -10,7 +10,7 @@ from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAcco
 from daemon.core.model import Side, Status
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.resolver import Patience, Resolver, may_explain
-from tests.core.builders import after, order, report
+from tests.core.builders import after, fill, order, report
 
 
 class Inquiry:
@@ -27,9 +27,9 @@ class Inquiry:
         event = OrderNotFound(self.tracked.order.id, after(asked), after(asked if answered is None else answered))
         return self.resolver.absent(self.tracked, event)
 
-    def account(self, asked: float, **differences: str) -> None:
+    def account(self, asked: float, *, locked: str = "0", **differences: str) -> None:
         found = {currency: Decimal(amount) for currency, amount in differences.items()}
-        self.resolver.on_reconciled(AccountReconciled(found, after(asked), after(asked)))
+        self.resolver.on_reconciled(AccountReconciled(found, after(asked), after(asked), locked={"USDT": Decimal(locked)}), {})
 
     def asked(self, kind: type, seconds: float) -> list[float]:
         """When, in seconds, questions of a kind are put while a clock ticks every half second."""
@@ -90,6 +90,35 @@ def test_a_difference_that_a_buy_cannot_make_does_not_keep_the_doubt(differences
     case = Inquiry()
     case.account(16, **differences)
     assert [case.not_found(16 + 2 * n) for n in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(("locked", "absent"), [("60", False), ("40", True)])
+def test_money_that_the_order_may_have_locked_keeps_the_doubt(locked: str, absent: bool) -> None:
+    """A look-up may lag behind an order that is open: half of what it would lock, beside what others lock, keeps it in doubt."""
+    case = Inquiry()
+    case.account(16, locked=locked)
+    assert any(case.not_found(16 + 2 * n) for n in range(5)) is absent
+    case.resolver.on_reconciled(AccountReconciled({}, after(30), after(30), locked={"USDT": Decimal(90)}), {"USDT": Decimal(80)})
+    assert case.not_found(40)
+
+
+@pytest.mark.parametrize(
+    ("amount", "side", "at", "order_id", "absent"),
+    [
+        ("1", Side.BUY, 1.0, "", False),
+        ("0.4", Side.BUY, 1.0, "", False),
+        ("1.1", Side.BUY, 1.0, "", True),
+        ("1", Side.SELL, 1.0, "", True),
+        ("1", Side.BUY, -61.0, "", True),
+        ("1", Side.BUY, 1.0, "by-hand", True),
+    ],
+)
+def test_a_trade_that_may_be_its_keeps_the_doubt(amount: str, side: Side, at: float, order_id: str, absent: bool) -> None:
+    """A listing names the venue's id alone: the ledger has the trade, the account agrees, and yet the order is not absent."""
+    case = Inquiry()
+    case.table.stray(replace(fill(case.tracked.order, amount, at=after(at)), order_id=order_id, side=side))
+    case.account(16)
+    assert any(case.not_found(16 + 2 * n) for n in range(5)) is absent
 
 
 def test_a_sighting_between_look_ups_starts_the_count_again() -> None:

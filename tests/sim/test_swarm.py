@@ -13,7 +13,8 @@ import pytest
 
 from tests.sim.swarm.__main__ import command, quietly
 from tests.sim.swarm.faults import FAULTS_MIN, schedule
-from tests.sim.swarm.life import SYMBOLS, tell
+from tests.sim.swarm.life import tell
+from tests.sim.swarm.setting import SYMBOLS
 
 SEEDS = int(os.environ.get("REBALANCED_SEEDS", "40"))
 CHUNKS = 4
@@ -27,7 +28,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.mark.parametrize("part", range(CHUNKS))
 def test_no_story_breaks_a_rule(part: int, folder: Path) -> None:
-    """At least five faults each: no order twice, nothing sent out of order, no trade lost, and in the end the books agree and targets are met."""
+    """At least five faults each: no order twice, none out of order, no trade lost, and in the end the books agree and targets are met."""
     for seed in range(part * SEEDS // CHUNKS, (part + 1) * SEEDS // CHUNKS):
         faults = schedule(seed, SYMBOLS)
         assert len(faults) >= FAULTS_MIN

@@ -18,15 +18,16 @@ from typing import Any
 import structlog
 
 from tests.sim.swarm.faults import Fault, Kind, schedule
-from tests.sim.swarm.life import SYMBOLS, tell
+from tests.sim.swarm.life import tell
 from tests.sim.swarm.oracle import Oracle
+from tests.sim.swarm.setting import SYMBOLS
 
 
 @contextmanager
 def quietly(level: int = logging.CRITICAL) -> Any:
     """Without the daemon's log, and a folder in memory for its journals."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
-    memory = Path("/dev/shm")
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
     try:
         with tempfile.TemporaryDirectory(prefix="swarm-", dir=memory if memory.is_dir() else None) as folder:
             yield Path(folder)

@@ -16,30 +16,30 @@ from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, Order
 from daemon.io.exchange import AccountNews, Reason, Refused
 from tests.sim.swarm.faults import Kind
 
+MOVE: Final = 0.006  # standard deviation of the move from bar to bar
 FEE: Final = Decimal("0.001")
 SLIP_MAX: Final = Decimal("0.003")  # a market order pays so much beside the price at most; the planner allows for 0.5 %
 TICK: Final = Decimal("1e-10")  # so that no sum needs more than the 28 digits that Decimal keeps
 LOCK: Final = Decimal("1.004")  # what an open buy locks, of its worth
 
-Later = Callable[[float, Callable[[], None]], None]
+Later = Callable[[float, Callable[[], object]], None]
 
 
 class Prices:
-    """A random walk for each symbol, in bars."""
+    """A random walk for each symbol, in bars, as far as it is asked for."""
 
-    def __init__(self, seed: int, symbols: Sequence[str], begin: datetime, length: timedelta, rows: int) -> None:
+    def __init__(self, seed: int, symbols: Sequence[str], begin: datetime, length: timedelta) -> None:
         self.length = length
         self._begin = begin
-        self._rows: dict[str, list[Bar]] = {}
-        for symbol in symbols:
-            chance = Random(f"{seed}/prices/{symbol}")
-            self._rows[symbol] = self._walk(symbol, chance, rows)
+        self._chance = {symbol: Random(f"{seed}/prices/{symbol}") for symbol in symbols}
+        self._rows: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
 
-    def _walk(self, symbol: str, chance: Random, rows: int) -> list[Bar]:
-        price = chance.choice([0.0123, 1.07, 98.5, 31000.0])
-        bars = []
-        for row in range(rows):
-            close = float(f"{price * exp(chance.gauss(0.0, 0.003)):.6g}")
+    def _bars(self, symbol: str, rows: int) -> list[Bar]:
+        """At least so many bars, and those behind them as far as they were made."""
+        bars, chance = self._rows[symbol], self._chance[symbol]
+        price = bars[-1].close if bars else chance.choice([0.0123, 1.07, 98.5, 31000.0])
+        for row in range(len(bars), rows):
+            close = float(f"{price * exp(chance.gauss(0.0, MOVE)):.6g}")
             bars.append(Bar(symbol, self._begin + (row + 1) * self.length, price, max(price, close), min(price, close), close, 1.0))
             price = close
         return bars
@@ -49,21 +49,25 @@ class Prices:
 
     def closed(self, symbol: str, until: datetime) -> Sequence[Bar]:
         """All bars that have closed, oldest first."""
-        return self._rows[symbol][: self._row(until)]
+        row = self._row(until)
+        return self._bars(symbol, row)[:row]
 
     def at_close(self, symbol: str, closes_at: datetime) -> Bar:
         """The bar with this close."""
-        return self._rows[symbol][self._row(closes_at) - 1]
+        row = self._row(closes_at)
+        return self._bars(symbol, row)[row - 1]
 
     def forming(self, symbol: str, now: datetime) -> Bar:
         """The bar that forms, as it stands."""
-        bar = self._rows[symbol][self._row(now)]
+        row = self._row(now)
+        bar = self._bars(symbol, row + 1)[row]
         price = float(self.now(symbol, now))
         return replace(bar, high=max(bar.open, price), low=min(bar.open, price), close=price, volume=0.5)
 
     def now(self, symbol: str, now: datetime) -> Decimal:
         """The price of this moment, between open and close of the bar that forms."""
-        bar = self._rows[symbol][self._row(now)]
+        row = self._row(now)
+        bar = self._bars(symbol, row + 1)[row]
         done = 1 - (bar.closes_at - now) / self.length
         return Decimal(f"{bar.open + (bar.close - bar.open) * done:.8g}")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport, Status
+from daemon.core.model import ZERO, Balance, Fill, Instrument, Order, OrderReport, Status
 from daemon.io.exchange import (
     AccountNews,
     BarUpdate,
@@ -51,7 +51,7 @@ class World(Protocol):
         """Seconds since the start."""
         ...
 
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Do something after a while, whoever lives then."""
         ...
 
@@ -362,7 +362,7 @@ class SimExchange:
                     return None
             booked = self._world.books.orders.get(order_id)
             luck = self._world.weather.luck("order", order_id).random()
-            return booked and booked.report(self._clock.now() - self._lag(Kind.LAG_ORDERS), fills=luck < 0.3)
+            return booked.report(self._clock.now() - self._lag(Kind.LAG_ORDERS), fills=luck < 0.3) if booked else None
 
         report = await self._ask("order", Urgency.RECONCILE, answer)
         if report is None:
@@ -397,8 +397,8 @@ class SimExchange:
             partial, zero = self._fault(Kind.BALANCES_PARTIAL), self._fault(Kind.BALANCES_ZERO)
             if partial is not None:
                 shown = {c: b for c, b in shown.items() if luck.random() > 0.5}
-            if zero is not None or not shown:
-                shown = {"XYZ": Balance(shown["USDT"].free - shown["USDT"].free, shown["USDT"].free - shown["USDT"].free)} if shown else {}
+            if zero is not None:
+                shown = {"XYZ": Balance(ZERO, ZERO)}
             if not shown:
                 raise Unknown("the answer names no balance")
             return shown

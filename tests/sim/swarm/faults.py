@@ -108,7 +108,7 @@ GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
 )
 
 FAULTS_MIN: Final = 5
-BEGIN_S: Final = 150.0  # the last fault begins so long after the start
+BEGIN_S: Final = 80.0  # the last fault begins so long after the start
 LONG: Final = frozenset({Kind.LAG_ORDERS, Kind.LAG_BALANCES, Kind.LAG_TRADES, Kind.LOOKUP_404})
 
 
@@ -139,7 +139,7 @@ def schedule(seed: int, symbols: Sequence[str], faults: int | None = None) -> tu
 
 
 def _drawn(kind: Kind, chance: Random, symbols: Sequence[str]) -> Fault:
-    longest = 150.0 if kind in LONG else 60.0
+    longest = 120.0 if kind in LONG else 40.0
     return Fault(
         kind,
         at=round(chance.uniform(0.0, BEGIN_S), 3),

@@ -4,179 +4,38 @@ Rule: the seed gives the whole story. The faults end, the daemon is given time, 
 """
 
 import asyncio
-import json
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from daemon import app
-from daemon.app import Daemon
-from daemon.config import Config, Secrets, load
-from daemon.core import events as e
-from daemon.core.model import Instrument, Order, Side
+from daemon.config import Secrets
+from daemon.core.model import Instrument, Side, Status
 from daemon.core.ordertable import tag
 from daemon.core.states import ACCOUNT, Scope
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible
-from daemon.io.journal import Journal, JournalError, Recovered
-from daemon.io.journal.reader import Reader
-from daemon.io.journal.store import Batch, Store
-from daemon.io.journal.writer import Writer
-from daemon.parts import Parts, StartRefused
+from daemon.io.exchange import Refused
+from daemon.io.journal import Journal, JournalError
 from daemon.worlds import build
 from tests.core.builders import market
 from tests.sim.swarm.books import Books, Prices
 from tests.sim.swarm.door import SimExchange
 from tests.sim.swarm.faults import CRASHES, Fault, Kind, Weather
-from tests.sim.swarm.loop import PROCESS, SwarmLoop, run
+from tests.sim.swarm.loop import SwarmLoop, run
 from tests.sim.swarm.oracle import Oracle
+from tests.sim.swarm.process import Process, SimWriter, Watched
+from tests.sim.swarm.setting import LENGTH, PROFILES, START, SYMBOLS, WARM, blank, configured, intents
 from tests.sim.virtual import SimClock
 
-START: Final = datetime(2026, 1, 5, 6, tzinfo=UTC)
-LENGTH: Final = timedelta(seconds=10)
-WARM: Final = 60
-ROWS: Final = WARM + 400
-SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 TICK_S: Final = 1.0  # the clock of the daemon, slower than in earnest
-COMMIT_S: Final = 0.002
 PATIENCE_S: Final = 900.0  # a story that is not calm so long after its last fault has hung
 LOOK_S: Final = 5.0
-
-MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 3}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
-HELD: Final = {"use": "fixed_weights", "schedule": {"every": 2}, "params": {"weights": {"A/USDT": 0.3, "B/USDT": 0.3, "C/USDT": 0.3}}}
-PROFILES: Final[Sequence[Sequence[dict[str, Any]]]] = (
-    [{"name": "momo", **MOMENTUM}],
-    [{"name": "momo", "share": 0.5, **MOMENTUM}, {"name": "held", "share": 0.5, **HELD}],
-    [{"name": "held", **HELD}],
-)
-
-
-class SimWriter(Writer):
-    """Writes a moment after it was asked to, in order; a process may be killed before and after."""
-
-    def __init__(self, store: Store, process: "Process") -> None:
-        self._store = store
-        self._process = process
-        self._free_at = 0.0
-        self.failed: str | None = None
-
-    async def commit(self, batch: Batch) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        if self._process.alive:
-            self._free_at = max(self._free_at, loop.time()) + COMMIT_S
-            loop.call_at(self._free_at, self._write, batch, done)
-        await done
-
-    def _write(self, batch: Batch, done: "asyncio.Future[None]") -> None:
-        world = self._process.world
-        world.point(Kind.CRASH_BEFORE_COMMIT)
-        if not self._process.alive:
-            return
-        if self.failed is None and world.weather(world.now_s, Kind.DISK_FULL):
-            self.failed = "database or disk is full"
-        (error,) = [world.full(self.failed)] if self.failed else self._store.write([batch])
-        world.point(Kind.CRASH_AFTER_COMMIT)
-        if done.done():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def stop(self) -> None:
-        return None
-
-
-class Watched(Daemon):
-    """The daemon, as it is, with somebody who hears everything."""
-
-    def __init__(self, parts: Parts, process: "Process") -> None:
-        self._process = process
-        super().__init__(parts)
-        self.api = Unheard()  # type: ignore[assignment]
-
-    def publish(self, event: e.Event) -> None:
-        if self._process.alive:
-            super().publish(event)
-
-    def tell(self, event: e.Event) -> Iterable[e.Event]:
-        if self._process.alive:
-            self._process.world.oracle.hear(event)
-            self._process.world.point(Kind.CRASH_ON_EVENT)
-        return super().tell(event)
-
-
-class Unheard:
-    """An API that listens nowhere: commands are given directly."""
-
-    port = 0
-
-    async def start(self) -> None:
-        return None
-
-    async def stop(self) -> None:
-        return None
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """One process of the daemon."""
-
-    number: int
-    world: "World"
-    journal: Journal
-    ended: "asyncio.Future[str]"
-    alive: bool = True
-    daemon: Daemon = field(init=False)
-    exchange: SimExchange = field(init=False)
-
-    async def main(self) -> None:
-        """As `rebalanced run`: until it is stopped or fails; whatever it ends with is documented, or an offence."""
-        ended = "stopped"
-        try:
-            await self.daemon.run()
-        except BaseExceptionGroup as group:
-            strange = group.split((StartRefused, JournalError))[1]
-            ended = f"failed: {group.exceptions}"
-            if strange is not None:
-                self.world.oracle.broken(f"the daemon has failed: {_leaves(strange)}")
-        self.alive = False
-        self.world.loop.call_soon(self.leave, ended, context=self.world.context)
-
-    def leave(self, why: str) -> None:
-        """Nothing of it is left but what is on disk."""
-        self.alive = False
-        self.world.loop.kill(self.number)
-        self.world.books.listeners.clear()
-        self.journal._closed = True
-        self.journal._store._connection.close()
-        self.journal._lock.release()
-        self.world.oracle.ends(why)
-        if not self.ended.done():
-            self.ended.set_result(why)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[str]:
-    found: list[str] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            found += _leaves(error)
-        else:
-            last = error.__traceback__
-            while last is not None and last.tb_next is not None:
-                last = last.tb_next
-            where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else ""
-            found.append(f"{type(error).__name__}: {error} ({where})")
-    return found
 
 
 class World:
@@ -190,7 +49,7 @@ class World:
         self.weather = Weather(seed, faults)
         self.chance = Random(f"{seed}/world")
         self.folder = folder
-        prices = Prices(seed, SYMBOLS, START, LENGTH, ROWS)
+        prices = Prices(seed, SYMBOLS, START, LENGTH)
         self.books = Books(seed, self._markets(), self._opening(), prices, self.later)
         self.books.now = self.clock.now  # type: ignore[method-assign]
         self.oracle = Oracle(self.books, self.clock.now, lambda: self.weather.at_work(self.now_s))
@@ -213,16 +72,9 @@ class World:
         """Seconds since the start."""
         return self.loop.time()
 
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Do something after a while, whoever lives then."""
         self.loop.call_later(seconds, act, context=self.context)
-
-    @staticmethod
-    def full(text: str) -> Exception:
-        """What the journal says of a full disk."""
-        from daemon.io.journal import JournalFailed
-
-        return JournalFailed(text)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -257,9 +109,7 @@ class World:
         parts = build(config, Secrets(), journal, record, self.clock, {}, lambda _done, _all: None, exchange=process.exchange)
         process.daemon = Watched(parts, process)
         self.oracle.begins(process.daemon, record)
-        context = copy_context()
-        context.run(PROCESS.set, process.number)
-        self.loop.create_task(process.main(), context=context)
+        process.task(process.main())
         return process
 
     async def _keep(self) -> None:
@@ -311,8 +161,6 @@ class World:
 
     def _foreign_order(self, fault: Fault, share: Decimal) -> None:
         """An order that hangs until its fault is over: somebody else's, or one with our prefix that no record knows."""
-        from daemon.io.exchange import Refused
-
         now, books = self.clock.now(), self.books
         order_id = f"web-{fault.at}"
         if fault.kind is Kind.ORPHAN:
@@ -326,17 +174,13 @@ class World:
             booked = books.book(order_id, fault.symbol, Side.BUY, amount, Kind.STUCK, now, ours=False)
         except Refused:
             return
-        from daemon.core.model import Status
-
-        self.later(fault.length, lambda: books.end(booked, Status.CANCELED, self.clock.now()) and None)
+        self.later(fault.length, lambda: books.end(booked, Status.CANCELED, self.clock.now()))
 
     def _command(self, fault: Fault) -> None:
         process = self.process
         if process is None or not process.alive:
             return
-        context = copy_context()
-        context.run(PROCESS.set, process.number)
-        self.loop.create_task(self._commanded(process, fault), context=context)
+        process.task(self._commanded(process, fault))
 
     async def _commanded(self, process: Process, fault: Fault) -> None:
         argument = fault.symbol if fault.kind in (Kind.PAUSE, Kind.FLATTEN) and fault.size > 0.5 else ""
@@ -344,7 +188,7 @@ class World:
         verb = fault.kind.value
         try:
             await process.daemon.commander.command(verb, argument, "a person")
-        except Impossible as error:
+        except (Impossible, JournalError) as error:
             self.oracle.note(f"COMMAND {verb} {argument} is refused: {error}")
             return
         self.oracle.note(f"COMMAND {verb} {argument}")
@@ -396,15 +240,12 @@ class World:
         for scope in {hold.scope: None for hold in process.daemon.parts.manager.states.holds()}:
             self.oracle.note(f"COMMAND resume {scope}")
             self.oracle.paused.discard(scope)
-            context = copy_context()
-            context.run(PROCESS.set, process.number)
-            argument = scope.symbol or scope.strategy
-            self.loop.create_task(self._resumed(process, argument), context=context)
+            process.task(self._resumed(process, scope.symbol or scope.strategy))
 
     async def _resumed(self, process: Process, argument: str) -> None:
         try:
             await process.daemon.commander.command("resume", argument, "a person")
-        except Impossible as error:
+        except (Impossible, JournalError) as error:
             self.oracle.note(f"COMMAND resume {argument} is refused: {error}")
 
     def _unrest(self) -> str:
@@ -453,57 +294,6 @@ class World:
                 self.oracle.broken(f"{symbol} is {distance:.3f} off its target {weight:.3f} in calm weather ({reason})")
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def configured(folder: Path, profile: int) -> Config:
-    """The configuration of a profile."""
-    content: dict[str, Any] = {
-        "name": "swarm",
-        "mode": "live",
-        "live": {"i_understand": True},
-        "exchange": {"id": "binance", "credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}},
-        "universe": {"quote": "USDT", "symbols": list(SYMBOLS)},
-        "timeframe": "10s",
-        "strategies": list(PROFILES[profile]),
-        "execution": {"band": 0.02},
-        "api": {"port": 0},
-    }
-    path = folder / f"profile{profile}.yaml"
-    path.write_text(json.dumps(content))  # JSON is YAML
-    return load(path, {})
-
-
-@cache
-def blank(folder: Path) -> Path:
-    """A journal without a row."""
-    path = folder / "blank.sqlite"
-    with Journal.open(path, instance="swarm", mode="live", clock=_Frozen()) as journal:
-        assert journal.run_id == 1
-    with sqlite3.connect(path) as connection:
-        connection.execute("DELETE FROM runs")
-    connection.close()
-    return path
-
-
-class _Frozen:
-    def now(self) -> datetime:
-        return START
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
-
-
-def intents(path: Path) -> dict[str, Order]:
-    """Every intent of a journal, by id."""
-    with Reader(path) as reader:
-        return {record.order.id: record.order for record in reader.orders(1000)}
-
-
 def tell(seed: int, faults: Sequence[Fault], folder: Path, *, aloud: bool = False) -> Oracle:
     """The story of a seed under these faults."""
     tick_s, app.TICK_S = app.TICK_S, TICK_S  # type: ignore[misc]
@@ -523,6 +313,3 @@ def tell(seed: int, faults: Sequence[Fault], folder: Path, *, aloud: bool = Fals
         app.TICK_S = tick_s  # type: ignore[misc]
         for path in folder.glob(f"{seed}.sqlite*"):
             path.unlink()
-
-
-__all__ = ["Recovered", "tell"]

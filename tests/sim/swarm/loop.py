@@ -8,12 +8,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from tests.io.tape_venue import _Jump
 from tests.sim.virtual import SimLoop
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 PROCESS: Final[ContextVar[int]] = ContextVar("process", default=0)
 
@@ -37,6 +38,7 @@ class SwarmLoop(SimLoop):
     def __init__(self) -> None:
         self._dead: set[int] = set()
         self._over = False
+        self.set_exception_handler(lambda _loop, _context: None)
         self._tasks: list[asyncio.Task[Any]] = []  # the dead are kept to the end: being collected would run their cleanup
         self._jump = _Deaf()
         asyncio.SelectorEventLoop.__init__(self, self._jump)
@@ -57,13 +59,13 @@ class SwarmLoop(SimLoop):
         self._tasks.append(task)
         return task
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
         handle = super().call_soon(callback, *args, context=context)
         if self._dead or self._over:
             self._bury(handle)
         return handle
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.TimerHandle:
         handle = super().call_at(when, callback, *args, context=context)
         if self._dead or self._over:
             self._bury(handle)
@@ -80,6 +82,6 @@ def run(main: Callable[[SwarmLoop], Coroutine[Any, Any, T]]) -> T:
         loop._over = True
         for task in loop._tasks:
             with suppress(RuntimeError, ValueError):
-                task.get_coro().close()  # type: ignore[union-attr]
+                task.get_coro().close()
         asyncio.set_event_loop(None)
         loop.close()

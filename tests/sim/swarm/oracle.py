@@ -4,6 +4,7 @@ Rule: it hears every event before anybody acts on it, sees every order leave and
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -74,7 +75,7 @@ class Oracle:
         line = f"{self._now():%H:%M:%S.%f} {text}"
         self._digest.update(line.encode())
         if self.told is not None:
-            self.told.append(line)
+            self.told.append(_short(line))
 
     # --- lives -------------------------------------------------------------------------------------------------------
 
@@ -118,10 +119,10 @@ class Oracle:
         daemon = self._daemon
         if daemon is None:
             return
-        states = {tracked.state for tracked in daemon.parts.table} or {None}
+        states = {tracked.state.value for tracked in daemon.parts.table} or {"none"}
         for fault in faults:
             for state in states:
-                self.matrix[(state.value if state else "none", fault.kind.value)] += 1
+                self.matrix[(state, fault.kind.value)] += 1
 
     def leaves(self, order: Order) -> None:
         """An order is handed to the transport."""
@@ -229,8 +230,8 @@ class Oracle:
             if event.filled:
                 self.broken(f"{event.order_id} is closed as filled {event.filled}, and the venue never had it")
             return
-        if event.reason == "confirmed_absent":
-            self.broken(f"{event.order_id} is closed as absent, and the venue has it: {booked.status}, filled {booked.filled}")
+        if event.state == State.REJECTED:
+            self.broken(f"{event.order_id} is closed as {event.state} ({event.reason}), and the venue has it {booked.status}")
         elif booked.status is Status.OPEN:
             self.broken(f"{event.order_id} is closed as {event.state}, and the venue has it open")
         elif booked.filled != event.filled:
@@ -288,6 +289,18 @@ class Oracle:
         corrections = [flow for flow in record.flows if flow.kind != "opening"]
         if corrections and not self.books.foreign_hands:
             self.broken(f"nobody else was in the account, and these flows were booked: {corrections}")
+
+
+def _short(line: str) -> str:
+    """For people: moments of the day, and names without their types."""
+    line = re.sub(r"datetime\.datetime\(\d+, \d+, \d+, (\d+), (\d+)(?:, (\d+))?(?:, (\d+))?, tzinfo=[^)]*\)", _moment, line)
+    line = re.sub(r"<[A-Za-z.]+: '([a-z_0-9]+)'>", r"\1", line)
+    return re.sub(r"Decimal\('([^']*)'\)", r"\1", line)
+
+
+def _moment(found: re.Match[str]) -> str:
+    hour, minute, second, micros = (int(part or 0) for part in found.groups())
+    return f"{hour:02}:{minute:02}:{second + micros / 1e6:06.3f}"
 
 
 def _text(event: e.Event) -> str:
