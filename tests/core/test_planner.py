@@ -75,7 +75,7 @@ def dropped(made: Plan) -> set[str]:
 
 
 def test_a_plan_that_was_carried_out_asks_for_nothing_more() -> None:
-    """After exact fills of a funded plan, at the same prices, the next plan has no legs, as long as the account can hold the same targets."""
+    """After exact fills of a funded plan, at the same prices, the next plan has no legs, if the account can hold the same targets."""
     tried = 0
     for seed in range(max(CASES // 4, 1)):
         case = unhindered(seed)
