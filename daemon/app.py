@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -30,11 +31,12 @@ from daemon.io.recorder import Recorder
 from daemon.io.streams import BarStreams, Job
 from daemon.io.timekeeper import Timekeeper
 from daemon.io.userstream import UserStream
-from daemon.io.worker import Misconfigured, Workers
+from daemon.io.worker import Misconfigured, Worker, Workers
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.narrator import Narrator
-from daemon.parts import Joined, Parts, Renewal, StartRefused, refused_key
+from daemon.parts import Joined, Parts, StartRefused, refused_key
 from daemon.reloading import Reloading
+from daemon.renewing import Renewing
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
@@ -147,20 +149,21 @@ class Daemon:
         self.gateway = Gateway(p.exchange, self.recorder, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
+        self.renewing = Renewing(p, self.workers, self.publish, together)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled)
         self.transport = Transport(self.views, p.clock)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
-        self.reloading = Reloading(p.reread, self._between_waves, p.notifier, p.clock)
+        self.reloading = Reloading(p.reread, self.renewing, p.notifier, p.clock)
         self.commander = Commander(
             self.recorder,
             self.publish,
             p.clock,
             p.manager,
             p.symbols,
-            p.portfolio.names,
+            lambda: p.portfolio.names,
             lambda: p.reconciler.differences,
             self.reloading.reload,
             self.stop,
@@ -187,8 +190,8 @@ class Daemon:
         return [exchange.on_bar if kind is e.BarClosed else exchange.on_tick]
 
     def away_on(self, kind: type) -> list[Any]:
-        """Strategies in processes of their own: every slice reaches them before one of them is asked about it."""
-        return [self.workers.on_slice if kind is e.SliceClosed else self.workers.accept]
+        """Strategies in processes of their own, and those to come: every slice reaches them before one of them is asked about it."""
+        return [self.workers.on_slice, self.renewing.on_slice] if kind is e.SliceClosed else [self.workers.accept]
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -211,7 +214,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(self._end(), name="stop")
-                for name, job in [("reload", self.reloading.run), *self.alerts.jobs()]:
+                for name, job in [("reload", self.reloading.run), ("renew", self.reloading.prepare), *self.alerts.jobs()]:
                     nest.create_task(lasting(name, job, p.clock), name=name)
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
@@ -238,10 +241,18 @@ class Daemon:
         streams, after = await self._warm()
         streams.start_from(after)
         self.transport.begin(streams)
-        for name, job in [*self.workers.jobs(), *streams.jobs(), *self._watch()]:
+        for name, job in [*streams.jobs(), *self._watch()]:
             nest.create_task(lasting(name, job, p.clock), name=name)
+        self._employ(nest, self.workers)
+        self.renewing.open(partial(self._employ, nest))
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.need)
         p.notifier.status(f"running, {len(p.symbols)} symbols")
+
+    def _employ(self, nest: asyncio.TaskGroup, workers: Iterable[Worker]) -> None:
+        """Have strategies in processes of their own at work, each until it is retired."""
+        for worker in workers:
+            name = f"strategy.{worker.name}"
+            nest.create_task(lasting(name, worker.run, self.parts.clock, worker.is_retired), name=name)
 
     def _edges(self) -> list[Job]:
         """What runs beside the bars."""
@@ -369,18 +380,6 @@ class Daemon:
             self.parts.notifier.watchdog()
             await self.parts.clock.sleep(every_s)
 
-    def _between_waves(self, renewal: Renewal) -> bool:
-        """Take up a changed configuration, unless a wave is under way."""
-        if self.parts.manager.wave is not None:
-            return False
-        self.parts.manager.renew(renewal.settings)
-        self.parts.account.sizing = renewal.capital
-        self.parts.analyzer.market.watch.jump = renewal.correlation_jump
-        self.parts.runner.restate = renewal.restate
-        for event in self.parts.breakers.renew(renewal.breakers, self.parts.clock.now()):
-            self.publish(event)
-        return True
-
     # --- stop --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -411,6 +410,7 @@ class Daemon:
             edges.push_async_callback(self.api.stop)
             edges.push_async_callback(p.exchange.close)
             edges.push_async_callback(self.workers.close)
+            edges.push_async_callback(self.renewing.dismiss)
             if p.journal.failed is None:
                 edges.push_async_callback(self.recorder.commit)
         log.info("daemon.stopped")

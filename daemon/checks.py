@@ -18,7 +18,8 @@ from daemon.core.plain import plain
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.parts import StartRefused, refused_key
-from daemon.worlds import door, remarks, runner, runner_of, sleeve
+from daemon.rosters import remarks, sleeve
+from daemon.worlds import door, runner, runner_of
 
 
 def summary(settings: Config) -> str:

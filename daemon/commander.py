@@ -77,7 +77,7 @@ class Stands(Protocol):
 
 
 class Commander:
-    """Carries out commands. `reload` and `stop` are the process's own; `strategies` and `symbols` are what a command may be about.
+    """Carries out commands. `reload` and `stop` are the process's own; `symbols` and `strategies` (as of now) are what they are about.
 
     `differences`: account minus ledger by currency, as the last reconciliation saw it.
     """
@@ -89,7 +89,7 @@ class Commander:
         clock: Clock,
         manager: Stands,
         symbols: Iterable[str],
-        strategies: Iterable[str],
+        strategies: Callable[[], Iterable[str]],
         differences: Callable[[], Mapping[str, Decimal]],
         reload: Callable[[], Awaitable[str]],
         stop: Callable[[], None],
@@ -99,7 +99,7 @@ class Commander:
         self._clock = clock
         self._manager = manager
         self._symbols = tuple(symbols)
-        self._strategies = frozenset(strategies)
+        self._strategies = strategies
         self._differences = differences
         self._reload = reload
         self._stop = stop
@@ -148,7 +148,7 @@ class Commander:
         """What the argument of a command means: the account, a symbol, or a strategy."""
         if not argument:
             return ACCOUNT
-        if argument in self._strategies:
+        if argument in self._strategies():
             return Scope(strategy=argument)
         symbol = match(argument, self._symbols)
         if symbol is None:

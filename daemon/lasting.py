@@ -1,4 +1,4 @@
-"""Lasting: what every job of the daemon has in common: it never ends by itself."""
+"""Lasting: what every job of the daemon has in common: it does not end by itself."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,8 +15,10 @@ PROBE_MAX_S: Final = 30.0
 log = structlog.get_logger()
 
 
-async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]], clock: Clock) -> None:
+async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]], clock: Clock, over: Callable[[], bool] = lambda: False) -> None:
     """Run a job of the nest. One that ends by itself, or is cancelled by nobody here, would leave its work undone without a word.
+
+    `over`: whether its work is done, so that it may end.
 
     What the venue says while the daemon runs does not end it: positions are open. The job begins anew after a pause, and a person is told.
 
@@ -34,4 +36,6 @@ async def lasting(name: str, job: Callable[[], Coroutine[Any, Any, None]], clock
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+        if over():
+            return
         raise RuntimeError(f"{name} has ended by itself")

@@ -21,6 +21,7 @@ from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
+from daemon.core.staff import Sleeve
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.clock import Clock
@@ -45,14 +46,27 @@ class ReloadRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a reload brings, as plain values; `changed` are the dotted keys that differ. `restate`: as of the StrategyRunner."""
+    """What a reload brings, as plain values; `changed` are the dotted keys that differ.
+
+    `sleeves` are all strategies. Those in `newcomers` are made anew, `away` are those of them that run in processes of their own; of the
+    others only share and due times count. `inverse_volatility`: shares follow from what each has made. `restate`: as of the
+    StrategyRunner, `keep_removed`: as of the Sleeves. `remarks` are sentences for the user. `in_force` is to be called once all of it
+    counts: the next file is compared with this one.
+    """
 
     settings: Settings
     capital: Capital
     correlation_jump: float
     restate: bool
     breakers: Rules
+    sleeves: tuple[Sleeve, ...]
+    newcomers: frozenset[str]
+    away: tuple[Job, ...]
+    inverse_volatility: bool
+    keep_removed: bool
     changed: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    in_force: Callable[[], None] = lambda: None
 
 
 def refused_key(source_file: str, error: VenueError) -> str:

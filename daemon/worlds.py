@@ -10,21 +10,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-import strategies
 from daemon import riskrules
 from daemon.config import Config, ConfigError, Secret, Secrets
-from daemon.config.models import ScheduleConfig
-from daemon.config.ownuse import is_contained, is_own
-from daemon.config.params import misfit
-from daemon.config.sentences import dotted, sentence
-from daemon.config.times import length, zone
+from daemon.config.times import length
 from daemon.config.values import is_loopback
-from daemon.core import sectors
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.breakers import Breakers
 from daemon.core.capital import Capital
-from daemon.core.cron import Cron
 from daemon.core.curves import Curves
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
@@ -33,12 +26,11 @@ from daemon.core.planner_inputs import Rules
 from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.risk_orders import OrderLimits
-from daemon.core.runner import Sleeve, StrategyRunner
-from daemon.core.schedule import Schedule
-from daemon.core.shares import by_volatility
+from daemon.core.runner import StrategyRunner
+from daemon.core.shares import ruled
 from daemon.core.sleeves import Sleeves
+from daemon.core.staff import Sleeve
 from daemon.core.states import States
-from daemon.core.strategy import Failed, Strategy, Universe
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.ccxt_exchange import CcxtExchange
@@ -48,12 +40,9 @@ from daemon.io.journal import Journal, Put, Recovered
 from daemon.io.notify import Notifier, watchdog_interval
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
-from daemon.io.worker import Job
-from daemon.ownbounds import Bounds
-from daemon.ownstrategies import Own
-from daemon.ownworker import errand
 from daemon.parts import Core, Parts, Renewal, StartRefused
 from daemon.reloading import Reloader
+from daemon.rosters import away, by_volatility, newcomers, plain, remarks, shares, sleeve, sleeves
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -154,8 +143,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         slippage=float(config.paper.slippage_bps) / 10_000 if simulated or config.mode == "paper" else None,
     )
     at_work = lenient(config) if simulated else runner(config, contained=True)
-    if config.strategies[0].share == "inverse_volatility":
-        at_work.shares = by_volatility(portfolio.names, curves)
+    at_work.shares = ruled(shares(config), curves, inverse_volatility=by_volatility(config))
     at_work.holdings = lambda name: sleeves.held(name, at_work.shares().get(name, 0.0))
     account.contributed = lambda: curves.account.contributed if curves.known else None
     return Core(
@@ -218,10 +206,30 @@ def _capital(config: Config) -> Capital:
     )
 
 
-def renewal(config: Config, changed: tuple[str, ...]) -> Renewal:
-    """What of a changed configuration may be taken up while the daemon runs."""
-    between = _acts_between(config)
-    return Renewal(_settings(config), _capital(config), config.risk.correlation_jump, between, riskrules.breakers(config), changed)
+def renewal(running: Config, wanted: Config, changed: tuple[str, ...]) -> Renewal:
+    """What of a changed configuration may be taken up while the daemon runs.
+
+    Raises:
+        ConfigError: what it says of a strategy does not fit.
+    """
+    new = newcomers(running, wanted)
+    return Renewal(
+        settings=_settings(wanted),
+        capital=_capital(wanted),
+        correlation_jump=wanted.risk.correlation_jump,
+        restate=_acts_between(wanted),
+        breakers=riskrules.breakers(wanted),
+        sleeves=tuple(
+            sleeve(wanted, index, contained=True) if each.name in new else plain(wanted, index)
+            for index, each in enumerate(wanted.strategies)
+        ),
+        newcomers=new,
+        away=tuple(job for job in away(wanted) if job.name in new),
+        inverse_volatility=by_volatility(wanted),
+        keep_removed=wanted.removed_strategies == "keep",
+        changed=changed,
+        remarks=tuple(text for text in remarks(wanted) if text not in remarks(running)),
+    )
 
 
 def foreseeing(config: Config) -> Core:
@@ -305,54 +313,6 @@ def _acts_between(config: Config) -> bool:
     return waits or _off_target(config) is not None or bool(config.execution.cooldown)
 
 
-def universe(config: Config) -> Universe:
-    """What the strategies are told of what is traded."""
-    symbols = tuple(sorted(config.universe.symbols))
-    return Universe(symbols, config.bar_length, sectors.within(config.universe.sectors, symbols)[0], config.exchange.market)
-
-
-def remarks(config: Config) -> tuple[str, ...]:
-    """What the user should know before anything is traded: what was configured and cannot be used, in sentences.
-
-    Raises:
-        ConfigError: parameters of a strategy that do not fit what is traded.
-    """
-    traded = universe(config)
-    found = [f"universe.{text}" for text in sectors.within(config.universe.sectors, traded.symbols)[1]]
-    for index, wanted in enumerate(config.strategies):
-        if not is_own(wanted.use):
-            found += [f"{wanted.name}: {text}" for text in _shipped(config, index, traded).remarks]
-    return tuple(found)
-
-
-def away(config: Config) -> tuple[Job, ...]:
-    """The strategies of the user's own, to be run in processes of their own."""
-    return tuple(
-        Job(
-            name=wanted.name,
-            place=f"{config.source}: strategies[{index}]",
-            errand=errand(_own(config, index), universe(config), config.bars.synthetic_max),
-            budget_s=wanted.budget.total_seconds(),
-        )
-        for index, wanted in enumerate(config.strategies)
-        if is_contained(wanted.use)
-    )
-
-
-def _own(config: Config, index: int) -> Own:
-    wanted = config.strategies[index]
-    return Own(wanted.name, wanted.use, config.source.parent.absolute(), wanted.params, wanted.budget.total_seconds())
-
-
-def _shipped(config: Config, index: int, traded: Universe) -> Strategy:
-    wanted = config.strategies[index]
-    try:
-        return strategies.REGISTRY[wanted.use](wanted.params, traded)
-    except ValueError as error:  # parameters that are right by themselves, and do not fit this universe
-        wrong = misfit(index, wanted.params, str(error))
-        raise ConfigError([sentence(str(config.source), dotted(wrong.loc), wrong.what, wrong.remedy)]) from None
-
-
 def runner(config: Config, *, contained: bool = False) -> StrategyRunner:
     """The strategies with their shares and schedules, fresh. `contained`: those of the user's own run in processes (`away`).
 
@@ -385,34 +345,6 @@ def lenient(config: Config) -> StrategyRunner:
     return made
 
 
-def sleeves(config: Config, *, contained: bool = False) -> list[Sleeve]:
-    """The strategies with their shares and schedules, fresh, as for `runner`."""
-    return [sleeve(config, index, contained=contained) for index in range(len(config.strategies))]
-
-
-def sleeve(config: Config, index: int, *, contained: bool = False) -> Sleeve:
-    """One of them. `contained`: if it is the user's own, it runs in a process, not here.
-
-    Raises:
-        ConfigError: what the configuration says of it does not fit.
-    """
-    wanted, traded = config.strategies[index], universe(config)
-    share = 1 / len(config.strategies) if isinstance(wanted.share, str) else float(wanted.share)
-    plain = Sleeve(wanted.name, None, share, _schedule(wanted.schedule, config.bar_length), own=is_contained(wanted.use))
-    if not is_own(wanted.use):
-        return replace(plain, strategy=_shipped(config, index, traded))
-    if contained and plain.own:
-        return plain
-    bounds = Bounds(_own(config, index))
-    try:
-        made = bounds.hire(traded)
-        return replace(plain, strategy=made, guard=bounds if plain.own else plain.guard)
-    except ConfigError as error:
-        raise ConfigError(f"{config.source}: strategies[{index}].{line}" for line in error.problems) from None
-    except Failed as error:
-        return replace(plain, problem=str(error))
-
-
 def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:
     """The runner of these sleeves under the rules of the configuration."""
     return StrategyRunner(
@@ -425,11 +357,6 @@ def runner_of(config: Config, at_work: Sequence[Sleeve]) -> StrategyRunner:
         # Only rules that act between due times need to hear of slices at which nobody is due.
         restate=_acts_between(config),
     )
-
-
-def _schedule(wanted: ScheduleConfig, bar_length: timedelta) -> Schedule:
-    times = wanted.bars(bar_length) * bar_length if wanted.cron is None else Cron(wanted.cron, zone(wanted.tz))
-    return Schedule(times, at_start=wanted.at_start)
 
 
 def _off_target(config: Config) -> float | None:

@@ -146,5 +146,5 @@ async def at_work(config: Path, keys: Mapping[str, str] = KEYS, change: Callable
             done, _ = await asyncio.wait((run.task,), timeout=3.0)
     assert done, "a stop takes less than three seconds"
     await asyncio.sleep(0)
-    ours = {"start", "stop", "reload", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
+    ours = {"start", "stop", "reload", "renew", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
     assert {task.get_name() for task in asyncio.all_tasks() - before} & ours == set()

@@ -39,7 +39,7 @@ class Office:
         self.follower = Follower(OrderTable(), Patience())
         self.kept = 0  # of what it has told, how much is on disk
         restore(self.states, (e.HoldPlaced(hold, START) for hold in holds))
-        known = (BTC, "ETH/USDT"), ("momo",), lambda: self.differences
+        known = (BTC, "ETH/USDT"), lambda: ("momo",), lambda: self.differences
         self.commander = Commander(self, self.publish, StillClock(), self, *known, self.reload, self.stop)
 
     @property

@@ -14,7 +14,8 @@ from daemon.config.ownuse import NotThere
 from daemon.core.strategy import Universe
 from daemon.newstrategy import CannotWrite, write
 from daemon.ownstrategies import Own, blamed, hire
-from daemon.worlds import away, runner, sleeves
+from daemon.rosters import away, sleeves
+from daemon.worlds import runner
 from tests import ownfiles
 from tests.oneprocess import written
 

@@ -41,7 +41,7 @@ CORE_ORDER: Final = [
     {"capital", "slices", "risk_weights", "planner", "ledger"},
     {"ordertable", "barflow", "spikes", "vigil", "strategy", "paper"},
     {"account", "portfolio", "desk", "optimised", "resolver", "risk_orders", "wave"},
-    {"trading"},
+    {"staff", "trading"},
     {"approval", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},

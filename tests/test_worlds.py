@@ -15,7 +15,8 @@ from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
 from daemon.parts import Parts, StartRefused
-from daemon.worlds import _schedule, _settings, build, door, runner
+from daemon.rosters import _schedule
+from daemon.worlds import _settings, build, door, runner
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, written
 
 ADDRESSES = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}

@@ -26,6 +26,7 @@ NAMES: Final = (
     "clock.skewed",
     "command.done",
     "command.refused",
+    "config.preparing",
     "config.refused",
     "config.reloaded",
     "config.remark",

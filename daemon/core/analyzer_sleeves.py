@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 
 from daemon.core.model import ZERO, Floats
-from daemon.core.portfolio import UNASSIGNED, Portfolio
+from daemon.core.portfolio import Portfolio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class SleeveBooks:
     def begin(self, stakes: Mapping[str, Stake]) -> None:
         """Count from here."""
         self.stakes = stakes
-        self._before = {name: self._dealt(name) for name in (*self._portfolio.names, UNASSIGNED)}
+        self._before = {name: self._dealt(name) for name in {*self._portfolio.traded, *self._portfolio.crossed}}
 
     def pay(self, sleeve: str, amount: float) -> None:
         """Money, or the worth of coins, came in; negative: went out."""

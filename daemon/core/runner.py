@@ -2,17 +2,17 @@
 
 Rule: one O(symbols) step a slice; a decision rests on a full and fresh slice only, there is at most one for a close time, and however many
 due times were missed, one decision makes up for them. A strategy that fails is held at its last targets and takes no other down; the
-user's own is then disabled: not asked again before the next start.
+user's own is then disabled: not asked again before it is made anew.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import fsum
 
 import numpy as np
 
-from daemon.core.desk import Desk, Guard, missing, named, reason, unguarded
+from daemon.core.desk import missing, named, reason
 from daemon.core.events import (
     AskStrategy,
     RebalanceRequested,
@@ -23,65 +23,14 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
 )
-from daemon.core.model import Bools, Cause, Decision, Floats, Slice, TargetWeights, decision_id
+from daemon.core.model import Cause, Decision, Slice, decision_id
 from daemon.core.plain import rfc3339
-from daemon.core.schedule import DueTimes, Schedule
+from daemon.core.schedule import DueTimes
 from daemon.core.shares import Shares, fixed
-from daemon.core.strategy import Strategy
-
-
-@dataclass(frozen=True, slots=True)
-class Sleeve:
-    """A strategy with its name, its `share` of the capital (above 0, at most 1) and its due times.
-
-    `strategy` is None where it runs in a process of its own: it is asked by `AskStrategy`. `own`: it is the user's own, called through
-    `guard`, and disabled once it has failed, here as in a process; `problem`: it could not even be loaded, for this reason.
-    """
-
-    name: str
-    strategy: Strategy | None
-    share: float
-    schedule: Schedule
-    own: bool = False
-    guard: Guard = unguarded
-    problem: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse a share that is none."""
-        if not 0 < self.share <= 1:
-            raise ValueError(f"{self.name}: share must be above 0 and at most 1, not {self.share}")
-
+from daemon.core.staff import AwayDesk, LoopDesk, Sleeve, Staff
 
 # By the name of a strategy, what it holds by symbol.
 Holdings = Callable[[str], Mapping[str, float]]
-
-
-class _Desk(Desk):
-    """A sleeve at work in the loop."""
-
-    def __init__(self, sleeve: Sleeve, strategy: Strategy, width: int) -> None:
-        super().__init__(strategy, width, sleeve.guard)
-        self.sleeve = sleeve
-
-
-class _AwayDesk:
-    """A sleeve at work in a process of its own, or nowhere: what the loop knows of it."""
-
-    def __init__(self, sleeve: Sleeve, width: int) -> None:
-        self.sleeve = sleeve
-        self.targets: TargetWeights | None = None
-        self.need = 1
-        self.warm_columns: Bools = np.zeros(width, np.bool_)
-        self.short: Bools = np.zeros(width, np.bool_)  # its process says so itself
-
-    def renew(self) -> None:
-        """Nothing: the process is told, and fed with the same slices."""
-
-    def warm(self, panels: Floats) -> None:
-        """Likewise."""
-
-    def step(self, panel: Floats) -> None:
-        """Likewise."""
 
 
 @dataclass(slots=True)
@@ -121,22 +70,15 @@ class StrategyRunner:
         decide_within: timedelta,
         restate: bool = False,
     ) -> None:
-        for sleeve in sleeves:
-            if not sleeve.schedule.fits(timeframe):
-                raise ValueError(
-                    f"{sleeve.name}: schedule.every must be a whole number of bars of {timeframe}, not {sleeve.schedule.times}"
-                )
         self.problems: dict[str, str] = {}
-        self.disabled: dict[str, str] = {}
         self.untold: dict[str, str] = {}
         self.holdings: Holdings = lambda _: {}
         self.shares: Shares = fixed({sleeve.name: sleeve.share for sleeve in sleeves})
+        self.restate = restate
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
-        self._desks = [self._desk(sleeve) for sleeve in sleeves]
-        self._due = {sleeve.name: DueTimes(sleeve.schedule) for sleeve in sleeves}
-        self.restate = restate
-        self._away = {desk.sleeve.name: desk for desk in self._desks if isinstance(desk, _AwayDesk)}
+        self._due = self._due_times(sleeves)
+        self._staff = Staff(sleeves, symbols)
         self._round: _Round | None = None
         self._min_coverage = min_coverage
         self._synthetic_max = synthetic_max
@@ -147,39 +89,43 @@ class StrategyRunner:
         self._settled: datetime | None = None  # due times up to here are done with
         self._fresh = True  # no decision was ever taken
 
-    def _desk(self, sleeve: Sleeve) -> _Desk | _AwayDesk:
-        width = len(self._symbols)
-        if sleeve.problem:
-            self.disabled[sleeve.name] = sleeve.problem
-        elif sleeve.strategy is not None:
-            try:
-                return _Desk(sleeve, sleeve.strategy, width)
-            except Exception as error:
-                self._disable(sleeve, "", error)
-        return _AwayDesk(sleeve, width)
+    def _due_times(self, sleeves: Sequence[Sleeve]) -> dict[str, DueTimes]:
+        for sleeve in sleeves:
+            if not sleeve.schedule.fits(self._timeframe):
+                raise ValueError(
+                    f"{sleeve.name}: schedule.every must be a whole number of bars of {self._timeframe}, not {sleeve.schedule.times}"
+                )
+        return {sleeve.name: DueTimes(sleeve.schedule) for sleeve in sleeves}
 
-    def _disable(self, sleeve: Sleeve, when: str, error: Exception) -> None:
-        """Have a strategy of the user's own stand at its last targets. One that ships has no such failures: they would be ours."""
-        if not sleeve.own:
-            raise error
-        self.disabled[sleeve.name] = when + reason(error)
+    @property
+    def disabled(self) -> Mapping[str, str]:
+        """By name of the user's own strategies that are asked no more, the reason, as it is at any time."""
+        return self._staff.disabled
+
+    @property
+    def newest(self) -> SliceClosed | None:
+        """The newest slice that it was given."""
+        return self._newest
+
+    @property
+    def asking(self) -> bool:
+        """Whether a decision waits for an answer."""
+        return self._round is not None
 
     @property
     def need(self) -> int:
-        """Bars of history that warm every indicator so far that the rest makes no difference."""
-        return max((desk.need for desk in self._desks), default=1)
+        """Bars of history that a start fetches for the strategies."""
+        return self._staff.need
 
     @property
     def short(self) -> frozenset[str]:
-        """Symbols whose history was too short for what was in it: a longer one, if there is one, may give other values."""
-        columns = np.any([desk.short for desk in self._desks], axis=0)
-        return frozenset(self._symbols[column] for column in np.flatnonzero(columns).tolist())
+        """Symbols whose history was too short, as of the Staff."""
+        return self._staff.short
 
     def renew(self) -> None:
         """Forget the history, to be fed a longer one."""
         self._seen = None
-        for desk in self._desks:
-            desk.renew()
+        self._staff.renew()
 
     def warm(self, slices: Sequence[Slice]) -> None:
         """Feed a history through the indicators, without decisions. May be called again with what follows."""
@@ -187,13 +133,7 @@ class StrategyRunner:
             return
         self._advance(slices)
         self._newest = SliceClosed(slices[-1], slices[-1].closes_at)
-        panels = np.stack([cross_section.panel for cross_section in slices])
-        for desk in self._desks:
-            if desk.sleeve.name not in self.disabled:
-                try:
-                    desk.warm(panels)
-                except Exception as error:
-                    self._disable(desk.sleeve, "its history could not be read: ", error)
+        self._staff.warm(slices)
 
     def restore(self, last: Decision | None, began: datetime | None = None) -> None:
         """Go on after the journal's last decision; None: there is none, and the first due time is waited for. Before any `on_slice`.
@@ -205,16 +145,29 @@ class StrategyRunner:
             return
         self._fresh = False
         self._settled = last.as_of
-        known = set(self._symbols)
-        for desk in self._desks:
-            targets = last.by_strategy.get(desk.sleeve.name)
-            if targets is not None:
-                weights = {symbol: weight for symbol, weight in targets.weights.items() if symbol in known}
-                desk.targets = replace(targets, weights=weights)
+        self._staff.recall(last)
+
+    def change(self, sleeves: Sequence[Sleeve], newcomers: Staff, shares: Shares, last: Decision | None) -> None:
+        """Have these strategies at work from here on, as a start after the newest decision would; not while a decision waits (`asking`).
+
+        The newcomers have been fed every slice so far. They stand by what strategies of their names wanted at `last`; whoever is new to
+        it owes what fell due since.
+        """
+        if self._round is not None:
+            raise RuntimeError("strategies change while a decision waits for some of them")
+        self._due = self._due_times(sleeves)
+        if last is not None:
+            newcomers.recall(last)
+        self._staff.change(sleeves, newcomers)
+        self.shares = shares
+        stay = {sleeve.name for sleeve in sleeves} - {desk.sleeve.name for desk in newcomers.desks}
+        for told in (self.problems, self.untold):
+            for name in told.keys() - stay:
+                del told[name]
 
     def overtaken(self, decision: Decision, now: datetime) -> bool:
         """Whether a due time has passed since that decision: the make-up for it will take its place, so it is not worked on any more."""
-        return any(desk.sleeve.schedule.missed(decision.as_of, now) for desk in self._desks)
+        return any(desk.sleeve.schedule.missed(decision.as_of, now) for desk in self._staff.desks)
 
     def on_slice(self, event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen | TargetsUnchanged]:
         """Step every indicator, then decide if a sleeve is owed a decision and the slice can carry one."""
@@ -224,15 +177,14 @@ class StrategyRunner:
         self._newest = event
         if self._settled is None:
             self._settled = before  # a fresh journal owes nothing for the time before
-        for desk in self._desks:
-            self._step(desk, closed)
+        self._staff.step(closed)
         if self._round is not None:
             return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
         if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
             return ()
         if self._requested:
-            return self._decide(self._able(), event, Cause.OPERATOR, event.at)
-        owed = [desk for desk in self._able() if self._owes(desk.sleeve, closed.closes_at, self._settled)]
+            return self._decide(self._staff.able, event, Cause.OPERATOR, event.at)
+        owed = [desk for desk in self._staff.able if self._owes(desk.sleeve, closed.closes_at, self._settled)]
         return self._decide(owed, event, Cause.DUE, event.at) if owed else self._unchanged(event)
 
     def on_requested(self, event: RebalanceRequested) -> Iterable[AskStrategy | TargetsChosen]:
@@ -240,20 +192,7 @@ class StrategyRunner:
         if self._newest is None or self._round is not None:
             self._requested = True
             return ()
-        return self._decide(self._able(), self._newest, Cause.OPERATOR, event.at)
-
-    def _able(self) -> list[_Desk | _AwayDesk]:
-        """The desks that may be asked: a strategy that is disabled is not."""
-        return [desk for desk in self._desks if desk.sleeve.name not in self.disabled]
-
-    def _step(self, desk: _Desk | _AwayDesk, closed: Slice) -> None:
-        """One step of a sleeve's indicators."""
-        if desk.sleeve.name in self.disabled:
-            return
-        try:
-            desk.step(closed.panel)
-        except Exception as error:
-            self._disable(desk.sleeve, f"an indicator failed at {rfc3339(closed.closes_at)}: ", error)
+        return self._decide(self._staff.able, self._newest, Cause.OPERATOR, event.at)
 
     def _advance(self, slices: Sequence[Slice]) -> None:
         """Hold what everything rests on: each slice once, in order, of these symbols."""
@@ -266,30 +205,30 @@ class StrategyRunner:
         return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
 
     def _unchanged(self, event: SliceClosed) -> Iterable[TargetsUnchanged]:
-        wanted = self.restate and any(desk.targets is not None for desk in self._desks)
+        wanted = self.restate and any(desk.targets is not None for desk in self._staff.desks)
         return (TargetsUnchanged(self._sum(event, event.at, Cause.DUE), event.at),) if wanted else ()
 
     def _decide(
-        self, owed: Sequence[_Desk | _AwayDesk], event: SliceClosed, cause: Cause, at: datetime
+        self, owed: Sequence[LoopDesk | AwayDesk], event: SliceClosed, cause: Cause, at: datetime
     ) -> Iterable[AskStrategy | TargetsChosen]:
         self._settled = event.slice.closes_at
         self._fresh = self._requested = False
-        decided = [desk for desk in owed if isinstance(desk, _Desk) and self._ask(desk, event.slice)]
-        away = [desk for desk in owed if isinstance(desk, _AwayDesk)]
+        decided = [desk for desk in owed if isinstance(desk, LoopDesk) and self._ask(desk, event.slice)]
+        away = [desk for desk in owed if isinstance(desk, AwayDesk)]
         if away:
             self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided), cause)
             return [AskStrategy(name := desk.sleeve.name, event.slice, desk.targets, at, self.holdings(name)) for desk in away]
         # Were every answer missing, the sum of nothing would sell the whole account.
         return (TargetsChosen(self._sum(event, at, cause), at),) if decided else ()
 
-    def _ask(self, desk: _Desk, cross_section: Slice) -> bool:
+    def _ask(self, desk: LoopDesk, cross_section: Slice) -> bool:
         name, when = desk.sleeve.name, f"no decision at {rfc3339(cross_section.closes_at)}: "
         desk.held = self.holdings(name)
         try:
             desk.decide(cross_section, self._synthetic_max)
         except Exception as error:  # a strategy may be anybody's code, and the others' money does not depend on it
             if desk.sleeve.own:
-                self._disable(desk.sleeve, when, error)
+                self._staff.disable(desk.sleeve, when, error)
             else:
                 self.problems[name] = f"{when}{reason(error)}"
             return False
@@ -299,12 +238,12 @@ class StrategyRunner:
     def signals(self, cross_section: Slice) -> dict[str, Mapping[str, Mapping[str, float]]]:
         """By strategy in the loop, the numbers of the slice that was handled last: what its decision rests on, or would if it were due."""
         told: dict[str, Mapping[str, Mapping[str, float]]] = {}
-        for desk in self._desks:
+        for desk in self._staff.desks:
             name = desk.sleeve.name
             if name in self.untold or name in self.disabled:
                 continue
             try:
-                told[name] = {} if isinstance(desk, _AwayDesk) else desk.signals(cross_section, self._synthetic_max)
+                told[name] = {} if isinstance(desk, AwayDesk) else desk.signals(cross_section, self._synthetic_max)
             except Exception as error:  # where it is not due it need not answer: it trades on, and its numbers are left out from here on
                 self.untold[name] = f"{name}: no signals from {rfc3339(cross_section.closes_at)} on: {reason(error)}"
         return told
@@ -313,12 +252,12 @@ class StrategyRunner:
 
     def on_started(self, event: StrategyStarted) -> Iterable[TargetsChosen]:
         """Learn how much history it needs."""
-        self._away[event.name].need = event.need
+        self._staff.started(event.name, event.need)
         return ()
 
     def on_answered(self, event: StrategyAnswered) -> Iterable[TargetsChosen]:
         """Take the answer in; the last one of a round makes the decision."""
-        desk = self._away[event.name]
+        desk = self._staff.away[event.name]
         if self._round is None or event.name not in self._round.waits or event.name in self.disabled:
             return ()
         desk.targets = event.targets
@@ -328,7 +267,7 @@ class StrategyRunner:
 
     def on_disabled(self, event: StrategyDisabled) -> Iterable[TargetsChosen]:
         """Hold its last targets from here on; the others are not kept waiting."""
-        self.disabled[event.name] = event.problem
+        self._staff.disabled[event.name] = event.problem
         return self._heard(event.name, event.at)
 
     def _heard(self, name: str, at: datetime) -> Iterable[TargetsChosen]:
@@ -344,14 +283,14 @@ class StrategyRunner:
     def _sum(self, event: SliceClosed, at: datetime, cause: Cause) -> Decision:
         """What all sleeves together want: those that were not asked, or failed, at their last targets."""
         as_of = event.slice.closes_at
-        held = [(desk.sleeve, desk.targets) for desk in self._desks if desk.targets is not None]
+        held = [(desk.sleeve, desk.targets) for desk in self._staff.desks if desk.targets is not None]
         given = self.shares()
         shares = {sleeve.name: given[sleeve.name] for sleeve, _ in held}
         weights = {
             symbol: fsum(shares[sleeve.name] * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
             for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
         }
-        cold = ~np.any([desk.warm_columns for desk in self._desks], axis=0)
+        cold = ~np.any([desk.warm_columns for desk in self._staff.desks], axis=0)
         keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held))
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
         # A slice has one decision of its own; what a person asks for comes beside it, at its own moment.

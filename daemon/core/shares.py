@@ -24,6 +24,11 @@ def equal(names: Sequence[str]) -> Shares:
     return fixed(dict.fromkeys(names, 1.0 / len(names)))
 
 
+def ruled(configured: Mapping[str, float], curves: Curves, *, inverse_volatility: bool) -> Shares:
+    """Those of a configuration: as it says, or by what each has made."""
+    return by_volatility(tuple(configured), curves) if inverse_volatility else fixed(configured)
+
+
 def by_volatility(names: Sequence[str], curves: Curves) -> Shares:
     """In inverse proportion to the volatility of each sleeve's own returns, together all of the capital.
 

@@ -4,7 +4,7 @@ Rule: at a decision each strategy's sleeve is given its share of the capital, op
 is traded by the account as one. What sleeves give each other never changes the account. On spot no sleeve gives what it does not hold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
 from math import fsum
@@ -36,9 +36,13 @@ class Sleeves:
     def __init__(self, portfolio: Portfolio, account: Account, table: OrderTable, states: States, *, keep_removed: bool = False) -> None:
         self.portfolio = portfolio
         self._account, self._table, self._states = account, table, states
+        self.renew(portfolio.names, keep_removed=keep_removed)
+
+    def renew(self, names: Iterable[str], *, keep_removed: bool) -> None:
+        """Take up which strategies are configured, and what becomes of what others have left; `hand_over` follows."""
+        self.portfolio.names = tuple(names)
         self._keep_removed = keep_removed
-        if keep_removed:
-            account.aside = portfolio.frozen
+        self._account.aside = self.portfolio.frozen if keep_removed else _nothing
 
     # --- what the account wants --------------------------------------------------------------------------------------
 
@@ -158,12 +162,12 @@ class Sleeves:
         return found
 
     def hand_over(self, at: datetime) -> Iterator[BookSleeves]:
-        """At a start: what strategies that are configured no more have left goes to `unassigned`, where it is kept, if it is to be."""
+        """What strategies that are configured no more have left goes to `unassigned`, where it is kept, if it is to be."""
         if not self._keep_removed:
             return
         held = self.portfolio.planned()
         for gone in self.portfolio.sleeves[len(self.portfolio.names) : -1]:
-            amounts = {currency: amount for (sleeve, currency), amount in held.items() if sleeve == gone and amount}
+            amounts = {currency: amount for (sleeve, currency), amount in sorted(held.items()) if sleeve == gone and amount}
             given = (Entry(gone, currency, -amount) for currency, amount in amounts.items())
             taken = (Entry(UNASSIGNED, currency, amount) for currency, amount in amounts.items())
             yield self.portfolio.ask(Booking(f"{HANDOVER}-{gone}-{self.portfolio.number()}", HANDOVER, (*given, *taken), at))
@@ -216,6 +220,10 @@ class Sleeves:
         """The symbols of which it holds something."""
         held = self.portfolio.planned()
         return frozenset(s for s, m in self._account.markets.items() if held.get((sleeve, m.base), ZERO))
+
+
+def _nothing(_currency: str) -> Decimal:
+    return ZERO
 
 
 def _goal(whole: Decimal, wants: Mapping[str, float], still: Amounts, per_weight: Decimal, market: Instrument) -> Amounts:

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,11 @@ class Together(Protocol):
 
 
 class Workers:
-    """SliceClosed and AskStrategy in, StrategyAnswered or StrategyDisabled out; `start`, `warm`, then `jobs`; `close` at the end."""
+    """SliceClosed and AskStrategy in, StrategyAnswered or StrategyDisabled out; `start`, `warm`, then each one's `run`; at last `close`."""
 
     def __init__(self, jobs: Sequence[Job], symbols: Sequence[str], publish: Callable[[Event], None], clock: Clock) -> None:
         self._workers = {job.name: Worker(job, tuple(symbols), publish, clock) for job in jobs}
+        self._retired: list[Worker] = []
 
     async def start(self, together: Together) -> None:
         """Start every process and learn what its strategy needs; one that fails is disabled.
@@ -92,13 +93,21 @@ class Workers:
         self._workers[event.name].accept(event)
         return ()
 
-    def jobs(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
-        """What runs for as long as the daemon does."""
-        return [(f"strategy.{name}", worker.run) for name, worker in self._workers.items()]
+    def change(self, stay: Collection[str], newcomers: "Workers") -> None:
+        """Have the newcomers at work beside those that stay; the others are told no more, and their jobs end with their processes."""
+        gone = [self._workers.pop(name) for name in self._workers.keys() - stay]
+        for worker in gone:
+            worker.retire()
+        self._retired = [worker for worker in (*self._retired, *gone) if not worker.gone]
+        self._workers |= {worker.name: worker for worker in newcomers}
+
+    def __iter__(self) -> Iterator["Worker"]:
+        """Those at work; each one's `run` runs until it is retired."""
+        return iter(self._workers.values())
 
     async def close(self) -> None:
         """End every process."""
-        for worker in self._workers.values():
+        for worker in (*self._workers.values(), *self._retired):
             await worker.end()
 
 
@@ -108,6 +117,7 @@ class Worker:
     def __init__(self, job: Job, symbols: tuple[str, ...], publish: Callable[[Event], None], clock: Clock) -> None:
         self.misconfigured = ""
         self.short: frozenset[str] = frozenset()
+        self._retired = False
         self._job = job
         self._symbols = symbols
         self._publish = publish
@@ -116,7 +126,21 @@ class Worker:
         self._ending: asyncio.subprocess.Process | None = None
         self._received = bytearray()
         # Bounded by the budget: what waits while a request is under way, which ends by its answer or the worker's end.
-        self._queue: asyncio.Queue[SliceClosed | AskStrategy] = asyncio.Queue()
+        self._queue: asyncio.Queue[SliceClosed | AskStrategy | None] = asyncio.Queue()
+
+    @property
+    def name(self) -> str:
+        """The strategy's."""
+        return self._job.name
+
+    def is_retired(self) -> bool:
+        """Whether it is asked no more."""
+        return self._retired
+
+    @property
+    def gone(self) -> bool:
+        """Whether nothing is left of its process."""
+        return self._process is None and self._ending is None
 
     @property
     def pid(self) -> int | None:
@@ -161,15 +185,22 @@ class Worker:
             self._queue.put_nowait(event)
 
     async def run(self) -> None:
-        """Hand over what is queued, one after the other, until cancelled."""
-        while True:
+        """Hand over what is queued, one after the other, until cancelled; one that is retired ends its process and returns."""
+        while not self._retired:
             event = await self._queue.get()
-            if self._process is None:
+            if self._process is None or event is None:
                 continue
             try:
                 await self._serve(event)
             except Failed as error:
                 await self._fail(str(error))
+        await self.end()
+
+    def retire(self) -> None:
+        """Be asked no more, and not be heard any more: another may have its name by now."""
+        self._retired = True
+        self._publish = _unheard
+        self._queue.put_nowait(None)
 
     async def end(self) -> None:
         """Kill the process and whatever it has started; wait until it is gone."""
@@ -270,6 +301,10 @@ class Worker:
         """Tell first, then clean up: the decision of the others waits for this."""
         self._publish(StrategyDisabled(self._job.name, problem, self._clock.now()))
         await self.end()
+
+
+def _unheard(_event: Event) -> None:
+    """What nobody wants to know any more."""
 
 
 def environment(inherited: Mapping[str, str]) -> dict[str, str]:

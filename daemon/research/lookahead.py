@@ -21,7 +21,8 @@ from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.indicators import Indicator
 from daemon.core.indicators.base import TOLERANCE, checked
 from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights, epoch_ms
-from daemon.core.runner import Sleeve, StrategyRunner
+from daemon.core.runner import StrategyRunner
+from daemon.core.staff import Sleeve
 from daemon.core.strategy import BARS_MAX as BARS_AT_START
 from daemon.core.strategy import Failed, Strategy, View
 from daemon.research.bars import Bars, Series
@@ -206,7 +207,7 @@ def _trace(sleeve: Sleeve, runner: MakeRunner, slices: Sequence[Slice], start: i
                 decisions[bar] = event.decision
         if at_work.problems or at_work.disabled:
             break
-    problem = next(iter((at_work.problems | at_work.disabled).values()), "")
+    problem = next(iter({**at_work.problems, **at_work.disabled}.values()), "")
     return Trace(slices, watched.stepped, blocked, decisions, at_work.need, bool(at_work.short), problem)
 
 

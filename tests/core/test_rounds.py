@@ -7,8 +7,9 @@ import pytest
 
 from daemon.core.events import AskStrategy, Event, SliceClosed, StrategyAnswered, StrategyDisabled, StrategyStarted, TargetsChosen
 from daemon.core.model import Decision, Slice, TargetWeights
-from daemon.core.runner import Sleeve, StrategyRunner
+from daemon.core.runner import StrategyRunner
 from daemon.core.schedule import Schedule
+from daemon.core.staff import Sleeve
 from daemon.core.strategy import View
 from tests.core.test_runner import ABC, HOUR, UNIVERSE, Scripted, always
 

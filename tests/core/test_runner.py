@@ -11,9 +11,10 @@ import pytest
 from daemon.core.events import BarClosed, SliceClosed, TargetsChosen
 from daemon.core.indicators import RSI, SMA, Indicator
 from daemon.core.model import CLOSE, VOLUME, Bar, Decision, Slice, TargetWeights, decision_id
-from daemon.core.runner import Sleeve, StrategyRunner
+from daemon.core.runner import StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.slices import Aligner
+from daemon.core.staff import Sleeve
 from daemon.core.strategy import Strategy, Universe, View
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -417,7 +418,7 @@ def test_an_own_indicator_that_raises_disables_its_strategy_alone() -> None:
     def fails(panel: object) -> object:
         raise RuntimeError("boom")
 
-    target._desks[0].step = fails  # type: ignore[method-assign, assignment]
+    target._staff.desks[0].step = fails  # type: ignore[method-assign, assignment]
     decided = [chosen for hour in range(1, 9) for chosen in close(target, hour)]
     assert [dict(chosen.decision.weights) for chosen in decided] == [{B: 0.3}, {B: 0.3}]
     assert "boom" in target.disabled["own"]

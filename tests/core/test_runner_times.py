@@ -11,8 +11,9 @@ import pytest
 from daemon.core.cron import Cron
 from daemon.core.events import SliceClosed, TargetsChosen, TargetsUnchanged
 from daemon.core.model import Decision, Slice, TargetWeights
-from daemon.core.runner import Sleeve, StrategyRunner
+from daemon.core.runner import StrategyRunner
 from daemon.core.schedule import Schedule
+from daemon.core.staff import Sleeve
 from daemon.core.strategy import View
 from tests.core.test_runner import ABC, HOUR, T0, A, B, C, Decide, Scripted, always, slice_at
 

@@ -19,7 +19,7 @@ from daemon.core.desk import Desk
 from daemon.core.model import CLOSE, Slice, TargetWeights
 from daemon.core.strategy import Universe
 from daemon.io.clock import SystemClock
-from daemon.io.worker import Job, Misconfigured, Workers, environment
+from daemon.io.worker import Job, Misconfigured, Worker, Workers, environment
 from daemon.io.worker_wire import HISTORY_CHUNK, chunks, pack, targets_from, targets_to, unpack
 from daemon.ownstrategies import Own, hire
 from daemon.ownworker import errand
@@ -86,7 +86,7 @@ async def at_work(*jobs: Job) -> AsyncIterator[World]:
     await world.workers.start(together)
     pids = [worker.pid for worker in world.workers._workers.values()]
     await world.workers.warm([slice_at(hour) for hour in range(10)], together)
-    tasks = [asyncio.create_task(run()) for _, run in world.workers.jobs()]
+    tasks = [asyncio.create_task(worker.run()) for worker in world.workers]
     try:
         yield world
     finally:
@@ -106,6 +106,57 @@ def alive(pid: int) -> bool:
 
 
 # --- one that behaves ------------------------------------------------------------------------------------------------
+
+
+async def test_one_is_replaced_while_the_others_go_on(tmp_path: Path) -> None:
+    """The newcomer of a name has a process of its own and answers from the next slice on; that of the one before ends, unheard."""
+    path = ownfiles.written(tmp_path, "behaves")
+    async with at_work(job(path), replace(job(path), name="two")) as world:
+        before = {worker.name: worker.pid for worker in world.workers}
+        old = next(iter(world.workers))
+        newcomers = Workers([job(path, params={"length": 9})], SYMBOLS, world.told.append, SystemClock())
+        await newcomers.start(together)
+        await newcomers.warm([slice_at(hour) for hour in range(9)], together)
+        world.workers.on_slice(e.SliceClosed(slice_at(9), T0 + 9 * HOUR))
+        newcomers.on_slice(e.SliceClosed(slice_at(9), T0 + 9 * HOUR))
+        world.told.clear()
+        world.workers.change({"two"}, newcomers)
+        tasks = [asyncio.create_task(worker.run()) for worker in newcomers]
+        try:
+            world.close("one", "two")
+            for name in ("one", "two"):
+                assert (await world.hear(e.StrategyAnswered, name)).targets.weights == {A: 0.5}
+            now = {worker.name: worker.pid for worker in world.workers}
+            assert (now["two"], len({*before.values(), *now.values()})) == (before["two"], 3)
+            await gone(old)
+            assert not alive(before["one"] or 0)
+            assert world.told == []
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_one_that_is_retired_ends_behind_what_it_is_doing(tmp_path: Path) -> None:
+    """A strategy that is removed while it hangs is ended at its budget, and nobody hears of it; the end of all waits for it too."""
+    async with at_work(job(ownfiles.written(tmp_path, "hangs"), budget_s=0.3)) as world:
+        (old,) = world.workers
+        world.told.clear()
+        world.close("one")
+        await asyncio.sleep(0.05)
+        world.workers.change(set(), Workers([], SYMBOLS, world.told.append, SystemClock()))
+        assert not old.gone
+        await gone(old)
+        assert (world.told, old.is_retired()) == ([], True)
+
+
+async def gone(worker: Worker) -> None:
+    """Wait for the end of its process."""
+    for _ in range(1000):
+        if worker.gone:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("its process is there still")
 
 
 async def test_it_is_warm_and_answers(tmp_path: Path) -> None:

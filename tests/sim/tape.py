@@ -28,6 +28,7 @@ class TapeExchange:
         self.account = PaperAccount({"USDT": Decimal(10000)}, fee=Decimal("0.001"), slippage_bps=Decimal(5))
         self._sinks: list[Callable[[AccountNews], None]] = []
         self.batch_max = 100
+        self.history_s = 0.0  # how much longer it takes over a question for bars
         self.ends_at = max(closes_at for _, closes_at in self._bars)
 
     def _close_of(self, moment: datetime) -> datetime:
@@ -54,7 +55,7 @@ class TapeExchange:
         return self._clock.now()
 
     async def bars(self, symbol: str, timeframe: timedelta, *, since: datetime | None = None, limit: int = 1000) -> list[BarUpdate]:
-        await asyncio.sleep(TRIP_S)
+        await asyncio.sleep(TRIP_S + self.history_s)
         now = self._clock.now()
         opened = ((bar, closes_at - timeframe) for (name, closes_at), bar in self._bars.items() if name == symbol and closes_at <= now)
         closed = [BarUpdate(bar, closed=True) for bar, opens_at in opened if since is None or opens_at >= since]

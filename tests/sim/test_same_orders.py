@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -76,8 +76,11 @@ def data(folder: Path, need: int, holes: Mapping[str, Sequence[int]]) -> Path:
     return path
 
 
-async def traded(config: Path, exchange: TapeExchange, clock: SimClock) -> None:
-    """A daemon from its start until the last bar is worked off."""
+Script = Callable[[Daemon], Coroutine[Any, Any, None]]
+
+
+async def traded(config: Path, exchange: TapeExchange, clock: SimClock, script: Script | None = None) -> None:
+    """A daemon from its start to the end of a script, or until the last bar is worked off."""
     settings = load(config, {})
     with Journal.open(config.with_name("sim.sqlite"), instance=settings.name, mode=settings.mode, clock=clock) as journal:
         journal._writer.stop()
@@ -87,12 +90,17 @@ async def traded(config: Path, exchange: TapeExchange, clock: SimClock) -> None:
         daemon = Daemon(parts)
         async with asyncio.TaskGroup() as nest:
             nest.create_task(daemon.run())
-            await clock.sleep((exchange.ends_at - clock.now()).total_seconds() + 5.0)
+            await (worked_off(exchange, clock) if script is None else script(daemon))
             daemon.stop()
 
 
-def by_daemon(config: Path, folder: Path, need: int, symbols: Sequence[str] = SYMBOLS) -> tuple[list[Sent], PaperAccount]:
-    """The orders that the daemon wrote to its journal, oldest first."""
+async def worked_off(exchange: TapeExchange, clock: SimClock) -> None:
+    """Until shortly after the last bar."""
+    await clock.sleep((exchange.ends_at - clock.now()).total_seconds() + 5.0)
+
+
+def taped(folder: Path, need: int, symbols: Sequence[str] = SYMBOLS) -> tuple[TapeExchange, SimClock]:
+    """A venue that plays stored bars, at a moment when the warm-up has closed."""
     bars = stored_bars.load(folder, symbols, LENGTH)
     rules, _ = stored_bars.markets(folder, symbols)
     history = {
@@ -100,7 +108,12 @@ def by_daemon(config: Path, folder: Path, need: int, symbols: Sequence[str] = SY
         for symbol, each in bars.series.items()
     }
     clock = SimClock(files.START + need * LENGTH + LENGTH / 2)
-    exchange = TapeExchange(history, LENGTH, rules, clock)
+    return TapeExchange(history, LENGTH, rules, clock), clock
+
+
+def by_daemon(config: Path, folder: Path, need: int, symbols: Sequence[str] = SYMBOLS) -> tuple[list[Sent], PaperAccount]:
+    """The orders that the daemon wrote to its journal, oldest first."""
+    exchange, clock = taped(folder, need, symbols)
     run(traded(config, exchange, clock))
     return [as_sent(order) for order in intents(config.with_name("sim.sqlite"))], exchange.account
 

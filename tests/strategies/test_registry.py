@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from daemon import worlds
+from daemon import rosters, worlds
 from daemon.config import ConfigError, load
 from strategies import REGISTRY
 
@@ -75,8 +75,8 @@ def test_a_swap_can_be_sold_short(tmp_path: Path) -> None:
 def test_sectors_that_cannot_be_used_are_said_once(tmp_path: Path) -> None:
     """A sector's symbol that is not traded, and a symbol without a sector, are each named once, and nothing is refused."""
     config = load(written(tmp_path, "sector_rotation", "{}", sectors="{one: [A/USDT, Z/USDT], two: [B/USDT], gone: [Y/USDT]}"), {})
-    assert worlds.remarks(config) == (
+    assert rosters.remarks(config) == (
         "universe.sectors: not in universe.symbols and so skipped: Z/USDT (one), Y/USDT (gone)",
         "universe.sectors: in no sector, and so never chosen by a rotation of sectors: C/USDT, D/USDT",
     )
-    assert worlds.universe(config).sectors == {"one": ("A/USDT",), "two": ("B/USDT",)}
+    assert rosters.universe(config).sectors == {"one": ("A/USDT",), "two": ("B/USDT",)}
