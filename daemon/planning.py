@@ -13,7 +13,9 @@ from typing import Any
 from daemon.config import Config, Secrets
 from daemon.core import events as e
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import ZERO, Balance, Bar, Decision, Flow, Order, currencies
+from daemon.core.model import ZERO, AccountSnapshot, Balance, Bar, Decision, Flow, Order, currencies
+from daemon.core.planner_inputs import exact
+from daemon.core.planner_legs import Reason as Left
 from daemon.core.restraint import ordered_out, restore
 from daemon.core.slices import Aligner, align
 from daemon.core.states import Hold, Level
@@ -177,6 +179,7 @@ def _decide(
         there = held[currency].total if currency in held else ZERO
         if missing := there - core.ledger.held(currency):
             publish(e.FlowBooked(Flow(f"plan-{currency}", currency, missing, "opening", now), now))
+    core.account.on_polled(e.AccountPolled(AccountSnapshot(held, (), now, now), now))  # what is locked is not ours to spend
     publish(e.AccountReconciled({}, now, now))
     publish(e.RebalanceRequested("plan", now))
 
@@ -227,7 +230,11 @@ def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], o
         stages.append(("small_account" if symbol in plan.needs else "raised", plan.changed[symbol]))
     rate = account.rate(currencies(symbol)[1]) or ZERO
     value = order.amount * order.price * rate if order else ZERO
-    cut = next((event.reason for event in told if isinstance(event, e.OrderLimited) and event.symbol == symbol), "")
+    target = core.manager.targets.get(symbol, 0.0)
+    if order is not None and left == Left.SHADOW:
+        cut = next((event.reason for event in told if isinstance(event, e.OrderLimited) and event.symbol == symbol), "")
+        reached = account.held(symbol) * account.worth(symbol) + order.side.sign * value
+        left = cut or (plan.left.get(symbol, "") if plan is not None and _is_short(plan, symbol, target, reached) else "")
     return Row(
         symbol=symbol,
         price=account.mark(symbol),
@@ -235,10 +242,22 @@ def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], o
         weight=account.weight(symbol, account.capital()),
         wanted=decision.weights.get(symbol, 0.0),
         stages=tuple(stages),
-        target=core.manager.targets.get(symbol, 0.0),
+        target=target,
         order=order,
         value=value,
         cost=value * (account.markets[symbol].taker_fee + slippage),
-        left=cut if order is not None and left == "shadow" else left,
+        left=left,
         needs=plan.needs.get(symbol) if plan is not None else None,
     )
+
+
+def _is_short(plan: e.PlanMade, symbol: str, target: float, reached: Decimal) -> bool:
+    """Whether the order leaves the holding, then worth `reached`, further from its target than the no-trade zone is wide.
+
+    The money that an order may take above its price is missing elsewhere, by a hair.
+    """
+    if plan.inputs is None:
+        return False
+    goal = exact(plan.changed.get(symbol, target))
+    zone = max(plan.inputs.rules.band, plan.inputs.rules.band_relative * abs(goal))
+    return abs(goal * plan.inputs.book.equity - reached) > zone * plan.inputs.book.equity

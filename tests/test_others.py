@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.app import routes, together
+from daemon.config import load, resolve_secrets
 from daemon.io.journal import read
+from daemon.planning import planned
 from daemon.venue import Venue
 from daemon.venue.params import Params
 from daemon.venue.trading import cancel, place
-from tests.oneprocess import Run, at_work, exchange, opened, written
+from tests.oneprocess import KEYS, Run, at_work, exchange, opened, written
 
 D = Decimal
 
@@ -27,6 +30,15 @@ async def venue() -> AsyncIterator[Venue]:
 def by_hand(venue: Venue, **params: object) -> Any:
     """An order of somebody else in the same account."""
     return place(venue.exchange, Params({name: str(value) for name, value in params.items()}))
+
+
+def strangers_order(venue: Venue) -> Any:
+    """An order of somebody else that waits far below the market and locks half of the money."""
+    limit = (venue.exchange.last(venue.exchange.market("ETHUSDT")) / 2).quantize(D("0.01"))
+    amount = (D(50_000) / limit).quantize(D("0.001"))
+    placed = by_hand(venue, symbol="ETHUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity=amount, price=limit)
+    assert 49_000 < venue.exchange.account.balances["USDT"].locked <= 50_100
+    return placed
 
 
 async def status(run: Run) -> Mapping[str, Any]:
@@ -57,12 +69,8 @@ async def test_coins_of_no_universe_are_shown_and_never_sold(venue: Venue, tmp_p
 
 async def test_what_others_have_locked_is_told_and_not_spent(venue: Venue, tmp_path: Path) -> None:
     """A strange order that locks half of the money is warned of, the plan makes do with the rest, and nothing is refused for lack of it."""
-    price = venue.exchange.last(venue.exchange.market("ETHUSDT"))
-    limit = (price / 2).quantize(D("0.01"))
-    amount = (D(50_000) / limit).quantize(D("0.001"))
-    strange = by_hand(venue, symbol="ETHUSDT", side="BUY", type="LIMIT", timeInForce="GTC", quantity=amount, price=limit)
+    strange = strangers_order(venue)
     locked = venue.exchange.account.balances["USDT"].locked
-    assert 49_000 < locked <= 50_100
     with capture_logs() as log:
         async with at_work(await opened(written(tmp_path, venue.ccxt_urls()))) as run:
             first = await run.settled()
@@ -76,3 +84,12 @@ async def test_what_others_have_locked_is_told_and_not_spent(venue: Venue, tmp_p
     (warned, ended) = [line["orders"] for line in log if line["event"] == "account.foreign_orders"]
     assert (warned, ended) == ({"ETH/USDT": 1}, {})
     assert not any(line["event"] == "order.rejected" for line in log)
+
+
+async def test_a_plan_spends_nothing_that_others_have_locked(venue: Venue, tmp_path: Path) -> None:
+    """What would be bought is what the free half pays for, and the rest is called unfunded."""
+    strangers_order(venue)
+    settings = load(written(tmp_path, venue.ccxt_urls()), {})
+    plan = await planned(settings, resolve_secrets(settings, KEYS), None, routes, together)
+    assert 0 < sum(row.value for row in plan.rows) <= D(100_000) - venue.exchange.account.balances["USDT"].locked
+    assert {row.left for row in plan.rows if row.wanted} == {"unfunded"}
