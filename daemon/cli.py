@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,10 +24,13 @@ from daemon.cli_commanding import commanding
 from daemon.cli_journal import journals
 from daemon.cli_reading import reading
 from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
-from daemon.config import Config, Secrets, json_schema
+from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
 from daemon.io.logs import configure, shutdown
+
+if TYPE_CHECKING:
+    from daemon.venue.faults import Script
 
 app = typer.Typer(
     add_completion=False,
@@ -207,6 +210,7 @@ def venue(
     secret: Annotated[str, typer.Option(help="The secret it accepts.")] = "venue-secret",  # noqa: S107 - of a venue on loopback
     streams: Annotated[bool, typer.Option("--streams/--no-streams", help="Serve or refuse websockets.")] = True,
     closed_only: Annotated[bool, typer.Option("--closed-only", help="Stream closed candles only.")] = False,
+    faults: Annotated[Path | None, typer.Option(help="What goes wrong, as YAML or JSON; see docs/venue.md.")] = None,
 ) -> None:
     """The embedded exchange alone, speaking Binance spot's wire protocol on loopback."""
     from daemon.venue import Venue, VenueSettings, serve
@@ -225,6 +229,7 @@ def venue(
             secret=secret,
             streams=streams,
             closed_only=closed_only,
+            faults=_script(faults),
         )
     except ValueError as error:
         fail(str(error), 2)
@@ -255,6 +260,19 @@ def _moment(option: str, given: str | None) -> datetime | None:
     except ValueError:
         fail(f"{option} {given} is not a moment, like 2022-01-01 or 2022-01-01T12:00Z", 2)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _script(path: Path | None) -> "Script":
+    """What goes wrong at the embedded exchange, as a file says."""
+    from daemon.venue.faults import Script
+    from daemon.venue.faultscript import FaultsRefused, read
+
+    if path is None:
+        return Script()
+    try:
+        return read(tree(path, "write what goes wrong, see docs/venue.md"), str(path))
+    except (ConfigError, FaultsRefused) as error:
+        fail("\n".join(error.problems), 2)
 
 
 def _balances(given: list[str]) -> dict[str, Decimal]:

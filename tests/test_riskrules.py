@@ -139,8 +139,7 @@ async def test_a_venue_that_refuses_one_symbol(venue: Venue, tmp_path: Path) -> 
         await run.settled()
         held = [str(row["symbol"]) for row in run.daemon.views.positions() if row["amount"] and row["symbol"] != "USDT"]
         async with httpx.AsyncClient(trust_env=False) as client:
-            for symbol in held:
-                await client.post(f"{venue.url}/venue/halt", json={"symbol": symbol.replace("/", "")})
+            await client.post(f"{venue.url}/venue/faults", json=[{"do": "market", "symbol": each, "halted": True} for each in held])
         await run.until(lambda: any(hold.code == "rejects" for hold in run.parts.manager.states.holds()))
         hold = next(hold for hold in run.parts.manager.states.holds() if hold.code == "rejects")
         assert hold.scope.symbol in held

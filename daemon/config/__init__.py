@@ -3,11 +3,11 @@
 Rule: a text that the user wrote as a value is never repeated in a message; it may be a secret in the wrong place.
 """
 
-from daemon.config.loading import load
+from daemon.config.loading import load, tree
 from daemon.config.models import Config
 from daemon.config.resolution import resolve_secrets
 from daemon.config.schema import json_schema
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError
 
-__all__ = ["Config", "ConfigError", "Secret", "SecretRef", "Secrets", "json_schema", "load", "resolve_secrets"]
+__all__ = ["Config", "ConfigError", "Secret", "SecretRef", "Secrets", "json_schema", "load", "resolve_secrets", "tree"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -9,6 +10,8 @@ from daemon.config.models import Config
 from daemon.config.overrides import Overrides
 from daemon.config.sentences import ROOT, ConfigError, mistakes_of, sentence, sentences
 from daemon.config.yamltext import MAX_TEXT, Document, YamlMistake, parse
+
+READY: Final = "start from one of the ready files in config/"
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -32,21 +35,38 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return config
 
 
+def tree(path: Path, remedy: str) -> Any:
+    """What stands in a YAML file that is no configuration; `remedy` is for one that holds nothing.
+
+    Raises ConfigError: it cannot be read, is not YAML, or names a key twice.
+    """
+    source = str(path)
+    try:
+        document = parse(_text(path, remedy))
+    except YamlMistake as error:
+        raise ConfigError([sentence(source, error.place, error.what, error.remedy)]) from None
+    if document.repeated:
+        raise ConfigError(sentences(document.repeated, source, lambda _: None))
+    if document.tree is None:
+        raise ConfigError([sentence(source, ROOT, "is empty", remedy)])
+    return document.tree
+
+
 def _document(path: Path) -> Document:
     """What stands in the file; its tree is a mapping."""
     source = str(path)
     try:
-        document = parse(_text(path))
+        document = parse(_text(path, READY))
     except YamlMistake as error:
         raise ConfigError([sentence(source, error.place, error.what, error.remedy)]) from None
     if document.tree is None:
-        raise ConfigError([sentence(source, ROOT, "is empty", "start from one of the ready files in config/")])
+        raise ConfigError([sentence(source, ROOT, "is empty", READY)])
     if not isinstance(document.tree, dict):
         raise ConfigError([sentence(source, ROOT, "is not a mapping", "begin with keys, like `name: momentum-spot`")])
     return document
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, remedy: str) -> str:
     try:
         with path.open("rb") as stream:
             return stream.read(4 * MAX_TEXT + 1).decode("utf-8-sig")
@@ -54,7 +74,7 @@ def _text(path: Path) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise YamlMistake(f"line {line}", "is not UTF-8", "save the file as UTF-8") from None
     except FileNotFoundError:
-        raise YamlMistake(ROOT, "does not exist", "check the path, or start from one of the ready files in config/") from None
+        raise YamlMistake(ROOT, "does not exist", f"check the path, or {remedy}") from None
     except IsADirectoryError:
         raise YamlMistake(ROOT, "is a directory", "name the YAML file in it") from None
     except OSError as error:

@@ -13,15 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 from aiohttp import web
 
-from daemon.venue import reports
+from daemon.venue import faultscript, reports
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
+from daemon.venue.faultscript import FaultsRefused
 from daemon.venue.intervals import divides
 from daemon.venue.listeners import Listeners, dumps
 from daemon.venue.markets import Market
 from daemon.venue.money import text
 from daemon.venue.recorded import COLUMNS
 from daemon.venue.streams import Hub
+from daemon.venue.targets import Target
 
 
 class Venue(Protocol):
@@ -46,6 +48,10 @@ class Venue(Protocol):
         """What is wrong with the books."""
         ...
 
+    def act(self) -> None:
+        """Do what faults are to do once, and now."""
+        ...
+
 
 Handler = Callable[["Venue", dict[str, Any]], Awaitable[Any]]
 
@@ -58,9 +64,10 @@ def add_routes(app: web.Application, venue: Venue) -> None:
         ("GET", "/venue/bars", _bars),
         ("POST", "/venue/dump", _dump),
         ("POST", "/venue/deposit", _deposit),
-        ("POST", "/venue/streams", _streams),
-        ("POST", "/venue/mute", _mute),
-        ("POST", "/venue/halt", _halt),
+        ("POST", "/venue/targets", _targets),
+        ("GET", "/venue/faults", _faults),
+        ("POST", "/venue/faults", _add_faults),
+        ("DELETE", "/venue/faults", _clear_faults),
     ):
         app.router.add_route(method, path, _wrapped(venue, handler))
 
@@ -68,12 +75,15 @@ def add_routes(app: web.Application, venue: Venue) -> None:
 def _wrapped(venue: Venue, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            values: dict[str, Any] = dict(request.query)
+            values: Any = dict(request.query)
             if request.can_read_body:
-                values |= await request.json()
+                body = await request.json()
+                values = values | body if isinstance(body, dict) else body
             return web.json_response(text=dumps(await handler(venue, values)))
         except VenueError as error:
             return web.json_response(error.body(), status=error.status)
+        except FaultsRefused as error:
+            return web.json_response({"code": -1, "msg": str(error), "problems": error.problems}, status=400)
         except (ValueError, KeyError, InvalidOperation, OSError) as error:
             return web.json_response({"code": -1, "msg": f"{type(error).__name__}: {error}"}, status=400)
 
@@ -158,27 +168,42 @@ async def _deposit(venue: Venue, values: dict[str, Any]) -> Any:
     return {"asset": booked.asset, "amount": text(booked.amount), "at": booked.at}
 
 
-async def _streams(venue: Venue, values: dict[str, Any]) -> Any:
-    """Refuse and close all websockets, or take them again."""
-    venue.listeners.enabled = _flag(values["enabled"])
-    if not venue.listeners.enabled:
-        await venue.listeners.close_all()
-    return {"enabled": venue.listeners.enabled}
+async def _targets(venue: Venue, values: dict[str, Any]) -> Any:
+    """Declare what is wanted, base units by market, or null for nothing in particular; an order that leads away from it is a finding.
+
+    `{"BTCUSDT": "0.5"}`, or `{"BTCUSDT": {"amount": "0.5", "tolerance": "0.01"}}`.
+    """
+    exchange = venue.exchange
+    wanted = {exchange.market(symbol.replace("/", "")).symbol: _target(value) for symbol, value in values.items()}
+    for symbol, target in wanted.items():
+        exchange.targets.declare(symbol, target)
+    return {symbol: {"amount": text(t.amount), "tolerance": text(t.tolerance)} for symbol, t in exchange.targets.declared.items()}
 
 
-async def _mute(venue: Venue, values: dict[str, Any]) -> Any:
-    """Leave the open websockets open and say nothing on them."""
-    market, user = _flag(values.get("market", True)), _flag(values.get("user", False))
-    venue.listeners.mute(market=market, user=user)
-    return {"market": market, "user": user}
+def _target(value: Any) -> Target | None:
+    if value is None:
+        return None
+    amount, tolerance = (value["amount"], value.get("tolerance", 0)) if isinstance(value, dict) else (value, 0)
+    return Target(Decimal(str(amount)), Decimal(str(tolerance)))
 
 
-async def _halt(venue: Venue, values: dict[str, Any]) -> Any:
-    """Stop trading in a market, or let it go on with `halted` false."""
-    market = venue.exchange.market(values["symbol"])
-    (venue.exchange.halted.add if _flag(values.get("halted", True)) else venue.exchange.halted.discard)(market.symbol)
-    return {"halted": sorted(venue.exchange.halted)}
+async def _faults(venue: Venue, _values: dict[str, Any]) -> Any:
+    """What goes wrong, how much of it was seen and how often it struck."""
+    exchange = venue.exchange
+    return {"seed": exchange.faults.seed, "faults": exchange.faults.told(exchange.now())}
 
 
-def _flag(value: Any) -> bool:
-    return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
+async def _add_faults(venue: Venue, values: Any) -> Any:
+    """Add one fault, a list of them or a whole script; their times count from now."""
+    script = faultscript.read(values, "POST /venue/faults")
+    if script.seed is not None:
+        venue.exchange.faults.seed = script.seed
+    added = venue.exchange.faults.add(script.faults, venue.exchange.now())
+    venue.act()
+    return {"added": added}
+
+
+async def _clear_faults(venue: Venue, values: dict[str, Any]) -> Any:
+    """Lift all faults, or the one of `id`."""
+    number = int(values["id"]) if "id" in values else None
+    return {"lifted": venue.exchange.faults.clear(number)}

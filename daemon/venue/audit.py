@@ -13,8 +13,11 @@ from daemon.venue.money import ZERO
 
 
 def audit(exchange: Exchange) -> list[str]:
-    """What is wrong with the books; empty when balances = initial + transfers + trades - fees and no client id was used twice."""
-    return [*_balances(exchange), *_locks(exchange), *_orders(exchange), *_client_ids(exchange)]
+    """What is wrong with the books.
+
+    Empty when balances = initial + transfers + trades - fees, no client id was used twice, and no order led away from a declared target.
+    """
+    return [*_balances(exchange), *_locks(exchange), *_orders(exchange), *_client_ids(exchange), *exchange.targets.findings]
 
 
 def _expected(exchange: Exchange) -> dict[str, Decimal]:

@@ -126,3 +126,7 @@ WS_API: Final[dict[str, Endpoint]] = {
     "allOrders": REST["GET", "/api/v3/allOrders"],
     "myTrades": REST["GET", "/api/v3/myTrades"],
 }
+
+NAMES: Final = frozenset(WS_API)
+PRIVATE: Final = frozenset(name for name, endpoint in WS_API.items() if endpoint.signed)
+NAME_OF: Final = {key: next(name for name, known in WS_API.items() if known is endpoint) for key, endpoint in REST.items()}

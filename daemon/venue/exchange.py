@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,16 +16,19 @@ from daemon.venue import recorded
 from daemon.venue.accounts import Account, Transfer
 from daemon.venue.book import Book
 from daemon.venue.errors import bad_symbol
+from daemon.venue.faults import Faults, Filling, Patch, Shift
 from daemon.venue.generator import GeneratedRows
 from daemon.venue.intervals import INTERVALS, opened
 from daemon.venue.limits import RequestLimits
 from daemon.venue.markets import Market, listed
 from daemon.venue.matching import Matching
+from daemon.venue.orders import NewOrder, Order
 from daemon.venue.reports import moved, position
 from daemon.venue.rows import JoinedRows, Rows
 from daemon.venue.settings import VenueSettings
 from daemon.venue.signing import Doorman
 from daemon.venue.tape import Tape
+from daemon.venue.targets import Targets
 
 ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -39,6 +43,11 @@ class Exchange:
         self.markets, rows = _sources(settings)
         self.by_symbol = {market.symbol: market for market in self.markets}
         self.started = self.now()
+        script = settings.faults
+        self.faults = Faults(settings.seed if script.seed is None else script.seed)
+        self.faults.add(script.faults, self.started)
+        self.targets = Targets()
+        self.planting = False  # an order that is being booked now is the venue's own
         step = INTERVALS[settings.interval]
         self.first_live = settings.history  # the row that is live at the start
         origin = opened(settings.interval, self.started) - settings.history * step
@@ -57,12 +66,13 @@ class Exchange:
             partial=settings.partial,
             first_id=settings.first_id,
             chance=random.Random(f"{settings.seed} dice"),
+            filling=self._filling,
+            judge=self._judge,
         )
         self.doorman = Doorman(settings.key, settings.secret)
         self.limits = RequestLimits(settings.weight_limit, settings.order_limit, settings.order_limit_day)
         self.requests: Counter[str] = Counter()  # by method and path, or by the WebSocket API's method
         self.unknown: Counter[str] = Counter()  # what was asked for and does not exist
-        self.halted: set[str] = set()  # symbols whose orders are refused
         self.rule_texts: dict[int, str] = {}  # market -> its rules as JSON, made when first asked for
         self.shown: set[int] = set()  # markets whose bars were asked for
 
@@ -71,16 +81,51 @@ class Exchange:
         self._latest = max(self._latest, int(self._clock() * 1000))
         return self._latest
 
+    def time(self) -> int:
+        """What the venue's own clock says, UTC ms: by it requests are too old or too new."""
+        return self.now() + sum(shift.ms for shift in self.faults.standing(Shift, self.now()))
+
     def market(self, symbol: str) -> Market:
-        """A listed market by the protocol's name."""
+        """A listed market by the protocol's name, with the rules of now."""
         found = self.by_symbol.get(symbol)
         if found is None:
             raise bad_symbol()
-        return found
+        patch = self.patch(symbol)
+        if patch is None:
+            return found
+        if patch.delisted:
+            raise bad_symbol()
+        return replace(found, step=patch.step or found.step, tick=patch.tick or found.tick)
+
+    def patch(self, symbol: str) -> Patch | None:
+        """How the rules of a market are changed now, if they are."""
+        if not self.faults.any(Patch):
+            return None
+        return next(self.faults.standing(Patch, self.now(), symbol=symbol), None)
+
+    def is_closed(self, symbol: str) -> bool:
+        """Whether a market takes no orders now."""
+        patch = self.patch(symbol)
+        return patch is not None and patch.halted
+
+    def notional_min(self, symbol: str) -> Decimal:
+        """The least worth of an order there, quote units."""
+        patch = self.patch(symbol)
+        return self.settings.notional_min if patch is None or patch.notional_min is None else patch.notional_min
 
     def last(self, market: Market) -> Decimal:
         """The market's last price now."""
         return self.matching.last(market, self.now())
+
+    def _filling(self, new: NewOrder) -> Filling | None:
+        """How much of a new order a fault holds back, if one does."""
+        if new.amount is None or new.kind == "LIMIT_MAKER":
+            return None
+        return self.faults.strike(Filling, self.now(), "", new.market.symbol, new.side)
+
+    def _judge(self, order: Order, before: Decimal) -> None:
+        if not self.planting:
+            self.targets.judge(order, before)
 
     def publish(self, event: dict[str, Any]) -> None:
         """Tell every user stream."""

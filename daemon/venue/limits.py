@@ -66,6 +66,10 @@ class RequestLimits:
         )
         raise VenueError(-1003, message, 429, {"Retry-After": str(self.weight.wait_s(now))})
 
+    def ban(self, until: int) -> None:
+        """Refuse everybody until then, UTC ms."""
+        self._banned_until = max(self._banned_until, until)
+
     def charge_order(self, now: int) -> None:
         """Count a new order; refuse it when there were too many."""
         for window, words in ((self.orders, "10 SECOND"), (self.orders_day, "1 DAY")):

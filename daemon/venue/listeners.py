@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -14,16 +15,27 @@ from aiohttp import WSMsgType, web
 from daemon.venue.endpoints import WS_API, Endpoint
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
+from daemon.venue.faults import Refusal
 from daemon.venue.limits import Sliding
 from daemon.venue.market_data import Text
 from daemon.venue.params import Params
 from daemon.venue.signing import sorted_payload
-from daemon.venue.sockets import Socket, counted, frame, upgrade
+from daemon.venue.sockets import Socket, counted, cut_off, frame, upgrade
 from daemon.venue.streams import Hub
 
 FIVE_MINUTES = 300_000
 POLICY = 1008  # websocket close code: the other side breaks the rules
+STREAMS = {"market": "market", "api": "user"}  # as faults name the streams of a kind of connection
+LOOK_S = 0.05  # between two looks whether a broken line is whole again
 METHODS = "`SUBSCRIBE`, `UNSUBSCRIBE`, `LIST_SUBSCRIPTIONS`, `SET_PROPERTY`, `GET_PROPERTY`"
+
+
+class TurnedAway(web.HTTPException):
+    """A handshake that a fault refuses."""
+
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+        super().__init__(text="refused on purpose")
 
 
 def dumps(value: Any) -> str:
@@ -46,25 +58,21 @@ class Listeners:
 
     def _publish(self, event: dict[str, Any]) -> None:
         for socket, number in self.users.items():
-            socket.send(dumps({"subscriptionId": number, "event": event}))
+            socket.tell(frame(dumps({"subscriptionId": number, "event": event}).encode()), str(event.get("s", "")))
+            socket.flush()
 
     def ping_all(self, now: int) -> None:
         """Ping every connection; the payload is the time."""
         for socket in (*self.market, *self.api):
             socket.ping(str(now).encode())
 
-    def mute(self, *, market: bool, user: bool) -> None:
-        """Say nothing on the open connections of a kind, without closing them (pings included), or speak again."""
-        for sockets, silent in ((self.market, market), (self.api, user)):
-            for socket in sockets:
-                socket.muted = silent
-
-    async def close_all(self) -> None:
-        """End every connection, all at once: each may take a second to agree."""
-        await asyncio.gather(*(socket.close(1001, "going away") for socket in (*self.market, *self.api)))
+    async def close_all(self, code: int = 1001, kinds: Collection[str] = ("market", "user")) -> None:
+        """End every connection of these kinds, all at once: each may take a second to agree."""
+        await asyncio.gather(*(socket.close(code, "going away") for socket in (*self.market, *self.api) if socket.kind in kinds))
 
     async def _accept(self, request: web.Request, kind: str) -> tuple[web.WebSocketResponse, Socket]:
         counts = self.counts[kind]
+        await self._cross(request, kind)
         if not self.enabled:
             counts["refused"] += 1
             raise web.HTTPServiceUnavailable(text="websockets are off")
@@ -74,7 +82,19 @@ class Listeners:
         response = upgrade()
         await response.prepare(request)
         counts["connections"] += 1
-        return response, Socket(request, response)
+        return response, Socket(self._exchange, STREAMS[kind], request, response)
+
+    async def _cross(self, request: web.Request, kind: str) -> None:
+        """What a fault does to a handshake: it is refused, or nobody answers for as long as the line is broken."""
+        exchange = self._exchange
+        refusal = exchange.faults.strike(Refusal, exchange.now(), STREAMS[kind])
+        if refusal is not None:
+            self.counts[kind]["refused"] += 1
+            raise TurnedAway(refusal.status)
+        while cut_off(exchange, STREAMS[kind]):
+            if request.transport is None or request.transport.is_closing():
+                raise web.HTTPServiceUnavailable
+            await asyncio.sleep(LOOK_S)
 
     async def serve_market(self, request: web.Request) -> web.StreamResponse:
         """A market stream connection until it ends: /ws, /ws/NAME, /stream, /stream?streams=A/B."""
@@ -161,7 +181,7 @@ def check_signed(exchange: Exchange, values: dict[str, Any]) -> None:
     """Refuse a WebSocket API request whose key, time or signature is wrong."""
     exchange.doorman.check_key(values.get("apiKey"))
     params = Params({name: str(value) for name, value in values.items()})
-    exchange.doorman.check(params, sorted_payload(values), str(values.get("signature", "")), exchange.now())
+    exchange.doorman.check(params, sorted_payload(values), str(values.get("signature", "")), exchange.time())
 
 
 def call(exchange: Exchange, method: str, values: dict[str, Any]) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 from daemon.venue.candles import earliest, kline, latest, quote_volume
 from daemon.venue.errors import VenueError, bad_interval
 from daemon.venue.exchange import Exchange
+from daemon.venue.faults import Patch
 from daemon.venue.intervals import DAY, divides
 from daemon.venue.markets import Market, rules
 from daemon.venue.money import text
@@ -36,20 +37,20 @@ def ping(_exchange: Exchange, _params: Params) -> Any:
 
 def time(exchange: Exchange, _params: Params) -> Any:
     """The venue's clock, ms."""
-    return {"serverTime": exchange.now()}
+    return {"serverTime": exchange.time()}
 
 
 def exchange_info(exchange: Exchange, params: Params) -> Any:
     """Rules of all markets, of one, or of some."""
     symbols = params.symbols()
-    markets = exchange.markets if symbols is None else [exchange.market(symbol) for symbol in symbols]
+    markets = listed(exchange) if symbols is None else [exchange.market(symbol) for symbol in symbols]
     if "permissions" in params and symbols is not None:
         raise VenueError(-1128, "Combination of optional parameters invalid.")
     if "permissions" in params and "SPOT" not in params.text("permissions"):
         markets = []
     head = {
         "timezone": "UTC",
-        "serverTime": exchange.now(),
+        "serverTime": exchange.time(),
         "rateLimits": rate_limits(exchange),
         "exchangeFilters": [],
     }
@@ -57,14 +58,23 @@ def exchange_info(exchange: Exchange, params: Params) -> Any:
     return Text(json.dumps(head, separators=(",", ":"))[:-1] + f',"symbols":[{entries}]}}')
 
 
+def listed(exchange: Exchange) -> list[Market]:
+    """All markets, with the rules of now."""
+    if not exchange.faults.any(Patch):
+        return exchange.markets
+    patches = {market.symbol: exchange.patch(market.symbol) for market in exchange.markets}
+    return [exchange.market(symbol) for symbol, patch in patches.items() if patch is None or not patch.delisted]
+
+
 def _entry(exchange: Exchange, market: Market) -> str:
-    """A market's rules as JSON text, made once."""
-    if market.index not in exchange.rule_texts:
-        entry = rules(market, exchange.settings.notional_min)
-        exchange.rule_texts[market.index] = json.dumps(entry, separators=(",", ":"))
-    if market.symbol in exchange.halted:
-        return exchange.rule_texts[market.index].replace('"TRADING"', '"BREAK"')
-    return exchange.rule_texts[market.index]
+    """A market's rules as JSON text; those that nothing has changed are made once."""
+    patched = exchange.patch(market.symbol) is not None
+    entry = exchange.rule_texts.get(market.index)
+    if entry is None or patched:
+        entry = json.dumps(rules(market, exchange.notional_min(market.symbol)), separators=(",", ":"))
+    if not patched:
+        exchange.rule_texts[market.index] = entry
+    return entry.replace('"TRADING"', '"BREAK"') if exchange.is_closed(market.symbol) else entry
 
 
 def rate_limits(exchange: Exchange) -> list[dict[str, Any]]:
@@ -179,5 +189,5 @@ def _each(exchange: Exchange, params: Params, view: Any) -> Any:
     symbols = params.symbols()
     if symbols is not None and "symbol" in params:
         return view(exchange.market(symbols[0]))
-    markets = exchange.markets if symbols is None else [exchange.market(symbol) for symbol in symbols]
+    markets = listed(exchange) if symbols is None else [exchange.market(symbol) for symbol in symbols]
     return [view(market) for market in markets]

@@ -17,6 +17,7 @@ from daemon.venue import reports
 from daemon.venue.accounts import Account
 from daemon.venue.book import Book, Level
 from daemon.venue.errors import cancel_rejected, filter_failure, rejected
+from daemon.venue.faults import Filling
 from daemon.venue.markets import MAX_OPEN_ORDERS, Market
 from daemon.venue.money import ZERO, floor_to, share
 from daemon.venue.orders import NewOrder, Order, Status, Trade
@@ -40,10 +41,13 @@ class Matching:
         partial: float,
         first_id: int,
         chance: random.Random,
+        filling: Callable[[NewOrder], Filling | None] = lambda _new: None,
+        judge: Callable[[Order, Decimal], None] = lambda _order, _before: None,
     ) -> None:
         self._tape, self._book, self._account, self._publish = tape, book, account, publish
         self._fee = {False: taker, True: maker}
         self._partial, self._chance = partial, chance
+        self._filling, self._judge = filling, judge
         self._first_id = first_id
         self._looked: dict[int, int] = {}  # market -> until when (ms) its open orders have been matched
         self.orders: dict[str, list[Order]] = defaultdict(list)  # by symbol, in order of their ids
@@ -64,11 +68,13 @@ class Matching:
             raise filter_failure("MAX_NUM_ORDERS")
         fills = self._crossing(new, now)
         self._affordable(new, fills)
-        return self._book_order(new, fills, now)
+        return self._book_order(new, fills, now, self._filling(new))
 
     def cancel(self, order: Order, cancel_id: str, now: int) -> Order:
         """End an open order."""
         self.advance(order.market, now)
+        if order.held is not None and order.held.at_cancel:
+            self._let_go(order, now)
         if not order.open:
             raise cancel_rejected()
         order.cancel_id = cancel_id
@@ -80,6 +86,8 @@ class Matching:
         waiting = self.open.get(market.symbol)
         since = self._looked.get(market.index, now)
         self._looked[market.index] = max(now, since)
+        for order in [o for o in waiting or () if o.held_until is not None and now >= o.held_until]:
+            self._let_go(order, now)
         if not waiting or now <= since:
             return
         seen = self._tape.span(market.index, since, now)
@@ -87,7 +95,7 @@ class Matching:
             return
         ask = self._book.ask(market, market.exact(seen[0]))
         bid = self._book.bid(market, market.exact(seen[1]))
-        for order in [o for o in waiting if (ask <= o.price if o.side == "BUY" else bid >= o.price)]:
+        for order in [o for o in waiting if o.held is None and (ask <= o.price if o.side == "BUY" else bid >= o.price)]:
             self._fill_resting(order, now)
 
     def advance_all(self, now: int) -> None:
@@ -136,8 +144,9 @@ class Matching:
             spent = sum((price * size for price, size in fills), ZERO)
             self._account.require(new.market.quote, max(spent, new.quote or ZERO))
 
-    def _book_order(self, new: NewOrder, fills: list[Level], now: int) -> Order:
+    def _book_order(self, new: NewOrder, fills: list[Level], now: int, filling: Filling | None) -> Order:
         history = self.orders[new.market.symbol]
+        before = self._heading_for(new.market)
         order = Order(
             id=self._first_id + len(history),
             client_id=new.client_id,
@@ -151,7 +160,12 @@ class Matching:
             created=now,
             updated=now,
         )
+        if filling is not None:
+            order.held = filling
+            order.held_until = None if filling.after_ms is None else now + filling.after_ms
+            fills = _first(fills, floor_to(order.amount * filling.share, new.market.step))
         history.append(order)
+        self._judge(order, before)
         self._tell(order, "NEW")
         for price, size in fills:
             self._fill(order, price, size, now, maker=False)
@@ -160,8 +174,37 @@ class Matching:
         self._tell_balances(order, now)
         return order
 
+    def _heading_for(self, market: Market) -> Decimal:
+        """What the account will hold of the market's base once its open orders have filled."""
+        held = self._account.of(market.base)
+        waiting = self.open.get(market.symbol, ())
+        return held.free + held.locked + sum((o.remaining if o.side == "BUY" else -o.remaining for o in waiting), ZERO)
+
+    def _let_go(self, order: Order, now: int) -> None:
+        """Fill what a fault has held back, as if it had just come, as far as there is money for it."""
+        order.held = order.held_until = None
+        self._account.unlock(order.pays, order.locked)
+        order.locked = ZERO
+        rest = NewOrder(
+            market=order.market,
+            side=order.side,
+            kind="LIMIT" if order.price else "MARKET",
+            life=order.life,
+            price=order.price or None,
+            amount=order.remaining,
+            quote=None,
+            client_id=order.client_id,
+        )
+        self._close(order)
+        for price, size in self._crossing(rest, now):
+            if self._account.of(order.pays).free >= (price * size if order.side == "BUY" else size):
+                self._fill(order, price, size, now, maker=False)
+        if order.remaining:
+            self._rest_or_expire(order, now)
+        self._tell_balances(order, now)
+
     def _rest_or_expire(self, order: Order, now: int) -> None:
-        if order.kind == "MARKET" or order.life != "GTC":
+        if order.held is None and (order.kind == "MARKET" or order.life != "GTC"):
             self._end(order, "EXPIRED", now)
             return
         order.locked = order.remaining * (order.price if order.side == "BUY" else 1)
@@ -234,6 +277,17 @@ class Matching:
 
     def _tell_balances(self, order: Order, now: int) -> None:
         self._publish(reports.position(self._account, (order.market.base, order.market.quote), now))
+
+
+def _first(fills: Iterable[Level], amount: Decimal) -> list[Level]:
+    """The first of these fills, up to an amount in base units."""
+    taken: list[Level] = []
+    for price, size in fills:
+        part = min(size, amount)
+        amount -= part
+        if part:
+            taken.append(Level(price, part))
+    return taken
 
 
 def _amount(new: NewOrder, fills: list[Level]) -> Decimal:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from daemon.venue.book import Side
+from daemon.venue.faults import Filling
 from daemon.venue.markets import Market
 from daemon.venue.money import ZERO
 
@@ -72,6 +73,8 @@ class Order:
     parted: bool = False  # its first part was filled; the next crossing fills the rest
     cancel_id: str = ""  # client id of the cancel request
     trades: list[Trade] = field(default_factory=list)
+    held: Filling | None = None  # a fault keeps the rest from being filled
+    held_until: int | None = None  # UTC ms
 
     @property
     def open(self) -> bool:

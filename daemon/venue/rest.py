@@ -1,26 +1,47 @@
 """The REST side: from an HTTP request to an end point and back.
 
 Rule: a request is counted, weighed, authenticated and read, in this order, before anything happens; every answer says how much weight
-was used.
+was used. What a fault does to a request is done around that, never inside.
 """
 
 from __future__ import annotations
 
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from daemon.venue.endpoints import GONE, REST, Endpoint
+from daemon.venue.endpoints import GONE, NAME_OF, REST, Endpoint
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
+from daemon.venue.faults import Mishap, Reply
 from daemon.venue.listeners import dumps
 from daemon.venue.params import Params
 from daemon.venue.signing import payload_of
 
 NOT_FOUND = "<html><head><title>Not Found</title></head><body><center><h1>Not Found</h1></center></body></html>"
+LINGER_NOT = struct.pack("ii", 1, 0)  # close by a reset instead of an end in order
+
+Sleep = Callable[[float], Awaitable[None]]
 
 
-async def serve(exchange: Exchange, request: web.Request) -> web.Response:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back."""
+
+    body: bytes
+    status: int
+    headers: dict[str, str]
+
+    def response(self) -> web.Response:
+        """As aiohttp sends it."""
+        return web.Response(body=self.body, status=self.status, headers={"Content-Type": "application/json; charset=utf-8"} | self.headers)
+
+
+async def serve(exchange: Exchange, request: web.Request, sleep: Sleep) -> web.StreamResponse:
     """Answer any HTTP request that is not the venue's own."""
     endpoint = REST.get((request.method, request.path))
     exchange.count(f"{request.method} {request.path}", known=endpoint is not None)
@@ -29,20 +50,68 @@ async def serve(exchange: Exchange, request: web.Request) -> web.Response:
     query = request.raw_path.partition("?")[2]
     body = await request.text()
     sent = "&".join(part for part in (query, body) if part)
+    key = request.headers.get("X-MBX-APIKEY")
+    mishap = _mishap(exchange, NAME_OF[request.method, request.path], sent)
+    if mishap is None:
+        return _answer(exchange, endpoint, key, sent).response()
+    await _wait(mishap.before_ms, sleep)
+    answer = _answer(exchange, endpoint, key, sent) if mishap.accepted else Answer(b"", 200, {})
+    await _wait(mishap.after_ms, sleep)
+    return answer.response() if mishap.reply is None else await _reply(request, mishap.reply, answer)
+
+
+async def _wait(ms: int, sleep: Sleep) -> None:
+    if ms:
+        await sleep(ms / 1000)
+
+
+def _mishap(exchange: Exchange, name: str, sent: str) -> Mishap | None:
+    """What befalls a request, if anything does."""
+    if not exchange.faults.any(Mishap):
+        return None
+    values = dict(parse_qsl(sent))
+    return exchange.faults.strike(Mishap, exchange.now(), name, values.get("symbol", ""), values.get("side", ""))
+
+
+async def _reply(request: web.Request, reply: Reply, answer: Answer) -> web.StreamResponse:
+    """What a fault answers instead of `answer`."""
+    if reply.status is None:
+        return _reset(request)
+    body = answer.body if reply.body is None else reply.body.encode()
+    headers = {"Content-Type": "text/html" if body.startswith(b"<") else "application/json"} | dict(reply.headers)
+    if not reply.cut:
+        return web.Response(body=body, status=reply.status, headers=headers)
+    response = web.StreamResponse(status=reply.status, headers=headers | {"Content-Length": str(len(body))})
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+def _reset(request: web.Request) -> web.Response:
+    """End the connection by a reset; the answer goes nowhere."""
+    if request.transport is not None:
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_NOT)
+        request.transport.abort()
+    return web.Response()
+
+
+def _answer(exchange: Exchange, endpoint: Endpoint, key: str | None, sent: str) -> Answer:
+    """What the exchange answers, and does."""
     try:
-        text, status, extra = dumps(_answer(exchange, endpoint, request, sent)), 200, {}
+        text, status, extra = dumps(_result(exchange, endpoint, key, sent)), 200, {}
     except VenueError as error:
         text, status, extra = dumps(error.body()), error.status, error.headers
-    headers = exchange.limits.headers(exchange.now(), order=endpoint.order) | extra
-    return web.Response(body=text.encode(), status=status, headers=headers, content_type="application/json", charset="utf-8")
+    return Answer(text.encode(), status, exchange.limits.headers(exchange.now(), order=endpoint.order) | extra)
 
 
-def _answer(exchange: Exchange, endpoint: Endpoint, request: web.Request, sent: str) -> object:
+def _result(exchange: Exchange, endpoint: Endpoint, key: str | None, sent: str) -> object:
     params = Params(_read(sent))
     exchange.limits.charge(_weight(endpoint, params), exchange.now())
     if endpoint.signed:
-        exchange.doorman.check_key(request.headers.get("X-MBX-APIKEY"))
-        exchange.doorman.check(params, *payload_of(sent), exchange.now())
+        exchange.doorman.check_key(key)
+        exchange.doorman.check(params, *payload_of(sent), exchange.time())
     endpoint.check_names(params)
     if endpoint.order:
         exchange.limits.charge_order(exchange.now())

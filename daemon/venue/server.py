@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Self
 
 from aiohttp import web
 
 from daemon.venue import admin, rest
+from daemon.venue.actions import act
 from daemon.venue.audit import audit
 from daemon.venue.exchange import Exchange
 from daemon.venue.intervals import INTERVALS
@@ -46,6 +47,7 @@ class Venue:
         self._pinged = self.exchange.started
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._address = ("", 0)
 
     async def __aenter__(self) -> Self:
@@ -71,6 +73,7 @@ class Venue:
     async def stop(self) -> None:
         """Close every connection and end; raises what the pump died of."""
         task, runner, self._task, self._runner = self._task, self._runner, None, None
+        await asyncio.gather(*self._closing)
         if runner is not None:
             await self.listeners.close_all()
             await runner.cleanup()
@@ -110,6 +113,7 @@ class Venue:
 
     def pump(self) -> None:
         """Do everything that is due now: close rows in order, fill resting orders, send what is forming, ping."""
+        self.act()
         now = self.exchange.now()
         live = self.exchange.tape.index(now)
         boundary = self._closed < live
@@ -122,6 +126,15 @@ class Venue:
         if now - self._pinged >= self.settings.ping_s * 1000:
             self._pinged = now
             self.listeners.ping_all(now)
+
+    def act(self) -> None:
+        """Do what faults are to do once, and now."""
+        act(self.exchange, self._close)
+
+    def _close(self, code: int, kinds: Collection[str]) -> None:
+        task = asyncio.create_task(self.listeners.close_all(code, kinds), name="venue close")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _pump(self) -> None:
         due = self.exchange.now()
@@ -141,7 +154,7 @@ class Venue:
         return app
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
-        return await rest.serve(self.exchange, request)
+        return await rest.serve(self.exchange, request, self._sleep)
 
 
 async def serve(settings: VenueSettings, host: str = "127.0.0.1", port: int = 0, ready: Callable[[Venue], None] | None = None) -> None:

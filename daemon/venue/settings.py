@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from daemon.venue.faults import Script
 from daemon.venue.intervals import INTERVALS
 
 
@@ -46,6 +47,7 @@ class VenueSettings:
     stream_limit: int = 1024  # streams a connection, as Binance's
     connection_limit: int = 300  # websocket connections in 5 minutes, as Binance's
     ping_s: float = 20.0  # Binance pings spot streams every 20 s
+    faults: Script = field(default_factory=Script)  # what goes wrong from the start on
 
     def __post_init__(self) -> None:
         """Refuse what could not run, in one sentence."""

@@ -11,6 +11,9 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
+from daemon.venue.exchange import Exchange
+from daemon.venue.faults import Garble, Silence
+
 BUFFER_MAX: Final = 16 << 20  # bytes a connection may lag behind: some seconds of 1,000 streams
 TEXT: Final = 0x1
 PING: Final = 0x9
@@ -27,24 +30,66 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class Socket:
-    """A connection's outbox. Frames queued in one turn of the loop leave in one write."""
+    """A connection's outbox. Frames queued in one turn of the loop leave in one write. `kind`: market or user, as faults name it."""
 
-    def __init__(self, request: web.Request, response: web.WebSocketResponse) -> None:
+    def __init__(self, exchange: Exchange, kind: str, request: web.Request, response: web.WebSocketResponse) -> None:
         if request.transport is None:
             raise ConnectionResetError("the client left before the handshake was over")
         self._transport = cast("asyncio.WriteTransport", request.transport)  # uvloop's is none by class, only by its methods
         self._response = response
+        self._exchange, self.kind = exchange, kind
         self._queue: list[bytes] = []
-        self.muted = False
+        self._turned: list[bytes] = []  # messages that wait for the next one to pass
 
     def queue(self, framed: bytes) -> None:
         """Put a ready frame into the outbox."""
         self._queue.append(framed)
 
+    def tell(self, framed: bytes, symbol: str) -> None:
+        """Put a message about a market or the account into the outbox, unless a fault sees to it."""
+        faults = self._exchange.faults
+        if not faults.any(Garble) and not faults.any(Silence):
+            self._queue.append(framed)
+            return
+        now = self._exchange.now()
+        if faults.strike(Silence, now, self.kind) is not None:
+            return
+        garble = faults.strike(Garble, now, self.kind, symbol)
+        if garble is not None:
+            self._queue += self._garbled(garble, framed)
+        else:
+            self._queue += [framed, *self._turned]
+            self._turned = []
+
+    def _garbled(self, garble: Garble, framed: bytes) -> list[bytes]:
+        """What comes, now, instead of a message."""
+        match garble.way:
+            case "garbage":
+                return [frame(garble.body.encode())]
+            case "dup":
+                return [framed, framed]
+            case "lose":
+                return []
+            case "reorder":
+                self._turned.append(framed)
+                return []
+            case "delay":
+                asyncio.get_running_loop().call_later(garble.ms / 1000, self._late, framed)
+                return []
+
+    def _late(self, framed: bytes) -> None:
+        self.queue(framed)
+        self.flush()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the line is broken: nothing gets through, and nobody is told."""
+        return cut_off(self._exchange, self.kind)
+
     def flush(self) -> None:
-        """Write the outbox; a muted connection loses it instead."""
+        """Write the outbox; a broken line loses it instead."""
         frames, self._queue = self._queue, []
-        if not frames or self.muted or self._transport.is_closing():
+        if not frames or self._transport.is_closing() or self.cut_off:
             return
         if self._transport.get_write_buffer_size() > BUFFER_MAX:
             self._transport.abort()
@@ -64,6 +109,11 @@ class Socket:
     async def close(self, code: int, reason: str = "") -> None:
         """End the connection in order."""
         await self._response.close(code=code, message=reason.encode())
+
+
+def cut_off(exchange: Exchange, kind: str) -> bool:
+    """Whether the lines of a kind are broken now."""
+    return any(silence.way == "blackhole" for silence in exchange.faults.standing(Silence, exchange.now(), kind))
 
 
 def upgrade() -> web.WebSocketResponse:

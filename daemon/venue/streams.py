@@ -13,6 +13,7 @@ from typing import Final
 
 from daemon.venue.candles import kline_event, quote_volume
 from daemon.venue.exchange import Exchange
+from daemon.venue.faults import Freeze
 from daemon.venue.intervals import divides
 from daemon.venue.market_data import best, day
 from daemon.venue.markets import Market
@@ -36,17 +37,19 @@ class Stream:
     part: Bar | None = None
     rows: int = -1
     said: str = ""  # the last bookTicker, to say a thing once
+    told: str = ""  # the last message, in case a fault has it repeated
 
     def tell(self, text: str, changed: set[Socket]) -> None:
         """Put a message into the outbox of every listener."""
+        self.told = text
         if self.raw:
             framed = frame(text.encode())
             for socket in self.raw:
-                socket.queue(framed)
+                socket.tell(framed, self.market.symbol)
         if self.combined:
             framed = frame(f'{{"stream":"{self.name}","data":{text}}}'.encode())
             for socket in self.combined:
-                socket.queue(framed)
+                socket.tell(framed, self.market.symbol)
         changed |= self.raw
         changed |= self.combined
 
@@ -99,8 +102,7 @@ class Hub:
             if stream.kind == "kline":
                 bar = self._ending(stream, index, end)
                 if bar is not None:
-                    stream.tell(kline_event(stream.market.symbol, stream.interval, bar, end, closed=True), changed)
-                    self.sent += 1
+                    self._tell(stream, kline_event(stream.market.symbol, stream.interval, bar, end, closed=True), changed)
         self._flush(changed)
 
     def update(self, now: int, *, candles: bool) -> None:
@@ -111,9 +113,18 @@ class Hub:
         for stream in self.streams.values():
             text = self._current(stream, now) if candles or stream.kind != "kline" else ""
             if text:
-                stream.tell(text, changed)
-                self.sent += 1
+                self._tell(stream, text, changed)
         self._flush(changed)
+
+    def _tell(self, stream: Stream, text: str, changed: set[Socket]) -> None:
+        """Say it, or what a fault has it say."""
+        symbol = stream.market.symbol
+        patch = self._exchange.patch(symbol)
+        if patch is not None and patch.delisted:
+            return
+        frozen = self._exchange.faults.strike(Freeze, self._exchange.now(), "market", symbol) is not None
+        stream.tell(stream.told or text if frozen else text, changed)
+        self.sent += 1
 
     def _flush(self, changed: set[Socket]) -> None:
         for socket in changed:

@@ -5,9 +5,11 @@ Rule: parameters are checked first, then the market's filters, then the matching
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from daemon.venue import reports
+from daemon.venue import lagging, reports
+from daemon.venue.accounts import Balance
 from daemon.venue.book import Side
 from daemon.venue.errors import VenueError, cancel_rejected, mandatory, no_such_order, not_required, rejected
 from daemon.venue.exchange import Exchange
@@ -27,6 +29,7 @@ LIVES: Final[tuple[Life, ...]] = ("GTC", "IOC", "FOK")
 def account(exchange: Exchange, params: Params) -> Any:
     """Balances and rates."""
     exchange.matching.advance_all(exchange.now())
+    seen_at = lagging.seen_at(exchange, "account.status")
     settings = exchange.settings
     maker = settings.fee if settings.maker_fee is None else settings.maker_fee
     return {
@@ -41,16 +44,15 @@ def account(exchange: Exchange, params: Params) -> Any:
         "brokered": False,
         "requireSelfTradePrevention": False,
         "preventSor": False,
-        "updateTime": exchange.account.updated,
+        "updateTime": exchange.account.updated if seen_at is None else min(exchange.account.updated, seen_at),
         "accountType": "SPOT",
-        "balances": _balances(exchange, omit_zero=params.flag("omitZeroBalances")),
+        "balances": _balances(exchange, lagging.balances(exchange, seen_at), omit_zero=params.flag("omitZeroBalances")),
         "permissions": ["SPOT"],
         "uid": 1,
     }
 
 
-def _balances(exchange: Exchange, *, omit_zero: bool) -> list[dict[str, str]]:
-    held = exchange.account.balances
+def _balances(exchange: Exchange, held: Mapping[str, Balance], *, omit_zero: bool) -> list[dict[str, str]]:
     found = [
         {"asset": asset, "free": text(balance.free), "locked": text(balance.locked)}
         for asset, balance in held.items()
@@ -112,9 +114,9 @@ def _new_order(exchange: Exchange, params: Params) -> NewOrder:
         quote=quote,
         client_id=params.maybe("newClientOrderId", CLIENT_ID) or exchange.make_id(),
     )
-    if market.symbol in exchange.halted:
+    if exchange.is_closed(market.symbol):
         raise rejected("Market is closed.")
-    check(new, exchange.last(market), exchange.settings.notional_min)
+    check(new, exchange.last(market), exchange.notional_min(market.symbol))
     return new
 
 
@@ -158,7 +160,11 @@ def _find(exchange: Exchange, params: Params, missing: VenueError) -> Order:
 
 def query(exchange: Exchange, params: Params) -> Any:
     """One order."""
-    return reports.queried(_find(exchange, params, no_such_order()))
+    order = _find(exchange, params, no_such_order())
+    seen = lagging.orders([order], lagging.seen_at(exchange, "order.status", order.market.symbol))
+    if not seen:
+        raise no_such_order()
+    return reports.queried(seen[0])
 
 
 def cancel(exchange: Exchange, params: Params) -> Any:
@@ -183,8 +189,10 @@ def open_orders(exchange: Exchange, params: Params) -> Any:
     symbol = params.maybe("symbol", SYMBOL)
     markets = exchange.markets if symbol is None else [exchange.market(symbol)]
     exchange.matching.advance_all(exchange.now())
-    waiting = exchange.matching.open
-    return [reports.queried(order) for market in markets if market.symbol in waiting for order in waiting[market.symbol]]
+    seen_at = lagging.seen_at(exchange, "openOrders.status", symbol or "")
+    waiting = exchange.matching.open if seen_at is None else exchange.matching.orders  # what has ended since was open then
+    listed = [order for market in markets if market.symbol in waiting for order in waiting[market.symbol]]
+    return [reports.queried(order) for order in lagging.orders(listed, seen_at) if order.open]
 
 
 def all_orders(exchange: Exchange, params: Params) -> Any:
@@ -192,7 +200,8 @@ def all_orders(exchange: Exchange, params: Params) -> Any:
     market = _advanced(exchange, params)
     start, stop = _period(params)
     first, limit = params.integer("orderId"), params.limit(500, LIST_MAX)
-    found = [o for o in exchange.matching.orders.get(market.symbol, []) if start <= o.created <= stop and o.id >= (first or 0)]
+    booked = lagging.orders(exchange.matching.orders.get(market.symbol, []), lagging.seen_at(exchange, "allOrders", market.symbol))
+    found = [o for o in booked if start <= o.created <= stop and o.id >= (first or 0)]
     forwards = first is not None or "startTime" in params
     return [reports.queried(order) for order in (found[:limit] if forwards else found[-limit:])]
 
@@ -204,7 +213,8 @@ def my_trades(exchange: Exchange, params: Params) -> Any:
     order, first, limit = params.integer("orderId"), params.integer("fromId"), params.limit(500, LIST_MAX)
     if first is not None and ("startTime" in params or "endTime" in params):
         raise VenueError(-1128, "Combination of optional parameters invalid.")
-    found = [t for t in exchange.matching.trades.get(market.symbol, []) if start <= t.at <= stop and t.id >= (first or 0)]
+    booked = lagging.trades(exchange.matching.trades.get(market.symbol, []), lagging.seen_at(exchange, "myTrades", market.symbol))
+    found = [t for t in booked if start <= t.at <= stop and t.id >= (first or 0)]
     found = [t for t in found if order in (None, t.order_id)]
     forwards = first is not None or "startTime" in params
     return [reports.trade(trade) for trade in (found[:limit] if forwards else found[-limit:])]

@@ -159,6 +159,10 @@ class Venue(Program):
         """Send `values` to `path`; the JSON that answers."""
         return httpx.post(self.url + path, json=values, timeout=10, trust_env=False).raise_for_status().json()
 
+    def mend(self) -> None:
+        """Lift all faults."""
+        httpx.delete(self.url + "/venue/faults", timeout=10, trust_env=False).raise_for_status()
+
     def state(self) -> Line:
         """Everything it has booked."""
         state: Line = self.get("/venue/state")

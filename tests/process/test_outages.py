@@ -53,9 +53,9 @@ def test_streams_refused_for_a_while(venue: Venue, tmp_path: Path) -> None:
     """Waves settle by polling while websockets are refused, and by streams again afterwards."""
     with Daemon(written(tmp_path, venue)) as daemon:
         daemon.settled()
-        venue.post("/venue/streams", enabled=False)
+        venue.post("/venue/faults", faults=[{"do": "ws.refuse"}, {"do": "ws.close"}])
         daemon.settled(2, since=len(daemon.lines))
-        venue.post("/venue/streams", enabled=True)
+        venue.mend()
         daemon.settled(2, since=len(daemon.lines))
         daemon.stop()
         assert disagreements(venue.state(), tmp_path / "momo.sqlite", SYMBOLS) == []

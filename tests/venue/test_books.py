@@ -76,8 +76,7 @@ async def test_bad_questions_are_answered() -> None:
         assert (await floor.wire.get("/venue/bars", symbol="NOPE"))[1]["code"] == -1121
         assert (await floor.wire.get("/venue/bars"))[0] == 400
         assert (await floor.wire.post("/venue/deposit", asset="USDT", amount="much"))["code"] == -1
-        assert (await floor.wire.post("/venue/halt", symbol="BTCUSDT")) == {"halted": ["BTCUSDT"]}
-        assert (await floor.wire.post("/venue/halt", symbol="BTCUSDT", halted=False)) == {"halted": []}
+        assert (await floor.wire.post("/venue/targets", NOPE="1"))["code"] == -1121
 
 
 def test_the_audit_sees_every_kind_of_error() -> None:

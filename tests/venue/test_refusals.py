@@ -106,7 +106,7 @@ def test_bad_question(method: str, path: str, params: dict[str, Any], code: int)
 def test_halted_market_takes_no_orders() -> None:
     """A halted market refuses new orders and says so in its rules."""
     desk = Desk()
-    desk.exchange.halted.add("BTCUSDT")
+    desk.fault("market", symbol="BTC/USDT", halted=True)
     assert refusal(desk, "POST", "order", dict(ORDER)) == (-2010, "Market is closed.")
     assert desk.call("GET", "exchangeInfo", symbol="BTCUSDT")["symbols"][0]["status"] == "BREAK"
 

@@ -35,7 +35,7 @@ async def test_a_reader_that_does_not_keep_up_is_dropped() -> None:
     class Request:
         transport = Slow()
 
-    socket = Socket(Request(), None)  # type: ignore[arg-type]
+    socket = Socket(Desk().exchange, "market", Request(), None)  # type: ignore[arg-type]
     socket.send("hello")
     assert Request.transport.aborted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -154,28 +155,37 @@ async def test_connections_are_limited_and_can_be_refused() -> None:
         assert floor.venue.state()["websockets"]["market"]["refused"] == 1
 
 
-async def test_streams_can_be_switched_off_and_on() -> None:
-    """Switching streams off closes what is open and refuses what comes; switched on again they work."""
+async def test_streams_can_be_refused_and_closed() -> None:
+    """What is open is closed with the code that the script says and what comes is refused; once that is lifted they work."""
     async with Floor() as floor:
         async with floor.wire.stream("btcusdt@kline_1s") as listener:
-            assert await floor.wire.post("/venue/streams", enabled=False) == {"enabled": False}
-            assert (await listener.receive()).type is aiohttp.WSMsgType.CLOSE
-            with pytest.raises(aiohttp.WSServerHandshakeError):
+            await floor.wire.fault({"do": "ws.refuse", "status": 502}, {"do": "ws.close", "code": 1012})
+            closed = await listener.receive()
+            assert (closed.type, closed.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="502"):
                 await floor.wire.stream().__aenter__()
-        await floor.wire.post("/venue/streams", enabled=True)
+        await floor.wire.mend()
         async with floor.wire.stream("btcusdt@kline_1s") as listener:
             floor.pass_time(1)
             assert (await heard(listener, 1))[0]["x"]
 
 
-async def test_a_muted_connection_stays_open_and_silent() -> None:
-    """Muted streams say nothing, not even pings, until they are unmuted."""
+async def test_a_broken_line_stays_open_and_silent() -> None:
+    """A muted stream pings and says nothing else, over a broken line nothing comes at all, and a handshake waits until it is mended."""
     async with Floor(ping_s=1.0) as floor, floor.wire.unanswered("/ws/btcusdt@kline_1s") as socket:
         listener = Listener(socket)
-        await floor.wire.post("/venue/mute", market=True)
+        await floor.wire.fault({"do": "ws.mute", "on": "market"})
+        floor.pass_time(1)
+        assert (await listener.receive()).type is aiohttp.WSMsgType.PING
+        await floor.wire.mend()
+        await floor.wire.fault({"do": "ws.blackhole", "on": "market"})
         floor.pass_time(1)
         assert await listener.silent()
-        await floor.wire.post("/venue/mute", market=False)
+        dialling = asyncio.create_task(floor.wire.stream().__aenter__())
+        await asyncio.sleep(0.1)
+        assert not dialling.done()
+        await floor.wire.mend()
+        await asyncio.wait_for(dialling, 3.0)
         floor.pass_time(1)
         assert [(await listener.receive()).type for _ in range(2)] == [aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.PING]
 

@@ -15,6 +15,7 @@ import aiohttp
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.endpoints import REST
 from daemon.venue.exchange import Exchange
+from daemon.venue.faultscript import read
 from daemon.venue.params import Params
 from daemon.venue.signing import signature, sorted_payload
 
@@ -56,6 +57,10 @@ class Desk:
         answer = endpoint.handle(self.exchange, Params({name: str(value) for name, value in params.items()}))
         return json.loads(answer) if isinstance(answer, str) else answer
 
+    def fault(self, do: str, **values: Any) -> None:
+        """Put a fault into force."""
+        self.exchange.faults.add(read({"do": do, **values}, "here").faults, self.exchange.now())
+
     def order(self, side: str, amount: Any, kind: str = "MARKET", symbol: str = "BTCUSDT", **params: Any) -> Any:
         """A new order."""
         return self.call("POST", "order", symbol=symbol, side=side, type=kind, quantity=amount, **params)
@@ -78,6 +83,17 @@ class Wire:
     async def post(self, path: str, **body: Any) -> Any:
         """JSON body of a request to the venue's own end points."""
         async with self.session.post(self.venue.url + path, json=body) as response:
+            return await response.json()
+
+    async def fault(self, *faults: dict[str, Any]) -> Any:
+        """Put faults into force; the answer."""
+        async with self.session.post(f"{self.venue.url}/venue/faults", json=list(faults)) as response:
+            return await response.json()
+
+    async def mend(self, number: int | None = None) -> Any:
+        """Lift one fault, or all; the answer."""
+        query = "" if number is None else f"?id={number}"
+        async with self.session.delete(f"{self.venue.url}/venue/faults{query}") as response:
             return await response.json()
 
     async def signed(self, method: str, path: str, *, key: str = KEY, secret: str = SECRET, **params: Any) -> tuple[int, Any, Any]:
