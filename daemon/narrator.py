@@ -414,7 +414,7 @@ def _closed(event: e.OrderClosed, known: Known | None) -> tuple[Line, ...]:
     closed = Line("info", "order.closed", ids | {"state": event.state, "filled": event.filled, "cost": event.cost} | price | why)
     if known is None or known.phase != "unknown":
         return (closed,)
-    return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": event.reason or "absence"}), closed)
+    return (Line("info", "order.resolved", ids | {"status": event.state, "filled": event.filled, "how": event.reason or "trades"}), closed)
 
 
 def _filled(fill: Fill, known: Known | None) -> Line:

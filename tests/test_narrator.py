@@ -220,7 +220,17 @@ def test_an_unknown_order_is_told_when_it_is_known_again() -> None:
     assert names(tell(e.OrderReported(report(), "poll", AT))) == []
     tell(e.OrderUnknown("r-2", "timeout", AT))
     assert names(tell(e.OrderNotFound("r-2", AT, AT))) == ["order.not_found"]
-    assert names(tell(e.OrderClosed("r-2", BTC, "rejected", Decimal(0), Decimal(0), AT))) == ["order.resolved", "order.closed"]
+    absent, closed = tell(e.OrderClosed("r-2", BTC, "rejected", Decimal(0), Decimal(0), AT, "confirmed_absent"))
+    assert (absent.name, absent.fields["how"], closed.name) == ("order.resolved", "absence", "order.closed")
+
+
+def test_an_unknown_order_that_its_trades_end_is_not_told_as_absent() -> None:
+    """Where the trades come first and are all of it, they are what it was found by."""
+    tell = Narrator()
+    tell.remember([order(1)])
+    tell(e.OrderUnknown("r-1", "timeout", AT))
+    found, closed = tell(e.OrderClosed("r-1", BTC, "filled", Decimal("0.05"), Decimal("2500.5"), AT))
+    assert (found.fields["how"], found.fields["status"], closed.name) == ("trades", "filled", "order.closed")
 
 
 def test_orders_of_another_hand_are_told_by_their_fills_only() -> None:

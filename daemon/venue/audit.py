@@ -49,7 +49,7 @@ def _locks(exchange: Exchange) -> list[str]:
     locked: defaultdict[str, Decimal] = defaultdict(Decimal)
     for orders in exchange.matching.open.values():
         for order in orders:
-            locked[order.pays] += order.remaining * (order.price if order.side == "BUY" else 1)
+            locked[order.pays] += order.sets_aside
     return [
         f"{asset} has {balance.locked} locked, but its open orders need {locked[asset]}"
         for asset, balance in exchange.account.balances.items()

@@ -73,5 +73,5 @@ def _locked(exchange: Exchange, at: int) -> defaultdict[str, Decimal]:
     booked = (order for listed in exchange.matching.orders.values() for order in listed)
     for order in orders(booked, at):
         if order.open:
-            locked[order.pays] += order.remaining * (order.price if order.side == "BUY" else 1)
+            locked[order.pays] += order.sets_aside
     return locked

@@ -73,7 +73,7 @@ class Matching:
     def cancel(self, order: Order, cancel_id: str, now: int) -> Order:
         """End an open order."""
         self.advance(order.market, now)
-        if order.held is not None and order.held.at_cancel:
+        if order.open and order.held is not None and order.held.at_cancel:
             self._let_go(order, now)
         if not order.open:
             raise cancel_rejected()
@@ -163,6 +163,7 @@ class Matching:
         if filling is not None:
             order.held = filling
             order.held_until = None if filling.after_ms is None else now + filling.after_ms
+            order.reference = fills[-1].price if fills else ZERO
             fills = _first(fills, floor_to(order.amount * filling.share, new.market.step))
         history.append(order)
         self._judge(order, before)
@@ -207,7 +208,7 @@ class Matching:
         if order.held is None and (order.kind == "MARKET" or order.life != "GTC"):
             self._end(order, "EXPIRED", now)
             return
-        order.locked = order.remaining * (order.price if order.side == "BUY" else 1)
+        order.locked = order.sets_aside
         self._account.lock(order.pays, order.locked)
         self.open.setdefault(order.market.symbol, []).append(order)
 

@@ -75,6 +75,7 @@ class Order:
     trades: list[Trade] = field(default_factory=list)
     held: Filling | None = None  # a fault keeps the rest from being filled
     held_until: int | None = None  # UTC ms
+    reference: Decimal = ZERO  # the price at which such a market buy sets its money aside
 
     @property
     def open(self) -> bool:
@@ -85,6 +86,11 @@ class Order:
     def remaining(self) -> Decimal:
         """Base units still to be filled."""
         return self.amount - self.executed
+
+    @property
+    def sets_aside(self) -> Decimal:
+        """What its rest keeps locked while it rests, of the asset it pays with."""
+        return self.remaining * ((self.price or self.reference) if self.side == "BUY" else 1)
 
     @property
     def pays(self) -> str:
