@@ -97,6 +97,7 @@ def test_at_the_target_there_is_nothing_to_do() -> None:
             continue
         held = {s: max(ZERO, dec(repr(case.weights.get(s, 0.0)))) * case.book.equity / worth[s] for s in case.markets}
         settled = replace(case, book=replace(case.book, projected=held, free=held, moving={}, untouchable={}, frozen={}), keep=frozenset())
+        settled = replace(settled, exits_only=False)
         made = plan(settled)
         assert not made.legs, f"case {seed}"
         untouched = {"not_tradable", "in_band", "step", "below_minimum", "small_account"}
