@@ -5,7 +5,6 @@ Rule: a user's mistake is one clear sentence on stderr and a documented exit cod
 
 import asyncio
 import gc
-import hashlib
 import json
 import os
 import signal
@@ -19,11 +18,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon import __version__
 from daemon.cli_commanding import commanding
 from daemon.cli_journal import journals
 from daemon.cli_reading import reading
-from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, ready_config
+from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, open_journal, ready_config
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
@@ -309,19 +307,8 @@ def _serve(settings: Config, secrets: Secrets, world: World = _as_configured) ->
     """Open the journal, run the loop, and end with the documented code."""
     import uvloop
 
-    with mistakes(), _open_journal(settings) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with mistakes(), open_journal(settings) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_live(settings, secrets, journal, world))
-
-
-def _open_journal(settings: Config) -> Journal:
-    return Journal.open(
-        settings.journal_path(os.environ, Path.cwd()),
-        instance=settings.name,
-        mode=settings.mode,
-        clock=SystemClock(),
-        version=__version__,
-        config_hash=hashlib.blake2b(settings.model_dump_json().encode(), digest_size=16).hexdigest(),
-    )
 
 
 async def _live(settings: Config, secrets: Secrets, journal: Journal, world: World) -> None:

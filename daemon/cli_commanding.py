@@ -4,15 +4,13 @@ Rule: they go through the API like anybody else, with its token, and say in one 
 halt, asks first.
 """
 
-import getpass
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import TOKEN, AsJson, ConfigOption, Url, address, fail
+from daemon.cli_shared import TOKEN, AsJson, ConfigOption, Url, address, confirmed, fail, user
 
 commanding = typer.Typer()
 
@@ -44,7 +42,7 @@ def rebalance(url: Url = None, config: ConfigOption = None, as_json: AsJson = Fa
 def flatten(about: About = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Sell everything, or all of one symbol or strategy, and halt it until `resume`. Asks first."""
     if not yes:
-        _ask(f"This sells everything {f'of {about}' if about else 'the daemon manages'} at the market. Go on?")
+        confirmed(f"This sells everything {f'of {about}' if about else 'the daemon manages'} at the market. Go on?")
     _command("flatten", about, url, config, as_json=as_json)
 
 
@@ -100,7 +98,7 @@ def _command(verb: str, argument: str, url: str | None, config: Path | None, *, 
     if token is None:
         fail(f"commands need the daemon's token: name its configuration with --config CONFIG, or put the token into ${TOKEN}", 2)
     try:
-        answer = show.command(where, verb, argument, _user(), token=token)
+        answer = show.command(where, verb, argument, user(), token=token)
     except show.NoAnswer as error:
         fail(str(error), 1)
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else cells.tame(str(answer.get("done", ""))))
@@ -116,18 +114,4 @@ def _ask_after_a_halt(url: str | None, config: Path | None) -> None:
     except show.NoAnswer as error:
         fail(str(error), 1)
     if isinstance(status, dict) and status.get("state") == "halted":
-        _ask(f"Trading is halted: {cells.tame(str(status.get('reason', '')))}. Resume?")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        fail("this asks before it acts, and there is nobody to answer: add --yes", 2)
-    if not typer.confirm(question):
-        fail("nothing was done", 1)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return ""
+        confirmed(f"Trading is halted: {cells.tame(str(status.get('reason', '')))}. Resume?")

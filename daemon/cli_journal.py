@@ -1,8 +1,9 @@
 """Command line: the verbs about the journal itself.
 
-Rule: they read it beside a running daemon; none changes a row.
+Rule: those that read it do so beside a running daemon; the one that writes needs it stopped, says what it will write, and asks.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import ConfigPath, load_config, mistakes
+from daemon.cli_shared import ConfigPath, confirmed, load_config, mistakes, open_journal, user
+from daemon.core.model import shortest
 from daemon.io import journal
+from daemon.io.clock import SystemClock
 
-journals = typer.Typer(no_args_is_help=True, help="Check the durable record, or copy it.")
+journals = typer.Typer(no_args_is_help=True, help="Check the durable record, copy it, or have it accept the account.")
 
 
 @journals.command()
@@ -32,6 +35,28 @@ def backup(config: ConfigPath, to: Annotated[Path, typer.Argument(metavar="FILE"
     with mistakes():
         rows = journal.back_up(path, to)
     typer.echo(f"{to} is a whole copy of {path}: {_told(rows)}")
+
+
+@journals.command()
+def rebase(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Accept the account as it is now, where the exchange has forgotten what was there (a testnet that was reset). Asks first."""
+    from daemon.rebasing import rebase as compared
+
+    settings, secrets = load_config(config, os.environ)
+    with mistakes(), open_journal(settings) as kept:
+        found = asyncio.run(compared(settings, secrets, kept.recover(), SystemClock()))
+        if not found.differences and not found.orders:
+            typer.echo("the account is what the journal says; there is nothing to do")
+            return
+        for currency, amount in found.differences.items():
+            typer.echo(f"{currency}: {shortest(amount):+f} against the journal, booked as a flow")
+        for order_id in found.orders:
+            typer.echo(f"order {order_id}: unknown to the exchange, given up")
+        if not yes:
+            confirmed("Write this?")
+        facts = found.facts(SystemClock().now(), f"{user() or 'somebody'}@journal")
+        asyncio.run(kept.commit(*facts))
+    typer.echo("written; the next start trades from here")
 
 
 def _path(config: Path) -> Path:

@@ -3,6 +3,8 @@
 Rule: what a person did wrong is one sentence on stderr and a documented exit code; anything else is a traceback, for us.
 """
 
+import getpass
+import hashlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,10 +14,12 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from daemon import __version__
 from daemon.config import Config, ConfigError, Secrets, load, resolve_secrets
 from daemon.io.api import CannotListen
+from daemon.io.clock import SystemClock
 from daemon.io.exchange import VenueError
-from daemon.io.journal import JournalError
+from daemon.io.journal import Journal, JournalError
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML file, see config/.")]
 
@@ -87,3 +91,31 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """What ended the tasks: the first failure, since those after it are its consequences."""
     first = group.exceptions[0]
     return _cause(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def open_journal(settings: Config) -> Journal:
+    """The journal of a configuration, to be written. JournalError: another process has it, or it cannot be used."""
+    return Journal.open(
+        settings.journal_path(os.environ, Path.cwd()),
+        instance=settings.name,
+        mode=settings.mode,
+        clock=SystemClock(),
+        version=__version__,
+        config_hash=hashlib.blake2b(settings.model_dump_json().encode(), digest_size=16).hexdigest(),
+    )
+
+
+def confirmed(question: str) -> None:
+    """Go on only if a person says so."""
+    if not sys.stdin.isatty():
+        fail("this asks before it acts, and there is nobody to answer: add --yes", 2)
+    if not typer.confirm(question):
+        fail("nothing was done", 1)
+
+
+def user() -> str:
+    """Who runs this, "" where the system has no name for them, as in a container."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

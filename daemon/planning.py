@@ -120,7 +120,7 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
         held = await exchange.balances()
         history, prices = await _market(exchange, core, clock, together)
     except VenueError as error:
-        raise _refused(settings, error) from None
+        raise refused(settings, error) from None
     finally:
         await exchange.close()
     onlooker = Onlooker(core, routes)
@@ -131,7 +131,8 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
     return _read(core, onlooker.told, holds, settings.paper.slippage_bps / 10_000)
 
 
-def _refused(settings: Config, error: VenueError) -> StartRefused:
+def refused(settings: Config, error: VenueError) -> StartRefused:
+    """What an exchange that does not answer, or not for this configuration, means for a verb that needs it."""
     if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
         return StartRefused(refused_key(str(settings.source), error), 77)
     if isinstance(error, Fatal):

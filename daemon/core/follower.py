@@ -156,8 +156,9 @@ class Follower:
         if tracked is None:
             return None
         self.table.touch(event.at)
-        if not tracked.ended:
-            tracked.learn(Saw.ABSENCE)
+        # Whatever it was on the way to: in doubt if it was sent, and cancelled in vain if it was open.
+        for saw in (Saw.AMBIGUITY, Saw.CANCELING, Saw.ABSENCE) if not tracked.ended else ():
+            tracked.learn(saw)
         tracked.forgo()
         tracked.reason = GIVEN_UP
         return tracked

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from daemon.core.events import (
     AccountPolled,
@@ -31,6 +32,9 @@ from daemon.core.ledger import OPENING, Ledger
 from daemon.core.model import ZERO, AccountSnapshot, Flow, currencies
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
+
+# Why trading is halted where nothing is left of what the journal knows.
+EMPTIED: Final = "account_emptied"
 
 
 @dataclass(slots=True)
@@ -177,8 +181,11 @@ class PositionReconciler:
         self._poll_at = at + self._calm.again
         if not self._halted and snapshot.asked_at - since >= self._calm.lag:
             self._halted = True
-            text = "the account holds nothing of what the journal knows of: it was emptied, reset, or is another account"
-            yield HoldPlaced(Hold(level=Level.HALTED, code="account_emptied", text=text, since=at), at)
+            text = (
+                "the account holds nothing of what the journal knows of: it was emptied, reset, or is another account; "
+                "stop, and let `rebalanced journal rebase` accept it as it is"
+            )
+            yield HoldPlaced(Hold(level=Level.HALTED, code=EMPTIED, text=text, since=at), at)
 
     def _quiet(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing of ours was moving while the account was read; an order that look-ups do not find is not moving."""
