@@ -91,6 +91,7 @@ LOST_ORDERS: Final = (
     Kind.NOT_SENT,
     Kind.DUPLICATE,
 )
+AMBIGUOUS: Final = (Kind.ANSWER_LOST, Kind.ANSWER_5XX, Kind.REQUEST_LOST, Kind.REQUEST_LATE)
 MANNERS: Final = (Kind.STUCK, Kind.PARTIAL, Kind.TRICKLE)
 CRASHES: Final = (Kind.CRASH, Kind.CRASH_BEFORE_COMMIT, Kind.CRASH_AFTER_COMMIT, Kind.CRASH_ON_SUBMIT, Kind.CRASH_ON_EVENT)
 OTHER_HANDS: Final = (Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.COINS, Kind.FOREIGN_ORDER, Kind.HAND_TRADE, Kind.ORPHAN)
@@ -108,6 +109,7 @@ GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
 )
 
 FAULTS_MIN: Final = 5
+STORMS: Final = 4  # every so many seeds, most answers to orders are lost from the beginning to the last fault
 BEGIN_S: Final = 80.0  # the last fault begins so long after the start
 LONG: Final = frozenset({Kind.LAG_ORDERS, Kind.LAG_BALANCES, Kind.LAG_TRADES, Kind.LOOKUP_404})
 
@@ -131,10 +133,13 @@ class Fault:
 def schedule(seed: int, symbols: Sequence[str], faults: int | None = None) -> tuple[Fault, ...]:
     """The faults of a seed, at least FAULTS_MIN unless `faults` says how many, in order of time."""
     chance = Random(f"{seed}/schedule")
-    count = chance.randint(FAULTS_MIN, FAULTS_MIN + 5) if faults is None else faults
+    count = chance.choice([FAULTS_MIN, 7, 9, 12, 16]) if faults is None else faults
     weights = [weight for weight, _ in GROUPS]
     kinds = [chance.choice(chance.choices(GROUPS, weights)[0][1]) for _ in range(count)]
     drawn = [_drawn(kind, chance, symbols) for kind in kinds]
+    if seed % STORMS == 0:
+        kind = chance.choice(AMBIGUOUS)
+        drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
     return tuple(sorted(drawn, key=lambda fault: fault.at))
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from daemon import app
 from daemon.config import Secrets
 from daemon.core.model import Instrument, Side, Status
-from daemon.core.ordertable import tag
+from daemon.core.ordertable import State, tag
 from daemon.core.states import ACCOUNT, Scope
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible
@@ -35,6 +35,7 @@ from tests.sim.virtual import SimClock
 
 TICK_S: Final = 1.0  # the clock of the daemon, slower than in earnest
 PATIENCE_S: Final = 900.0  # a story that is not calm so long after its last fault has hung
+HELD_S: Final = 240.0
 LOOK_S: Final = 5.0
 
 
@@ -57,6 +58,7 @@ class World:
         self._armed: tuple[Kind, int] | None = None
         self._lives = 0
         self._over = False
+        self.held = False
         self.profile = self.chance.randrange(len(PROFILES))
         self.path = folder / f"{seed}.sqlite"
 
@@ -226,9 +228,15 @@ class World:
                 self.oracle.broken(f"it does not come to rest: {self._unrest()}")
                 return
             await self._resume()
-            if not self._unrest() and calm_at is None:
+            if self._unrest():
+                calm_at = None
+                if self.now_s > last + HELD_S and self._held():
+                    self.oracle.counts["held for a person"] += 1
+                    self.held = True
+                    return
+            elif calm_at is None:
                 calm_at = self.clock.now()
-            if calm_at is not None and not self._unrest() and self._settled_since(calm_at):
+            elif self._settled_since(calm_at):
                 return
             await asyncio.sleep(LOOK_S)
 
@@ -254,15 +262,25 @@ class World:
         if process is None or not process.alive:
             return "no process"
         p = process.daemon.parts
+        others = [c for c, amount in self.books.balances.items() if p.ledger.held(c) != amount]
         reasons = {
             "not running": p.manager.trading is not Trading.RUNNING,
             f"held: {p.manager.reason}": bool(p.manager.states.holds()),
             "a wave is under way": p.manager.wave is not None,
             f"orders: {[(t.order.id, t.state.value) for t in p.table]}": bool(len(p.table)),
             f"drift: {p.account.drift}": bool(p.account.drift),
-            f"differences: {p.reconciler.differences}": bool(p.reconciler.differences),
+            f"other balances: {others}": bool(others),
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)
+
+    def _held(self) -> bool:
+        """Whether all that is left are orders in doubt beside trades of the owner's own that may be theirs: only a person can tell."""
+        process = self.process
+        if process is None or not process.alive or not self.books.foreign_hands:
+            return False
+        left = [tracked.order for tracked in process.daemon.parts.table if tracked.state is State.UNKNOWN]
+        by_hand = {(trade.symbol, trade.side) for trade in self.books.trades if not trade.order_id}
+        return len(left) == len(process.daemon.parts.table) and all((order.symbol, order.side) in by_hand for order in left)
 
     def _settled_since(self, moment: datetime) -> bool:
         process = self.process
@@ -275,7 +293,8 @@ class World:
         assert process is not None
         record = process.journal.recover()
         self.oracle.judge(record, intents(self.path))
-        self._on_target(process)
+        if not self.held:
+            self._on_target(process)
 
     def _on_target(self, process: Process) -> None:
         """What is held is what the newest decision wants, or there is a reason that a calm venue allows."""
@@ -290,7 +309,7 @@ class World:
             distance = abs(float(worth / equity) - weight)
             allowed = max(0.02, 0.1 * weight) + step + 0.01
             reason = wave.left.get(symbol) or wave.refused.get(symbol)
-            if distance > allowed and reason not in ("unfunded", "below_minimum", "dust", "raised"):
+            if distance > allowed and reason not in ("unfunded", "below_minimum", "dust", "raised", "venue_filter"):
                 self.oracle.broken(f"{symbol} is {distance:.3f} off its target {weight:.3f} in calm weather ({reason})")
 
 

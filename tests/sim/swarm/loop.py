@@ -38,10 +38,10 @@ class SwarmLoop(SimLoop):
     def __init__(self) -> None:
         self._dead: set[int] = set()
         self._over = False
-        self.set_exception_handler(lambda _loop, _context: None)
         self._tasks: list[asyncio.Task[Any]] = []  # the dead are kept to the end: being collected would run their cleanup
         self._jump = _Deaf()
         asyncio.SelectorEventLoop.__init__(self, self._jump)
+        self.set_exception_handler(lambda _loop, _context: None)  # of tasks that died with their process nobody asks the result
 
     def kill(self, process: int) -> None:
         """End a process where it stands."""
