@@ -145,7 +145,7 @@ class PositionReconciler:
             if self._suspicions.pop(currency).found:
                 yield DriftCleared(currency, event.at)
         if differences:
-            self._poll_at = event.at + min(self._calm.again * 1.2 ** min(self._unsure, 20), self._calm.again_max)
+            self._poll_at = self._next_look(event.at)
             self._unsure += 1
         else:
             self._agreed_at, self._unsure = snapshot.asked_at, 0
@@ -161,6 +161,15 @@ class PositionReconciler:
         if seen != self._foreign:
             self._foreign = seen
             yield ForeignOrdersSeen(seen, at)
+
+    def _next_look(self, at: datetime) -> datetime:
+        """When a difference is looked at again: at growing intervals, but as soon as the account may be quiet where orders have kept it busy.
+
+        Polls that orders bring about would otherwise put off for ever the one that finds it quiet.
+        """
+        grown = at + min(self._calm.again * 1.2 ** min(self._unsure, 20), self._calm.again_max)
+        quiet_at = [moment + self._calm.quiet for moment in (self._last_fill, self._table.moved_at) if moment is not None]
+        return min([grown, *(moment for moment in quiet_at if moment > at)])
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 

@@ -290,6 +290,24 @@ def test_a_difference_is_polled_again_soon_and_ever_more_calmly() -> None:
     assert len(moments) < 40
 
 
+def test_a_difference_on_a_busy_account_is_looked_at_between_its_orders() -> None:
+    """Orders every ten seconds, each followed by a poll: that one finds the account busy, and must not put off the one that would not."""
+    office = Office()
+    office.answers = False
+    office.balances["BTC"] += 1
+    office.polls(20)
+    office.answers = True
+    for n in range(120):
+        office.at += 0.5
+        if n % 20 == 0:
+            office.table.touch(after(office.at))
+        asked = any(isinstance(event, PollAccount) for event in office.reconciler.on_time(TimePassed(after(office.at))))
+        if asked or n % 20 == 1:
+            office.at -= 3
+            office.poll()
+    assert office.agreed
+
+
 def test_trades_are_read_from_before_the_last_agreement() -> None:
     """What was missed happened after the account last agreed; some minutes more allow for clocks."""
     office = Office()

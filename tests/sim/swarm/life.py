@@ -15,7 +15,7 @@ from typing import Final
 
 from daemon import app
 from daemon.config import Secrets
-from daemon.core.model import Instrument, Side, Status
+from daemon.core.model import Instrument, Order, Side, Status, currencies
 from daemon.core.ordertable import State, tag
 from daemon.core.states import ACCOUNT, Scope
 from daemon.core.trading import Trading
@@ -58,7 +58,6 @@ class World:
         self._armed: tuple[Kind, int] | None = None
         self._lives = 0
         self._over = False
-        self.held = False
         self.profile = self.chance.randrange(len(PROFILES))
         self.path = folder / f"{seed}.sqlite"
 
@@ -187,14 +186,9 @@ class World:
     async def _commanded(self, process: Process, fault: Fault) -> None:
         argument = fault.symbol if fault.kind in (Kind.PAUSE, Kind.FLATTEN) and fault.size > 0.5 else ""
         scope = Scope(symbol=argument) if argument else ACCOUNT
-        verb = fault.kind.value
-        try:
-            await process.daemon.commander.command(verb, argument, "a person")
-        except (Impossible, JournalError) as error:
-            self.oracle.note(f"COMMAND {verb} {argument} is refused: {error}")
-            return
-        self.oracle.note(f"COMMAND {verb} {argument}")
-        if fault.kind is Kind.PAUSE:
+        if fault.kind is Kind.FLATTEN:
+            self.oracle.paused.discard(scope)  # it says so: whoever asks for this wants out all the same
+        if await self._ordered(process, fault.kind.value, argument) and fault.kind is Kind.PAUSE:
             self.oracle.paused.add(scope)
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -227,34 +221,46 @@ class World:
             if self.now_s > last + PATIENCE_S:
                 self.oracle.broken(f"it does not come to rest: {self._unrest()}")
                 return
-            await self._resume()
+            self._look_after(last)
             if self._unrest():
                 calm_at = None
-                if self.now_s > last + HELD_S and self._held():
-                    self.oracle.counts["held for a person"] += 1
-                    self.held = True
-                    return
             elif calm_at is None:
                 calm_at = self.clock.now()
             elif self._settled_since(calm_at):
                 return
             await asyncio.sleep(LOOK_S)
 
-    async def _resume(self) -> None:
-        """A person looks after what has been restricted."""
+    def _look_after(self, last: float) -> None:
+        """A person looks after what has been restricted, and later on after orders that nobody finds."""
         process = self.process
-        if process is None or not process.alive or process.daemon.parts.manager.trading is not Trading.RUNNING:
+        if process is None or not process.alive:
             return
-        for scope in {hold.scope: None for hold in process.daemon.parts.manager.states.holds()}:
-            self.oracle.note(f"COMMAND resume {scope}")
-            self.oracle.paused.discard(scope)
-            process.task(self._resumed(process, scope.symbol or scope.strategy))
+        manager = process.daemon.parts.manager
+        if manager.trading is Trading.RUNNING:
+            for scope in {hold.scope: None for hold in manager.states.holds()}:
+                self.oracle.paused.discard(scope)
+                process.task(self._ordered(process, "resume", scope.symbol or scope.strategy))
+        if self.now_s > last + HELD_S:
+            for tracked in manager.table:
+                if tracked.state is State.UNKNOWN and self._only_a_person_can_tell(tracked.order):
+                    process.task(self._ordered(process, "resolve", tracked.order.id))
 
-    async def _resumed(self, process: Process, argument: str) -> None:
+    def _only_a_person_can_tell(self, order: Order) -> bool:
+        """Whether the owner has traded or moved money as this order would have, so that nobody can say whose doing that was."""
+        by_hand = any((trade.symbol, trade.side) == (order.symbol, order.side) for trade in self.books.trades if not trade.order_id)
+        moved = not self.books.transfers.keys().isdisjoint(currencies(order.symbol))
+        return (by_hand or moved) and order.id not in self.books.orders
+
+    async def _ordered(self, process: Process, verb: str, argument: str) -> bool:
+        """Have a person give a command; whether it was carried out."""
         try:
-            await process.daemon.commander.command("resume", argument, "a person")
+            await process.daemon.commander.command(verb, argument, "a person")
         except (Impossible, JournalError) as error:
-            self.oracle.note(f"COMMAND resume {argument} is refused: {error}")
+            self.oracle.note(f"COMMAND {verb} {argument} is refused: {error}")
+            return False
+        self.oracle.note(f"COMMAND {verb} {argument}")
+        self.oracle.counts[f"command {verb}"] += 1
+        return True
 
     def _unrest(self) -> str:
         """What is not as it should be once all is calm; "" if all is."""
@@ -273,15 +279,6 @@ class World:
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)
 
-    def _held(self) -> bool:
-        """Whether all that is left are orders in doubt beside trades of the owner's own that may be theirs: only a person can tell."""
-        process = self.process
-        if process is None or not process.alive or not self.books.foreign_hands:
-            return False
-        left = [tracked.order for tracked in process.daemon.parts.table if tracked.state is State.UNKNOWN]
-        by_hand = {(trade.symbol, trade.side) for trade in self.books.trades if not trade.order_id}
-        return len(left) == len(process.daemon.parts.table) and all((order.symbol, order.side) in by_hand for order in left)
-
     def _settled_since(self, moment: datetime) -> bool:
         process = self.process
         assert process is not None
@@ -293,8 +290,7 @@ class World:
         assert process is not None
         record = process.journal.recover()
         self.oracle.judge(record, intents(self.path))
-        if not self.held:
-            self._on_target(process)
+        self._on_target(process)
 
     def _on_target(self, process: Process) -> None:
         """What is held is what the newest decision wants, or there is a reason that a calm venue allows."""
