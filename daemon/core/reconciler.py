@@ -163,7 +163,7 @@ class PositionReconciler:
             yield ForeignOrdersSeen(seen, at)
 
     def _next_look(self, at: datetime) -> datetime:
-        """When a difference is looked at again: at growing intervals, but as soon as the account may be quiet where orders have kept it busy.
+        """When a difference is looked at again: at growing intervals, but as soon as an account that orders have kept busy may be quiet.
 
         Polls that orders bring about would otherwise put off for ever the one that finds it quiet.
         """

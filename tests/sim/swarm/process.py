@@ -133,7 +133,7 @@ class Process:
         self.alive = False
         self.world.loop.call_soon(self.leave, ended, context=self.world.context)
 
-    def task(self, work: Coroutine[Any, Any, None]) -> None:
+    def task(self, work: Coroutine[Any, Any, object]) -> None:
         """Have something done in this process, for as long as it lives."""
         context = copy_context()
         context.run(PROCESS.set, self.number)
