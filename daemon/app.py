@@ -28,6 +28,7 @@ from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
+from daemon.io.rulebook import Rulebook
 from daemon.io.streams import BarStreams, Job
 from daemon.io.timekeeper import Timekeeper
 from daemon.io.userstream import UserStream
@@ -111,6 +112,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
+        (e.MarketsListed, [p.account.on_markets]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
         (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
@@ -119,6 +121,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.DriftCleared, [p.account.on_drift_cleared]),
         # trading state
         (e.MeasureClock, [d.timekeeper.accept]),
+        (e.ReadMarkets, [d.rulebook.accept]),
         (e.ClockMeasured, [p.breakers.on_clock]),
         (e.LoopLagged, [p.breakers.on_lag]),
         (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
@@ -145,6 +148,7 @@ class Daemon:
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
+        self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.markets)
         self.recorder = Recorder(p.journal, self.publish, p.clock)
         self.gateway = Gateway(p.exchange, self.recorder, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
@@ -261,6 +265,7 @@ class Daemon:
             ("recorder", self.recorder.run),
             ("account", self.poller.run),
             ("timekeeper", self.timekeeper.run),
+            ("rulebook", self.rulebook.run),
             ("userstream.watch", self.userstream.watch),
             ("userstream.digest", self.userstream.digest),
         ]

@@ -48,6 +48,23 @@ class Known:
         return {"symbol": self.order.symbol, "order_id": self.order.id, "decision_id": self.order.decision_id}
 
 
+# What nobody is told of: requests, whose answers are, and facts that are told by what follows from them.
+Request = e.SubmitOrders | e.QueryOrder | e.QueryTrades | e.PollAccount | e.MeasureClock | e.ReadMarkets | e.BookFlows | e.BookSleeves
+Untold = (
+    e.PriceTicked
+    | e.TimePassed
+    | e.AskStrategy
+    | e.StrategyAnswered
+    | e.PlanWave
+    | e.TargetsUnchanged
+    | e.KeepState
+    | e.HoldPlaced
+    | e.HoldLifted
+    | e.TradesListed
+    | e.AccountPolled
+    | e.MarketsListed
+    | e.BalanceMoved
+)
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
 WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.WaveSettled
 RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
@@ -121,6 +138,8 @@ def _order_id(event: e.Event) -> str:
 
 def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     """The lines of one event. `known` is what is remembered of the order it is about, None for an order that is not ours."""
+    if isinstance(event, Request | Untold):
+        return ()
     if isinstance(event, OrderFact):
         return _order(event, known)
     match event:
@@ -146,28 +165,6 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (_trading(event),)
         case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
             return (_person(event),)
-        case (
-            e.PriceTicked()
-            | e.TimePassed()
-            | e.AskStrategy()
-            | e.StrategyAnswered()
-            | e.PlanWave()
-            | e.TargetsUnchanged()
-            | e.SubmitOrders()
-            | e.QueryOrder()
-            | e.QueryTrades()
-            | e.PollAccount()
-            | e.MeasureClock()
-            | e.BookFlows()
-            | e.BookSleeves()
-            | e.KeepState()
-            | e.HoldPlaced()
-            | e.HoldLifted()
-            | e.TradesListed()
-            | e.AccountPolled()
-            | e.BalanceMoved()
-        ):
-            return ()
         case _:
             assert_never(event)
 

@@ -198,6 +198,11 @@ class Joined(Protocol):
         ...
 
     @property
+    def rulebook(self) -> Accepts:
+        """The rules of the markets."""
+        ...
+
+    @property
     def recorder(self) -> Accepts:
         """Conclusions, to be written."""
         ...

@@ -41,6 +41,8 @@ NAMES: Final = (
     "flow.booked",
     "library.message",
     "loop.lag",
+    "market.changed",
+    "markets.unread",
     "order.accepted",
     "order.cancel_requested",
     "order.closed",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import isfinite
 
 from daemon.core.capital import Capital
-from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, PriceTicked, SliceClosed
+from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, MarketsListed, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
 from daemon.core.model import EXACT, ZERO, Instrument, Side, currencies
 from daemon.core.ordertable import OrderTable, State
@@ -50,6 +50,11 @@ class Account:
         self._foreign: dict[str, Decimal] = {}
 
     # --- what is learnt ----------------------------------------------------------------------------------------------
+
+    def on_markets(self, event: MarketsListed) -> Iterable[Event]:
+        """Plan by the rules of now."""
+        self.markets = event.markets
+        return ()
 
     def on_tick(self, event: PriceTicked) -> Iterable[Event]:
         """Mark a symbol to its last price; what cannot be one is not believed."""

@@ -30,7 +30,9 @@ from daemon.core.steering import HoldPlaced as HoldPlaced
 from daemon.core.steering import HoldWritten as HoldWritten
 from daemon.core.steering import KeepState as KeepState
 from daemon.core.steering import LoopLagged as LoopLagged
+from daemon.core.steering import MarketsListed as MarketsListed
 from daemon.core.steering import MeasureClock as MeasureClock
+from daemon.core.steering import ReadMarkets as ReadMarkets
 from daemon.core.steering import RebalanceRequested as RebalanceRequested
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
@@ -400,7 +402,9 @@ _Market = BarClosed | PriceTicked | StreamLost | StreamCaughtUp | SliceClosed | 
 _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
 _Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
-_Request = SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock
+_Request = (
+    SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock | ReadMarkets
+)
 _Order = (
     OrderSent
     | OrderReported
@@ -413,7 +417,7 @@ _Order = (
     | OrderFilled
     | TradesListed
 )
-_Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved
+_Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
 _Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed

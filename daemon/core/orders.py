@@ -26,6 +26,7 @@ from daemon.core.events import (
     PlanMade,
     PlanWave,
     PollAccount,
+    ReadMarkets,
     SliceClosed,
     StopRequested,
     SubmitOrders,
@@ -46,7 +47,7 @@ from daemon.core.risk import Reason as Risk
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, Wave, cost_bps, costs
+from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave, cost_bps, costs
 
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 FLATTEN_AGAIN: Final = timedelta(seconds=15)
@@ -330,6 +331,8 @@ class OrderManager:
         if event.code == "credentials":
             text = "the exchange refuses the credentials; correct them, restart, and resume"
             yield HoldPlaced(Hold(level=Level.HALTED, code="credentials", text=text, since=event.at), event.at)
+        if event.code in RULES_DOUBTED:
+            yield ReadMarkets(event.at)
         yield PollAccount(event.at)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.core.model import Booking, Order
+from daemon.core.model import Booking, Instrument, Order
 from daemon.core.states import Hold, Scope
 
 
@@ -73,6 +73,21 @@ class HoldWritten:
 class MeasureClock:
     """Compare our clock with the venue's now instead of at the next turn."""
 
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMarkets:
+    """Read the rules of the markets now instead of at the next turn: an order was refused that they should have allowed."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarketsListed:
+    """The rules of every market of the universe as they are now; what the venue lists no more is not active."""
+
+    markets: Mapping[str, Instrument]
     at: datetime
 
 

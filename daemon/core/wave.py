@@ -22,6 +22,9 @@ RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew"
 # Of these, the ones that say nothing of the order, only that the venue was away or busy.
 PASSING: Final = RETRYABLE - {"insufficient_funds"}
 
+# Refusals that the rules of the market, as they are known, should have prevented.
+RULES_DOUBTED: Final = frozenset({"venue_filter", "notional_min", "market_closed"})
+
 # What an order itself may have stopped: once it has ended, another round can go on.
 IN_THE_WAY: Final = frozenset({
     Reason.AMOUNT_MAX.value,

@@ -67,6 +67,7 @@ class CcxtExchange:
         given = [str((overrides or {}).get(name) or "") for name in CREDENTIALS]
         self._secrets = tuple(value for value in (secret, password, api_key, *given) if value)
         self._venue_clock = VenueClock()
+        self._delisted: frozenset[str] = frozenset()
         self._one_listing = True  # whether open orders come in one listing, or symbol by symbol
         known = exchange_id in binance.FAMILY
         settings = {"apiKey": api_key, "secret": secret, "password": password, **(binance.SETTINGS if known else {})}
@@ -92,13 +93,20 @@ class CcxtExchange:
         """See Market.connect. A key is tried out with one private read."""
         await self.server_time()  # pays for the connection, so its time says little;
         await self.server_time()  # the second look is the quicker one, and counts
-        markets = await self._ask(Urgency.RECONCILE, self._listed)
-        found = {str(market["symbol"]): market for market in markets}
-        self._client.set_markets([found[symbol] for symbol in self._symbols])
-        instruments = {symbol: self._instrument(self._client.market(symbol)) for symbol in self._symbols}
+        found = await self._ask(Urgency.RECONCILE, self._listed)
+        missing = [symbol for symbol in self._symbols if symbol not in found]
+        if missing:
+            raise Fatal(
+                "; ".join(f"{self._venue} has no market {symbol}{_hint(symbol, set(found))}" for symbol in missing), Reason.BAD_REQUEST
+            )
+        instruments = self._ruled(found)
         if self._keyed:
             await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(self._symbols[0]))
         return instruments
+
+    async def markets(self) -> Mapping[str, Instrument]:
+        """See Market.markets."""
+        return self._ruled(await self._ask(Urgency.DATA, self._listed))
 
     async def close(self) -> None:
         """See Market.close."""
@@ -251,20 +259,30 @@ class CcxtExchange:
 
         return await self._ask(Urgency.DATA, answer)
 
-    async def _listed(self) -> list[Json]:
-        """The markets of our symbols; a name that the venue does not have is Fatal, with the nearest one that it has."""
+    async def _listed(self) -> dict[str, Json]:
+        """The markets of our symbols, by symbol; all that the venue has where it does not have each of them."""
+        wanted = [symbol for symbol in self._symbols if symbol not in self._delisted]
+        # It knows one of them not, and does not say which; or it takes no names.
+        found = await self._named(wanted) if wanted else {}
+        if not found.keys() >= set(wanted):
+            found = {str(market["symbol"]): market for market in await self._client.listed(())}
+        for symbol in self._delisted.difference(found):
+            found |= await self._named([symbol])
+        return found
+
+    async def _named(self, symbols: Sequence[str]) -> dict[str, Json]:
+        """What the venue lists under these names; nothing where it objects to one of them."""
         try:
-            markets = await self._client.listed(self._symbols)
-        except ccxt.BadRequest:  # it knows one of them not, and does not say which; or it takes no names
-            markets = []
-        known = {str(market["symbol"]) for market in markets}
-        if not known.issuperset(self._symbols):
-            markets = await self._client.listed(())
-            known = {str(market["symbol"]) for market in markets}
-        missing = [symbol for symbol in self._symbols if symbol not in known]
-        if missing:
-            raise Fatal("; ".join(f"{self._venue} has no market {symbol}{_hint(symbol, known)}" for symbol in missing), Reason.BAD_REQUEST)
-        return markets
+            return {str(market["symbol"]): market for market in await self._client.listed(symbols)}
+        except ccxt.BadRequest:
+            return {}
+
+    def _ruled(self, found: Mapping[str, Json]) -> dict[str, Instrument]:
+        """The rules of the symbols that were found, which ccxt goes by from now on; of others it keeps those it had."""
+        # Each of these is asked for alone: together with one that is gone, the venue would have to list its thousands each time.
+        self._delisted = frozenset(self._symbols).difference(found)
+        self._client.set_markets([found[s] if s in found else self._client.market(s) for s in self._symbols])
+        return {s: self._instrument(self._client.market(s)) for s in self._symbols if s in found}
 
     def _instrument(self, market: Json) -> Instrument:
         rules = parse.instrument(market, self._client.precisionMode)

@@ -95,6 +95,10 @@ class Market(Protocol):
         """Load the configured symbols' rules, by symbol. Fatal: an unknown symbol or exchange, a foreign host, a bad key."""
         ...
 
+    async def markets(self) -> Mapping[str, Instrument]:
+        """The rules of the configured symbols as they are now; what the venue lists no more is not there. After `connect`."""
+        ...
+
     async def close(self) -> None:
         """Release every connection; nothing is left open."""
         ...

@@ -58,9 +58,16 @@ class PaperExchange:
 
     async def connect(self) -> Mapping[str, Instrument]:
         """The venue's rules with the fees of the paper account."""
-        found = await self._market.connect()
-        self._markets = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=True) for symbol, market in found.items()}
-        return dict(self._markets)
+        return self._charged(await self._market.connect())
+
+    async def markets(self) -> Mapping[str, Instrument]:
+        """The venue's rules as they are now, with the fees of the paper account."""
+        return self._charged(await self._market.markets())
+
+    def _charged(self, found: Mapping[str, Instrument]) -> dict[str, Instrument]:
+        charged = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=True) for symbol, market in found.items()}
+        self._markets |= charged
+        return charged
 
     async def close(self) -> None:
         """Release the connections of the market data, and accept no order from now on."""

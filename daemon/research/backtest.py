@@ -42,7 +42,8 @@ class AtOnce:
         | e.BookFlows
         | e.BookSleeves
         | e.PollAccount
-        | e.MeasureClock,
+        | e.MeasureClock
+        | e.ReadMarkets,
     ) -> Iterable[e.Event]:
         """What is known after a request."""
         at = request.at
@@ -62,8 +63,8 @@ class AtOnce:
                 return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
-            case e.MeasureClock():
-                return ()  # stored bars have no clock but their own
+            case e.MeasureClock() | e.ReadMarkets():
+                return ()  # stored bars have no clock but their own, and rules that never change
 
     def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
         found = chain.from_iterable(self._venue.trades(symbol, request.since, request.at) for symbol in request.symbols)
@@ -85,7 +86,7 @@ class Backtest:
         core.account.markets = venue.markets
         # Not fed: the slices of stored bars are made whole by the same rules before they are published.
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
-        self.gateway = self.poller = self.timekeeper = AtOnce(venue, core.manager, core.ledger)
+        self.gateway = self.poller = self.timekeeper = self.rulebook = AtOnce(venue, core.manager, core.ledger)
         self.recorder = self.views = record
         self._venue = venue
         self._bus: Bus[e.Event] = Bus(routes(self))

@@ -47,6 +47,9 @@ class ScriptedExchange:
     async def connect(self) -> Mapping[str, Instrument]:
         return {}
 
+    async def markets(self) -> Mapping[str, Instrument]:
+        return await self.connect()
+
     async def close(self) -> None:
         self.calls.append(("close",))
 

@@ -121,6 +121,9 @@ class TapeVenue:
     async def connect(self) -> Mapping[str, Instrument]:
         return {}
 
+    async def markets(self) -> Mapping[str, Instrument]:
+        return await self.connect()
+
     async def close(self) -> None:
         return None
 

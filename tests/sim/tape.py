@@ -45,6 +45,9 @@ class TapeExchange:
     async def connect(self) -> Mapping[str, Instrument]:
         return self._markets
 
+    async def markets(self) -> Mapping[str, Instrument]:
+        return self._markets
+
     async def close(self) -> None:
         return None
 

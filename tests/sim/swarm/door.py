@@ -148,6 +148,9 @@ class SimExchange:
         self._markets = await self._ask("connect", Urgency.RECONCILE, lambda: dict(self._world.books.markets))
         return self._markets
 
+    async def markets(self) -> Mapping[str, Instrument]:
+        return await self._ask("markets", Urgency.DATA, lambda: dict(self._world.books.markets))
+
     async def close(self) -> None:
         self.shut()
 
