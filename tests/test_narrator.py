@@ -173,6 +173,8 @@ SILENT: list[e.Event] = [
     e.QueryTrades((BTC,), AT, AT),
     e.PollAccount(AT),
     e.MeasureClock(AT),
+    e.ReadMarkets(AT),
+    e.MarketsListed({}, AT),
     e.BookFlows((), AT),
     e.TradesListed((BTC,), AT, AT),
     e.AccountPolled(AccountSnapshot({}, (), AT, AT), AT),
@@ -221,7 +223,7 @@ def test_an_unknown_order_is_told_when_it_is_known_again() -> None:
     tell(e.OrderUnknown("r-2", "timeout", AT))
     assert names(tell(e.OrderNotFound("r-2", AT, AT))) == ["order.not_found"]
     absent, closed = tell(e.OrderClosed("r-2", BTC, "rejected", Decimal(0), Decimal(0), AT, "confirmed_absent"))
-    assert (absent.name, absent.fields["how"], closed.name) == ("order.resolved", "absence", "order.closed")
+    assert (absent.name, absent.fields["how"], closed.name) == ("order.resolved", "confirmed_absent", "order.closed")
 
 
 def test_an_unknown_order_that_its_trades_end_is_not_told_as_absent() -> None:

@@ -15,6 +15,9 @@ from daemon.core.planner_inputs import ONE, Rules
 _COARSE: Final = Context(prec=9)
 _SHORT: Final = Context(prec=20)
 
+# A target is a float's worth of digits. Less than this share of the account off it is no distance, whatever the rules.
+_NOTHING: Final = Decimal("1E-12")
+
 
 @dataclass(frozen=True, slots=True)
 class Zones:
@@ -36,7 +39,7 @@ class Zones:
         """
         sizes = [abs(weight) for weight in weights if weight] if rules.band_average > 0 else []
         common = max(rules.band, rules.band_average * sum(sizes, ZERO) / len(sizes)) if sizes else rules.band
-        return cls(rules, equity, common * equity)
+        return cls(rules, equity, max(common, _NOTHING) * equity)
 
     def width(self, aimed: Decimal, market: Instrument) -> Decimal:
         """Half the width of the zone about a target, in money: the widest of all rules."""

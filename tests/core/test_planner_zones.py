@@ -22,7 +22,7 @@ def width(rules: Rules, weight: str, equity: Decimal = ONE) -> Decimal:
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
-        (NONE, "0"),
+        (NONE, "1E-12"),  # no rule
         (replace(NONE, band=dec("0.02")), "0.02"),
         (replace(NONE, band=dec("0.02"), band_relative=dec("0.1")), "0.04"),
         (replace(NONE, band=dec("0.02"), band_relative=dec("0.1"), band_average=dec("0.2")), "0.06"),
@@ -46,7 +46,7 @@ def test_costs_widen_the_zone_as_the_theory_says() -> None:
     assert float(width(rules, "0.4")) == pytest.approx((0.5 * 0.002 * 0.16 * 0.36) ** (1 / 3), rel=1e-8)
     assert float(width(rules, "0.4", dec(5000))) == pytest.approx(5000 * (0.5 * 0.002 * 0.16 * 0.36) ** (1 / 3), rel=1e-8)
     assert width(replace(rules, band=dec("0.2")), "0.4") == dec("0.2")
-    assert width(rules, "0") == width(rules, "1") == 0
+    assert width(rules, "0") == width(rules, "1") == dec("1E-12")
 
 
 def test_the_worthwhile_width_is_near_the_best_there_is() -> None:
