@@ -76,8 +76,8 @@ async def test_a4_a_fill_that_is_in_no_listing_of_orders_is_booked_once(place: W
 async def test_a5_an_order_that_is_not_found_yet_is_not_refused(place: World) -> None:
     """Look-ups that do not know an acknowledged order yet are late, no evidence: it stays working, and fills."""
     before = len(place.booked)
-    place.fault("fill", after="1200ms", count=1)
-    place.fault("lag", of="orders", delay="1s")
+    place.fault("fill", after="700ms", count=1)
+    place.fault("lag", of="orders", delay="600ms")
     wave = await place.wave(BTC=0.3)
     assert (wave.sent, wave.filled) == (1, 1)
     assert len(place.booked) == before + 1

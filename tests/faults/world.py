@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from daemon.core.ordertable import State, Tracked
 from daemon.core.reconciler import Calm
 from daemon.core.resolver import Patience
 from daemon.core.states import Hold
+from daemon.io.streams import BarStreams
 from daemon.narrator import Line
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
@@ -33,32 +35,34 @@ PATIENCE_S: Final = 20.0
 # The daemon's own figures, about a tenth of them: what is judged is what it does, not how long it waits to do it.
 RECV_WINDOW_MS: Final = 1_000
 QUICK: Final = Patience(
-    fence=timedelta(seconds=2),
+    fence=timedelta(seconds=1.5),
     lookups=3,
     spacing=timedelta(milliseconds=200),
     open_every=timedelta(milliseconds=500),
     first_ask=timedelta(milliseconds=200),
-    ask_max=timedelta(seconds=1),
+    ask_max=timedelta(milliseconds=400),
     cancels=3,
-    vanish=timedelta(seconds=2),
+    vanish=timedelta(seconds=1.5),
 )
 CALM: Final = Calm(
     quiet=timedelta(milliseconds=300),
-    lag=timedelta(seconds=2),
+    lag=timedelta(seconds=1.5),
     flow=timedelta(seconds=1),
     again=timedelta(milliseconds=500),
     again_max=timedelta(seconds=1),
 )
-WORKING: Final = timedelta(seconds=1.5)
+WORKING: Final = timedelta(seconds=1)
+STALE: Final = timedelta(seconds=2.5)
 
 
 def quick(parts: Parts) -> None:
     """Have the parts wait for seconds where they would wait for a minute."""
     manager = parts.manager
     manager._settings = manager._dispatch.settings = replace(
-        manager._settings, working=WORKING, held_up=2 * WORKING, retry=timedelta(milliseconds=200)
+        manager._settings, fresh=STALE, working=WORKING, held_up=2 * WORKING, retry=timedelta(milliseconds=200)
     )
     manager.follower.resolver._patience = QUICK
+    parts.account._fresh = STALE
     parts.reconciler._calm = CALM
     parts.poll_every = timedelta(milliseconds=600)
 
@@ -69,6 +73,7 @@ class World:
     def __init__(self, venue: Venue, run: Run) -> None:
         self.venue, self.run = venue, run
         self.lines: list[Line] = []
+        self.strangers: set[str] = set()  # client ids of orders that the daemon has not sent
         self.listen()
 
     def listen(self) -> None:
@@ -170,6 +175,12 @@ class World:
         await self.until(lambda: not len(parts.table) and parts.manager.wave is None and not parts.account.drift)
         await self.until(lambda: self.disagreements() == [])
 
+    async def streaming(self) -> None:
+        """Bars and account news come by stream, and have for a while."""
+        users, transport = self.run.daemon.userstream, self.run.daemon.transport
+        await self.until(lambda: users.connected and transport._streams is not None and transport._streams.streaming)
+        await asyncio.sleep(1.1)  # a look of the guard, which forgives the streams what they owed
+
     async def flat(self) -> None:
         """Hold nothing but money."""
         await self.wave()
@@ -177,7 +188,8 @@ class World:
 
     def disagreements(self) -> list[str]:
         """Where exchange and journal differ, as sentences."""
-        return disagreements(self.venue.state(), self.run.path, SYMBOLS)
+        found = disagreements(self.venue.state(), self.run.path, SYMBOLS)
+        return [sentence for sentence in found if sentence.rpartition(" ")[2] not in self.strangers]
 
 
 @asynccontextmanager
@@ -186,6 +198,11 @@ async def world(folder: Path, **sections: Any) -> AsyncIterator[World]:
     settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
+        patch.setattr("daemon.app.BarStreams", partial(BarStreams, stale_after=STALE))
+        patch.setattr("daemon.io.userstream.BACKOFF_MAX_S", 2.0)
+        patch.setattr("daemon.io.streams.PROVEN_AFTER_S", 0.5)
+        patch.setattr("daemon.io.streams.SECOND_LOOK_S", 0.5)
+        patch.setattr("daemon.core.breakers.board.MEASURE_AGAIN", timedelta(seconds=1))
         async with Venue(settings) as venue, at_work(await config(folder, venue, **sections), KEYS, quick) as run:
             await run.until(lambda: run.daemon.views.ready()[0])
             yield World(venue, run)

@@ -1,0 +1,120 @@
+"""C: rate limits, outages, clocks, pages that are no answer, keys that are refused; D19: an account that is shown empty."""
+
+import asyncio
+import time
+
+import pytest
+
+from tests.faults.world import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HTML = "<html><body>Please log in to the network.</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [(429, {"Retry-After": 2}, '{"code":-1003,"msg":"Too many requests."}'), (418, {"Retry-After": "2"}, "{}")],
+)
+async def test_c1_a_venue_that_asks_for_silence_gets_it(place: World, status: int, headers: dict[str, str], body: str) -> None:
+    """After one 429 or 418 not a single request leaves until the time it names is over; then everything goes on."""
+    before = len(place.booked)
+    place.fault("http", status=status, headers=headers, body=body, count=1)
+    await place.until(lambda: place.hits() == [1])
+    struck = time.monotonic()
+    await asyncio.sleep(0.1)  # what was on the wire already
+    asked = place.asked()
+    decision = place.want(BTC=0.1)
+    while time.monotonic() - struck < 1.9:
+        assert place.asked() == asked
+        await asyncio.sleep(0.02)
+    await place.settled(decision)
+    assert len(place.booked) == before + 1
+
+
+async def test_c4_a_clock_beyond_the_limit_stops_orders_until_it_is_right(place: World) -> None:
+    """The venue's clock jumps: what it refuses for that has the clocks compared, nothing is sent while they differ, then it goes on."""
+    before = len(place.booked)
+    place.fault("clock", offset="+3s")
+    place.want(BTC=0.1)
+    await place.until(lambda: any(hold.code == "clock_skew" for hold in place.holds()))
+    place.want(BTC=0.2)
+    await asyncio.sleep(0.5)
+    assert len(place.booked) == before
+    place.mend()
+    await place.until(lambda: not place.holds())
+    await place.wave(BTC=0.2)
+    assert len(place.booked) == before + 1
+
+
+async def test_c8_an_outage_ends_nothing_and_is_over_in_seconds(place: World) -> None:
+    """Everything answers 503 and every stream ends: the daemon lives, asks calmly, sends nothing twice, and goes on once it is over."""
+    before = len(place.booked)
+    place.fault("http", status=503, body=HTML)
+    place.fault("ws.refuse")
+    place.fault("ws.close")
+    asked = place.asked()
+    decision = place.want(BTC=0.1)
+    await asyncio.sleep(3.0)
+    assert place.asked() - asked < 60
+    assert len(place.booked) == before
+    place.mend()
+    began = time.monotonic()
+    await place.until(lambda: place.run.daemon.views.ready()[0])
+    assert time.monotonic() - began < 5
+    await place.settled(decision)
+    await place.until(lambda: not place.unknown)
+    await place.wave(BTC=0.1)
+    assert len(place.booked) == before + 1
+
+
+async def test_c10_a_page_instead_of_an_answer_is_no_answer(place: World) -> None:
+    """Somebody's page with status 200, and the order never came: unknown until its absence is confirmed, then it is sent under a new id."""
+    before = len(place.booked)
+    place.fault("http", on="order.place", body=HTML, count=1)
+    wave = await place.wave(BTC=0.1)
+    assert len(place.told("order.unknown")) == 1
+    await place.until(lambda: not place.unknown)
+    assert [line.fields["how"] for line in place.told("order.resolved")] == ["absence"]
+    if wave.filled == 0:
+        await place.wave(BTC=0.1)
+    assert len(place.booked) == before + 1
+
+
+async def test_c11_a_key_that_is_refused_halts(place: World) -> None:
+    """Refused credentials halt, once and aloud; nothing is sent, and the account is asked for no more often than ever."""
+    before, asked = len(place.booked), place.asked()
+    place.fault("reject", on="private", code=-2015, status=401)
+    await place.until(lambda: any(hold.code == "credentials" for hold in place.holds()))
+    place.want(BTC=0.1)
+    await asyncio.sleep(1.0)
+    assert len(place.told("trading.halted")) == 1
+    assert len(place.booked) == before
+    assert place.asked() - asked < 20
+    place.mend()
+    for hold in place.holds():
+        await place.lift(hold)
+
+
+@pytest.mark.parametrize("body", ['{"balances":[]}', "{}"])
+async def test_d19_an_account_that_is_shown_empty_is_not_believed(place: World, body: str) -> None:
+    """An answer without balances is a failed reading: no flow, no drift, no order follows from it."""
+    await place.wave(BTC=0.1)
+    before, since = len(place.booked), len(place.lines)
+    place.fault("http", on="account.status", body=body, until="1200ms")
+    await place.until(lambda: len(place.told("account.poll_failed", since)) > 1 or place.hits()[0] > 2)
+    await asyncio.sleep(0.2)
+    held = place.run.parts.ledger.held("BTC")
+    assert held > 0
+    assert [place.told(name, since) for name in ("flow.booked", "drift.found", "trading.halted")] == [[], [], []]
+    assert len(place.booked) == before
+
+
+async def test_d3_balances_that_lag_behind_fills_cause_nothing(place: World) -> None:
+    """An account shown as it was before the fills is neither drift nor a reason to trade again."""
+    place.fault("lag", of="balances", delay="1s")
+    await place.wave(BTC=0.2)
+    again = await place.wave(BTC=0.2)
+    assert again.sent == 0
+    await asyncio.sleep(1.5)
+    assert [place.told(name) for name in ("flow.booked", "drift.found")] == [[], []]
