@@ -75,7 +75,7 @@ async def test_c10_a_page_instead_of_an_answer_is_no_answer(place: World) -> Non
     wave = await place.wave(BTC=0.1)
     assert len(place.told("order.unknown")) == 1
     await place.until(lambda: not place.unknown)
-    assert [line.fields["how"] for line in place.told("order.resolved")] == ["absence"]
+    assert [line.fields["how"] for line in place.told("order.resolved")] == ["confirmed_absent"]
     if wave.filled == 0:
         await place.wave(BTC=0.1)
     assert len(place.booked) == before + 1
