@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak strategies swarm kills drift projections sleeves plans limits bench optimize check setup lock clean
+.PHONY: help run test soak strategies swarm kills doubts drift projections sleeves plans limits bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,6 +43,9 @@ kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge
 
 swarm: setup ## Tell SEEDS=1000 stories of a daemon among faults, crashes and restarts, from SEED=1 on, JOBS=1 at once, and judge them
 	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1)
+
+doubts: setup ## Send ORDERS=500 orders through ccxt whose every answer is lost or garbled, and count them (two minutes)
+	@REBALANCED_ORDERS=$(or $(ORDERS),500) exec .venv/bin/pytest -q --timeout 0 tests/faults/test_orders.py -k a2_
 
 drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exact two-pass sums on the way (a minute)
 	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q --timeout 0 tests/core/test_indicators_exact.py

@@ -18,12 +18,12 @@ from daemon.commander import APPROVED, Commander
 from daemon.core import curves, restraint
 from daemon.core import events as e
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import Instrument
+from daemon.core.model import EPOCH, Instrument
 from daemon.core.slices import Aligner
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.api import Api
-from daemon.io.exchange import Fatal, Reason, VenueError
+from daemon.io.exchange import Fatal, Hushed, Reason, VenueError
 from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
@@ -59,6 +59,10 @@ STOP_S: Final = 15.0
 
 # Probing a venue that is away: quickly at first, then ever more calmly.
 PROBE_FIRST_S: Final = 1.0
+
+
+# Until when the venue has asked for silence, as the journal keeps it: who asks on, restarted or not, is banned for days.
+SILENT: Final = "silent_until"
 
 
 class _Stopped(Exception):
@@ -173,6 +177,9 @@ class Daemon:
             self.stop,
         )
         self.api = Api(self.views, self.commander, host, port, token)
+        if isinstance(p.exchange, Hushed):
+            until = datetime.fromisoformat(p.recovered.values.get(SILENT, EPOCH.isoformat()))
+            p.exchange.hush((until - p.clock.now()).total_seconds(), self._silenced)
 
     # --- the bus -----------------------------------------------------------------------------------------------------
 
@@ -372,6 +379,12 @@ class Daemon:
             if self.aligner.late > late:
                 log.warning("bar.late", bars=self.aligner.late - late)
                 late = self.aligner.late
+
+    def _silenced(self, for_s: float) -> None:
+        """The venue wants to hear nothing for so long, a process after this one included."""
+        at = self.parts.clock.now()
+        log.warning("exchange.silence", for_s=round(for_s, 3))
+        self.publish(e.KeepState(SILENT, (at + timedelta(seconds=for_s)).isoformat(), at))
 
     def _lagged(self, lag_s: float) -> None:
         """The loop woke up this much later than it was asked to."""

@@ -21,7 +21,7 @@ from daemon.core.capital import Capital
 from daemon.core.curves import Curves
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
-from daemon.core.ordertable import OrderTable
+from daemon.core.ordertable import OrderTable, beginning
 from daemon.core.planner_inputs import Rules
 from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
@@ -124,7 +124,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     Raises:
         StartRefused: parameters of a strategy that do not go together.
     """
-    symbols = tuple(sorted(config.universe.symbols))
+    symbols, settings = tuple(sorted(config.universe.symbols)), _settings(config, simulated=simulated)
     ledger, table = Ledger(), OrderTable()
     quotes, bar = config.universe.quotes, config.bar_length
     account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
@@ -154,8 +154,8 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         account=account,
         curves=curves,
         portfolio=portfolio,
-        manager=OrderManager(_settings(config, simulated=simulated), account, table, states, sleeves, analyzer),
-        reconciler=PositionReconciler(symbols, ledger, table),
+        manager=OrderManager(settings, account, table, states, sleeves, analyzer),
+        reconciler=PositionReconciler(symbols, ledger, table, ours=beginning(settings.instance)),
         runner=at_work,
         analyzer=analyzer,
         breakers=breakers,

@@ -37,6 +37,7 @@ NAMES: Final = (
     "drift.cleared",
     "drift.found",
     "exchange.refused",
+    "exchange.silence",
     "exchange.unreachable",
     "flow.booked",
     "library.message",

@@ -336,6 +336,11 @@ def diagram() -> str:
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.NEW.value}", *lines, *ends]) + "\n"
 
 
+def beginning(instance: str) -> str:
+    """How the ids of an instance's orders begin."""
+    return "r" + tag(instance)
+
+
 def tag(instance: str) -> str:
     """Four characters by which an instance knows its own orders: `r` and these begin every id of it."""
     return _render(hashlib.blake2b(instance.encode(), digest_size=16).digest())[:4]
@@ -347,7 +352,7 @@ def client_id(instance: str, decision_id: str, symbol: str, side: Side, attempt:
     27 characters, lower-case letters and digits, which every venue with string ids takes: `r`, the instance's tag, 110 bits of hash.
     """
     key = "\x1f".join((instance, decision_id, symbol, side.value, str(attempt)))
-    return "r" + tag(instance) + _render(hashlib.blake2b(key.encode(), digest_size=16).digest())[:22]
+    return beginning(instance) + _render(hashlib.blake2b(key.encode(), digest_size=16).digest())[:22]
 
 
 def _render(digest: bytes) -> str:

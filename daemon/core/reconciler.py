@@ -17,6 +17,7 @@ from daemon.core.events import (
     AccountReconciled,
     BalanceMoved,
     BookFlows,
+    CancelOrder,
     DriftCleared,
     DriftFound,
     Event,
@@ -77,11 +78,13 @@ class Calm:
 class PositionReconciler:
     """Compares polled balances with the ledger, for the currencies that the universe manages; all others are ring-fenced.
 
+    `ours` is how the ids of our own orders begin; one that stands open and is unknown is cancelled, those of others are not touched.
     `ringfenced`: what the account holds of the others, free or not, as the last poll that was believed saw it. It is in no ledger, no
     equity and no plan.
     """
 
-    def __init__(self, symbols: Iterable[str], ledger: Ledger, table: OrderTable, calm: Calm | None = None) -> None:
+    def __init__(self, symbols: Iterable[str], ledger: Ledger, table: OrderTable, calm: Calm | None = None, ours: str = "") -> None:
+        self._ours = ours
         self._symbols = tuple(symbols)
         self._managed = frozenset(c for s in self._symbols for c in currencies(s))
         self._ledger = ledger
@@ -156,11 +159,14 @@ class PositionReconciler:
 
     def _foreign_orders(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Tell of the open orders that are not ours, once, and again when they have changed."""
-        others = [r.symbol for r in snapshot.open_orders if self._table.get(r.order_id, r.symbol, r.venue_id) is None]
-        seen = dict(sorted(Counter(others).items()))
+        others = [r for r in snapshot.open_orders if self._table.get(r.order_id, r.symbol, r.venue_id) is None]
+        seen = dict(sorted(Counter(r.symbol for r in others).items()))
         if seen != self._foreign:
             self._foreign = seen
             yield ForeignOrdersSeen(seen, at)
+        # Ours by its id, and no intent wants it: it would fill hours later, against whatever is wanted then.
+        lost = [r for r in others if self._ours and r.order_id.startswith(self._ours)]
+        yield from (CancelOrder(r.order_id, r.symbol, r.at, at) for r in lost)
 
     def _next_look(self, at: datetime) -> datetime:
         """When a difference is looked at again: at growing intervals, but as soon as an account that orders have kept busy may be quiet.

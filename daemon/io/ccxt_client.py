@@ -43,7 +43,9 @@ BANNED_UNTIL: Final = re.compile(r"banned until (\d{13})")  # ms; how Binance sa
 
 
 class Gate(Protocol):
-    """What the door needs of a RateGate."""
+    """What the door needs of a RateGate. `told` hears of every silence that the venue asks for, in seconds."""
+
+    told: Callable[[float], None]
 
     async def acquire(self, urgency: Urgency, charges: Mapping[str, float]) -> None:
         """Wait for a token, or NotSent."""

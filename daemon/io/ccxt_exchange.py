@@ -108,6 +108,12 @@ class CcxtExchange:
         """See Market.markets."""
         return self._ruled(await self._ask(Urgency.DATA, self._listed))
 
+    def hush(self, seconds: float, told: Callable[[float], None]) -> None:
+        """See Hushed.hush."""
+        if seconds > 0:
+            self._gate.pause(seconds)
+        self._gate.told = told
+
     async def close(self) -> None:
         """See Market.close."""
         await self.reset_streams()

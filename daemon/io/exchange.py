@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
 
@@ -125,6 +125,15 @@ class Market(Protocol):
 
     async def reset_streams(self) -> None:
         """Drop every stream connection so that watchers raise and may start afresh."""
+        ...
+
+
+@runtime_checkable
+class Hushed(Protocol):
+    """A venue that may ask for silence, under pain of a ban."""
+
+    def hush(self, seconds: float, told: Callable[[float], None]) -> None:
+        """Ask nothing of it for so long, as it wished of an earlier process; `told` hears of every further such wish, in seconds."""
         ...
 
 

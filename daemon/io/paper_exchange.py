@@ -14,7 +14,7 @@ from daemon.core.events import BarClosed, Event, PriceTicked
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Market, NotFound, NotSent, Reason, Refused, Unknown, Urgency
+from daemon.io.exchange import AccountNews, BarUpdate, Hushed, Market, NotFound, NotSent, Reason, Refused, Unknown, Urgency
 
 
 class PaperExchange:
@@ -68,6 +68,11 @@ class PaperExchange:
         charged = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=True) for symbol, market in found.items()}
         self._markets |= charged
         return charged
+
+    def hush(self, seconds: float, told: Callable[[float], None]) -> None:
+        """See Hushed.hush: its prices are a real venue's."""
+        if isinstance(self._market, Hushed):
+            self._market.hush(seconds, told)
 
     async def close(self) -> None:
         """Release the connections of the market data, and accept no order from now on."""

@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -135,6 +135,7 @@ class RateGate:
         self._lanes: dict[str, _Lane] = {}
         self._silent_until = float("-inf")
         self._shut = False
+        self.told: Callable[[float], None] = lambda _seconds: None  # hears of every silence that is longer than the one before
 
     def limit(self, lane: str, amount: float, window_s: float, *, tiered: bool = True) -> None:
         """State what the venue allows: `amount` in any `window_s` seconds. What has passed before stays counted."""
@@ -159,7 +160,10 @@ class RateGate:
 
     def pause(self, seconds: float) -> None:
         """Be silent for that long: nothing passes. The longest of several pauses counts."""
-        self._silent_until = max(self._silent_until, self._clock.monotonic() + seconds)
+        until = self._clock.monotonic() + seconds
+        if until > self._silent_until:
+            self._silent_until = until
+            self.told(seconds)
 
     def shut(self) -> None:
         """Let no new order pass any more, nor those that wait here; cancels and look-ups go on. For an end in order."""
@@ -169,7 +173,7 @@ class RateGate:
 
     @property
     def paused_for_s(self) -> float:
-        """Seconds of silence that remain, 0 when there is none. A restart asks for them with `pause`."""
+        """Seconds of silence that remain, 0 when there is none."""
         return max(0.0, self._silent_until - self._clock.monotonic())
 
     def used(self, lane: str) -> float:

@@ -11,6 +11,7 @@ from daemon.core.events import (
     AccountReconciled,
     BalanceMoved,
     BookFlows,
+    CancelOrder,
     DriftCleared,
     DriftFound,
     Event,
@@ -25,7 +26,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, Side, currencies
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.reconciler import PositionReconciler
-from tests.core.builders import after, fill, order
+from tests.core.builders import after, fill, order, report
 
 
 class Office:
@@ -318,3 +319,17 @@ def test_trades_are_read_from_before_the_last_agreement() -> None:
     assert isinstance(asked, QueryTrades)
     assert asked.symbols == ("BTC/USDT",)
     assert asked.since < after(agreed_at)
+
+
+def test_an_open_order_of_ours_that_nobody_knows_is_cancelled() -> None:
+    """An id of this instance that the table does not know is asked to be cancelled at every poll; a known one and others' never."""
+    table = OrderTable()
+    table.add(order("rmine-known"))
+    reconciler = PositionReconciler(("BTC/USDT",), Ledger(), table, ours="rmine")
+    listed = tuple(report(order(name)) for name in ("rmine-known", "rmine-lost", "rother-1", "by-hand"))
+    snapshot = AccountSnapshot({"USDT": Balance(Decimal(1), Decimal(0))}, listed, after(1), after(1))
+    for _ in range(2):
+        told = list(reconciler.on_polled(AccountPolled(snapshot, after(1))))
+        assert [event.order_id for event in told if isinstance(event, CancelOrder)] == ["rmine-lost"]
+    nameless = PositionReconciler(("BTC/USDT",), Ledger(), table)
+    assert not any(isinstance(event, CancelOrder) for event in nameless.on_polled(AccountPolled(snapshot, after(1))))

@@ -2,10 +2,14 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.faults.world import World
+from daemon.venue import Venue, VenueSettings
+from daemon.venue.faultscript import read
+from tests.faults.world import World, config, quick
+from tests.oneprocess import KEYS, at_work
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -118,3 +122,38 @@ async def test_d3_balances_that_lag_behind_fills_cause_nothing(place: World) -> 
     assert again.sent == 0
     await asyncio.sleep(1.5)
     assert [place.told(name) for name in ("flow.booked", "drift.found")] == [[], []]
+
+
+# --- one life after the other ----------------------------------------------------------------------------------------
+
+
+async def test_c1_a_ban_outlives_the_process(tmp_path: Path) -> None:
+    """A daemon that is started again within a ban asks nothing until it is over, and then starts as ever."""
+    async with Venue(VenueSettings(interval="1s", markets=4, history=200, weight_limit=100_000)) as venue:
+        path = await config(tmp_path, venue)
+        asked = venue.exchange.requests
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            venue.exchange.faults.add(read({"do": "http", "status": 418, "headers": {"Retry-After": 4}, "body": "{}"}, "").faults, 0)
+            await run.until(lambda: venue.exchange.faults.told(0)[0]["hits"] > 0)
+            banned = time.monotonic()
+            venue.exchange.faults.clear()
+        before = asked.total()
+        async with at_work(path, KEYS, quick) as again:
+            while time.monotonic() - banned < 3.8:
+                assert asked.total() == before
+                await asyncio.sleep(0.02)
+            await again.until(lambda: again.daemon.views.ready()[0])
+
+
+async def test_c9_a_venue_in_maintenance_at_the_start_is_waited_for(tmp_path: Path) -> None:
+    """Everything answers 503 at the start: no exit, not ready and saying why, and ready within seconds of the end."""
+    script = read({"do": "http", "status": 503, "body": HTML, "until": "2s"}, "here")
+    settings = VenueSettings(interval="1s", markets=4, history=200, weight_limit=100_000, faults=script)
+    async with Venue(settings) as venue, at_work(await config(tmp_path, venue), KEYS, quick) as run:
+        await run.until(lambda: bool(run.daemon.views.trouble))
+        ready, failing = run.daemon.views.ready()
+        assert not ready
+        assert any("does not answer" in sentence for sentence in failing)
+        await run.until(lambda: run.daemon.views.ready()[0])
+    assert venue.audit() == []

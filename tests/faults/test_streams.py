@@ -3,6 +3,7 @@
 import asyncio
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -80,7 +81,7 @@ async def test_b3_one_bad_frame_ends_its_connection_and_nothing_else(place: Worl
     place.fault("ws.garbage", on="market", body=body, count=1)
     await place.until(lambda: dials(place) > stood, BACK_S + STALE_S)
     await bars_go_on(place)
-    closes = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
+    closes: list[Any] = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
     assert all((late - early).total_seconds() == 1 for early, late in pairwise(closes))
 
 
@@ -134,7 +135,7 @@ async def test_a11_b13_what_comes_twice_or_out_of_order_counts_once(place: World
     for weight in (0.1, 0.3, 0.2):
         await place.wave(BTC=weight, ETH=weight, SOL=weight)
     await bars_go_on(place)
-    closes = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
+    closes: list[Any] = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
     assert closes == sorted(set(closes))
     trades = [(line.fields["symbol"], line.fields["trade_id"]) for line in place.told("order.filled", since)]
     assert len(trades) == len(set(trades)) >= 9

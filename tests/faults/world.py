@@ -153,6 +153,11 @@ class World:
         listed = sorted((o for orders in self.venue.exchange.matching.orders.values() for o in orders), key=lambda o: o.created)
         return [order.client_id for order in listed]
 
+    @property
+    def waiting(self) -> dict[str, list[str]]:
+        """Client ids of the exchange's open orders, by its names of the markets."""
+        return {symbol: [order.client_id for order in listed] for symbol, listed in self.venue.exchange.matching.open.items()}
+
     def asked(self, *names: str) -> int:
         """How many requests the exchange has had, of these `METHOD path`s or in all."""
         requests = self.venue.exchange.requests

@@ -163,6 +163,16 @@ async def test_silence_is_kept() -> None:
     assert [at for at, _ in passed] == [pytest.approx(1035)]
 
 
+def test_a_longer_silence_is_told() -> None:
+    """Whoever keeps it for the next process hears of each silence that ends later than the one before, and of no other."""
+    gate, _ = gated()
+    told: list[float] = []
+    gate.told = told.append
+    for seconds in (30, 10, 120):
+        gate.pause(seconds)
+    assert told == [30, 120]
+
+
 async def test_silence_that_begins_meanwhile_is_kept() -> None:
     """A pause that comes while somebody waits for weight is waited for as well."""
     gate, clock = gated()
