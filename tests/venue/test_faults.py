@@ -140,7 +140,7 @@ def test_every_other_and_by_chance() -> None:
     def struck(seed: int, *before: dict[str, Any]) -> list[str]:
         faults = read([{"do": "fill", "probability": 0.3, "symbol": "BTCUSDT"}, *before], "here")
         desk = Desk(seed=seed, faults=faults)
-        return [desk.order("BUY", "0.01")["status"] for _ in range(200)]
+        return [desk.order("BUY", "0.001")["status"] for _ in range(200)]
 
     assert struck(1) == struck(1, {"do": "fill", "symbol": "ETHUSDT"}) != struck(2)
     assert 40 < struck(1).count("NEW") < 80
