@@ -305,7 +305,7 @@ class World:
             distance = abs(float(worth / equity) - weight)
             allowed = max(0.02, 0.1 * weight) + step + 0.01
             reason = wave.left.get(symbol) or wave.refused.get(symbol)
-            if distance > allowed and reason not in ("unfunded", "below_minimum", "dust", "raised", "venue_filter"):
+            if distance > allowed and reason not in ("unfunded", "below_minimum", "dust", "raised"):
                 self.oracle.broken(f"{symbol} is {distance:.3f} off its target {weight:.3f} in calm weather ({reason})")
 
 
