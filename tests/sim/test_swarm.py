@@ -16,8 +16,8 @@ from tests.sim.swarm.faults import FAULTS_MIN, schedule
 from tests.sim.swarm.life import tell
 from tests.sim.swarm.setting import SYMBOLS
 
-SEEDS = int(os.environ.get("REBALANCED_SEEDS", "40"))
-CHUNKS = 4
+SEEDS = int(os.environ.get("REBALANCED_SEEDS", "24"))
+CHUNKS = 2
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ class Oracle:
         self._at_work = at_work
         self._digest = hashlib.blake2b(digest_size=16)
         self._decisions: dict[str, Decision] = {}
+        self._raised: dict[tuple[str, str], float] = {}  # targets that a plan has raised, since others are too small to be traded
         self._sent: dict[str, Order] = {}
         self._prices: dict[str, datetime] = {}
         self._daemon: Daemon | None = None
@@ -191,6 +192,7 @@ class Oracle:
         recent = [self._decisions[sent.decision_id]] if sent.decision_id in self._decisions else []
         recent += list(self._decisions.values())[-DECISIONS_KEPT:]
         wanted = max((decided.weights.get(trade.symbol, 0.0) for decided in recent), default=0.0)
+        wanted = max(wanted, self._raised.get((sent.decision_id, trade.symbol), 0.0))
         most = Decimal(repr(wanted)) * equity * BEYOND + self.books.markets[trade.symbol].amount_step * price
         worth = self._held(trade.symbol) * price
         if worth > most:
@@ -207,6 +209,8 @@ class Oracle:
                 self._closed(event)
             case e.TargetsChosen(decision=decision):
                 self._decisions[decision.id] = decision
+            case e.PlanMade(decision_id=decision_id, changed=changed):
+                self._raised.update({(decision_id, symbol): weight for symbol, weight in changed.items()})
             case e.StopRequested():
                 self._stopping = True
             case e.OrderUnknown():
@@ -287,7 +291,8 @@ class Oracle:
         for currency, amount in self.books.balances.items():
             if held.get(currency, ZERO) != amount:
                 self.broken(f"the journal holds {held.get(currency, ZERO)} {currency}, the venue {amount}")
-        corrections = [flow for flow in record.flows if flow.kind != "opening"]
+        # What the first look at the account did not show, the second has; nothing else may be corrected.
+        corrections = [flow for flow in record.flows if flow.kind != "opening" and flow.amount != self.books.opening[flow.currency]]
         if corrections and not self.books.foreign_hands:
             self.broken(f"nobody else was in the account, and these flows were booked: {corrections}")
 

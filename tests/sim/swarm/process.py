@@ -125,11 +125,11 @@ class Process:
         ended = "stopped"
         try:
             await self.daemon.run()
-        except BaseExceptionGroup as group:
-            strange = group.split((StartRefused, JournalError))[1]
-            ended = f"failed: {group.exceptions}"
-            if strange is not None:
-                self.world.oracle.broken(f"the daemon has failed: {_leaves(strange)}")
+        except Exception as error:
+            ended = f"failed: {error!r}"
+            strange = [each for each in _leaves(error) if not isinstance(each, StartRefused | JournalError)]
+            if strange:
+                self.world.oracle.broken(f"the daemon has failed: {'; '.join(map(_told, strange))}")
         self.alive = False
         self.world.loop.call_soon(self.leave, ended, context=self.world.context)
 
@@ -152,15 +152,17 @@ class Process:
             self.ended.set_result(why)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[str]:
-    found: list[str] = []
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            found += _leaves(error)
-        else:
-            last = error.__traceback__
-            while last is not None and last.tb_next is not None:
-                last = last.tb_next
-            where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else ""
-            found.append(f"{type(error).__name__}: {error} ({where})")
-    return found
+def _leaves(error: BaseException) -> list[BaseException]:
+    """What a group holds, or what is none."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in _leaves(each)]
+
+
+def _told(error: BaseException) -> str:
+    """An exception with the line where it arose."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    where = f"{last.tb_frame.f_code.co_filename}:{last.tb_lineno}" if last else "nowhere"
+    return f"{type(error).__name__}: {error} ({where})"
