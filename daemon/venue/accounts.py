@@ -39,6 +39,12 @@ class Account:
         self.transfers: list[Transfer] = []
         self.updated = at  # UTC ms
 
+    def forget(self, at: int) -> None:
+        """Hold again what it began with, as if nothing had ever moved."""
+        self.balances = {asset: Balance(amount) for asset, amount in self.initial.items()}
+        self.transfers.clear()
+        self.updated = at
+
     def of(self, asset: str) -> Balance:
         """The balance of an asset, zero if it was never held."""
         return self.balances.setdefault(asset, Balance())

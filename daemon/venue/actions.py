@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from daemon.venue import trading
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
-from daemon.venue.faults import Ban, Close, Deposit, InForce, Plant
+from daemon.venue.faults import Ban, Close, Deposit, InForce, Plant, Reset
 from daemon.venue.money import floor_to, text
 from daemon.venue.params import Params
 
@@ -35,6 +35,8 @@ def _do(exchange: Exchange, fault: InForce, close: Closing) -> None:
             _plant(exchange, plant)
         case Ban(ms):
             exchange.limits.ban(exchange.now() + ms)
+        case Reset():
+            exchange.forget()
         case Close(code):
             close(code, fault.fault.scope.on)
         case _:

@@ -143,6 +143,12 @@ class Exchange:
         self.publish(position(self.account, (asset,), booked.at))
         return booked
 
+    def forget(self) -> None:
+        """Know nothing of what was ever done here, as a testnet after its monthly reset."""
+        self.account.forget(self.now())
+        for booked in (self.matching.orders, self.matching.trades, self.matching.open):
+            booked.clear()
+
     def make_id(self) -> str:
         """A client id for a request that brought none."""
         return "".join(self._ids.choices(ID_LETTERS, k=22))

@@ -125,15 +125,20 @@ class Ban:
 
 
 @dataclass(frozen=True, slots=True)
+class Reset:
+    """Everything is forgotten: orders, trades and transfers, and the account holds what it began with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Websockets are closed with this code."""
 
     code: int
 
 
-Action = Deposit | Plant | Ban | Close
+Action = Deposit | Plant | Ban | Reset | Close
 Effect = Mishap | Lag | Silence | Freeze | Garble | Refusal | Shift | Patch | Filling | Action
-ACTIONS: Final = (Deposit, Plant, Ban, Close)
+ACTIONS: Final = (Deposit, Plant, Ban, Reset, Close)
 
 E = TypeVar("E", bound=Effect)
 

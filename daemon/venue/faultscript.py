@@ -29,6 +29,7 @@ from daemon.venue.faults import (
     Plant,
     Refusal,
     Reply,
+    Reset,
     Scope,
     Script,
     Shift,
@@ -339,6 +340,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "deposit": Verb(_deposit, symbols=False, once=True),
     "order": Verb(_plant, symbols=False, once=True),
     "ban": Verb(lambda r: Ban(r.length("for")), symbols=False, once=True),
+    "reset": Verb(lambda _r: Reset(), symbols=False, once=True),
 }
 
 

@@ -274,6 +274,19 @@ async def test_what_happens_once() -> None:
         assert len(floor.venue.state()["transfers"]) == 1
 
 
+async def test_an_exchange_that_forgets_everything() -> None:
+    """After a reset there are no orders, no trades and no transfers, the account holds what it began with, and trading begins anew."""
+    async with Floor() as floor:
+        await placed(floor, "one")
+        await floor.wire.post("/venue/deposit", asset="ETH", amount="2")
+        await floor.wire.fault({"do": "reset"})
+        state = floor.venue.state()
+        assert (state["orders"], state["trades"], state["transfers"]) == ([], [], [])
+        assert state["balances"] == {"USDT": {"free": "100000.00000000", "locked": "0.00000000"}}
+        assert (await placed(floor, "one"))[0] == 200
+        assert floor.venue.audit() == []
+
+
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
