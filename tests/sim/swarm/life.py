@@ -283,7 +283,8 @@ class World:
         process = self.process
         assert process is not None
         wave = process.daemon.parts.manager.last_wave
-        return wave is not None and wave.decision.as_of > moment
+        # A rule that has changed is learnt by one refusal; the decision after it must be met.
+        return wave is not None and wave.decision.as_of > moment and "venue_filter" not in wave.refused.values()
 
     def _judge(self) -> None:
         process = self.process
