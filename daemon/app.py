@@ -152,7 +152,7 @@ class Daemon:
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
-        self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.markets)
+        self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
         self.recorder = Recorder(p.journal, self.publish, p.clock)
         self.gateway = Gateway(p.exchange, self.recorder, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))

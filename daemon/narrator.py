@@ -337,6 +337,7 @@ def _settled(wave: e.WaveSettled) -> dict[str, object]:
         "off_target": _weights(wave.off_target),
         "cost_bps": _digits(wave.cost_bps),
         "took_ms": wave.took_ms,
+        "cost_parts": {part: _digits(bps) for part, bps in wave.cost_parts.items()},
     }
 
 
@@ -389,7 +390,7 @@ def _terms(known: Known | None) -> dict[str, object]:
     if known is None:
         return {}
     order = known.order
-    return {"side": order.side, "amount": order.amount, "price": order.price, "attempt": order.attempt}
+    return {"side": order.side, "amount": order.amount, "price": order.price, "attempt": order.attempt, "limit": order.limit}
 
 
 def _reported(report: OrderReport, how: str, known: Known | None) -> tuple[Line, ...]:

@@ -238,6 +238,7 @@ class DaemonViews:
             "amount": order.amount,
             "filled": tracked.filled if tracked else record.filled,
             "price": order.price,
+            "limit": order.limit,
             "state": record.state or (tracked.state.value if tracked else "unknown"),
             "reason": record.reason or (tracked.reason if tracked else ""),
             "decision_id": order.decision_id,
@@ -331,6 +332,7 @@ def wave_row(wave: WaveSettled) -> Mapping[str, object]:
         "left": wave.left,
         "off_target": wave.off_target,
         "cost_bps": wave.cost_bps,
+        "cost_parts": wave.cost_parts,
         "took_ms": wave.took_ms,
         "at": wave.at,
     }

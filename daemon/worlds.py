@@ -177,7 +177,7 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
     if config.exchange.market == "swap":
         raise StartRefused(f"{config.source}: exchange.market swap can be backtested, not traded yet; write spot to run it", 78)
     try:
-        return CcxtExchange(
+        venue = CcxtExchange(
             config.exchange.id,
             tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
@@ -190,6 +190,10 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
         )
     except Fatal as error:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
+    if config.execution.style == "limit" and config.mode != "paper" and not venue.takes_limits:
+        taken = f"{config.exchange.id} takes no limit orders that end at once, as far as ccxt knows"
+        raise StartRefused(f"{config.source}: execution.style limit cannot be traded, since {taken}; write market", 78)
+    return venue
 
 
 COMPOUNDING = {"full": Decimal(1), "half": Decimal("0.5"), "none": Decimal(0)}
@@ -269,7 +273,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
     execution = config.execution
     # A simulated order may wait for the next bar, where a venue tells nothing between two; a real market order ends at once or hangs.
     working = max(WORKING, 2 * config.bar_length) if simulated or config.mode == "paper" else WORKING
-    return Settings(
+    settings = Settings(
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
         instance=f"{config.name}|{config.mode}",
         quote=config.universe.quote,
@@ -293,6 +297,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             fee_asset=execution.fee_asset or "",
             fee_reserve=execution.fee_reserve,
         ),
+        price_cap=execution.price_cap if execution.style == "limit" else None,
         shadow=config.mode == "shadow" and not simulated,
         # A backtest has nobody to ask.
         approve=0 if simulated else execution.approve,
@@ -303,6 +308,8 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         working=working,
         held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
     )
+    # In a backtest time stands still between two bars: what waits for a little while would wait for the next one.
+    return replace(settings, retry=timedelta(0)) if simulated else settings
 
 
 def _acts_between(config: Config) -> bool:

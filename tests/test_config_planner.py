@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from daemon.config import Secrets
 from daemon.core.planner_inputs import Rules
-from daemon.worlds import deciding, watched
+from daemon.io.clock import SystemClock
+from daemon.parts import StartRefused
+from daemon.worlds import deciding, door, watched
 from tests.test_config import changed, read, refusals
+
+LIVE = ("live: {i_understand: false}", "live: {i_understand: true}")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "execution.fee_reserve is an amount of execution.fee_asset, which is missing; name the asset",
         ),
         ("band_relative: 0.10", "fee_asset: USDT", "execution.fee_asset is a quote, and fees in a quote are reserved anyway; leave it out"),
+        ("style: market", "style: twap", "execution.style is not market or limit; write market or limit"),
+        ("style: market", "style: limit, price_cap: 0", "execution.price_cap is 0; give a number from 0.0001 to 0.1"),
+        ("style: market", "style: limit, price_cap: 0.5", "execution.price_cap is 0.5; give a number from 0.0001 to 0.1"),
         ("band_relative: 0.10", "raise_max: 0.5", "execution.raise_max is 0.5; give a number from 1 to 100"),
     ],
 )
@@ -65,5 +73,34 @@ def test_the_rules_reach_the_planner(folder: Path) -> None:
         fee_asset="BNB",
         fee_reserve=Decimal("0.5"),
     )
+    assert core.manager._settings.price_cap is None
     assert core.account.quotes == ("USDT", "USDC")
     assert watched(config) == core.watched == ("EUR/USDT", "USDC/USDT")
+
+
+def test_a_simulated_order_can_fill(folder: Path) -> None:
+    """In mode paper, slippage as large as the cap would let no order fill; a little more cap, or another mode, and all is well."""
+    paper, capped = ("mode: sandbox", "mode: paper"), ("style: market", "style: limit, price_cap: 0.0005")
+    (said,) = refusals(folder, changed(paper, capped))
+    assert said == "paper.slippage_bps is not below execution.price_cap (a fraction), so no order would fill; lower it, or raise the cap"
+    read(folder, changed(capped))
+    read(folder, changed(paper, ("style: market", "style: limit, price_cap: 0.0006")))
+
+
+def test_style_limit_caps_the_price(folder: Path) -> None:
+    """The cap reaches the orders with style limit alone, by default half a percent."""
+    for written, cap in (("style: limit", "0.005"), ("style: limit, price_cap: 0.02", "0.02"), ("style: market, price_cap: 0.02", None)):
+        settings = deciding(read(folder, changed(("style: market", written)))).manager._settings
+        assert settings.price_cap == (None if cap is None else Decimal(cap))
+
+
+def test_a_venue_without_such_orders_is_refused_at_the_start(folder: Path) -> None:
+    """Where a limit would stay in the book, style limit ends the start with a sentence; style market does not."""
+    elsewhere = ("id: binance", "id: coinone")
+    with pytest.raises(StartRefused, match=r"style limit cannot be traded, since coinone takes no limit orders .*; write market"):
+        door(
+            read(folder, changed(elsewhere, ("style: market", "style: limit"), ("mode: sandbox", "mode: live"), LIVE)),
+            Secrets(),
+            SystemClock(),
+        )
+    door(read(folder, changed(elsewhere, ("mode: sandbox", "mode: live"), LIVE)), Secrets(), SystemClock())

@@ -96,6 +96,7 @@ WAVE = e.WaveSettled(
     cost_bps=12.25,
     took_ms=804,
     at=AT,
+    cost_parts={"fee": 10.0, "spread": 2.25, "delay": -1.5},
 )
 
 

@@ -18,7 +18,13 @@ from daemon.config.values import above, approximate, between, choice, duration, 
 class ExecutionConfig(Section):
     """How targets become orders. No trade while a weight is within the widest of the bands of its target; exits always trade."""
 
-    style: Annotated[Literal["market"], choice("market")] = Field(default="market", description="Kind of order.")
+    style: Annotated[Literal["market", "limit"], choice("market", "limit")] = Field(
+        default="market", description="Kind of order: market, or limit: no worse than price_cap away; what is not filled at once expires."
+    )
+    price_cap: Annotated[Decimal, *exact(between("0.0001", "0.1"))] = Field(
+        default=Decimal("0.005"),
+        description="With style limit: how far from the price of the plan an order may trade, as a fraction of it; 0.005: half a percent.",
+    )
     band: Annotated[float, *approximate(between("0", "0.5"))] = Field(
         default=0.02, description="Distance from the target that is left alone, as a share of equity."
     )

@@ -113,6 +113,16 @@ def watched_are_not_traded(tree: Any) -> Iterator[Mistake]:
             yield Mistake(("universe", "watch", index), "is traded, and so watched anyway", "leave it out")
 
 
+def paper_fills_within_the_cap(tree: Any) -> Iterator[Mistake]:
+    """Simulated fills are worse than the price by the slippage; beyond the cap there would never be any."""
+    if (at(tree, "mode"), at(tree, "execution", "style")) != ("paper", "limit"):
+        return
+    cap, slippage_bps = (_number(at(tree, *place)) for place in (("execution", "price_cap"), ("paper", "slippage_bps")))
+    if cap and slippage_bps is not None and slippage_bps >= cap * 10_000:
+        what = "is not below execution.price_cap (a fraction), so no order would fill"
+        yield Mistake(("paper", "slippage_bps"), what, "lower it, or raise the cap")
+
+
 def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
     """A reserve is of an asset, and of one that pays for nothing else."""
     asset, reserve = at(tree, "execution", "fee_asset"), _number(at(tree, "execution", "fee_reserve"))
@@ -342,6 +352,7 @@ RULES: Final = (
     live_is_acknowledged,
     keys_are_given,
     paper_has_money,
+    paper_fills_within_the_cap,
     symbols_fit,
     symbols_are_of_the_market,
     quotes_have_a_price,

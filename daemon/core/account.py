@@ -14,7 +14,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import EXACT, ZERO, Instrument, Side, currencies
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.planner_inputs import ONE, Book
-from daemon.core.planner_legs import Reason
+from daemon.core.planner_legs import Reason, limited
 
 
 class Account:
@@ -39,7 +39,9 @@ class Account:
         self.contributed: Callable[[], Decimal | None] = lambda: None  # what was paid in less what was taken out, where it is known
         self._rated_by = dict(rated_by or {})
         self._rates_fresh = rates_fresh or fresh
-        self.markets: Mapping[str, Instrument] = {}
+        self.listed: Mapping[str, Instrument] = {}  # the markets as the venue lists them
+        self._markets: Mapping[str, Instrument] = {}
+        self._price_cap: Decimal | None = None
         self.drift: dict[str, Decimal] = {}
         self.aside: Callable[[str], Decimal] = lambda _currency: ZERO  # units that are counted and kept, but neither traded nor sized by
         self._ledger = ledger
@@ -48,6 +50,24 @@ class Account:
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
         self._prices: dict[str, tuple[float, datetime]] = {}
         self._foreign: dict[str, Decimal] = {}
+
+    # --- what is traded ----------------------------------------------------------------------------------------------
+
+    @property
+    def markets(self) -> Mapping[str, Instrument]:
+        """The markets that are traded, by symbol, with the rules that hold for the orders that are made there."""
+        return self._markets
+
+    @markets.setter
+    def markets(self, listed: Mapping[str, Instrument]) -> None:
+        self.listed = listed
+        cap = self._price_cap
+        self._markets = listed if cap is None else {symbol: limited(market, cap) for symbol, market in listed.items()}
+
+    def cap(self, price_cap: Decimal | None) -> None:
+        """From now on orders are limits, so far from their reference price (a fraction); None: they are market orders."""
+        self._price_cap = price_cap
+        self.markets = self.listed
 
     # --- what is learnt ----------------------------------------------------------------------------------------------
 

@@ -144,7 +144,8 @@ class WaveSettled:
 
     `targets` are the decision's weights after every limit; `sent` and `filled` count orders; `refused` and `left` name a reason by symbol;
     `off_target` is holding minus target, in weight; `cost_bps` is what the fills cost against the reference price, fees included, of what
-    was traded; `took_ms` runs from the decision.
+    was traded; `took_ms` runs from the decision. `cost_parts` are its parts, in basis points: `fee`, and `spread` from the reference
+    price to the price paid; beside them `delay`, from the decision's close to the reference price, where that close is known.
     """
 
     decision: Decision
@@ -158,6 +159,7 @@ class WaveSettled:
     cost_bps: float
     took_ms: int
     at: datetime
+    cost_parts: Mapping[str, float] = field(default_factory=dict)
 
 
 # --- requests to the edges -------------------------------------------------------------------------------------------

@@ -62,9 +62,10 @@ class Instrument:
     states no bound. `market_step`, `market_min` and `market_max` hold for market orders on top of those for every order;
     `notional_min_market` and `notional_max_market` say whether the bounds of the notional hold for market orders at all.
     `taker_fee` is a fraction of the trade; `buy_fee_in_base` says that a buy pays it out of what it buys, as most spot venues do.
+    `price_cap`: orders are limits, so far from their reference price (a fraction) and no further; None: they are market orders.
     `shortable`: a holding may go below 0 (a linear swap, which pays its fees in quote).
 
-    What holds for a market order follows from these, once: `lot` is the step that satisfies both steps, `least` and `most` bound the
+    What holds for an order follows from these, once: `lot` is the step that satisfies both steps, `least` and `most` bound the
     amount (base units), `worth_least` and `worth_most` the notional (quote). `text` is all of it as JSON, without what is at its default.
     """
 
@@ -86,6 +87,7 @@ class Instrument:
     buy_fee_in_base: bool = True
     shortable: bool = False
     active: bool = True
+    price_cap: Decimal | None = None
     lot: Decimal = field(init=False, repr=False, compare=False)
     least: Decimal = field(init=False, repr=False, compare=False)
     most: Decimal | None = field(init=False, repr=False, compare=False)
@@ -239,7 +241,9 @@ class Money:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be sent, fixed before it is sent. A market order: `amount` base units at whatever price there is.
+    """What is to be sent, fixed before it is sent: `amount` base units at whatever price there is, or within `limit` (quote per base).
+
+    With a `limit`, what cannot be traded within it at once is not traded at all (immediate or cancel).
 
     `price` is the reference the plan was made at (quote per base), `reserve` the most it may cost in the currency it spends:
     quote, fees and slippage included, for a buy; base units for a sell.
@@ -257,12 +261,13 @@ class Order:
     attempt: int
     at: datetime
     split: Mapping[str, Decimal] = field(default_factory=dict)
+    limit: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse amounts and prices that are not finite and positive."""
-        for name in ("amount", "price", "reserve"):
-            value: Decimal = getattr(self, name)
-            if not (value.is_finite() and value > 0):
+        for name in ("amount", "price", "reserve", "limit"):
+            value: Decimal | None = getattr(self, name)
+            if value is not None and not (value.is_finite() and value > 0):
                 raise ValueError(f"order {self.id}: {name} must be finite and positive, not {value}")
 
 

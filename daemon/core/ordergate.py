@@ -151,6 +151,10 @@ class OrderGate:
         self._bars = np.where(real, cross_section.panel[[CLOSE, VOLUME]], self._bars)
         self._closed_at = np.where(real, epoch_ms(cross_section.closes_at), self._closed_at)
 
+    def closes(self) -> dict[str, float]:
+        """The close of every symbol's last real bar."""
+        return {symbol: close for symbol, close in zip(self._place, self._bars[0].tolist(), strict=True) if close == close}
+
     def _bar(self, symbol: str) -> tuple[Decimal | None, Decimal | None, datetime]:
         """Close, volume and close time of a symbol's last real bar."""
         column = self._place.get(symbol)

@@ -47,7 +47,7 @@ from daemon.core.risk import Reason as Risk
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave, cost_bps, costs
+from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave, cost_parts, costs
 
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 FLATTEN_AGAIN: Final = timedelta(seconds=15)
@@ -63,6 +63,7 @@ class OrderManager:
     ) -> None:
         self._settings = settings
         self._account = account
+        account.cap(settings.price_cap)
         self.table = table
         self.states = states
         self.sleeves = sleeves
@@ -74,6 +75,7 @@ class OrderManager:
         self.decision: Decision | None = None
         self.targets: Mapping[str, float] = {}
         self._pending: Decision | None = None
+        self._closes: Mapping[str, float] = {}  # at which it was decided
         self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
         self._cooldown = Cooldown(settings.cooldown)
         self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
@@ -107,6 +109,7 @@ class OrderManager:
     def renew(self, settings: Settings) -> None:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
         self._settings = self._dispatch.settings = settings
+        self._account.cap(settings.price_cap)
         self.guard.renew(settings.limits, settings.order_limits)
         self._cooldown.length = settings.cooldown
         self.approval.renew(settings.approve, settings.approve_within)
@@ -205,7 +208,7 @@ class OrderManager:
         # What must be sold, or is too much while everything moves together, does not wait for a cooldown.
         at_once = decision.cause is Cause.FLATTENING or self.guard.alarmed
         self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
-        self.targets = self.guard.weights(decision)
+        self.targets, self._closes = self.guard.weights(decision), self.guard.gate.closes()
         yield PlanWave(event.at)
 
     def on_unchanged(self, event: TargetsUnchanged) -> Iterable[Event]:
@@ -278,7 +281,7 @@ class OrderManager:
 
     def _begun(self, decision: Decision, weights: dict[str, float], at: datetime) -> Wave:
         wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, {}), at)
-        wave.book = restrained(wave.book, self.states)
+        wave.book, wave.decided = restrained(wave.book, self.states), self._closes
         return wave
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
@@ -403,7 +406,7 @@ class OrderManager:
         if self._pending is not None or not self.planning:
             return False
         short = wave.short()
-        if wave.retry_at is None and any(t.reason in RETRYABLE for t in short):
+        if wave.retry_at is None and any(t.reason in RETRYABLE or t.capped for t in short):
             wave.put_off(at, self._settings.retry, self._settings.retry_max)
         # What an order of ours stood in the way of goes on without it, once it is not waited for any more.
         return (bool(short) or Risk.SELF_TRADE in wave.left.values()) and wave.tries < self._settings.rounds
@@ -420,6 +423,7 @@ class OrderManager:
         self.wave = None
         off_target = self._account.off_target(wave.weights, wave.decision.keep)
         wave.explain(off_target, self._account.capital(), self._settings.rules, self._account.markets, superseded=self._pending is not None)
+        parts = cost_parts(wave.orders, wave.book.rates, wave.decided)
         self.last_wave = WaveSettled(
             decision=wave.decision,
             targets=wave.weights,
@@ -429,9 +433,10 @@ class OrderManager:
             refused=dict(wave.refused),
             left=dict(wave.left),
             off_target=off_target,
-            cost_bps=cost_bps(wave.orders, wave.book.rates),
+            cost_bps=parts.get("fee", 0.0) + parts.get("spread", 0.0),
             took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
             at=at,
+            cost_parts=parts,
         )
         self._dispatch.forget(wave.decision)
         yield self.last_wave

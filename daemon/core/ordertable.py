@@ -170,6 +170,12 @@ class Tracked:
         """Whether it has ended and every trade of it is booked."""
         return self.ended and self.unbooked == 0
 
+    @property
+    def capped(self) -> bool:
+        """Whether the venue ended it short although nobody cancelled it: there was too little within its limit."""
+        stopped = self.state in (State.EXPIRED, State.CANCELED) and self.canceled_at is None
+        return stopped and self.order.limit is not None and self.filled < self.order.amount
+
     def learn(self, saw: Saw) -> bool:
         """Go where LIFE says; False (and no change) where it says nothing."""
         to = LIFE.get((self.state, saw))

@@ -12,6 +12,7 @@ from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation,
 from typing import Any, Final, Self
 
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
+from daemon.core.planner_legs import limited
 
 # 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
 EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -35,11 +36,15 @@ class Denied(Exception):  # named by what is known, like the venue errors it bec
 
 @dataclass(frozen=True, slots=True)
 class PaperOrder:
-    """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it."""
+    """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it.
+
+    `limit` is the worst price that it may fill at (immediate or cancel); None: any.
+    """
 
     report: OrderReport
     intended_at: datetime
     locked: Decimal
+    limit: Decimal | None = None
 
 
 class PaperAccount:
@@ -86,7 +91,7 @@ class PaperAccount:
     # --- what happens to it ------------------------------------------------------------------------------------------
 
     def submit(self, order: Order, market: Instrument, at: datetime, price: Decimal | None = None) -> OrderReport:
-        """Accept a market order and set aside what it may spend. `price`: the last one known, if there is one, for the smallest notional.
+        """Accept an order and set aside what it may spend. `price`: the last one known, if there is one, for the smallest notional.
 
         Raises:
             Denied: an id seen before, off the grid, too small, too large, a closed market, or not enough money.
@@ -95,7 +100,7 @@ class PaperAccount:
         if order.id in self._orders or (self._forgotten_at is not None and order.at <= self._forgotten_at):
             raise Denied("duplicate_id", f"order {order.id} has been sent before")
         with localcontext(EXACT):
-            _check_rules(order, market, price or order.price)
+            _check_rules(order, market, order.limit or price or order.price)
             # What may be held short needs no holding to be sold; margin is not simulated.
             sold = ZERO if market.shortable else order.amount
             currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, sold)
@@ -115,13 +120,14 @@ class PaperAccount:
             cost=ZERO,
             at=at,
         )
-        self._put(PaperOrder(report, order.at, locked))
+        self._put(PaperOrder(report, order.at, locked, order.limit))
         return report
 
     def match(self, market: Instrument, price: Decimal, at: datetime, *, accepted_before: datetime | None = None) -> list[OrderReport]:
         """Fill the open orders of one market at a price, in order of arrival; only those accepted before a moment, where one is given.
 
-        A buy takes what its own money allows: a part, or nothing, and then expires, as it would at a venue whose price ran away.
+        A buy takes what its own money allows: a part, or nothing, and then expires, as it would at a venue whose price ran away. An order
+        with a limit that the price lies beyond expires.
         """
         waiting = [
             order
@@ -144,6 +150,9 @@ class PaperAccount:
 
     def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime) -> OrderReport:
         report = order.report
+        if order.limit is not None and report.side.sign * (price - order.limit) > 0:
+            self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
+            return self._end(order, replace(report, status=Status.EXPIRED, at=at))
         if report.side is Side.BUY:
             in_base = market.buy_fee_in_base
             each = price if in_base else price * (1 + self._fee)
@@ -249,6 +258,10 @@ def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
     """Refuse what a venue's filters would refuse."""
     if not market.active:
         raise Denied("market_closed", f"{market.symbol} is not trading")
+    if order.limit is not None:
+        if order.limit % market.price_tick:
+            raise Denied("venue_filter", f"{order.symbol}: a limit of {order.limit} is not a multiple of {market.price_tick}")
+        market = limited(market, ZERO)
     if order.amount % market.lot:
         raise Denied("venue_filter", f"{order.symbol}: {order.amount} is not a multiple of {market.lot}")
     if order.amount < market.least or (market.most is not None and order.amount > market.most):
@@ -273,6 +286,7 @@ def _order_as_json(order: PaperOrder) -> dict[str, object]:
         "at": report.at.isoformat(),
         "intended_at": order.intended_at.isoformat(),
         "locked": str(order.locked),
+        "limit": None if order.limit is None else str(order.limit),
         "fills": [
             {
                 "id": fill.trade_id,
@@ -314,4 +328,6 @@ def _order_from_json(row: dict[str, Any]) -> PaperOrder:
         )
         for fill in row["fills"]
     )
-    return PaperOrder(replace(report, fills=fills), datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"]))
+    limit = row.get("limit")  # an account of an earlier version has none
+    intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
+    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit))

@@ -4,13 +4,13 @@ Rule: an amount is on the market's grid and within its bounds, or there is no le
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, Context, Decimal
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from daemon.core.model import Instrument, Side, currencies
+from daemon.core.model import ZERO, Instrument, Side, currencies
 from daemon.core.planner_inputs import ONE, Inputs, Rules
 
 # Own margin within the venue's bounds of the notional: the price may move between plan and arrival, and a refused order helps nobody.
@@ -22,6 +22,7 @@ SELL: Final = Side.SELL
 
 # Money that an order may take is rounded up, in the 28th digit.
 _UP: Final = Context(prec=28, rounding=ROUND_CEILING)
+_DOWN: Final = Context(prec=28, rounding=ROUND_FLOOR)
 
 
 class Reason(StrEnum):
@@ -46,6 +47,7 @@ class Reason(StrEnum):
     ORDER_UNKNOWN = "order_unknown"
     ORDER_OPEN = "order_open"
     UNFILLED = "unfilled"
+    PRICE_CAP = "price_cap"
     DRIFT = "drift"
     NOT_SENT = "not_sent"
     SUPERSEDED = "superseded"
@@ -85,13 +87,17 @@ class Standing:
 
 
 class Leg(NamedTuple):
-    """One order to be. `price` is the reference, `reserve` the most it can take: quote for a buy, base for a sell."""
+    """One order to be. `price` is the reference, `reserve` the most it can take: quote for a buy, base for a sell.
+
+    `limit` is the worst price that it may trade at; None: any.
+    """
 
     symbol: str
     side: Side
     amount: Decimal
     price: Decimal
     reserve: Decimal
+    limit: Decimal | None = None
 
     @property
     def quote(self) -> str:
@@ -105,15 +111,16 @@ class Leg(NamedTuple):
 
     def resized(self, amount: Decimal) -> "Leg":
         """The same order for another amount."""
-        return Leg(self.symbol, self.side, amount, self.price, _UP.plus(self.reserve * amount / self.amount))
+        return Leg(self.symbol, self.side, amount, self.price, _UP.plus(self.reserve * amount / self.amount), self.limit)
 
     def repriced(self, price: Decimal) -> "Leg":
-        """The same order at a price that has risen since: it may take more money than was thought. One that has fallen changes nothing."""
-        return (
-            Leg(self.symbol, self.side, self.amount, self.price, _UP.plus(self.reserve * price / self.price))
-            if price > self.price
-            else self
-        )
+        """The same order at a price that has risen since: it may take more money than was thought. One that has fallen changes nothing.
+
+        Nor does any price where there is a limit: it stands, and with it the most that the order can take.
+        """
+        if self.limit is not None or price <= self.price:
+            return self
+        return Leg(self.symbol, self.side, self.amount, self.price, _UP.plus(self.reserve * price / self.price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,34 +146,64 @@ class Plan:
 
 
 def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
-    """A buy of at most `amount` base units on the grid, with the money it may take: price, slippage and fee."""
+    """A buy of at most `amount` base units on the grid, with the money it may take: price (with slippage, or the limit) and fee."""
     return bought(market, capped(market, market.floor(amount), price), price, rules)
 
 
 def bought(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
     """A buy of an amount on the grid."""
-    reserve = amount * price * (ONE + rules.slippage) * (ONE + market.taker_fee)
-    return Leg(market.symbol, BUY, amount, price, _UP.plus(reserve))
+    limit = limit_price(market, BUY, price)
+    worst = price * (ONE + rules.slippage) if limit is None else limit
+    return Leg(market.symbol, BUY, amount, price, _UP.plus(amount * worst * (ONE + market.taker_fee)), limit)
 
 
 def sold(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     """A sell of an amount on the grid."""
-    return Leg(market.symbol, SELL, amount, price, amount)
+    return Leg(market.symbol, SELL, amount, price, amount, limit_price(market, SELL, price))
+
+
+def limit_price(market: Instrument, side: Side, price: Decimal) -> Decimal | None:
+    """The worst price of an order: the reference moved against us by the market's cap, on its grid and not beyond the cap. None: any price.
+
+    A reference on the grid is always within it. Never below one tick, at which a venue has no price.
+    """
+    if market.price_cap is None:
+        return None
+    ticks = price * (ONE + side.sign * market.price_cap) / market.price_tick
+    return max(ticks.to_integral_value(ROUND_FLOOR if side is BUY else ROUND_CEILING), ONE) * market.price_tick
+
+
+def limited(market: Instrument, price_cap: Decimal) -> Instrument:
+    """The rules of a market in which orders are limits: what holds for market orders alone is gone.
+
+    Venues reckon the notional of a limit order at its limit, so its bounds are narrower at the reference price by the cap.
+    """
+    return replace(
+        market,
+        market_step=None,
+        market_min=ZERO,
+        market_max=None,
+        notional_min=_UP.divide(market.notional_min, ONE - price_cap),
+        notional_max=None if market.notional_max is None else _DOWN.divide(market.notional_max, ONE + price_cap),
+        notional_min_market=True,
+        notional_max_market=True,
+        price_cap=price_cap,
+    )
 
 
 def reaches_minimum(market: Instrument, amount: Decimal, price: Decimal, margin: Decimal = ONE) -> bool:
-    """Whether the venue takes a market order of this size; `margin` is asked of the notional on top."""
+    """Whether the venue takes an order of this size; `margin` is asked of the notional on top."""
     return amount > 0 and amount >= market.least and amount * price >= market.worth_least * margin
 
 
 def smallest(market: Instrument, price: Decimal, margin: Decimal = NOTIONAL_MARGIN) -> Decimal:
-    """The smallest market order on the grid that the venue takes, in base units."""
+    """The smallest order on the grid that the venue takes, in base units."""
     least = max(market.least, market.worth_least * margin / price, market.lot)
     return (least / market.lot).to_integral_value(ROUND_CEILING) * market.lot
 
 
 def capped(market: Instrument, amount: Decimal, price: Decimal) -> Decimal:
-    """At most what the venue takes in one market order; the next round brings the rest."""
+    """At most what the venue takes in one order; the next round brings the rest."""
     if market.most is not None and amount > market.most:
         amount = market.floor(market.most)
     if market.worth_most is not None and amount * price * NOTIONAL_MARGIN > market.worth_most:

@@ -23,6 +23,7 @@ PASSING: Final = frozenset({
     Reason.ORDER_UNKNOWN,
     Reason.ORDER_OPEN,
     Reason.UNFILLED,
+    Reason.PRICE_CAP,
     Reason.NOT_SENT,
     Reason.SUPERSEDED,
     Reason.MOVED,

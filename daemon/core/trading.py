@@ -5,6 +5,7 @@ Rule: values only; the order manager decides.
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from daemon.core import risk
@@ -26,12 +27,13 @@ class Settings:
     """Plain values of the configuration that orders depend on.
 
     `fresh`: a price older than this moves no money. `rounds`: how often a wave plans again after an order ended short. `retry`: half the
-    wait before it does so when the venue could not be reached or was busy, doubled each time up to `retry_max`. `held_up`: an order that
+    wait before it does so when the venue could not be reached or was busy, or had too little within the limit, doubled each time up to
+    `retry_max`. `held_up`: an order that
     has not settled for this long no longer holds its wave (it stays tracked and reserved). `working`: an open order older than this is
     cancelled; below `held_up`, so that a wave sees the cancel's outcome. `off_target`: a holding further than this from its
     target, in weights of equity, is acted on between due times; None: it is not. `cooldown`: for so long after a rebalance nothing but
-    exits is traded. `shadow`: everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for
-    `approve_within`.
+    exits is traded. `price_cap`: orders are limits so far from their reference price (a fraction); None: market orders. `shadow`:
+    everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for `approve_within`.
     """
 
     instance: str
@@ -48,6 +50,7 @@ class Settings:
     working: timedelta = timedelta(seconds=60)
     off_target: float | None = None
     cooldown: timedelta = timedelta(0)
+    price_cap: Decimal | None = None
     shadow: bool = False
     approve: int = 0
     approve_within: timedelta = timedelta(hours=1)

@@ -47,6 +47,8 @@ class Wave:
     `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not take at all: they are no
     rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
 
+    `decided` are the closes that were decided on, as far as they are known: from there to the reference price is the delay.
+
     `goals` are the base units that each sleeve is to hold of a symbol, `wanted` what it still wants (signed) after opposing wishes met.
 
     After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
@@ -71,6 +73,7 @@ class Wave:
     before: Mapping[str, Decimal] = field(default_factory=dict)
     goals: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     wanted: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    decided: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def traded(self) -> Decimal:
@@ -159,7 +162,9 @@ class Wave:
         """Why a symbol is off target although nothing forbade it to be traded."""
         if tracked is None or tracked.booked >= tracked.order.amount:
             return Reason.MOVED  # its price, or everything else's, since the plan was made
-        return Reason.SUPERSEDED if superseded else Reason.UNFILLED
+        if superseded:
+            return Reason.SUPERSEDED
+        return Reason.PRICE_CAP if tracked.capped else Reason.UNFILLED
 
 
 def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime, split: Mapping[str, Decimal]) -> Order:
@@ -175,6 +180,7 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
         attempt=attempt,
         at=at,
         split=split,
+        limit=leg.limit,
     )
 
 
@@ -187,12 +193,22 @@ def costs(fills: Iterable[Fill]) -> dict[str, Decimal]:
     return found
 
 
-def cost_bps(orders: Iterable[Tracked], rates: Mapping[str, Decimal]) -> float:
-    """What trading cost against the reference prices, fees included, in basis points of what was traded; 0 if nothing was."""
-    cost = traded = ZERO
+def cost_parts(orders: Iterable[Tracked], rates: Mapping[str, Decimal], decided: Mapping[str, float]) -> dict[str, float]:
+    """What trading cost, in basis points of what was traded, by part; nothing if nothing was traded.
+
+    `fee`; `spread`: from the reference price to the price paid; `delay`: from the close that was decided on (`decided`, by symbol) to the
+    reference price, where a close is known (Perold 1988, The Implementation Shortfall). Above 0 is against us.
+    """
+    fee = spread = delay = traded = 0.0
     for tracked in orders:
-        rate = rates.get(currencies(tracked.order.symbol)[1], ONE)
-        reference = tracked.booked * tracked.order.price
-        cost += rate * (tracked.order.side.sign * (tracked.booked_cost - reference) + tracked.booked_fees)
-        traded += rate * reference
-    return float(cost / traded * 10_000) if traded else 0.0
+        order, rate = tracked.order, float(rates.get(currencies(tracked.order.symbol)[1], ONE))
+        reference = tracked.booked * order.price
+        moved = float(order.price) - decided.get(order.symbol, float(order.price))
+        fee += rate * float(tracked.booked_fees)
+        spread += rate * order.side.sign * float(tracked.booked_cost - reference)
+        delay += rate * order.side.sign * float(tracked.booked) * moved
+        traded += rate * float(reference)
+    if not traded:
+        return {}
+    parts = {"fee": fee, "spread": spread} | ({"delay": delay} if decided else {})
+    return {name: part / traded * 10_000 for name, part in parts.items()}

@@ -176,15 +176,14 @@ class CcxtExchange:
         return parse.balances(await self._private(Urgency.RECONCILE, self._client.fetch_balance))
 
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
-        """See Exchange.submit. A market order, under our id."""
+        """See Exchange.submit. A market order, or a limit that ends at once with what it found, under our id."""
         amount = parse.plain(order.amount)
         on_grid = await self._local(lambda: self._client.amount_to_precision(order.symbol, amount))
         if Decimal(on_grid) != order.amount:
             raise Refused(f"{order.symbol}: {amount} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
-        price = parse.plain(order.price) if order.side is Side.BUY and self._buys_by_cost() else None
-        request = self._client.create_order
-        params = {"clientOrderId": order.id}
-        raw = await self._private(urgency, lambda: request(order.symbol, "market", order.side.value, amount, price, params), order=True)
+        kind, price, terms = await self._capped(order) if order.limit is not None else self._at_market(order)
+        request, params = self._client.create_order, {"clientOrderId": order.id, **terms}
+        raw = await self._private(urgency, lambda: request(order.symbol, kind, order.side.value, amount, price, params), order=True)
         return parse.report(raw, symbol=order.symbol, now=self._now(), order_id=order.id, side=order.side, amount=order.amount)
 
     def shut(self) -> None:
@@ -293,6 +292,25 @@ class CcxtExchange:
     def _instrument(self, market: Json) -> Instrument:
         rules = parse.instrument(market, self._client.precisionMode)
         return binance.of_market_orders(rules, market) if self._venue in binance.FAMILY else rules
+
+    def _at_market(self, order: Order) -> tuple[str, str | None, dict[str, str]]:
+        """Kind, price and further terms of a market order, as ccxt takes them."""
+        return "market", parse.plain(order.price) if order.side is Side.BUY and self._buys_by_cost() else None, {}
+
+    async def _capped(self, order: Order) -> tuple[str, str | None, dict[str, str]]:
+        """The same of an order with a limit. Where the venue did not end it at once, it would stay in the book, so it must be known to."""
+        if not self.takes_limits:
+            raise Refused(f"{self._venue} takes no limit orders that end at once, as far as ccxt knows", Reason.BAD_REQUEST)
+        limit = parse.plain(order.limit or order.price)
+        on_grid = await self._local(lambda: self._client.price_to_precision(order.symbol, limit))
+        if Decimal(on_grid) != order.limit:
+            raise Refused(f"{order.symbol}: a limit of {limit} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
+        return "limit", limit, {"timeInForce": "IOC"}
+
+    @property
+    def takes_limits(self) -> bool:
+        """Whether the venue takes limit orders that end at once with what they found (immediate or cancel), as far as ccxt knows."""
+        return bool((self._client.feature_value_by_type("spot", None, "createOrder", "timeInForce") or {}).get("IOC"))
 
     def _buys_by_cost(self) -> bool:
         """Whether a market buy is told in quote here; ccxt then wants the price, which elsewhere would change the order's meaning."""

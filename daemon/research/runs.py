@@ -80,6 +80,9 @@ def _assumptions(config: Config, without: tuple[str, ...]) -> Iterator[str]:
         "a decision is made at a bar's close and fills at the next bar's open, "
         f"{config.paper.slippage_bps} bps worse, for a fee of {config.paper.fee.taker}, whatever its size"
     )
+    if config.execution.style == "limit":
+        cap = config.execution.price_cap
+        yield f"an order whose fill would be further than {cap} from its price expires, and is tried again from there"
     if without:
         yield f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
     if config.exchange.market == "swap":

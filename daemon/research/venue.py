@@ -88,6 +88,8 @@ class StoredVenue:
 
     def _matched(self, symbol: str, price: float, at: datetime) -> Iterator[Event]:
         for report in self._account.match(self.markets[symbol], Decimal(repr(price)), at):
+            if not report.filled:
+                yield PriceTicked(symbol, price, at)  # what it found too far away is what another order starts from
             yield from _told(report, at)
 
 

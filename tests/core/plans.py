@@ -10,7 +10,7 @@ from daemon.core.model import EXACT, ZERO, Instrument, Side
 from daemon.core.planner import plan
 from daemon.core.planner_funds import fund, scale
 from daemon.core.planner_inputs import ONE, Book, Inputs, Rules
-from daemon.core.planner_legs import Leg, Plan, reaches_minimum
+from daemon.core.planner_legs import Leg, Plan, limited, reaches_minimum
 from daemon.core.planner_zones import Zones
 
 T = TypeVar("T")
@@ -66,6 +66,16 @@ def some_market(rng: Random, symbol: str) -> Instrument:
     )
 
 
+def capped(seed: int, markets: Mapping[str, Instrument], prices: Mapping[str, Decimal]) -> Mapping[str, Instrument]:
+    """In every other account orders are limits, with ticks that the prices lie on, and some that they do not."""
+    rng = Random(f"cap {seed}")
+    cap = rng.choice([None, None, None, "0.0001", "0.005", "0.1"])
+    if cap is None:
+        return markets
+    ticks = {s: Decimal(rng.choice([1, 1, 1, 25])).scaleb(prices[s].adjusted() - rng.randint(2, 4)) for s in markets}
+    return {s: limited(replace(m, price_tick=ticks[s]), Decimal(cap)) for s, m in markets.items()}
+
+
 def some_rules(rng: Random) -> Rules:
     """Zones of every kind, and fees in a third asset, which may be one of the traded."""
     return Rules(
@@ -111,7 +121,7 @@ def some_case(seed: int) -> Inputs:
         weights=weights,
         keep=frozenset(s for s in symbols if rng.random() < 0.05),
         caps={s: rng.choice([0.35, 1.0]) for s in symbols if rng.random() < 0.5},
-        markets={s: some_market(rng, s) for s in symbols},
+        markets=capped(seed, {s: some_market(rng, s) for s in symbols}, prices),
         rules=some_rules(rng),
         exits_only=rng.random() < 0.05,
         book=replace(
@@ -209,6 +219,25 @@ def on_venue_rules(market: Instrument, leg: Leg) -> None:
     assert market.worth_most is None or leg.notional <= market.worth_most
     assert leg.amount.is_finite()
     assert leg.reserve > 0
+    within_its_cap(market, leg)
+
+
+def within_its_cap(market: Instrument, leg: Leg) -> None:
+    """A limit is on the tick and never beyond the cap, whatever a buy can cost at it is set aside, and the venue takes it at that price."""
+    if market.price_cap is None:
+        assert leg.limit is None
+        return
+    assert leg.limit is not None
+    sign = leg.side.sign
+    assert leg.limit > 0
+    assert leg.limit % market.price_tick == 0
+    assert sign * leg.limit <= sign * leg.price * (1 + sign * market.price_cap) or leg.limit == market.price_tick
+    if leg.side is Side.BUY:
+        assert leg.reserve >= leg.amount * leg.limit * (1 + market.taker_fee)
+    if leg.price % market.price_tick == 0:
+        assert sign * leg.limit >= sign * leg.price
+        assert leg.amount * leg.limit >= market.notional_min * (1 - market.price_cap)
+        assert market.notional_max is None or leg.amount * leg.limit <= market.notional_max * (1 + market.price_cap)
 
 
 def towards_the_target(judged: Judged, leg: Leg) -> None:
@@ -233,7 +262,7 @@ def towards_the_target(judged: Judged, leg: Leg) -> None:
         assert end <= goal * (1 + SMALL) + market.lot / 2
         cap = inputs.caps.get(symbol)
         assert cap is None or end * worth <= max(Decimal(repr(cap)), judged.target(symbol)) * judged.equity * (1 + SMALL)
-        assert leg.reserve >= leg.notional * (1 + rules.slippage)
+        assert leg.limit is not None or leg.reserve >= leg.notional * (1 + rules.slippage)
     assert not inputs.exits_only or inputs.weights.get(symbol, 0.0) <= 0
 
 

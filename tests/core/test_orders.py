@@ -436,3 +436,4 @@ def test_cost_counts_fees_and_slippage() -> None:
     desk.ledger.book(trade)
     desk.take(desk.manager.on_order(e.OrderFilled(trade, after(1))))
     assert desk.settled().cost_bps == pytest.approx(10)
+    assert desk.settled().cost_parts == pytest.approx({"fee": 10, "spread": 0})

@@ -27,7 +27,16 @@ def account(fee: str = "0.001", slippage_bps: str = "5", **balances: str) -> Pap
     return PaperAccount(held, fee=D(fee), slippage_bps=D(slippage_bps))
 
 
-def order(number: int, side: Side, amount: str, *, market: Instrument = BTC, reserve: str | None = None, at: datetime = T0) -> Order:
+def order(
+    number: int,
+    side: Side,
+    amount: str,
+    *,
+    market: Instrument = BTC,
+    reserve: str | None = None,
+    at: datetime = T0,
+    limit: str | None = None,
+) -> Order:
     return Order(
         id=f"r{number}",
         symbol=market.symbol,
@@ -38,6 +47,7 @@ def order(number: int, side: Side, amount: str, *, market: Instrument = BTC, res
         decision_id="d",
         attempt=1,
         at=at,
+        limit=None if limit is None else D(limit),
     )
 
 
@@ -233,3 +243,42 @@ def test_fills_are_what_the_orders_say(chance: Random, fee: Decimal, slippage_bp
         assert report.filled <= report.amount
     ids = [fill.trade_id for report in reports for fill in report.fills]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(("side", "within", "beyond"), [(Side.BUY, "100.93", "100.94"), (Side.SELL, "99.06", "99.05")])
+def test_a_limit_fills_within_and_expires_beyond(side: Side, within: str, beyond: str) -> None:
+    """The price after slippage decides: at the limit it fills whole, a tick further the order expires and has its money back."""
+    limit = "100.99" if side is Side.BUY else "99.01"
+    for price, status in ((within, Status.FILLED), (beyond, Status.EXPIRED)):
+        held = account(USDT="1000", BTC="2")
+        held.submit(order(1, side, "2", reserve="203", limit=limit), BTC, T0)
+        again = PaperAccount.load(held.dump(), fee=D("0.001"), slippage_bps=D(5))  # a stop in between forgets no limit
+        (done,) = again.match(BTC, D(price), T0)
+        assert done.status is status
+        assert all(side.sign * fill.price <= side.sign * D(limit) for fill in done.fills)
+        assert again.balances["USDT"].locked == again.balances["BTC"].locked == 0
+        if status is Status.EXPIRED:
+            assert (total(again, "USDT"), total(again, "BTC"), done.filled) == (D(1000), D(2), D(0))
+
+
+def test_a_limit_keeps_the_rules_of_limits() -> None:
+    """Step and bounds of market orders alone do not hold for it; its price must be on the tick, and its notional is that at the limit."""
+    market = replace(BTC, market_step=D(1), market_min=D(1), notional_min=D(10), notional_min_market=False)
+    held = account(BTC="2")
+    with pytest.raises(Denied, match="multiple of 1"):
+        held.submit(order(1, Side.SELL, "0.101"), market, T0)
+    held.submit(order(2, Side.SELL, "0.101", limit="99.50"), market, T0)
+    with pytest.raises(Denied, match="less than 10"):
+        held.submit(order(3, Side.SELL, "0.1", limit="99.99"), market, T0, D(101))
+    with pytest.raises(Denied, match=r"99\.505 is not a multiple of 0\.01"):
+        held.submit(order(4, Side.SELL, "0.2", limit="99.505"), market, T0)
+
+
+def test_an_account_of_before_limits_is_read() -> None:
+    """What an earlier version saved has no limits, and loads."""
+    held = account()
+    held.submit(order(1, Side.BUY, "1", reserve="101"), BTC, T0)
+    text = held.dump().replace(', "limit": null', "")
+    assert "limit" not in text
+    (done,) = PaperAccount.load(text, fee=D("0.001"), slippage_bps=D(5)).match(BTC, D(100), T0)
+    assert done.status is Status.FILLED

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.model import ZERO, Instrument
+from daemon.core.model import ZERO, Instrument, Side
 from daemon.core.planner import plan, replay
 from daemon.core.planner_inputs import Book, Inputs, Rules
-from daemon.core.planner_legs import Leg, Plan, Reason, buy
+from daemon.core.planner_legs import Leg, Plan, Reason, buy, limit_price, limited
 from tests.core.builders import dec, market
 from tests.core.plans import SMALL, Judged, book, executed, in_any_order, judge, some_case
 
@@ -354,8 +354,46 @@ def test_a_fallen_price_takes_no_less_money() -> None:
     assert leg.repriced(dec(90)) == leg
 
 
+def test_a_limit_stands_whatever_the_price_does() -> None:
+    """A buy that has waited keeps its limit, and with it the most that it can take."""
+    leg = buy(limited(market(step="0.01"), dec("0.005")), dec(1), dec(100), Rules())
+    assert (leg.limit, leg.reserve) == (dec("100.50"), dec("100.50") * dec("1.001"))
+    assert leg.repriced(dec(110)) == leg.repriced(dec(90)) == leg
+    half = leg.resized(dec("0.5"))
+    assert (half.limit, half.reserve) == (leg.limit, leg.reserve / 2)
+
+
+@pytest.mark.parametrize(
+    ("price", "cap", "bought_at", "sold_at"),
+    [
+        ("100", "0.005", "100.5", "99.5"),
+        ("100", "0.00505", "100.5", "99.5"),  # never beyond the cap: 100.505 and 99.495 are rounded towards the reference
+        ("100", "0.0001", "100", "100"),  # a cap within a tick leaves the reference itself
+        ("0.1", "0.1", "0.1", "0.1"),
+        ("0.04", "0.1", "0.1", "0.1"),  # a venue knows no price below a tick
+    ],
+)
+def test_a_limit_lies_within_its_cap_on_the_tick(price: str, cap: str, bought_at: str, sold_at: str) -> None:
+    """The reference moved against us by the cap, and rounded towards it."""
+    rules = limited(replace(market(), price_tick=dec("0.1")), dec(cap))
+    assert limit_price(rules, Side.BUY, dec(price)) == dec(bought_at)
+    assert limit_price(rules, Side.SELL, dec(price)) == dec(sold_at)
+
+
+def test_what_holds_for_market_orders_does_not_bind_limits() -> None:
+    """Step and bounds are those of all orders; the notional is reckoned at the limit, as venues do."""
+    whole = replace(market(notional_min="10"), market_step=dec(1), market_min=dec(2), market_max=dec(3), notional_min_market=False)
+    whole = replace(whole, notional_max=dec(1000), notional_max_market=False)
+    rules = limited(whole, dec("0.1"))
+    assert (rules.lot, rules.least, rules.most) == (dec("0.001"), ZERO, None)
+    assert rules.worth_least * dec("0.9") >= 10 > (rules.worth_least - dec("1e-9")) * dec("0.9")
+    assert rules.worth_most is not None
+    assert rules.worth_most * dec("1.1") <= 1000
+    assert (whole.lot, whole.least, whole.most, whole.worth_least, whole.worth_most) == (dec(1), dec(2), dec(3), ZERO, None)
+
+
 def test_every_reason_of_a_plan_is_tried() -> None:
     """The random cases reach each code that a plan by itself can give."""
     seen = {why for case in range(600) for why in plan(some_case(case)).left.values()}
     later = {Reason.STALE_PRICE, Reason.UNFUNDED, Reason.UNFILLED, Reason.NOT_SENT, Reason.SUPERSEDED, Reason.MOVED, Reason.SHADOW}
-    assert set(Reason) - later <= {Reason(why) for why in seen}
+    assert set(Reason) - later - {Reason.PRICE_CAP} <= {Reason(why) for why in seen}

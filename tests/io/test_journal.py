@@ -24,7 +24,7 @@ from daemon.core.events import (
 from daemon.core.model import Booking, Entry
 from daemon.core.restraint import restore
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
-from daemon.io.journal import Command, Journal, JournalConflict, Put, read
+from daemon.io.journal import Command, Journal, JournalConflict, Put, read, verify
 from daemon.io.journal.codec import micros
 from daemon.io.journal.schema import connect
 from tests.core.builders import halted
@@ -219,6 +219,19 @@ async def test_what_sleeves_gave_each_other_comes_back(path: Path) -> None:
     assert recovered.bookings == (crossed,)
     assert recovered.splits == {order.id: order.split}
     assert recovered.open_orders[0][0] == order
+
+
+async def test_a_limit_comes_back(path: Path) -> None:
+    """The worst price of an order is read as it was written, by a start, by the API and by its story; written again it is the same."""
+    order, market_order = replace(an_order(SYMBOLS[0]), limit=Decimal("64571.30")), an_order(SYMBOLS[1])
+    with open_journal(path) as journal:
+        await journal.commit(a_decision(), order, market_order)
+        await journal.commit(order)
+    with open_journal(path) as journal:
+        assert [each for each, _ in journal.recover().open_orders] == [order, market_order]
+        assert {record.order.limit for record in await journal.orders(5)} == {order.limit, None}
+        assert (await journal.story(SYMBOLS[0])).orders[0].record.order == order
+    assert verify(path)["limits"] == 1
 
 
 async def test_the_newest_come_first(path: Path) -> None:

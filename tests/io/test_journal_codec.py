@@ -133,6 +133,7 @@ waves = st.builds(
     cost_bps=floats,
     took_ms=st.integers(0, 10**9),
     at=moments,
+    cost_parts=by_symbol,
 )
 
 

@@ -378,6 +378,7 @@ def wave_to_json(wave: WaveSettled) -> str:
         "off_target": dict(wave.off_target),
         "cost_bps": wave.cost_bps,
         "took_ms": wave.took_ms,
+        "cost_parts": dict(wave.cost_parts),
     })  # fmt: skip
 
 
@@ -396,4 +397,5 @@ def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
         cost_bps=value["cost_bps"],
         took_ms=value["took_ms"],
         at=at,
+        cost_parts=value.get("cost_parts", {}),  # a journal may be older than these
     )

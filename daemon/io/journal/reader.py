@@ -57,6 +57,8 @@ _HOLDS: Final = "SELECT kind, payload, at, seal FROM holds ORDER BY seq"
 _BOOKINGS: Final = "SELECT id, kind, payload, at, seal FROM bookings ORDER BY seq"
 _SPLITS: Final = "SELECT order_id, payload, seal FROM splits"
 _SPLIT_OF: Final = "SELECT order_id, payload, seal FROM splits WHERE order_id = ?"
+_LIMITS: Final = "SELECT order_id, price, seal FROM limits"
+_LIMIT_OF: Final = "SELECT order_id, price, seal FROM limits WHERE order_id = ?"
 _CROSSED: Final = "SELECT id, kind, payload, at, seal FROM bookings WHERE kind = 'cross' AND id GLOB ? ORDER BY seq"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
 
@@ -196,14 +198,15 @@ class Reader:
         """Everything a start needs."""
         switches = self._all("SELECT key, value, at, seal FROM switches", lambda row, path: unsealed("switches", row, path))
         values = {key: value for key, value, _ in switches}
-        splits = self._splits()
+        splits, limits = self._splits(), self._limits()
         fills = self._all(_FILLS, fill_from)
         newest = next(iter(self.decisions(1)), None)
         return Recovered(
             fills=fills,
             flows=self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from),
             open_orders=tuple(
-                (replace(order, split=splits.get(order.id, {})), self._events(order.id)) for order in self._all(_ORDERS_OPEN, order_from)
+                (replace(order, split=splits.get(order.id, {}), limit=limits.get(order.id)), self._events(order.id))
+                for order in self._all(_ORDERS_OPEN, order_from)
             ),
             recent_orders=self._recent_orders(),
             order_ids=self._order_ids(),
@@ -235,6 +238,11 @@ class Reader:
         rows = self._since("splits", _SPLIT_OF if of else _SPLITS, lambda row, path: unsealed("splits", row, path), *of)
         return {order_id: split_from_json(payload) for order_id, payload in rows}
 
+    def _limits(self, *of: str) -> dict[str, Decimal]:
+        """The worst prices of orders that have one: of all, or of one order."""
+        rows = self._since("limits", _LIMIT_OF if of else _LIMITS, lambda row, path: unsealed("limits", row, path), *of)
+        return {order_id: Decimal(price) for order_id, price in rows}
+
     def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
         """The rows of a table that a journal which only an earlier version has opened does not have."""
         there = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
@@ -246,7 +254,8 @@ class Reader:
 
     def orders(self, limit: int) -> tuple[OrderRecord, ...]:
         """The newest orders, newest first."""
-        return tuple(self._record(order) for order in self._all(_ORDERS_NEWEST, order_from, _bounded(limit)))
+        found = self._all(_ORDERS_NEWEST, order_from, _bounded(limit))
+        return tuple(self._record(replace(order, limit=self._limits(order.id).get(order.id))) for order in found)
 
     def fills(self, limit: int) -> tuple[Fill, ...]:
         """The trades booked last, newest first."""
@@ -313,7 +322,7 @@ class Reader:
         return wave_from_json(decision, payload, moment(at))
 
     def _order_story(self, order: Order) -> OrderStory:
-        order = replace(order, split=self._splits(order.id).get(order.id, {}))
+        order = replace(order, split=self._splits(order.id).get(order.id, {}), limit=self._limits(order.id).get(order.id))
         return OrderStory(self._record(order), self._events(order.id), self._fills_of(order))
 
     def _all(self, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:

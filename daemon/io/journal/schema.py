@@ -68,6 +68,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE splits (order_id TEXT PRIMARY KEY REFERENCES orders (id), payload TEXT NOT NULL,
            seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # The worst price of an order that has one. Beside the orders, as the splits are.
+        """CREATE TABLE limits (order_id TEXT PRIMARY KEY REFERENCES orders (id), price TEXT NOT NULL,
+           seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 _PRAGMAS: Final = (

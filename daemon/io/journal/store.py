@@ -60,6 +60,7 @@ _FLOW: Final = """INSERT INTO flows (id, currency, amount, kind, at, known_at, s
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
 _BOOKING: Final = "INSERT INTO bookings (id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _SPLIT: Final = "INSERT INTO splits (order_id, payload, seal) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING"
+_LIMIT: Final = "INSERT INTO limits (order_id, price, seal) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING"
 _VENUE_ORDER: Final = """INSERT INTO venue_orders (symbol, venue_id, order_id, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (symbol, venue_id) DO NOTHING"""
 
@@ -197,10 +198,12 @@ class Store:
             row = self._connection.execute(
                 "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders WHERE id = ?", (order.id,)
             ).fetchone()
-            if order_from(row, self._path) != replace(order, split={}):
+            if order_from(row, self._path) != replace(order, split={}, limit=None):
                 raise JournalConflict(f"order {order.id} is already recorded with another content: an id stands for one intent, for ever")
         if order.split:
             self._connection.execute(_SPLIT, sealed("splits", order.id, split_to_json(order.split)))
+        if order.limit is not None:
+            self._connection.execute(_LIMIT, sealed("limits", order.id, str(order.limit)))
 
     def _order_event(self, fact: OrderFact) -> None:
         self._connection.execute(
