@@ -203,7 +203,10 @@ MANY: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
-@pytest.mark.parametrize("rules", [{}, {"cooldown": 2, "turnover_max": 0.1, "destination": "edge"}], ids=["plain", "rules"])
+RULED: Final = {"cooldown": 2, "turnover_max": 0.1, "destination": "edge", "style": "limit", "price_cap": 0.02}
+
+
+@pytest.mark.parametrize("rules", [{}, RULED], ids=["plain", "rules"])
 def test_all_strategies_and_rules_send_the_same_orders(tmp_path: Path, rules: dict[str, Any]) -> None:
     """The same of several strategies with due times of every kind, whose memory is in their signals, with and without rules between."""
     config = configured(tmp_path, *MANY, **rules)
