@@ -134,12 +134,13 @@ async def test_a_clock_that_is_wrong(venue: Venue, tmp_path: Path, behind_s: flo
 
 
 async def test_a_venue_that_refuses_one_symbol(venue: Venue, tmp_path: Path) -> None:
-    """A market that takes no orders pauses its symbol after three; the log, the rows and `why` have its code, and the rest trades."""
+    """Refusals that the rules do not explain pause a symbol after three; the log, rows and `why` have its code, and the rest trades."""
     async with at_work(written(tmp_path, venue.ccxt_urls(), risk={"breakers": {"rejects": {"pause": "10m"}}})) as run:
         await run.settled()
         held = [str(row["symbol"]) for row in run.daemon.views.positions() if row["amount"] and row["symbol"] != "USDT"]
         async with httpx.AsyncClient(trust_env=False) as client:
-            await client.post(f"{venue.url}/venue/faults", json=[{"do": "market", "symbol": each, "halted": True} for each in held])
+            faults = [{"do": "reject", "on": "order.place", "symbol": each, "code": -1013} for each in held]
+            (await client.post(f"{venue.url}/venue/faults", json=faults)).raise_for_status()
         await run.until(lambda: any(hold.code == "rejects" for hold in run.parts.manager.states.holds()))
         hold = next(hold for hold in run.parts.manager.states.holds() if hold.code == "rejects")
         assert hold.scope.symbol in held
