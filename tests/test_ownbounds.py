@@ -153,6 +153,13 @@ UNUSABLE = {
         ('{"average": ' + SMA_OF_MINE, "[]"),
         "`indicators` must return a mapping of names to indicators, not list; return {} for none (my.py line 17, in indicators)",
     ),
+    "all of history": (
+        (SMA_OF_MINE, "__import__('daemon').core.indicators.EMA(10**9, len(self.universe.symbols))}"),
+        (
+            "its indicator average needs 21000000020 bars of history, more than 100000; let it look back less far "
+            "(my.py line 17, in indicators)"
+        ),
+    ),
     "a function": (
         (SMA_OF_MINE, "abs}"),
         "its indicator average is no Indicator but builtin_function_or_method; derive it from Indicator (my.py line 17, in indicators)",

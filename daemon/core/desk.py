@@ -23,6 +23,9 @@ from daemon.core.strategy import Failed, Strategy, View
 # weights would leave the other strategies next to nothing.
 GROSS_MAX: Final = 10
 
+# A hundred pages of a venue's candles for every symbol. Who asks for more has mistyped, and would wait for hours.
+NEED_MAX: Final = 100_000
+
 T = TypeVar("T")
 Work = Literal["load", "indicators", "warm", "step", "decide", "signals"]
 
@@ -179,6 +182,8 @@ def indicators_of(strategy: Strategy) -> dict[str, Indicator]:
         need, shape = getattr(indicator, "need", None), getattr(indicator, "shape", None)
         if isinstance(need, bool) or not isinstance(need, int) or need < 1:
             raise Failed(f"its indicator {name} must have as `need` how many bars of history it needs, not {need}; set it in __init__")
+        if need > NEED_MAX:
+            raise Failed(f"its indicator {name} needs {need} bars of history, more than {NEED_MAX}; let it look back less far")
         if not isinstance(shape, tuple):
             raise Failed(f"its indicator {name} must have as `shape` that of its row, (symbols,), not {shape}; set it in __init__")
     return {str(name): indicator for name, indicator in found.items()}
