@@ -251,18 +251,3 @@ def test_everything_public_is_tried() -> None:
         return {type(indicator).__name__}.union(*map(parts, inner))
 
     assert names == {"Indicator"}.union(*(parts(make(2)) for make in KINDS.values()))
-
-
-@pytest.mark.parametrize("period", [2, 14])
-def test_a_price_that_stands_still_for_days_keeps_its_rsi(period: int) -> None:
-    """20,000 rows without a change leave the ratio of gains to losses as it was, in steps and blocks; the next change decides alone."""
-    rng = np.random.default_rng(4)
-    moving = 100 + rng.normal(0, 1, (10 * period, 2)).cumsum(axis=0)
-    flat = np.repeat(moving[-1:], 20_000, axis=0)
-    stepped, blocked = RSI(period, 2), RSI(period, 2)
-    before = stepped.block(moving)[-1]
-    assert same_bits(blocked.block(moving)[-1], before)
-    values = blocked.block(flat)
-    assert np.abs(values - before).max() < 1e-9
-    assert same_bits(np.array([stepped.step(row) for row in flat]), values)
-    assert np.abs(blocked.step(flat[-1] + (1e-8, -1e-8)) - (100.0, 0.0)).max() < 1e-9

@@ -5,16 +5,11 @@ simple mean of these, and then stays what it is. The average of equal numbers is
 """
 
 from math import ceil
-from typing import Final
 
 import numpy as np
 
 from daemon.core.indicators.base import MEMORY, TOLERANCE, Counts, Indicator, at_least, finite, runs
 from daemon.core.model import CLOSE, HIGH, LOW, Bools, Floats
-
-# Averages this small weigh nothing against any change that may come, and only their ratio still says something. They shrink no further,
-# since below 1e-308 their ratio would be lost.
-ASLEEP: Final = 2.0**-400
 
 
 class _Fading(Indicator):
@@ -32,11 +27,8 @@ class _Fading(Indicator):
         value: Floats = self.block(row[None])[0]
         return value
 
-    def _fade(self, rows: Floats, still: Bools | None = None) -> tuple[Floats, Counts]:
-        """The averages after each of rows (times, terms x columns), and how many rows each rests on (times, columns).
-
-        `still` (times, columns): where a row says nothing, so that averages below ASLEEP may stay as they are.
-        """
+    def _fade(self, rows: Floats) -> tuple[Floats, Counts]:
+        """The averages after each of rows (times, terms x columns), and how many rows each rests on (times, columns)."""
         width = self.shape[0]
         known = np.isfinite(rows)
         run = runs(known[:, :width], self._run)
@@ -45,11 +37,7 @@ class _Fading(Indicator):
         shares = np.tile(share, rows.shape[1] // width)
         averages = np.where(known, rows, 0.0)
         average = self._average
-        quiet: Bools = np.zeros(len(rows), np.bool_) if still is None else np.logical_or.reduce(still, axis=1)
-        for time, (now, part) in enumerate(zip(averages, shares, strict=True)):  # each row is replaced by the averages after it
-            if still is not None and quiet[time]:
-                asleep = still[time] & (run[time] > self._length) & (average.reshape(-1, width) < ASLEEP).all(axis=0)
-                part[np.tile(asleep, len(part) // width)] = 0.0
+        for now, part in zip(averages, shares, strict=True):  # each row is replaced by the averages after it
             np.subtract(now, average, out=now)
             np.multiply(now, part, out=now)
             average = np.add(average, now, out=now)
@@ -86,9 +74,8 @@ class RSI(_Fading):
     The first averages are the simple means of the first `period` changes; after that Wilder's, average + (change - average) / period
     (J. Welles Wilder, New Concepts in Technical Trading Systems, 1978). No losses: 100. No change at all: 50. Warm at row period + 1.
 
-    A ratio forgets only by what comes after: while a price stands still, both averages shrink alike and their ratio stays as it was, also
-    where no float could hold them any more (ASLEEP). So `need`, 40 periods, is too short after a stretch of some 10 to 20 periods without a
-    change; `short` knows.
+    A ratio forgets only by what comes after: while a price stands still, both averages shrink alike and their ratio stays as it was. So
+    `need`, 40 periods, is too short after a stretch of some 10 to 20 periods without a change; `short` knows.
     """
 
     _parts = ("_average", "_run", "_last")
@@ -104,7 +91,7 @@ class RSI(_Fading):
         prices = finite(rows)
         before, self._last = _shifted(self._last, prices)
         change = prices - before
-        averages, run = self._fade(np.concatenate((np.maximum(change, 0.0), np.maximum(-change, 0.0)), axis=1), change == 0.0)
+        averages, run = self._fade(np.concatenate((np.maximum(change, 0.0), np.maximum(-change, 0.0)), axis=1))
         gain, loss = averages[:, : self.shape[0]], averages[:, self.shape[0] :]
         both = gain + loss
         share = np.divide(gain, both, out=np.full_like(both, 0.5), where=both > 0)
