@@ -5,16 +5,12 @@ from decimal import Decimal
 from daemon.core import events as e
 from daemon.core.model import Status
 from tests.core.builders import after, report
-from tests.core.test_orders import Desk
+from tests.core.test_orders import Desk, in_doubt
 
 
 def test_an_order_that_a_person_gives_up_frees_its_money_and_its_symbol() -> None:
     """It ends as rejected under a code of its own, and whatever shows it later makes it count again."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    desk.unknown(order)
+    desk, order = in_doubt()
     desk.wait(100)
     desk.take(desk.manager.on_order(e.OrderGivenUp(order.id, "ann", after(desk.at))))
     (closed,) = [event for event in desk.out if isinstance(event, e.OrderClosed)]
@@ -27,9 +23,7 @@ def test_an_order_that_a_person_gives_up_frees_its_money_and_its_symbol() -> Non
 
 def test_what_was_given_up_stays_so_after_a_restart() -> None:
     """The word is among the facts of the order, and the next start does not ask again."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
+    _, order = in_doubt()
     facts: list[e.Event] = [
         e.OrderSent(order.id, after(1)),
         e.OrderUnknown(order.id, "no answer", after(2)),
@@ -39,3 +33,13 @@ def test_what_was_given_up_stays_so_after_a_restart() -> None:
     (closed,) = next_life.manager.follower.replay(order, facts)
     assert isinstance(closed, e.OrderClosed)
     assert closed.reason == "given_up"
+
+
+def test_trades_that_nobody_tells_are_not_waited_for_any_more() -> None:
+    """An order that is told as filled, and whose trades never come, is closed with what is booked of it: nothing."""
+    desk, order = in_doubt()
+    desk.take(desk.manager.on_order(e.OrderReported(report(order, Status.FILLED), "query", after(desk.at))))
+    assert not [event for event in desk.out if isinstance(event, e.OrderClosed)]
+    desk.take(desk.manager.on_order(e.OrderGivenUp(order.id, "ann", after(desk.at))))
+    (closed,) = [event for event in desk.out if isinstance(event, e.OrderClosed)]
+    assert (closed.state, closed.filled, closed.reason) == ("filled", Decimal(0), "given_up")

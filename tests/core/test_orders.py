@@ -102,6 +102,16 @@ class Desk:
         return newest
 
 
+def in_doubt() -> tuple[Desk, Order]:
+    """A desk whose only order has had no answer."""
+    desk = Desk()
+    desk.want({"BTC/USDT": 0.5})
+    (order,) = desk.orders()
+    desk.sent(order)
+    desk.unknown(order)
+    return desk, order
+
+
 def test_a_wave_that_fills_settles_at_once() -> None:
     """The trade that fills the last order also settles the wave, with nothing left to explain."""
     desk = Desk()
@@ -160,11 +170,7 @@ def test_a_newer_decision_drops_the_waiting_buys() -> None:
 
 def test_an_unknown_order_reserves_its_whole_size() -> None:
     """While nobody knows whether an order arrived, its money is not spent again and its symbol does not trade."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    desk.unknown(order)
+    desk, order = in_doubt()
     assert desk.account.cash_free()["USDT"] == Decimal(1000) - order.reserve
     desk.want({"BTC/USDT": 0.9, "ETH/USDT": 0.1}, "d2")
     assert [o.symbol for o in desk.orders()[1:]] == ["ETH/USDT"]
@@ -174,11 +180,7 @@ def test_an_unknown_order_reserves_its_whole_size() -> None:
 
 def test_an_order_confirmed_absent_is_planned_again_in_the_same_wave() -> None:
     """The wave waits for the evidence; then the symbol gets its order after all, under a new id."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    desk.unknown(order)
+    desk, order = in_doubt()
     for _ in range(12):
         desk.wait(2)
         asked = after(desk.at)
@@ -192,11 +194,7 @@ def test_an_order_confirmed_absent_is_planned_again_in_the_same_wave() -> None:
 
 def test_an_order_in_doubt_does_not_hold_a_wave_for_ever() -> None:
     """Look-ups that never succeed end no doubt, but the wave settles and says which order it did not wait for."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    desk.unknown(order)
+    desk, order = in_doubt()
     desk.wait(100)
     assert desk.settled().left == {"BTC/USDT": "order_unknown"}
     assert desk.tracked(order).state is State.UNKNOWN
@@ -321,11 +319,7 @@ def test_a_holding_without_any_price_stops_planning() -> None:
 
 def test_a_trade_that_is_listed_before_its_order_is_known_counts_once() -> None:
     """A listing names the venue's id alone; once a report ties that id to the order, the trade is the order's, and no longer pending."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    desk.unknown(order)
+    desk, order = in_doubt()
     listed = fill(order, at=after(1))
     nameless = e.OrderFilled(replace(listed, order_id=""), after(1))
     desk.ledger.book(nameless.fill)
