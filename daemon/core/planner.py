@@ -13,7 +13,7 @@ from typing import Final
 from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
-from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing
+from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing, quote_of
 from daemon.core.planner_lots import Draft, settle
 from daemon.core.planner_moves import Reasoned, finish, move
 from daemon.core.planner_small import fit, is_ample, raised
@@ -77,7 +77,7 @@ def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, 
 
     `quick`: what is within its zone, as most are most of the time, is left at once. It can take no part of what is too small, then.
     """
-    book, markets, caps = inputs.book, inputs.markets, inputs.caps
+    book, markets, caps, equity = inputs.book, inputs.markets, inputs.caps, zones.equity
     barred: dict[str, str] = dict.fromkeys(inputs.weights.keys() - weights.keys(), Reason.NOT_FINITE)
     barred |= {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
     rates = {quote: rate for quote, rate in book.rates.items() if _is_sound(rate)}
@@ -89,13 +89,14 @@ def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, 
         if symbol in barred:
             left[symbol] = str(barred[symbol])
             continue
-        if not _is_sound(price) or not market.active or market.quote not in rates:
+        rate = rates.get(market.quote)
+        if rate is None or not market.active or not _is_sound(price):
             left[symbol] = _unsound(price, market).value
             continue
         held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
-        worth, aimed = price * rates[market.quote], wished * zones.equity
+        worth, aimed = price * rate, wished * equity
         value, slack = held * worth, zones.width(aimed, market)
-        if wished > 0 and is_ample(aimed, price, worth, market):
+        if wished > 0 and is_ample(aimed, worth, rate, market):
             if quick and abs(value - aimed) <= slack and not market.shortable:
                 if value != aimed:
                     left[symbol] = _IN_BAND
@@ -150,15 +151,15 @@ def _within_turnover(made: Plan, inputs: Inputs) -> Plan:
 
     The zones have been judged before, on the whole way to the target: judged on the shrunk one, a tight bound would never trade at all.
     """
-    book, bound = inputs.book, inputs.rules.turnover_max
+    book, rates, bound = inputs.book, inputs.book.rates, inputs.rules.turnover_max
     if bound is None:
         return made
 
     def worth(leg: Leg) -> Decimal:
-        return leg.amount * leg.price * book.rates[leg.quote]
+        return leg.amount * leg.price * rates[quote_of(leg.symbol)]
 
     most = 2 * bound * max(book.equity, ZERO) - book.traded
-    if sum(map(worth, made.legs), ZERO) <= most:
+    if sum([worth(leg) for leg in made.legs], ZERO) <= most:
         return made
     shrunk = fitted(made.legs, most, worth, inputs.markets)
     reduces = tuple(leg for leg in shrunk if leg.side is SELL)

@@ -52,8 +52,8 @@ def scale(grows: Sequence[Leg], cash: Mapping[str, Decimal], markets: Mapping[st
 
 
 def priority(legs: Sequence[Leg]) -> list[Leg]:
-    """In the order in which they get the money of their currency: the largest first."""
-    return sorted(legs, key=lambda leg: (-leg.amount * leg.price, leg.symbol))
+    """In the order in which they get the money of their currency: the largest first, equal ones as they come."""
+    return sorted(legs, key=lambda leg: leg.amount * leg.price, reverse=True)
 
 
 def moved(made: Plan, cash: Mapping[str, Decimal], markets: Mapping[str, Instrument]) -> frozenset[str]:

@@ -3,10 +3,10 @@
 Rule: a move goes towards the target, sells nothing that is not free, and says what stops it.
 """
 
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import ZERO
+from daemon.core.model import WHOLE, ZERO
 from daemon.core.planner_inputs import ONE, Inputs
 from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 from daemon.core.planner_lots import Draft, draft
@@ -50,7 +50,7 @@ def finish(made: Draft, inputs: Inputs) -> Answer:
     leg = bought(market, amount, price, inputs.rules) if made.side is BUY else sold(market, amount, price)
     if amount < whole:
         return leg, Reason.AMOUNT_MAX
-    if made.reason is None and abs(made.rest) * made.lot_worth > s.slack:
+    if made.reason is None and abs(made.over) > s.slack:
         return leg, Reason.STEP
     return leg, made.reason
 
@@ -62,8 +62,8 @@ def _is_begun(s: Standing) -> bool:
 
 def _into_the_zone(made: Draft) -> Draft:
     """A trade to the edge that goes one step further rather than to end just outside, unless a step is wider than the zone."""
-    if made.rest and made.lot_worth <= made.standing.slack:
-        made.lots, made.rest = made.lots + 1, ZERO
+    if made.over and made.unit <= made.standing.slack:
+        made.lots, made.over = made.lots + 1, ZERO
     return made
 
 
@@ -78,9 +78,9 @@ def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> Move:
     if made.lots >= free:  # all that is free, and no step more
         if made.lots > free:
             made.reason = _short_of(s, whole, free)
-        elif made.rest * made.lot_worth > s.slack:
+        elif made.over > s.slack:
             made.reason = Reason.STEP
-        made.lots, made.rest = free, ZERO
+        made.lots, made.over = free, ZERO
     return made, None
 
 
@@ -95,7 +95,7 @@ def _sellable(s: Standing, inputs: Inputs) -> tuple[Decimal, Decimal]:
 
 
 def _lots(s: Standing, amount: Decimal) -> Decimal:
-    return (amount / s.market.lot).to_integral_value(ROUND_FLOOR) if amount > 0 else ZERO
+    return WHOLE.divide_int(amount, s.market.lot) if amount > 0 else ZERO
 
 
 def _short_of(s: Standing, whole: Decimal, free: Decimal) -> Reason:

@@ -72,9 +72,12 @@ def _sum(standings: Iterable[Standing]) -> Decimal:
     return sum((abs(s.wished) for s in standings), ZERO)
 
 
-def is_ample(aimed: Decimal, price: Decimal, worth: Decimal, market: Instrument) -> bool:
-    """Whether so much money is above all that could be asked of a position, whatever the rounding to lots. This is quick to see."""
-    return aimed * price >= ((market.lot + market.least) * ROOM * price + market.worth_least * _AMPLE) * worth
+def is_ample(aimed: Decimal, worth: Decimal, rate: Decimal, market: Instrument) -> bool:
+    """Whether so much money is above all that could be asked of a position, whatever the rounding to lots. This is quick to see.
+
+    `worth` is what a unit of base is worth in money, `rate` a unit of quote.
+    """
+    return aimed >= (market.lot + market.least) * ROOM * worth + market.worth_least * _AMPLE * rate
 
 
 def _holds(s: Standing, factor: Decimal, zones: Zones) -> bool:
