@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak strategies swarm kills doubts drift projections sleeves plans limits bench optimize check setup lock clean
+.PHONY: help run test draws soak strategies swarm kills doubts drift projections sleeves plans limits bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -31,6 +31,13 @@ run: setup ## Run the demo: an exchange on this machine and the daemon trading o
 
 test: check ## Check format, lint and types, then run the tests
 	@.venv/bin/pytest -q -n 2 --dist worksteal
+
+draws: setup ## Judge the properties by cases that are drawn anew, TIMES=5 times over (ten minutes); SEED=N begins with the draws of a run
+	@first=$(or $(SEED),$$(date +%s))
+	for seed in $$(seq $$first $$((first + $(or $(TIMES),5) - 1))); do
+		echo "SEED=$$seed"
+		REBALANCED_DRAWS=1 .venv/bin/pytest -q -n 2 --dist worksteal --timeout 0 -m hypothesis --hypothesis-seed $$seed
+	done
 
 soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
 	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
