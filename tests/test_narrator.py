@@ -34,7 +34,10 @@ from daemon.core.model import (
 from daemon.core.states import ACCOUNT, Hold, Level
 from daemon.io import alerts_sieve as sieve
 from daemon.io import logs
-from daemon.narrator import ORDERS_MAX, SIGNALS_MAX, Known, Line, Narrator, narrate
+from daemon.narrator import ORDERS_MAX, Narrator, narrate
+from daemon.narrator_lines import Line
+from daemon.narrator_orders import Known
+from daemon.narrator_waves import SIGNALS_MAX
 from tests.core.builders import halted
 
 ROOT = Path(__file__).parents[1]

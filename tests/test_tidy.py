@@ -28,7 +28,8 @@ MAY_IMPORT: Final = {
 }
 # Inside core, a module imports from the lines above its own. A new module of core gets its place here.
 CORE_ORDER: Final = [
-    {"cron", "model", "plain"},
+    {"cron", "marketdata", "plain"},
+    {"model"},
     {"planner_inputs", "states"},
     {"away", "cuts", "steering"},
     {"events"},
@@ -41,11 +42,11 @@ CORE_ORDER: Final = [
     {"capital", "slices", "risk_weights", "planner", "ledger"},
     {"ordertable", "barflow", "spikes", "vigil", "strategy", "paper"},
     {"account", "portfolio", "desk", "optimised", "resolver", "risk_orders", "wave"},
-    {"staff", "trading"},
+    {"settlement", "staff", "trading"},
     {"approval", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},
-    {"dispatch"},
+    {"dispatch", "occasion"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

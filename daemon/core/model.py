@@ -1,4 +1,4 @@
-"""The nouns: instruments, bars, slices, orders, fills, the account.
+"""The nouns: instruments, orders, fills, the account, decisions; bars and slices come from core.marketdata.
 
 Rule: every value here is immutable and checks itself. Market data is float64; money and quantities are Decimal; times are aware UTC.
 """
@@ -13,8 +13,15 @@ from functools import lru_cache
 from math import isfinite, lcm
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+from daemon.core.marketdata import CLOSE as CLOSE
+from daemon.core.marketdata import HIGH as HIGH
+from daemon.core.marketdata import LOW as LOW
+from daemon.core.marketdata import OPEN as OPEN
+from daemon.core.marketdata import VOLUME as VOLUME
+from daemon.core.marketdata import Bar as Bar
+from daemon.core.marketdata import Bools as Bools
+from daemon.core.marketdata import Floats as Floats
+from daemon.core.marketdata import Slice as Slice
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 ZERO: Final = Decimal(0)
@@ -24,9 +31,6 @@ EXACT: Final = Context(prec=80)
 
 # Whole steps of anything that a float can tell, 1e308 included: a division for the whole part alone is exact, and no slower for it.
 WHOLE: Final = Context(prec=700)
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 
 def epoch_ms(moment: datetime) -> int:
@@ -147,71 +151,6 @@ def common_step(one: Decimal, other: Decimal) -> Decimal:
     """The smallest step that is a multiple of both."""
     scale = min(int(one.as_tuple().exponent), int(other.as_tuple().exponent))
     return Decimal(lcm(int(one.scaleb(-scale)), int(other.scaleb(-scale)))).scaleb(scale)
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One closed candle of one symbol. Prices are quote per base, volume is in base units; `closes_at` is its open plus the timeframe."""
-
-    symbol: str
-    closes_at: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    synthetic: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what no market can have printed (faults: NaN, zero and negative prices, crossed extremes)."""
-        prices = (self.open, self.high, self.low, self.close)
-        if not all(isfinite(p) and p > 0 for p in prices) or not (isfinite(self.volume) and self.volume >= 0):
-            raise ValueError(f"{self.symbol}: a bar needs finite positive prices and a volume of at least 0, got {prices}, {self.volume}")
-        if self.high < max(prices) or self.low > min(prices):
-            raise ValueError(f"{self.symbol}: high {self.high} and low {self.low} do not enclose {prices}")
-
-
-# Rows of a slice's panel.
-OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slice:
-    """The cross-section: the bars of one close time.
-
-    `panel` is float64 (5, symbols): open, high, low, close, volume; NaN where a symbol has had no bar yet.
-    `synthetic` is bool (symbols,): True where the bar was made from the last close because none arrived.
-    `age` is int64 (symbols,): slices since the last real bar, 0 when it is in this slice.
-    `suspect` is bool (symbols,): True where the price waits for confirmation; None: nowhere.
-    """
-
-    closes_at: datetime
-    symbols: tuple[str, ...]
-    panel: Floats
-    synthetic: Bools
-    age: NDArray[np.int64]
-    suspect: Bools | None = None
-
-    @property
-    def real(self) -> Bools:
-        """Where this slice has a bar of the venue's own that may move money, bool (symbols,)."""
-        there: Bools = self.age == 0
-        return there if self.suspect is None else there & ~self.suspect
-
-    @property
-    def close(self) -> Floats:
-        """Closing prices (symbols,)."""
-        row: Floats = self.panel[CLOSE]
-        return row
-
-    @property
-    def coverage(self) -> float:
-        """Share of the symbols that have a real bar in this slice, and one that can be believed."""
-        return float(np.count_nonzero(self.real)) / len(self.symbols)
-
-    def prices(self) -> dict[str, float]:
-        """Last close by symbol, without the symbols that never had a bar."""
-        return {s: float(p) for s, p in zip(self.symbols, self.close, strict=True) if p == p}
 
 
 @dataclass(frozen=True, slots=True)

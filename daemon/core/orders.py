@@ -39,15 +39,17 @@ from daemon.core.events import (
 from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
 from daemon.core.model import Cause, Decision, Fill
+from daemon.core.occasion import Occasion
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
-from daemon.core.rebalancing import Cooldown, begin, planned, strayed
+from daemon.core.rebalancing import Cooldown, begin, planned
 from daemon.core.restraint import due_again, finished, flattened, restrained
 from daemon.core.risk import Reason as Risk
+from daemon.core.settlement import costs, settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Hold, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave, cost_parts, costs
+from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave
 
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 FLATTEN_AGAIN: Final = timedelta(seconds=15)
@@ -216,27 +218,9 @@ class OrderManager:
         idle = self.wave is None and self._pending is None
         if not self.planning or not idle or self.decision is None:
             return ()
-        cause = self._cause(event.decision, self.decision, event.at)
+        occasion = Occasion(self._account, self.guard, self._settings, self._cooldown, self.last_wave)
+        cause = occasion.cause(event.decision, self.decision, event.at)
         return () if cause is None else (TargetsChosen(replace(event.decision, cause=cause), event.at),)
-
-    def _cause(self, wanted: Decision, last: Decision, at: datetime) -> Cause | None:
-        """Why there should be a decision although nobody was due; None: there is no reason."""
-        over = self._cooldown.over(wanted.as_of)
-        if self.guard.alarmed or (self.guard.calmed and over):
-            return Cause.CORRELATION
-        if self.guard.due_again(self.last_wave, at):
-            return Cause.LIMITED
-        if over and last.exits_until is not None:
-            return Cause.COOLDOWN_OVER
-        return Cause.OFF_TARGET if over and self._strayed(wanted, at) else None
-
-    def _strayed(self, wanted: Decision, at: datetime) -> bool:
-        limit = self._settings.off_target
-        if limit is None or not self._account.valued(at):
-            return False
-        refused = {} if self.last_wave is None else {s: why for s, why in self.last_wave.refused.items() if why not in RETRYABLE}
-        weights = self.guard.weights(wanted)
-        return strayed(weights, wanted.keep, self._account, self._settings, self.guard.allows, limit=limit, refused=refused, at=at)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """A decision that waited for prices may have them now; those of a slice that was filled in late move no money."""
@@ -421,23 +405,7 @@ class OrderManager:
 
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None
-        off_target = self._account.off_target(wave.weights, wave.decision.keep)
-        wave.explain(off_target, self._account.capital(), self._settings.rules, self._account.markets, superseded=self._pending is not None)
-        parts = cost_parts(wave.orders, wave.book.rates, wave.decided)
-        self.last_wave = WaveSettled(
-            decision=wave.decision,
-            targets=wave.weights,
-            equity=self._account.equity(),
-            sent=len(wave.orders),
-            filled=sum(1 for t in wave.orders if t.booked > 0),
-            refused=dict(wave.refused),
-            left=dict(wave.left),
-            off_target=off_target,
-            cost_bps=parts.get("fee", 0.0) + parts.get("spread", 0.0),
-            took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
-            at=at,
-            cost_parts=parts,
-        )
+        self.last_wave = settled(wave, self._account, self._settings.rules, at, superseded=self._pending is not None)
         self._dispatch.forget(wave.decision)
         yield self.last_wave
         for hold in finished(self.states, self.last_wave, self.sleeves.symbols_of, at):

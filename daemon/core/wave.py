@@ -1,4 +1,4 @@
-"""Wave: one decision being worked off, and the account of it at the end.
+"""Wave: one decision being worked off.
 
 Rule: whatever a wave leaves away from its target has a reason.
 """
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, Side, currencies
+from daemon.core.model import ZERO, Decision, Instrument, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked, client_id
 from daemon.core.planner_inputs import ONE, Book, Rules, exact
 from daemon.core.planner_legs import Leg, Reason
@@ -182,33 +182,3 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
         split=split,
         limit=leg.limit,
     )
-
-
-def costs(fills: Iterable[Fill]) -> dict[str, Decimal]:
-    """What trades have cost or brought, by quote currency."""
-    found: dict[str, Decimal] = {}
-    for fill in fills:
-        quote = currencies(fill.symbol)[1]
-        found[quote] = found.get(quote, ZERO) + fill.cost
-    return found
-
-
-def cost_parts(orders: Iterable[Tracked], rates: Mapping[str, Decimal], decided: Mapping[str, float]) -> dict[str, float]:
-    """What trading cost, in basis points of what was traded, by part; nothing if nothing was traded.
-
-    `fee`; `spread`: from the reference price to the price paid; `delay`: from the close that was decided on (`decided`, by symbol) to the
-    reference price, where a close is known (Perold 1988, The Implementation Shortfall). Above 0 is against us.
-    """
-    fee = spread = delay = traded = 0.0
-    for tracked in orders:
-        order, rate = tracked.order, float(rates.get(currencies(tracked.order.symbol)[1], ONE))
-        reference = tracked.booked * order.price
-        moved = float(order.price) - decided.get(order.symbol, float(order.price))
-        fee += rate * float(tracked.booked_fees)
-        spread += rate * order.side.sign * float(tracked.booked_cost - reference)
-        delay += rate * order.side.sign * float(tracked.booked) * moved
-        traded += rate * float(reference)
-    if not traded:
-        return {}
-    parts = {"fee": fee, "spread": spread} | ({"delay": delay} if decided else {})
-    return {name: part / traded * 10_000 for name, part in parts.items()}

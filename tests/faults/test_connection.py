@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.rategate import RateGate
 from daemon.io.timekeeper import SPACING_S
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
@@ -22,6 +23,7 @@ def silent(run: Run) -> bool:
     """Whether the daemon knows that it is to be silent: what the exchange has answered is on its way until then."""
     exchange = run.parts.exchange
     assert isinstance(exchange, CcxtExchange)
+    assert isinstance(exchange._gate, RateGate)
     return exchange._gate.paused_for_s > 0
 
 

@@ -23,7 +23,7 @@ from daemon.core.reconciler import Calm
 from daemon.core.resolver import Patience
 from daemon.core.states import Hold
 from daemon.io.streams import BarStreams
-from daemon.narrator import Line
+from daemon.narrator_lines import Line
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
