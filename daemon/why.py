@@ -30,7 +30,7 @@ Row = Mapping[str, object]
 
 # What the codes of limits and plans mean, in the words of the runbook; a code that is not here speaks for itself.
 WORDS: Final[Mapping[str, str]] = {
-    "not_finite": "the strategy's answer was no number",
+    "not_finite": "the strategy's answer was no number, or one beyond sense",
     "unknown_symbol": "the account does not trade this symbol",
     "short_on_spot": "nothing can be sold on spot that is not held",
     "weight_max": "no symbol may hold more (risk.weight_max)",

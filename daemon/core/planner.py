@@ -7,7 +7,6 @@ venue's grid, and names a reason for every symbol that stays away from its targe
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Context, Decimal, localcontext
-from math import isfinite
 from typing import Final
 
 from daemon.core.model import ZERO, Instrument
@@ -21,6 +20,9 @@ from daemon.core.planner_zones import Zones
 
 # Far more than any amount or price has; up to here, sums and products of them are exact and quick (three words of nineteen digits).
 _DIGITS: Final = Context(prec=57)
+
+# No target is a million times the account; beyond that, and for what is no number at all, nothing is planned.
+_WEIGHT_MAX: Final = 1e6
 
 _IN_BAND: Final = Reason.IN_BAND.value
 
@@ -47,7 +49,7 @@ def replay(text: str) -> Plan:
 
 
 def _plan(inputs: Inputs) -> Plan:
-    weights = {s: exact(w) for s, w in inputs.weights.items() if isfinite(w)}
+    weights = {s: exact(w) for s, w in inputs.weights.items() if abs(w) <= _WEIGHT_MAX}
     zones = Zones.of(inputs.rules, max(inputs.book.equity, ZERO), weights.values())
     standings, left, tight = _standings(inputs, weights, zones, quick=True)
     needs: Mapping[str, Decimal] = {}

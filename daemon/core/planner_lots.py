@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from daemon.core.model import WHOLE, ZERO, Side
+from daemon.core.model import ZERO, Side
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import BUY, Reason, Standing
 
@@ -47,7 +47,7 @@ def draft(standing: Standing, way: Decimal, side: Side, arrives: Decimal = ONE) 
     unit = standing.market.lot * standing.worth
     if arrives is not ONE:
         unit *= arrives
-    lots, over = WHOLE.divmod(way, unit)
+    lots, over = divmod(way, unit)
     return Draft(standing, side, lots, over, unit)
 
 
@@ -78,5 +78,6 @@ def _exceeds(each: Draft, lots: Decimal, equity: Decimal) -> bool:
     s = each.standing
     if s.cap is None:
         return False
-    end = s.held + each.side.sign * lots * s.market.lot
+    change = lots * s.market.lot
+    end = s.held + change if each.side is BUY else s.held - change
     return abs(end) * s.worth > s.cap * equity

@@ -6,7 +6,7 @@ Rule: a move goes towards the target, sells nothing that is not free, and says w
 from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import WHOLE, ZERO
+from daemon.core.model import ZERO
 from daemon.core.planner_inputs import ONE, Inputs
 from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 from daemon.core.planner_lots import Draft, draft
@@ -95,7 +95,7 @@ def _sellable(s: Standing, inputs: Inputs) -> tuple[Decimal, Decimal]:
 
 
 def _lots(s: Standing, amount: Decimal) -> Decimal:
-    return WHOLE.divide_int(amount, s.market.lot) if amount > 0 else ZERO
+    return amount // s.market.lot if amount > 0 else ZERO
 
 
 def _short_of(s: Standing, whole: Decimal, free: Decimal) -> Reason:
