@@ -36,6 +36,7 @@ from daemon.io.worker import Misconfigured, Worker, Workers
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, StartRefused, refused_key
+from daemon.pulse import Pulse
 from daemon.reloading import Reloading
 from daemon.renewing import Renewing
 from daemon.transport import Transport
@@ -47,12 +48,6 @@ log = structlog.get_logger()
 
 # Requests under way at once. Binance takes 100 orders in ten seconds; more side by side would only wait at the rate gate.
 WORKERS: Final = 8
-
-# The clock event: a fifth of the shortest grace (0.5 s for bars of a second), so that no deadline is late by more.
-TICK_S: Final = 0.1
-
-# A loop that stands still for longer than this keeps bars and fills waiting; worth a line in the log.
-LAG_MAX_S: Final = 0.2
 
 # A stop waits this long for orders to come to a known end; the journal carries what is still unknown then. Below systemd's TimeoutStopSec.
 STOP_S: Final = 15.0
@@ -128,6 +123,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.ReadMarkets, [d.rulebook.accept]),
         (e.ClockMeasured, [p.breakers.on_clock]),
         (e.LoopLagged, [p.breakers.on_lag]),
+        (e.Awoken, [p.account.on_awoken, p.breakers.on_awoken, p.manager.on_awoken]),
         (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
         (e.HoldLifted, [d.recorder.accept, p.breakers.on_lifted, p.manager.on_lifted]),
         (e.RebalanceRequested, [p.runner.on_requested]),
@@ -162,6 +158,7 @@ class Daemon:
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled)
         self.transport = Transport(self.views, p.clock)
+        self.pulse = Pulse(p, self.publish, self.views, self.aligner, self._look)
         self.bus: Bus[e.Event] = Bus(routes(self))
         host, port, token = p.listen
         self.reloading = Reloading(p.reread, self.renewing, p.notifier, p.clock)
@@ -268,7 +265,7 @@ class Daemon:
     def _edges(self) -> list[Job]:
         """What runs beside the bars."""
         jobs: list[Job] = [
-            ("clock", self._tick),
+            ("clock", self.pulse.run),
             ("recorder", self.recorder.run),
             ("account", self.poller.run),
             ("timekeeper", self.timekeeper.run),
@@ -358,39 +355,16 @@ class Daemon:
 
     # --- while it runs -----------------------------------------------------------------------------------------------
 
-    async def _tick(self) -> None:
-        """Time, as an event; and what only a look can find: surprises, strategies in trouble."""
-        told: dict[str, str] = {}
-        late = 0
-        while True:
-            asleep_at = self.parts.clock.monotonic()
-            await self.parts.clock.sleep(TICK_S)
-            self._lagged(self.parts.clock.monotonic() - asleep_at - TICK_S)
-            self.publish(e.TimePassed(self.parts.clock.now()))
-            manager, problems = self.parts.manager, self.parts.runner.problems
-            while manager.follower.surprises:
-                log.error("order.surprise", what=manager.follower.surprises.pop())
-            for name, problem in problems.items():
-                if told.get(name) != problem:
-                    log.error("strategy.failed", strategy=name, problem=problem)
-            told = dict(problems)
-            self.reloading.settle()
-            self.transport.look(connected=self.userstream.connected)
-            if self.aligner.late > late:
-                log.warning("bar.late", bars=self.aligner.late - late)
-                late = self.aligner.late
+    def _look(self) -> None:
+        """See ten times a second to what tells nobody when it changes."""
+        self.reloading.settle()
+        self.transport.look(connected=self.userstream.connected)
 
     def _silenced(self, for_s: float) -> None:
         """The venue wants to hear nothing for so long, a process after this one included."""
         at = self.parts.clock.now()
         log.warning("exchange.silence", for_s=round(for_s, 3))
         self.publish(e.KeepState(SILENT, (at + timedelta(seconds=for_s)).isoformat(), at))
-
-    def _lagged(self, lag_s: float) -> None:
-        """The loop woke up this much later than it was asked to."""
-        self.views.lag_max_s = max(self.views.lag_max_s, lag_s)
-        if lag_s > LAG_MAX_S:
-            self.publish(e.LoopLagged(timedelta(seconds=lag_s), self.parts.clock.now()))
 
     async def _heartbeat(self, every_s: float) -> None:
         """Tell the supervisor that the loop turns. An outage of the venue is no reason to be restarted."""

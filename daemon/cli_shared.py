@@ -18,6 +18,7 @@ from daemon import __version__
 from daemon.config import Config, ConfigError, Secrets, load, resolve_secrets
 from daemon.io.api import CannotListen
 from daemon.io.clock import SystemClock
+from daemon.io.clockwatch import ClockSetBack
 from daemon.io.exchange import VenueError
 from daemon.io.journal import Journal, JournalError
 
@@ -81,6 +82,8 @@ def mistakes() -> Iterator[None]:
         fail(str(error), error.exit_code)
     except DataError as error:
         fail(str(error), 2)
+    except ClockSetBack as error:
+        fail(str(error), 1)
     except CannotListen as error:
         fail(str(error), 78)
     except VenueError as error:

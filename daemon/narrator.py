@@ -45,7 +45,7 @@ Untold = (
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
 
 AccountEvent = e.ForeignOrdersSeen | e.PollFailed | e.FlowBooked | e.SleevesBooked | e.AccountReconciled | e.DriftFound | e.DriftCleared
-TradingEvent = e.TradingStarted | e.LoopLagged | e.ClockMeasured | e.HoldWritten | e.StopRequested
+TradingEvent = e.TradingStarted | e.Awoken | e.LoopLagged | e.ClockMeasured | e.HoldWritten | e.StopRequested
 
 
 class Narrator:
@@ -116,7 +116,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (_account(event),)
         case e.RiskLimited() | e.OrderLimited() | e.RiskRefused() | e.CorrelationHigh() | e.CorrelationCalmed():
             return (risk_line(event),)
-        case e.TradingStarted() | e.LoopLagged() | e.ClockMeasured() | e.HoldWritten() | e.StopRequested():
+        case e.TradingStarted() | e.Awoken() | e.LoopLagged() | e.ClockMeasured() | e.HoldWritten() | e.StopRequested():
             return (_trading(event),)
         case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
             return (_person(event),)
@@ -130,6 +130,8 @@ def _trading(event: TradingEvent) -> Line:
             return _measured(event)
         case e.TradingStarted():
             return Line("info", "trading.started", {})
+        case e.Awoken(missed=missed):
+            return Line("warning", "daemon.awoke", {"missed_s": round(missed.total_seconds(), 1)})
         case e.HoldWritten(change=change):
             return _held(change)
         case e.StopRequested():

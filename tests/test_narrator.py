@@ -151,6 +151,7 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.ClockMeasured(timedelta(seconds=-1.5), timedelta(milliseconds=3), AT), None),
     (e.LoopLagged(timedelta(seconds=0.4), AT), None),
     (e.TradingStarted(AT), None),
+    (e.Awoken(timedelta(seconds=120), AT), None),
     (e.HoldWritten(halted("the venue has forgotten every order", AT), AT), None),
     *((e.HoldWritten(paused(level), AT), None) for level in RESTRICTED),
     (e.HoldWritten(e.HoldLifted(ACCOUNT, "pause", "me", AT), AT), None),

@@ -30,6 +30,7 @@ NAMES: Final = (
     "config.refused",
     "config.reloaded",
     "config.remark",
+    "daemon.awoke",
     "daemon.failed",
     "daemon.ready",
     "daemon.starting",

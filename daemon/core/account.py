@@ -9,9 +9,9 @@ from decimal import Decimal
 from math import isfinite
 
 from daemon.core.capital import Capital
-from daemon.core.events import AccountPolled, DriftCleared, DriftFound, Event, MarketsListed, PriceTicked, SliceClosed
+from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
-from daemon.core.model import EXACT, ZERO, Instrument, Side, currencies
+from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, Side, currencies
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.planner_inputs import ONE, Book
 from daemon.core.planner_legs import Reason, limited
@@ -95,6 +95,11 @@ class Account:
         moved_at = self._table.moved_at
         if all(t.ended for t in self._table) and (moved_at is None or moved_at < event.snapshot.asked_at):
             self._foreign = {c: b.locked for c, b in event.snapshot.balances.items() if b.locked > 0}
+        return ()
+
+    def on_awoken(self, _: Awoken) -> Iterable[Event]:
+        """No price moves money any more until it is told again, however new it looks: it may have waited with us."""
+        self._prices = {symbol: (price, EPOCH) for symbol, (price, _) in self._prices.items()}
         return ()
 
     def on_drift_found(self, event: DriftFound) -> Iterable[Event]:

@@ -23,6 +23,7 @@ from daemon.core.planner_inputs import Inputs
 from daemon.core.steering import ApprovalAsked as ApprovalAsked
 from daemon.core.steering import ApprovalGiven as ApprovalGiven
 from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
+from daemon.core.steering import Awoken as Awoken
 from daemon.core.steering import BookSleeves as BookSleeves
 from daemon.core.steering import ClockMeasured as ClockMeasured
 from daemon.core.steering import HoldLifted as HoldLifted
@@ -421,6 +422,6 @@ _Order = (
 )
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
-_Trading = TradingStarted | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
+_Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
 Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Poll | _Account | _Trading | _Person

@@ -18,6 +18,7 @@ from daemon.core.events import (
     ApprovalAsked,
     ApprovalGiven,
     ApprovalLapsed,
+    Awoken,
     Event,
     HoldLifted,
     HoldPlaced,
@@ -72,6 +73,7 @@ class OrderManager:
         self.follower = Follower(table, settings.patience)
         self.guard = Guard(settings.limits, settings.order_limits, account, states, market, sleeves.net)
         self.trading = Trading.STARTING
+        self._asleep_until: datetime | None = None  # when the daemon last awoke
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
@@ -125,7 +127,11 @@ class OrderManager:
         """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
         match self.trading:
             case Trading.STARTING:
-                return "the account has not been read yet"
+                return (
+                    "the account has not been read yet"
+                    if self._asleep_until is None
+                    else "the account has not been read since a long sleep"
+                )
             case Trading.STOPPING:
                 return "stopping"
             case Trading.RUNNING:
@@ -147,9 +153,16 @@ class OrderManager:
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """The first agreement of account and ledger opens trading."""
         self.follower.resolver.on_reconciled(event, self._account.foreign_locked)
-        if self.trading is Trading.STARTING and not event.differences and not self.follower.unheard:
+        asked_since = self._asleep_until is None or event.asked_at >= self._asleep_until
+        if self.trading is Trading.STARTING and asked_since and not event.differences and not self.follower.unheard:
             self.trading = Trading.RUNNING
             yield TradingStarted(event.at)
+
+    def on_awoken(self, event: Awoken) -> Iterable[Event]:
+        """Whatever happened meanwhile, nothing is sent before the account has been read again; as at a start."""
+        if self.trading is Trading.RUNNING:
+            self.trading, self._asleep_until = Trading.STARTING, event.at
+        yield PollAccount(event.at)
 
     def on_hold(self, event: HoldPlaced) -> Iterable[Event]:
         """What has not been sent waits for better times, or is sold where the hold says so."""
@@ -376,8 +389,8 @@ class OrderManager:
                 yield SubmitOrders(wave.decision, tuple(released), at)
         if any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
             return
-        if self.trading is Trading.STOPPING:
-            return  # the wave stays open in the journal, and the next start goes on with it
+        if self.trading is not Trading.RUNNING:
+            return  # the wave stays open: it goes on once the account has been read again, or with the next start
         if self._again(wave, at):
             if wave.retry_at is None or at >= wave.retry_at:
                 self._look_again(wave, at)

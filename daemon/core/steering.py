@@ -109,6 +109,14 @@ class LoopLagged:
 
 
 @dataclass(frozen=True, slots=True)
+class Awoken:
+    """Nothing was seen of the market for so long, though the daemon ran before: the machine slept, or its clock was set."""
+
+    missed: timedelta
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RebalanceRequested:
     """A person wants every strategy to decide now."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from daemon.core.account import Account
-from daemon.core.events import AccountPolled, DriftCleared, DriftFound, PriceTicked, SliceClosed
+from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
 from daemon.core.model import AccountSnapshot, Balance, Flow, Side, Slice, Status
 from daemon.core.ordertable import OrderTable, State
@@ -32,6 +32,16 @@ class Desk:
     def poll(self, locked: str, asked: float) -> None:
         snapshot = AccountSnapshot({"USDT": Balance(Decimal(0), Decimal(locked))}, (), after(asked), after(asked))
         self.account.on_polled(AccountPolled(snapshot, after(asked)))
+
+
+def test_no_price_from_before_a_long_sleep_moves_money() -> None:
+    """However new a price looks, after a sleep the next one is waited for; what is held keeps its worth."""
+    desk = Desk()
+    desk.account.on_awoken(Awoken(timedelta(seconds=120), after(1)))
+    assert desk.account.fresh_prices(after(1)) == {}
+    assert desk.account.equity() == 1200
+    desk.tick(101, at=2)
+    assert desk.account.fresh_prices(after(2)) == {"BTC/USDT": Decimal("101.0")}
 
 
 def test_equity_is_marked_and_weights_are_of_it() -> None:

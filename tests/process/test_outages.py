@@ -1,5 +1,6 @@
 """Outages: a venue that is away is waited for, calmly and aloud, and nothing secret is said meanwhile."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from tests.process.books import disagreements
 from tests.process.support import KEY, SECRET, SYMBOLS, Daemon, Venue, free_port, written
 
 AWAY_S = 3.0
+ASLEEP_S = 5.5
 VIEWS = ("/healthz", "/readyz", *(f"/api/v1/{view}" for view in ("status", "positions", "targets", "orders", "fills")))
 
 
@@ -47,6 +49,25 @@ def test_venue_stands_still(venue: Venue, tmp_path: Path) -> None:
         daemon.stop()
         assert disagreements(venue.state(), tmp_path / "momo.sqlite", SYMBOLS) == []
         assert [line for line in daemon.complaints() if line["level"] == "error"] == []
+
+
+def test_a_daemon_that_was_stopped_reads_the_account_before_it_sends(venue: Venue, tmp_path: Path) -> None:
+    """Held for seconds in which bars closed, it plans and sends nothing until it has read the account; then it trades as before."""
+    with Daemon(written(tmp_path, venue)) as daemon:
+        daemon.settled(sent=1)
+        since = len(daemon.lines)
+        os.kill(daemon.pid, signal.SIGSTOP)
+        time.sleep(ASLEEP_S)
+        os.kill(daemon.pid, signal.SIGCONT)
+        daemon.wait("daemon.awoke", since=since)
+        daemon.settled(2, since=since)
+        daemon.stop()
+        told = [line["event"] for line in daemon.lines[since:]]
+        awoke = told.index("daemon.awoke")
+        started = told.index("trading.started", awoke)
+        assert "account.reconciled" in told[awoke:started]
+        assert not {"order.submitted", "plan.made"} & set(told[awoke:started])
+        assert disagreements(venue.state(), tmp_path / "momo.sqlite", SYMBOLS) == []
 
 
 def test_streams_refused_for_a_while(venue: Venue, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Exit
 
 from daemon.app import Daemon
+from daemon.cli_shared import mistakes
 from daemon.core.events import HoldPlaced
 from daemon.core.model import Order, Side
 from daemon.core.states import Hold, Level
@@ -336,13 +338,25 @@ def test_a_clock_that_is_set_right(tmp_path: Path) -> None:
     assert life.codes() == []
 
 
+def test_a_clock_that_is_set_back_ends_the_process(tmp_path: Path) -> None:
+    """An hour back, and all that is waited for would come an hour late: it ends with a sentence, and code 1 has it started anew."""
+
+    async def script(_daemon: Daemon, _: TroubledExchange, clock: SimClock) -> None:
+        await clock.sleep((at_bar(9) - clock.now()).total_seconds())
+        clock._start -= timedelta(hours=1)
+
+    with pytest.raises(Exit) as ended, mistakes():
+        lived(tmp_path, flat(10), {}, script=script)
+    assert ended.value.exit_code == 1
+
+
 @pytest.mark.parametrize(("lag_s", "fires"), [(5.0, True), (4.9, False)])
 def test_a_loop_that_stands_still(tmp_path: Path, lag_s: float, fires: bool) -> None:
     """A loop that wakes up five seconds late reduces for a minute."""
 
     async def script(daemon: Daemon, _: TroubledExchange, clock: SimClock) -> None:
         await clock.sleep((at_bar(9) - clock.now()).total_seconds())
-        daemon._lagged(lag_s)
+        daemon.pulse.lagged(lag_s)
 
     life = lived(tmp_path, flat(10), {}, script=script)
     if fires:

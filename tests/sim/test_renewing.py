@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from daemon import app
+from daemon import pulse
 from daemon.app import Daemon
 from daemon.core.ledger import Ledger
 from daemon.core.model import Decision
@@ -55,7 +55,7 @@ def told(journal: Path) -> Story:
 @pytest.fixture(autouse=True)
 def calm(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slower clock of the daemon, for speed."""
-    monkeypatch.setattr(app, "TICK_S", TICK_S)
+    monkeypatch.setattr(pulse, "TICK_S", TICK_S)
 
 
 def tape(folder: Path) -> tuple[TapeExchange, SimClock]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from structlog.testing import capture_logs
 
-from daemon import app
+from daemon import pulse
 from daemon.app import Daemon
 from daemon.config import Secrets, load
 from daemon.core.model import Balance, Bar, Instrument, Order, OrderReport
@@ -163,13 +163,13 @@ def live(config: Path, closes: Closes, prepare: Callable[[TroubledExchange], Non
                 daemon.stop()
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    tick_s, app.TICK_S = app.TICK_S, TICK_S  # type: ignore[misc]
+    tick_s, pulse.TICK_S = pulse.TICK_S, TICK_S  # type: ignore[misc]
     try:
         with capture_logs() as lines:
             run(main())
         life.lines = list(lines)
     finally:
-        app.TICK_S = tick_s  # type: ignore[misc]
+        pulse.TICK_S = tick_s  # type: ignore[misc]
         structlog.reset_defaults()
     return life
 

@@ -20,6 +20,7 @@ from daemon.core.breakers.rules import Code, Rules
 from daemon.core.curves import Curves
 from daemon.core.events import (
     AccountReconciled,
+    Awoken,
     ClockMeasured,
     Event,
     HoldLifted,
@@ -190,6 +191,10 @@ class Breakers:
     def on_clock(self, event: ClockMeasured) -> Iterable[Event]:
         """The clocks were compared."""
         return self._clock.measured(event.offset, event.uncertainty, event.at) if self._clock else ()
+
+    def on_awoken(self, event: Awoken) -> Iterable[Event]:
+        """The clock has jumped, or seems to have."""
+        return (MeasureClock(event.at),) if self._clock else ()
 
     def on_lag(self, event: LoopLagged) -> Iterable[Event]:
         """The loop stood still."""

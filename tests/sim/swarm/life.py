@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from daemon import app
+from daemon import pulse
 from daemon.config import Secrets
 from daemon.core.model import Instrument, Order, Side, Status, currencies
 from daemon.core.ordertable import State, tag
@@ -312,7 +312,7 @@ class World:
 
 def tell(seed: int, faults: Sequence[Fault], folder: Path, *, aloud: bool = False) -> Oracle:
     """The story of a seed under these faults."""
-    tick_s, app.TICK_S = app.TICK_S, TICK_S  # type: ignore[misc]
+    tick_s, pulse.TICK_S = pulse.TICK_S, TICK_S  # type: ignore[misc]
 
     async def main(loop: SwarmLoop) -> Oracle:
         world = World(seed, faults, folder, loop)
@@ -326,6 +326,6 @@ def tell(seed: int, faults: Sequence[Fault], folder: Path, *, aloud: bool = Fals
     try:
         return run(main)
     finally:
-        app.TICK_S = tick_s  # type: ignore[misc]
+        pulse.TICK_S = tick_s  # type: ignore[misc]
         for path in folder.glob(f"{seed}.sqlite*"):
             path.unlink()
