@@ -113,7 +113,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PollFailed, [d.views.on_poll_failed]),
         (e.MarketsListed, [p.account.on_markets]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
-        (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow]),
+        (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow, p.reconciler.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
         (e.AccountReconciled, [p.breakers.on_reconciled, p.manager.on_reconciled]),
         (e.DriftFound, [p.account.on_drift_found]),

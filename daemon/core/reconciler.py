@@ -1,7 +1,7 @@
 """PositionReconciler: keeps ledger and account in agreement, and tells fills, flows and drift apart.
 
 Rule: equality is agreement at any time; a difference counts only on a quiet account, and only after the venue's trades were read and did
-not explain it. Absence is not zero, and nothing is corrected on the evidence of one poll.
+not explain it. Absence is not zero, and nothing is concluded on the evidence of one poll, the opening balance included.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from daemon.core.events import (
     DriftCleared,
     DriftFound,
     Event,
+    FlowBooked,
     ForeignOrdersSeen,
     HoldPlaced,
     OrderFilled,
@@ -53,6 +54,16 @@ class Suspicion:
     found: bool = False
 
 
+@dataclass(slots=True)
+class Opening:
+    """What a first start has seen: `held` has stood unchanged since `since`. `ever`: all currencies that a poll has shown."""
+
+    held: dict[str, Decimal]
+    since: datetime
+    ever: frozenset[str] = frozenset()
+    confirmed: AccountSnapshot | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calm:
     """When a poll says something about the account.
@@ -60,15 +71,16 @@ class Calm:
     `quiet`: nothing of ours has moved within this time before the poll began. `lag`: balances may be that old after a trade, so that a
     difference is only believed when no trade is younger, or when it has not changed for so long. `stale`: a balance that is exactly what
     the account held less than this ago is taken for an old one, and nothing is booked. `flow`: no difference is booked before it has stood
-    for this long. `again`: a difference is polled again after this long, growing to `again_max`. `overlap`: trades are read from
-    this long before the difference was last known not to be. `lookups`: an order in doubt that so many look-ups have not found no longer
-    makes the account restless.
+    for this long. `opens`: two polls so far apart that show the same make an opening balance. `again`: a difference is polled again after
+    this long, growing to `again_max`. `overlap`: trades are read from this long before the difference was last known not to be. `lookups`:
+    an order in doubt that so many look-ups have not found no longer makes the account restless.
     """
 
     quiet: timedelta = timedelta(seconds=3)
     lag: timedelta = timedelta(seconds=30)
     stale: timedelta = timedelta(minutes=5)
     flow: timedelta = timedelta(seconds=5)
+    opens: timedelta = timedelta(seconds=1)
     again: timedelta = timedelta(seconds=3)
     again_max: timedelta = timedelta(seconds=30)
     overlap: timedelta = timedelta(minutes=10)
@@ -95,6 +107,7 @@ class PositionReconciler:
         self._poll_at: datetime | None = None
         self._unsure = 0
         self._empty_since: datetime | None = None
+        self._opening: Opening | None = None
         self._halted = False
         self._foreign: dict[str, int] = {}
         self._suspicions: dict[str, Suspicion] = {}
@@ -115,6 +128,13 @@ class PositionReconciler:
         """The venue itself says that money came or went: a flow. Before the opening balance is booked, it is part of that."""
         if self._ledger.opened and event.currency in self._managed and event.amount:
             yield BookFlows((Flow(f"{event.currency}-{event.id}", event.currency, event.amount, "transfer", event.at),), event.at)
+
+    def on_flow(self, event: FlowBooked) -> Iterable[Event]:
+        """Once the opening balance is booked, it agrees with the poll that has confirmed it: there is nothing to read again."""
+        confirmed = None if self._opening is None else self._opening.confirmed
+        if confirmed is not None and event.flow.kind == OPENING and not self._compare(confirmed):
+            self._opening = self._poll_at = None
+            yield from self._reconciled(confirmed, {}, event.at)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:
         """A suspicion is looked at again soon, not at the next turn of the poller."""
@@ -141,21 +161,24 @@ class PositionReconciler:
             yield from self._open(snapshot, event.at)
             return
         self._empty_since = None
-        differences, quiet = self._compare(snapshot), self._quiet(snapshot)
+        yield from self._reconciled(snapshot, self._compare(snapshot), event.at)
+
+    def _reconciled(self, snapshot: AccountSnapshot, differences: dict[str, Decimal], at: datetime) -> Iterable[Event]:
+        quiet = self._quiet(snapshot)
         locked = {c: b.locked for c, b in snapshot.balances.items() if b.locked > 0}
-        yield AccountReconciled(differences, snapshot.asked_at, event.at, quiet=quiet, locked=locked)
+        yield AccountReconciled(differences, snapshot.asked_at, at, quiet=quiet, locked=locked)
         for currency in [c for c in self._suspicions if c not in differences]:
             if self._suspicions.pop(currency).found:
-                yield DriftCleared(currency, event.at)
+                yield DriftCleared(currency, at)
         if differences:
-            self._poll_at = self._next_look(event.at)
+            self._poll_at = self._next_look(at)
             self._unsure += 1
         else:
             self._agreed_at, self._unsure = snapshot.asked_at, 0
         if quiet or not differences:
-            self.last_reconciled, self.differences = event.at, differences
+            self.last_reconciled, self.differences = at, differences
             for currency, amount in differences.items():
-                yield from self._suspect(currency, amount, snapshot, event.at)
+                yield from self._suspect(currency, amount, snapshot, at)
 
     def _foreign_orders(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Tell of the open orders that are not ours, once, and again when they have changed."""
@@ -277,15 +300,27 @@ class PositionReconciler:
         return mine or tuple(s for s in self._symbols if currencies(s)[0] in self.differences)
 
     def _open(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
-        """A first start: what the account holds of the managed currencies is its opening balance, not a profit."""
+        """A first start: what the account holds of the managed currencies is its opening balance, not a profit.
+
+        It is booked once it has stood for a while. What a poll has shown is not taken for gone because the next leaves it out, nor an
+        account for empty, unless that stands for much longer: an answer that is partial opens nothing.
+        """
         if any(True for _ in self._table):
             return
+        self._poll_at = at
         held = {c: b.total for c, b in snapshot.balances.items() if c in self._managed and b.total}
+        known = self._opening
+        if known is None or known.held != held:
+            self._opening = Opening(held, snapshot.asked_at, (known.ever if known else frozenset()) | held.keys())
+            return
+        wait = self._calm.opens if held and known.ever <= held.keys() else self._calm.lag
+        if snapshot.asked_at - known.since < wait:
+            return
+        known.confirmed = snapshot
         # An account that holds nothing is opened all the same, by one flow of nothing.
         found = sorted(held) or sorted(self._managed)[:1]
         opening = (Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in found)
         yield BookFlows(tuple(opening), at)
-        self._poll_at = at
 
 
 def _flow_id(currency: str, amount: Decimal, since: datetime) -> str:

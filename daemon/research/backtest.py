@@ -16,6 +16,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import Slice
 from daemon.core.orders import OrderManager
 from daemon.core.plain import rfc3339
+from daemon.core.reconciler import Calm
 from daemon.core.slices import Aligner
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
@@ -128,7 +129,8 @@ class Backtest:
         self.parts.manager.guard.gate.warm(history)
         if history:
             self.parts.account.on_slice(e.SliceClosed(history[-1], at))
-        self._bus.publish(e.PollAccount(at))
+        for moment in (at - Calm().opens, at):  # two looks at the account, as of a start
+            self._bus.publish(e.PollAccount(moment))
         self._bus.publish(e.TimePassed(at))
 
     def _step(self, cross_section: Slice) -> None:

@@ -15,6 +15,7 @@ from daemon.core.events import (
     DriftCleared,
     DriftFound,
     Event,
+    FlowBooked,
     HoldPlaced,
     OrderFilled,
     PollAccount,
@@ -51,6 +52,7 @@ class Office:
                 case BookFlows():
                     for flow in event.flows:
                         self.ledger.flow(flow)
+                        self.take(self.reconciler.on_flow(FlowBooked(flow, after(self.at))))
                 case QueryTrades() if self.answers:
                     for trade in self.trades:
                         if trade.symbol in event.symbols and not self.ledger.has_trade(trade.symbol, trade.trade_id):
@@ -94,17 +96,56 @@ class Office:
 
     @property
     def agreed(self) -> bool:
-        return all(self.ledger.held(c) == self.balances[c] for c in ("USDT", "BTC", "ETH"))
+        return all(self.ledger.held(c) == self.balances.get(c, 0) for c in ("USDT", "BTC", "ETH"))
 
 
-def test_a_first_poll_opens_the_ledger_and_the_second_agrees() -> None:
-    """What the account holds of managed currencies is its opening balance; the rest is ring-fenced."""
-    office = Office()
+def test_two_polls_that_show_the_same_open_the_ledger_and_agree_with_it() -> None:
+    """What the account holds of managed currencies is its opening balance, the rest is ring-fenced, and a third poll is not needed."""
+    office = Office(open_account=False)
+    office.poll()
+    assert not office.ledger.opened
+    office.poll()
     assert office.agreed
     assert office.ledger.held("DOGE") == 0
     (reconciled,) = office.of(AccountReconciled)
     assert isinstance(reconciled, AccountReconciled)
     assert reconciled.differences == {}
+
+
+@pytest.mark.parametrize("hidden", [("USDT",), ("BTC",), ("USDT", "BTC")])
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_a_partial_answer_opens_nothing(hidden: tuple[str, ...], times: int) -> None:
+    """Polls that leave out what another has shown, or all there is, are not the account, however often they come within half a minute."""
+    office = Office(open_account=False)
+    if len(hidden) == 1:
+        office.poll()
+    office.polls(times, **dict.fromkeys(hidden, "0"))
+    assert not office.ledger.opened
+    office.polls(2)
+    assert office.agreed
+    assert office.flows() == []
+
+
+def test_polls_side_by_side_are_one_look() -> None:
+    """What was read twice within a second was read once."""
+    office = Office(open_account=False)
+    for _ in range(5):
+        office.at -= 2.9
+        office.poll()
+    assert not office.ledger.opened
+
+
+def test_an_account_that_holds_nothing_is_opened_too() -> None:
+    """After half a minute of nothing, by one flow of nothing; what comes then is a deposit."""
+    office = Office(open_account=False)
+    office.balances = {"USDT": Decimal(0)}
+    office.polls(10)
+    assert office.of(BookFlows) == []
+    office.polls(2)
+    assert len(office.of(BookFlows)) == 1
+    office.balances["USDT"] = Decimal(5)
+    office.polls(6)
+    assert [flow.amount for flow in office.flows()] == [5]
 
 
 def test_what_is_in_no_universe_is_ringfenced() -> None:

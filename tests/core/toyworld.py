@@ -185,7 +185,7 @@ class ToyWorld(ToyWire):
             (e.TradesListed, [reconciler.on_listed]),
             (e.AccountPolled, [account.on_polled, reconciler.on_polled]),
             (e.BalanceMoved, [reconciler.on_moved]),
-            (e.FlowBooked, [portfolio.on_flow, curves.on_flow]),
+            (e.FlowBooked, [portfolio.on_flow, curves.on_flow, reconciler.on_flow]),
             (e.SleevesBooked, [portfolio.on_booked, curves.on_booked]),
             (e.AccountReconciled, [manager.on_reconciled]),
             (e.DriftFound, [account.on_drift_found]),

@@ -48,6 +48,7 @@ CALM: Final = Calm(
     quiet=timedelta(milliseconds=300),
     lag=timedelta(seconds=1.5),
     flow=timedelta(seconds=1),
+    opens=timedelta(milliseconds=200),
     again=timedelta(milliseconds=500),
     again_max=timedelta(seconds=1),
 )

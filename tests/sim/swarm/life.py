@@ -51,7 +51,7 @@ class World:
         self.chance = Random(f"{seed}/world")
         self.folder = folder
         prices = Prices(seed, SYMBOLS, START, LENGTH)
-        self.books = Books(seed, self._markets(), self._opening(), prices, self.later)
+        self.books = Books(seed, self._markets(), self._opening(prices), prices, self.later)
         self.books.now = self.clock.now  # type: ignore[method-assign]
         self.oracle = Oracle(self.books, self.clock.now, lambda: self.weather.at_work(self.now_s))
         self.process: Process | None = None
@@ -65,8 +65,13 @@ class World:
         steps = [self.chance.choice(["0.00001", "0.001"]) for _ in SYMBOLS]
         return {symbol: market(symbol, step=step) for symbol, step in zip(SYMBOLS, steps, strict=True)}
 
-    def _opening(self) -> dict[str, Decimal]:
-        return {"USDT": Decimal(self.chance.choice([1000, 10_000, 1_000_000]))} | {s.partition("/")[0]: Decimal(0) for s in SYMBOLS}
+    def _opening(self, prices: Prices) -> dict[str, Decimal]:
+        """Money; and in every third story coins of two of the markets."""
+        money = {"USDT": Decimal(self.chance.choice([1000, 10_000, 1_000_000]))} | {s.partition("/")[0]: Decimal(0) for s in SYMBOLS}
+        if self.chance.random() > 1 / 3:
+            return money
+        worths = {symbol: money["USDT"] / 5 / prices.now(symbol, self.clock.now()) for symbol in SYMBOLS[:2]}
+        return money | {currencies(symbol)[0]: round(worth, 6) for symbol, worth in worths.items()}
 
     @property
     def now_s(self) -> float:
