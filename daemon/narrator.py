@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.core import events as e
 from daemon.core.model import Order, Slice
+from daemon.core.resolver import BY_HAND
 from daemon.core.states import Level
 from daemon.narrator_lines import Line
 from daemon.narrator_orders import Known, OrderFact, fill_line, order_id, order_lines
@@ -234,8 +235,10 @@ def _account(event: AccountEvent) -> Line:
             return Line("info", "sleeves.booked", {"booking_id": booking.id, "kind": booking.kind, "entries": entries})
         case e.AccountReconciled(differences=differences, asked_at=asked_at):
             return Line("info", "account.reconciled", {"asked_at": asked_at, "differences": differences})
-        case e.DriftFound(currency=currency, amount=amount):
-            return Line("warning", "drift.found", {"currency": currency, "amount": amount})
+        case e.DriftFound(currency=currency, amount=amount, order_id=order_id):
+            text = f"order {order_id}, of which nobody knows what became of it, may have made it; {BY_HAND.format(order_id)}"
+            more = {"order_id": order_id, "text": text} if order_id else {}
+            return Line("warning", "drift.found", {"currency": currency, "amount": amount, **more})
         case e.DriftCleared(currency=currency):
             return Line("info", "drift.cleared", {"currency": currency})
         case _:

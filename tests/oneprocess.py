@@ -64,11 +64,11 @@ def written(folder: Path, urls: Mapping[str, Any], *, mode: str = "sandbox", **s
     return path
 
 
-async def opened(config: Path) -> Path:
-    """A journal that knows what the exchange's account opens with, so that the next start agrees with it at its first look."""
+async def opened(config: Path, *facts: Any) -> Path:
+    """A journal that knows what the exchange's account opens with, so that the next start agrees with it at its first look; and `facts`."""
     settings, at = load(config, {}), SystemClock().now()
     with Journal.open(config.with_name("momo.sqlite"), instance=settings.name, mode=settings.mode, clock=SystemClock()) as journal:
-        await journal.commit(FlowBooked(Flow("opening-USDT", "USDT", Decimal(100_000), OPENING, at), at))
+        await journal.commit(FlowBooked(Flow("opening-USDT", "USDT", Decimal(100_000), OPENING, at), at), *facts)
     return config
 
 

@@ -374,7 +374,8 @@ class AccountReconciled:
     """Ledger and account were compared. `differences` is account minus ledger, by currency, where it is not 0.
 
     `asked_at`: when the poll began. On an account that was not `quiet` a difference means nothing; agreement always does. `locked` is
-    what stands in open orders, by currency.
+    what stands in open orders, by currency. `held`: the currencies whose difference has been told as drift and stands until an order in
+    doubt that may have made it is known: with those, nothing else need wait for agreement.
     """
 
     differences: Mapping[str, Decimal]
@@ -382,15 +383,20 @@ class AccountReconciled:
     at: datetime
     quiet: bool = True
     locked: Mapping[str, Decimal] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class DriftFound:
-    """A difference that no trade or flow explains. Its symbols only reduce until it is gone."""
+    """A difference that no trade or flow explains. Its symbols only reduce until it is gone.
+
+    `order_id`: the order in doubt whose trade it may be, if there is one.
+    """
 
     currency: str
     amount: Decimal
     at: datetime
+    order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

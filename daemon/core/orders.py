@@ -151,10 +151,10 @@ class OrderManager:
         return self.trading is Trading.RUNNING and self.states.level() not in (Level.PAUSED, Level.HALTED)
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
-        """The first agreement of account and ledger opens trading."""
+        """The first agreement of account and ledger opens trading, but for what an order in doubt may have done: that is held by itself."""
         self.follower.resolver.on_reconciled(event, self._account.foreign_locked)
-        asked_since = self._asleep_until is None or event.asked_at >= self._asleep_until
-        if self.trading is Trading.STARTING and asked_since and not event.differences and not self.follower.unheard:
+        again = self._asleep_until is None or event.asked_at >= self._asleep_until
+        if self.trading is Trading.STARTING and again and event.differences.keys() <= event.held and not self.follower.unheard:
             self.trading = Trading.RUNNING
             yield TradingStarted(event.at)
 

@@ -166,7 +166,8 @@ class PositionReconciler:
     def _reconciled(self, snapshot: AccountSnapshot, differences: dict[str, Decimal], at: datetime) -> Iterable[Event]:
         quiet = self._quiet(snapshot)
         locked = {c: b.locked for c, b in snapshot.balances.items() if b.locked > 0}
-        yield AccountReconciled(differences, snapshot.asked_at, at, quiet=quiet, locked=locked)
+        held = frozenset(c for c, amount in differences.items() if self._held_up(c, amount))
+        yield AccountReconciled(differences, snapshot.asked_at, at, quiet=quiet, locked=locked, held=held)
         for currency in [c for c in self._suspicions if c not in differences]:
             if self._suspicions.pop(currency).found:
                 yield DriftCleared(currency, at)
@@ -248,7 +249,7 @@ class PositionReconciler:
             return  # this poll began before the trades were read, or shows an old balance: it says nothing yet
         if not known.found:
             known.found = True
-            yield DriftFound(currency, amount, at)
+            yield DriftFound(currency, amount, at, self._in_doubt(currency))
         elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
             self._unsure, self._poll_at = 0, at + self._calm.again
             yield BookFlows((Flow(_flow_id(currency, amount, known.since), currency, amount, "unexplained", at),), at)
@@ -273,8 +274,8 @@ class PositionReconciler:
         touched = any(currency in currencies(t.order.symbol) for t in self._table)
         return max(self._calm.flow, self._calm.lag) if touched else self._calm.flow
 
-    def _in_doubt(self, currency: str) -> bool:
-        """Whether an order in doubt may be behind a difference: it would have moved its base the right way, and its quote as well.
+    def _in_doubt(self, currency: str) -> str:
+        """The id of an order in doubt that may be behind a difference: it would have moved its base the right way, and its quote as well.
 
         Both together, since a trade that changes one of them alone does not exist. Such a difference is not booked, however long it stands.
         """
@@ -282,8 +283,13 @@ class PositionReconciler:
             base, quote = currencies(tracked.order.symbol)
             moved = tracked.order.side.sign * self.differences.get(base, ZERO) > 0 and quote in self.differences
             if moved and currency in (base, quote):
-                return True
-        return False
+                return tracked.order.id
+        return ""
+
+    def _held_up(self, currency: str, amount: Decimal) -> bool:
+        """Whether a difference has run its course but for an order in doubt, which a person may have to end."""
+        known = self._suspicions.get(currency)
+        return known is not None and known.found and known.amount == amount and bool(self._in_doubt(currency))
 
     def _read_trades(self, suspicion: Suspicion, at: datetime) -> Iterable[Event]:
         """Ask for the trades that could explain a difference; where none can, that is known at once."""

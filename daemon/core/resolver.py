@@ -18,6 +18,10 @@ from daemon.core.ordertable import OrderTable, State, Tracked
 CLOCK_MARGIN: Final = timedelta(minutes=1)
 
 
+# What a person can do about an order of which no evidence comes; with its id.
+BY_HAND: Final = "if it stands nowhere at the exchange, `rebalanced resolve {0}` ends it"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long to wait for what.

@@ -389,6 +389,17 @@ def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
     assert new.of(e.TradingStarted)
 
 
+@pytest.mark.parametrize(("held", "opens"), [(("BTC", "USDT"), 1), (("BTC",), 0), ((), 0)])
+def test_what_an_order_in_doubt_may_have_done_keeps_nobody_else_from_trading(held: tuple[str, ...], opens: int) -> None:
+    """Trading opens where every difference is held as that; one that may be anything else is waited for."""
+    desk = Desk()
+    desk.manager.trading = Trading.STARTING
+    desk.out.clear()
+    differences = {"BTC": Decimal(1), "USDT": Decimal(-100)}
+    desk.take(desk.manager.on_reconciled(e.AccountReconciled(differences, after(11), after(11), held=frozenset(held))))
+    assert len(desk.of(e.TradingStarted)) == opens
+
+
 def test_replay_tells_only_ends() -> None:
     """Taking up an order from the journal asks for nothing: it answers with the end that was known but not written."""
     old = Desk()

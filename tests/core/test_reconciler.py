@@ -268,11 +268,29 @@ def test_what_an_order_in_doubt_may_have_done_is_never_booked_as_a_flow() -> Non
     office.trades.clear()
     office.polls(100)
     assert office.flows() == []
-    assert {event.currency for event in office.out if isinstance(event, DriftFound)} == {"BTC", "USDT"}
+    assert {(event.currency, event.order_id) for event in office.out if isinstance(event, DriftFound)} == {("BTC", "r0"), ("USDT", "r0")}
+    (*_, last) = [event for event in office.out if isinstance(event, AccountReconciled)]
+    assert last.differences.keys() == last.held  # nothing else need wait
     office.trades.append(made)
     office.filled(made)
     office.polls(2)
     assert len(office.of(DriftCleared)) == 2
+
+
+def test_a_difference_is_held_up_by_an_order_in_doubt_only_once_it_has_run_its_course() -> None:
+    """While trades are being read, and for what no order in doubt can have made, agreement is waited for."""
+    office = Office()
+    tracked = office.table.add(order(at=after(office.at)))
+    tracked.state, tracked.absences = State.UNKNOWN, [after(1), after(2), after(3)]
+    office.trade(told=False)
+    office.trades.clear()
+    office.polls(1)
+    office.balances["ETH"] += 1
+    office.polls(10)
+    held = [event.held for event in office.out if isinstance(event, AccountReconciled) and event.differences]
+    assert held[0] == frozenset()
+    assert held[-1] == {"BTC", "USDT"}
+    assert [flow.currency for flow in office.flows()] == ["ETH"]
 
 
 def test_trades_that_cannot_be_read_prove_nothing() -> None:

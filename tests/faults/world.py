@@ -86,6 +86,7 @@ class World:
                 self.lines.append(line)
                 yield line
 
+        heard.remember = narrate.remember  # type: ignore[attr-defined]
         self.run.daemon._narrate = heard  # type: ignore[assignment]
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
@@ -199,8 +200,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(folder: Path, **sections: Any) -> AsyncIterator[World]:
-    """A world, and that it is whole in the end."""
+async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[World]:
+    """A world, and that it is whole in the end. The journal knows `facts` before it starts."""
     settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
@@ -209,17 +210,18 @@ async def world(folder: Path, **sections: Any) -> AsyncIterator[World]:
         patch.setattr("daemon.io.streams.PROVEN_AFTER_S", 0.5)
         patch.setattr("daemon.io.streams.SECOND_LOOK_S", 0.5)
         patch.setattr("daemon.core.breakers.board.MEASURE_AGAIN", timedelta(seconds=1))
-        async with Venue(settings) as venue, at_work(await config(folder, venue, **sections), KEYS, quick) as run:
+        async with Venue(settings) as venue, at_work(await config(folder, venue, *facts, **sections), KEYS, quick) as run:
+            place = World(venue, run)
             await run.until(lambda: run.daemon.views.ready()[0])
-            yield World(venue, run)
+            yield place
         assert venue.audit() == []
 
 
-async def config(folder: Path, venue: Venue, **sections: Any) -> Path:
+async def config(folder: Path, venue: Venue, *facts: Any, **sections: Any) -> Path:
     """A configuration whose strategy is never due, so that a test decides; answers are waited for a moment only."""
     credentials = {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}
     options = {"urls": venue.ccxt_urls(), "timeout": 600, "options": {"recvWindow": RECV_WINDOW_MS}}
     never = {"name": "momo", "use": "portfolio_momentum", "schedule": {"cron": "0 0 29 2 *", "tz": "UTC"}}
     never |= {"params": {"lookback": 5, "rsi_period": 2, "top": 2}}
     wanted = {"strategies": [never], "exchange": {"id": "binance", "ccxt": options, "credentials": credentials}, **sections}
-    return await opened(written(folder, {}, **wanted))
+    return await opened(written(folder, {}, **wanted), *facts)

@@ -11,8 +11,9 @@ from typing import Final
 from daemon.core.account import Account
 from daemon.core.breakers.breaker import Breaker, Change
 from daemon.core.breakers.rules import Code, DriftRule, Rule
-from daemon.core.model import ZERO, currencies
+from daemon.core.model import ZERO, Order, currencies
 from daemon.core.ordertable import OrderTable, State
+from daemon.core.resolver import BY_HAND
 from daemon.core.states import States
 
 # A deposit stands as a difference until quiet polls have seen it: half a minute, or two where the daemon trades every ten seconds.
@@ -31,7 +32,12 @@ class UnknownOrders:
         doubted = [(t.doubted_at or t.order.at, t.order) for t in self._table if t.state is State.UNKNOWN]
         since, order = min(doubted, key=lambda each: each[0], default=(at, None))
         age_s = (at - since).total_seconds() if order is not None else 0.0
-        yield from self.breaker.read(age_s, at, lambda: f"nobody knows what became of order {order and order.id} since {age_s:.0f} s")
+        yield from self.breaker.read(age_s, at, lambda: _unresolved(order, age_s))
+
+
+def _unresolved(order: Order | None, age_s: float) -> str:
+    order_id = "" if order is None else order.id
+    return f"nobody knows what became of order {order_id} since {age_s:.0f} s; {BY_HAND.format(order_id)}"
 
 
 class Drifts:
