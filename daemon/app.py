@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import structlog
 
-from daemon.commander import APPROVED, Commander
-from daemon.core import curves, restraint
+from daemon.commander import Commander
 from daemon.core import events as e
+from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import EPOCH, Instrument
 from daemon.core.slices import Aligner
@@ -39,6 +39,7 @@ from daemon.parts import Joined, Parts, StartRefused, refused_key
 from daemon.pulse import Pulse
 from daemon.reloading import Reloading
 from daemon.renewing import Renewing
+from daemon.restoring import restored
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
@@ -111,7 +112,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
-        (e.MarketsListed, [p.account.on_markets]),
+        (e.MarketsListed, [p.manager.on_markets, p.account.on_markets]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
         (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow, p.reconciler.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
@@ -240,7 +241,8 @@ class Daemon:
         p = self.parts
         markets = await self._connect()
         p.account.markets = {symbol: markets[symbol] for symbol in p.symbols}
-        conclusions = self._restore()
+        self._narrate.remember(order for order, _ in p.recovered.open_orders)
+        conclusions = restored(p)
         for name, job in self._edges():
             nest.create_task(lasting(name, job, p.clock), name=name)
         for event in conclusions:
@@ -297,32 +299,6 @@ class Daemon:
             else:
                 self.views.trouble = ""
                 return markets
-
-    def _restore(self) -> list[e.Event]:
-        """Fold the journal: holdings, orders that may be alive, the decision that was being worked on."""
-        p, record = self.parts, self.parts.recovered
-        p.portfolio.restore(record.flows, record.fills, record.bookings, record.splits, record.order_ids)
-        p.curves.restore(record.values.get(curves.KEY), record.flows, record.bookings)
-        fills: dict[str, list[e.OrderFilled]] = {}
-        for fill in record.fills:
-            fills.setdefault(record.owner(fill), []).append(e.OrderFilled(fill, fill.at))
-        p.manager.approval.given = int(record.values.get(APPROVED, "0"))
-        self._narrate.remember(order for order, _ in record.open_orders)
-        for stray in fills.pop("", []):
-            p.manager.follower.learn(stray)  # kept until an order turns out to be theirs
-        conclusions: list[e.Event] = [*p.breakers.begin(p.clock.now())]
-        for order, facts in record.open_orders:
-            conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
-        conclusions += p.manager.follower.doubt(p.clock.now())
-        p.manager.guard.restore(record.traded())
-        p.analyzer.restore(high=record.correlation_high)
-        p.runner.restore(record.last_decision, record.began)
-        if record.last_decision is not None:
-            unfinished = record.open_decision is not None and not p.runner.overtaken(record.last_decision, p.clock.now())
-            p.manager.restore(record.last_decision, record.attempts, unfinished=unfinished, fills=record.fills, last_wave=record.last_wave)
-            p.analyzer.resume(record.last_decision, p.manager.targets)
-        p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
-        return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
 
     async def _start_workers(self) -> None:
         """Have the strategies of the user's own loaded; those that cannot be are disabled, and the rest trades."""

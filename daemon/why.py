@@ -67,7 +67,7 @@ WORDS: Final[Mapping[str, str]] = {
     "unfunded": "there was not enough money for it",
     "locked": "what would be sold stands in somebody else's order",
     "amount_max": "the exchange takes no larger order; another round does the rest",
-    "order_unknown": "nobody knows yet what became of its order",
+    "order_unknown": "nobody knew what became of its order; once that is known, what is missing follows, unless a newer decision is due",
     "order_open": "its order has not ended",
     "unfilled": "its order ended before it was filled",
     "price_cap": "the market had too little of it near enough to its price (execution.price_cap)",

@@ -352,6 +352,8 @@ class Cause(StrEnum):
     COOLDOWN_OVER = "cooldown_over"  # nobody was due; what had to wait may be done now
     CORRELATION = "correlation"  # nobody was due; the correlation watch has fired or calmed
     LIMITED = "limited"  # nobody was due; what a limit had held back may be allowed now
+    RESOLVED = "resolved"  # nobody was due; it is known what became of an order in doubt, and something is missing
+    RULES = "rules"  # nobody was due; a market that had refused an order has other rules now
     OPERATOR = "operator"  # a person asked for it
     FLATTENING = "flattening"  # a hold says that everything, or one symbol or strategy, is to be sold
 

@@ -22,6 +22,7 @@ from daemon.core.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    MarketsListed,
     OrderClosed,
     OrderRefused,
     PlanMade,
@@ -39,8 +40,8 @@ from daemon.core.events import (
 )
 from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
-from daemon.core.model import Cause, Decision, Fill
-from daemon.core.occasion import Occasion
+from daemon.core.model import Cause, Decision, Fill, decision_id
+from daemon.core.occasion import Occasion, amended, missing
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned
@@ -81,6 +82,8 @@ class OrderManager:
         self._pending: Decision | None = None
         self._closes: Mapping[str, float] = {}  # at which it was decided
         self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
+        self._worked: Wave | None = None  # the newest that has settled
+        self._overtaken = False
         self._cooldown = Cooldown(settings.cooldown)
         self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
         self.approval = Approval(settings.approve, settings.approve_within)
@@ -94,14 +97,16 @@ class OrderManager:
         attempts: Mapping[str, int],
         *,
         unfinished: bool,
+        overtaken: bool = False,
         fills: Iterable[Fill] = (),
         last_wave: WaveSettled | None = None,
     ) -> None:
         """Go on after a stop: `decision` is the newest in the journal, worked on again if its wave had not settled. After every `replay`.
 
         `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice; `fills` are those of the journal,
-        `last_wave` the newest that has settled.
+        `last_wave` the newest that has settled. `overtaken`: another decision is due, so that nothing of this one is taken up again.
         """
+        self._overtaken = overtaken
         self.decision = decision
         self.last_wave = last_wave
         self.targets = self.guard.resume(decision)
@@ -112,6 +117,7 @@ class OrderManager:
 
     def renew(self, settings: Settings) -> None:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
+        self._overtaken = True
         self._settings = self._dispatch.settings = settings
         self._account.cap(settings.price_cap)
         self.guard.renew(settings.limits, settings.order_limits)
@@ -220,8 +226,9 @@ class OrderManager:
     def on_targets(self, event: TargetsChosen) -> Iterable[Event]:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
         decision = event.decision
-        # What must be sold, or is too much while everything moves together, does not wait for a cooldown.
-        at_once = decision.cause is Cause.FLATTENING or self.guard.alarmed
+        # What must be sold, is too much while everything moves together, or was owed already, does not wait for a cooldown.
+        at_once = decision.cause in (Cause.FLATTENING, Cause.RESOLVED, Cause.RULES) or self.guard.alarmed
+        self._overtaken = False
         self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
         self.targets, self._closes = self.guard.weights(decision), self.guard.gate.closes()
         yield PlanWave(event.at)
@@ -320,9 +327,30 @@ class OrderManager:
         yield from self._progress(tracked, event.at)
 
     def on_closed(self, event: OrderClosed) -> Iterable[Event]:
-        """From here on, an order counts in the limits with what it traded."""
+        """From here on, an order counts in the limits with what it traded; what it leaves of a wave that has settled is made up for."""
         self.guard.gate.traffic.ended(event.order_id, event.filled, event.cost)
-        return ()
+        ended = self.table.get(event.order_id)
+        if self.last_wave is not None and ended is not None and missing(self.last_wave, ended):
+            yield from self._take_up(Cause.RESOLVED, event.at)
+
+    def on_markets(self, event: MarketsListed) -> Iterable[Event]:
+        """What a market has refused by rules that are others now is ordered again. Before the account learns them."""
+        changed = amended(self._account.listed, event.markets)
+        if self.wave is not None:
+            self.wave.readmit(changed)
+        elif self.last_wave is not None and any(self.last_wave.refused.get(symbol) in RULES_DOUBTED for symbol in changed):
+            yield from self._take_up(Cause.RULES, event.at)
+
+    def _take_up(self, cause: Cause, at: datetime) -> Iterable[Event]:
+        """Work on the newest decision again, for what its wave had to leave, within the turnover that it has left."""
+        last, wave = self.decision, self.last_wave
+        idle = self.trading is Trading.RUNNING and self.wave is None and self._pending is None
+        if not idle or last is None or wave is None or wave.decision.id != last.id or last.cause is Cause.FLATTENING or self._overtaken:
+            return  # something newer is worked on, or comes at the next bar
+        again = replace(last, id=decision_id(at, cause), at=at, cause=cause)
+        before = self._traded.get(last.id, {}) if self._worked is None else self._worked.spent
+        self._traded = {again.id: dict(before)}
+        yield TargetsChosen(again, at)
 
     def _refused(self, tracked: Tracked, event: OrderRefused) -> Iterable[Event]:
         """The order does not exist and will not: its money is free again."""
@@ -417,7 +445,7 @@ class OrderManager:
             wave.book, wave.priced_at = book, at
 
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
-        self.wave = None
+        self.wave, self._worked = None, wave
         self.last_wave = settled(wave, self._account, self._settings.rules, at, superseded=self._pending is not None)
         self._dispatch.forget(wave.decision)
         yield self.last_wave

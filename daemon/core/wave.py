@@ -78,12 +78,23 @@ class Wave:
     @property
     def traded(self) -> Decimal:
         """Worth of what this wave has traded, and of what its orders may still trade, in the account's currency."""
+        # What a currency was worth when it was traded is not known again; where its rate is missing now, it counts as it is.
+        return sum((amount * self.book.rates.get(quote, ONE) for quote, amount in self.spent.items()), ZERO)
+
+    @property
+    def spent(self) -> dict[str, Decimal]:
+        """The same by quote currency."""
         found = dict(self.before)
         for t in (*self.inherited, *self.orders):
             quote = currencies(t.order.symbol)[1]
             found[quote] = found.get(quote, ZERO) + t.booked_cost + abs(t.pending) * t.order.price
-        # What a currency was worth when it was traded is not known again; where its rate is missing now, it counts as it is.
-        return sum((amount * self.book.rates.get(quote, ONE) for quote, amount in found.items()), ZERO)
+        return found
+
+    def readmit(self, symbols: Iterable[str]) -> None:
+        """The rules of these markets are others now: what they have refused is ordered again in another round."""
+        for symbol in symbols:
+            if self.refused.get(symbol) in RULES_DOUBTED:
+                del self.refused[symbol]
 
     @property
     def tries(self) -> int:

@@ -46,6 +46,8 @@ class Desk:
                     self.take(self.manager.on_hold(event))
                 case e.TargetsChosen():
                     self.take(self.manager.on_targets(event))
+                case e.OrderClosed():
+                    self.take(self.manager.on_closed(event))
                 case _:
                     pass
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio
 
 
 async def test_an_order_in_doubt_that_money_of_others_looks_like_holds_its_own_symbol_only(tmp_path: Path) -> None:
-    """A sale that has not arrived, and somebody who took its coin out and paid money in: the rest trades, and a person is told what to do."""
+    """A sale that never arrived, and somebody took its coin out and paid money in: the rest trades, and a person is told what to do."""
     at = SystemClock().now()
     moved = [FlowBooked(Flow(f"moved-{c}", c, Decimal(amount), "transfer", at), at) for c, amount in (("USDT", -50_000), ("BTC", 1))]
     sale = order(beginning("momo|sandbox") + "lost", side=Side.SELL, price="50000", at=at)

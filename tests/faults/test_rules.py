@@ -21,13 +21,13 @@ async def read_again(place: World) -> None:
 
 
 async def test_d7_a_coarser_step_is_refused_once_and_kept_from_then_on(place: World) -> None:
-    """One order at most is refused; the rules are read at once, and the next decision trades on the new grid."""
+    """One order at most is refused; the rules are read at once, and the same decision trades on the new grid, without another."""
     place.fault("market", symbol="BTC/USDT", step="0.01")
-    first = await place.wave(BTC=0.1)
-    assert set(first.refused.values()) <= {"venue_filter"}
-    await place.until(lambda: str(place.run.parts.account.markets["BTC/USDT"].amount_step) == "0.01")
-    second = await place.wave(BTC=0.1)
-    assert (second.refused, second.filled) == ({}, 1)
+    place.want(BTC=0.1)
+    manager = place.run.parts.manager
+    await place.until(lambda: manager.wave is None and manager.last_wave is not None and manager.last_wave.targets["BTC/USDT"] == 0.1)
+    await place.until(lambda: manager.last_wave is not None and (manager.last_wave.refused, manager.last_wave.filled) == ({}, 1))
+    assert str(place.run.parts.account.markets["BTC/USDT"].amount_step) == "0.01"
     assert len(place.told("order.rejected")) == 1
     place.mend()
     await read_again(place)

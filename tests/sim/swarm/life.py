@@ -288,8 +288,7 @@ class World:
         process = self.process
         assert process is not None
         wave = process.daemon.parts.manager.last_wave
-        # A rule that has changed is learnt by one refusal; the decision after it must be met.
-        return wave is not None and wave.decision.as_of > moment and "venue_filter" not in wave.refused.values()
+        return wave is not None and wave.decision.as_of > moment
 
     def _judge(self) -> None:
         process = self.process
