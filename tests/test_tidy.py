@@ -46,7 +46,7 @@ CORE_ORDER: Final = [
     {"approval", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},
-    {"dispatch", "occasion"},
+    {"dispatch", "occasion", "opening"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}

@@ -42,6 +42,7 @@ from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
 from daemon.core.model import Cause, Decision, Fill, decision_id
 from daemon.core.occasion import Occasion, amended, missing
+from daemon.core.opening import Opening
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned
@@ -73,8 +74,7 @@ class OrderManager:
         self.sleeves = sleeves
         self.follower = Follower(table, settings.patience)
         self.guard = Guard(settings.limits, settings.order_limits, account, states, market, sleeves.net)
-        self.trading = Trading.STARTING
-        self._asleep_until: datetime | None = None  # when the daemon last awoke
+        self._opening = Opening(states)
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
@@ -129,45 +129,35 @@ class OrderManager:
     # --- trading state -----------------------------------------------------------------------------------------------
 
     @property
+    def trading(self) -> Trading:
+        """How far the daemon has come."""
+        return self._opening.trading
+
+    @property
     def reason(self) -> str:
         """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
-        match self.trading:
-            case Trading.STARTING:
-                return (
-                    "the account has not been read yet"
-                    if self._asleep_until is None
-                    else "the account has not been read since a long sleep"
-                )
-            case Trading.STOPPING:
-                return "stopping"
-            case Trading.RUNNING:
-                worst = self.states.worst()
-                asked = f"the wave of decision {self.approval.asked} waits for `rebalanced approve`" if self.approval.asked else ""
-                return asked if worst is None else worst.text
+        asked = f"the wave of decision {self.approval.asked} waits for `rebalanced approve`" if self.approval.asked else ""
+        return self._opening.reason or asked
 
     @property
     def state(self) -> str:
         """The one word for how trading stands: starting, running, reducing, paused, flattening, halted, stopping."""
-        level = self.states.level()
-        return level.told if self.trading is not Trading.STOPPING and level is not Level.ACTIVE else self.trading.value
+        return self._opening.word
 
     @property
     def planning(self) -> bool:
         """Whether new orders may be made at all; what each may be, the states say."""
-        return self.trading is Trading.RUNNING and self.states.level() not in (Level.PAUSED, Level.HALTED)
+        return self._opening.planning
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
-        """The first agreement of account and ledger opens trading, but for what an order in doubt may have done: that is held by itself."""
+        """The first agreement of account and ledger opens trading."""
         self.follower.resolver.on_reconciled(event, self._account.foreign_locked)
-        again = self._asleep_until is None or event.asked_at >= self._asleep_until
-        if self.trading is Trading.STARTING and again and event.differences.keys() <= event.held and not self.follower.unheard:
-            self.trading = Trading.RUNNING
+        if not self.follower.unheard and self._opening.read(event):
             yield TradingStarted(event.at)
 
     def on_awoken(self, event: Awoken) -> Iterable[Event]:
-        """Whatever happened meanwhile, nothing is sent before the account has been read again; as at a start."""
-        if self.trading is Trading.RUNNING:
-            self.trading, self._asleep_until = Trading.STARTING, event.at
+        """Nothing is sent before the account has been read again; as at a start."""
+        self._opening.awake(event.at)
         yield PollAccount(event.at)
 
     def on_hold(self, event: HoldPlaced) -> Iterable[Event]:
@@ -192,7 +182,7 @@ class OrderManager:
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
         """No new plans; what is open is cancelled, and the wave stays in the journal for the next start."""
-        self.trading = Trading.STOPPING
+        self._opening.trading = Trading.STOPPING
         if self.wave is not None:
             self.wave.waiting = ()
         return self._cancel_unwanted(event.at)
