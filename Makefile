@@ -45,8 +45,8 @@ soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judg
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
 
-kills: setup ## Kill the daemon KILLS=20 times in the middle of waves, and judge what is left; SEED=N repeats the aim of a run
-	@REBALANCED_KILLS=$(or $(KILLS),20) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
+kills: setup ## Kill the daemon KILLS=60 times, at named points and anywhere in waves, and judge what is left (ten minutes); SEED=N repeats
+	@REBALANCED_KILLS=$(or $(KILLS),60) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
 
 swarm: setup ## Tell SEEDS=1000 stories of a daemon among faults, crashes and restarts, from SEED=1 on, JOBS=1 at once, and judge them
 	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1)

@@ -33,14 +33,16 @@ STOP_S: Final = 3.0
 class Program:
     """A running `rebalanced`. Its stdout is read line by line as it comes, its stderr when it is asked for."""
 
-    def __init__(self, *arguments: str | Path, folder: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: str | Path, folder: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ("daemon",)
+    ) -> None:
         self.arguments = tuple(map(str, arguments))
         self.lines: list[Line] = []
         self.output: list[str] = []
         self._news = threading.Condition()
         self._stderr = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "daemon", *self.arguments],
+            [sys.executable, "-m", *program, *self.arguments],
             cwd=folder,
             env=environment(environ),
             stdin=subprocess.DEVNULL,
@@ -115,12 +117,12 @@ class Program:
         """Send it a signal."""
         self._process.send_signal(number)
 
-    def end(self, within: float = PATIENCE_S) -> int:
-        """Wait until it has ended by itself; its exit code."""
+    def end(self, within: float = PATIENCE_S, at: str = "by itself") -> int:
+        """Wait until it has ended; its exit code. `at` is where it should, for people."""
         try:
             code = self._process.wait(within)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it has not ended within {within:g} s; {self.story()}") from None
+            raise AssertionError(f"it has not ended {at} within {within:g} s; {self.story()}") from None
         self._reader.join()
         return code
 
@@ -179,10 +181,10 @@ class Venue(Program):
 
 
 class Daemon(Program):
-    """`rebalanced run` as a process."""
+    """`rebalanced run` as a process; `program` is what runs it."""
 
-    def __init__(self, config: Path, environ: Mapping[str, str] | None = None) -> None:
-        super().__init__("run", config, folder=config.parent, environ=environ)
+    def __init__(self, config: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ("daemon",)) -> None:
+        super().__init__("run", config, folder=config.parent, environ=environ, program=program)
 
     def url(self) -> str:
         """Where its API listens, once it does."""

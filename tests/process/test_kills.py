@@ -1,21 +1,29 @@
-"""Kills: a SIGKILL at any instant loses nothing and does nothing twice.
+"""Kills: a SIGKILL at any instant loses nothing and does nothing twice, neither at one with a name nor at any other.
 
-`make kills KILLS=20` aims more of them.
+`make kills KILLS=60` aims more of them: three of four at the named points, one after the other, the rest anywhere.
 """
 
 import os
 import random
+import signal
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from daemon.io.journal import read
 from daemon.io.journal.reader import ask
 from tests.process.books import Waves, disagreements, intents, of_venue, opening
+from tests.process.crashpoints import POINTS, Point
 from tests.process.support import SYMBOLS, Daemon, Venue, written
 
-KILLS = int(os.environ.get("REBALANCED_KILLS", "3"))
+ROOT = Path(__file__).parents[2]
+IN_ALL = int(os.environ.get("REBALANCED_KILLS", "6"))
+KILLS = max(IN_ALL // 4, 2)
+NAMED = IN_ALL - KILLS
 SEED = int(os.environ.get("REBALANCED_SEED", "1"))
 
 # From the plan to the last fill a wave on loopback takes some twenty milliseconds.
@@ -58,6 +66,47 @@ def test_kills_inside_waves(venue: Venue, tmp_path: Path) -> None:
     waves = Waves(lines, of_venue(state, SYMBOLS), opening(state), venue.rules())
     assert {name: excess for name, excess in waves.excess().items() if excess > 0} == {}, told
     print(f"\n{KILLS} kills, {len(state['orders'])} orders, {len(state['trades'])} trades, {len(waves.settled)} waves\n{told}")  # noqa: T201
+
+
+@pytest.mark.timeout(NAMED * 60)
+def test_kills_at_named_points(venue: Venue, tmp_path: Path) -> None:
+    """Killed at one point of an order's life after the other, it sends no order twice, and journal and venue are one in the end."""
+    chance = random.Random(SEED)
+    config, journal = written(tmp_path, venue, every=2), tmp_path / "momo.sqlite"
+    order = chance.sample(POINTS, len(POINTS))
+    aimed = [(point, chance.randint(1, point.passings)) for point in (order[at % len(order)] for at in range(NAMED))]
+    for point, passing in aimed:
+        killed_at(point, passing, venue, config)
+        state = venue.state()
+        assert state["violations"] == [], f"seed {SEED}, {point.name}, passing {passing}"
+    with Daemon(config) as daemon:
+        whole = daemon.wait("wave.settled", where=lambda line: "order_unknown" not in line["left"].values(), within=RESOLVED_S)
+        since = daemon.lines.index(whole) + 1
+        daemon.settled(since=since)
+        daemon.stop()
+        lines = daemon.lines[since:]
+    state = venue.state()
+    told = f"seed {SEED}: {[(point.name, passing) for point, passing in aimed]}"
+    assert disagreements(state, journal, SYMBOLS) == [], told
+    assert read(journal).open_orders == (), told
+    waves = Waves(lines, of_venue(state, SYMBOLS), opening(state), venue.rules())
+    assert {name: excess for name, excess in waves.excess().items() if excess > 0} == {}, told
+    hits = Counter(point.name for point, _ in aimed)
+    print("\n" + "\n".join(f"{point.name:40}{hits[point.name]:>4}" for point in POINTS))  # noqa: T201
+    print(f"{NAMED} kills, {len(state['orders'])} orders, {len(state['trades'])} trades; seed {SEED}")  # noqa: T201
+
+
+def killed_at(point: Point, passing: int, venue: Venue, config: Path) -> None:
+    """One life that ends at this point, by its own hand."""
+    if point.trouble:
+        venue.post("/venue/faults", **point.trouble)
+    environ = {"PYTHONPATH": str(ROOT)}
+    with Daemon(config, environ, ("tests.process.crashpoints", point.name, str(passing))) as daemon:
+        if point.stops:
+            daemon.planned(within=RESOLVED_S)
+            daemon.send(signal.SIGTERM)
+        assert daemon.end(RESOLVED_S, at=point.name) == -signal.SIGKILL, daemon.story()
+    venue.mend()
 
 
 def test_a_due_rebalance_is_neither_lost_nor_done_twice(venue: Venue, tmp_path: Path) -> None:
