@@ -13,7 +13,7 @@ from typing import Final
 
 from daemon.core.model import Bar
 
-# The longest pause between two attempts on a shared line; an outage of any length is then noticed to be over within it.
+# The pause between two attempts once an outage has lasted, and a tenth by chance on top of it on a shared line.
 PAUSE_MAX_S: Final = 30.0
 # A frame that comes later than twice the longest pause seen so far is worth a probe; below this it never is (venues throttle to 2 s).
 SILENCE_MIN_S: Final = 4.0
@@ -51,7 +51,7 @@ class Patience:
 class Backoff:
     """When a shared line may be tried again: full-jitter exponential, at most one attempt per `spacing_s`.
 
-    Once at `PAUSE_MAX_S` only a tenth is left to chance: ten minutes of refusals are then at most 30 attempts.
+    Once at `PAUSE_MAX_S` no attempt comes sooner, and only a tenth is left to chance: the end of an outage of any length is soon noticed.
     """
 
     def __init__(self, rng: Random, *, first_s: float, spacing_s: float) -> None:
@@ -79,8 +79,8 @@ class Backoff:
         self._failed_at = mono
         self.failures += 1
         ceiling = min(PAUSE_MAX_S, self._first_s * 2.0 ** min(self.failures - 1, 16))
-        floor = 0.9 * ceiling if ceiling == PAUSE_MAX_S else 0.0
-        self._pause_until = max(self._pause_until, mono + self._rng.uniform(floor, ceiling))
+        floor, top = (ceiling, 1.1 * ceiling) if ceiling == PAUSE_MAX_S else (0.0, ceiling)
+        self._pause_until = max(self._pause_until, mono + self._rng.uniform(floor, top))
 
     def recovered(self) -> None:
         """The line works: what it owed of waiting is forgiven."""
