@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.journal import read as recorded
 from daemon.io.rategate import RateGate
 from daemon.io.timekeeper import SPACING_S
 from daemon.venue import Venue, VenueSettings
@@ -171,3 +172,49 @@ async def test_c9_a_venue_in_maintenance_at_the_start_is_waited_for(tmp_path: Pa
         assert any("does not answer" in sentence for sentence in failing)
         await run.until(lambda: run.daemon.views.ready()[0])
     assert venue.audit() == []
+
+
+async def test_a17_what_was_traded_by_hand_between_two_lives_is_held(tmp_path: Path) -> None:
+    """Coins bought by hand while the daemon is away are what the next start plans from: it sells the rest, and takes nothing for ours."""
+    async with Venue(VenueSettings(interval="1s", markets=4, history=200, weight_limit=100_000)) as venue:
+        path = await config(tmp_path, venue)
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            await World(venue, run).wave(BTC=0.2)
+        by_hand = {"do": "order", "symbol": "ETH/USDT", "side": "BUY", "type": "MARKET", "amount": "5", "client_id": "by-hand"}
+        venue.exchange.faults.add(read(by_hand, "").faults, venue.exchange.now())
+        venue.act()
+        async with at_work(path, KEYS, quick) as again:
+            await again.until(lambda: again.daemon.views.ready()[0])
+            place = World(venue, again)
+            await place.until(lambda: again.parts.ledger.held("ETH") > 4)
+            wave = await place.wave(BTC=0.2)
+            assert (wave.sent, wave.filled) == (1, 1)
+            (sold,) = [order for order in venue.exchange.matching.orders["ETHUSDT"] if order.client_id != "by-hand"]
+            assert sold.side == "SELL"
+            place.strangers.add("by-hand")
+            await place.whole()
+    assert venue.audit() == []
+
+
+async def test_f3_a_stop_does_not_wait_for_a_venue_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked to stop while the exchange answers nothing, it ends by its own deadline; the order is the next start's to find."""
+    monkeypatch.setattr("daemon.app.STOP_S", 1.0)
+    async with Venue(VenueSettings(interval="1s", markets=4, history=200, weight_limit=100_000)) as venue:
+        path = await config(tmp_path, venue)
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            place = World(venue, run)
+            for do in ("accept_late", "ws.mute"):
+                place.fault(do, **({"on": "all", "delay": "1h"} if do == "accept_late" else {}))
+            place.want(BTC=0.1)
+            await place.until(lambda: place.told("order.submitted"))
+            run.daemon.stop()
+            began = time.monotonic()
+            assert await run.end() is None
+            assert time.monotonic() - began < 3
+        assert len(recorded(run.path).open_orders) == 1
+        venue.exchange.faults.clear()
+        async with at_work(path, KEYS, quick) as again:
+            await again.until(lambda: again.daemon.views.ready()[0])
+            await World(venue, again).whole()

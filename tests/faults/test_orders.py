@@ -213,3 +213,16 @@ async def test_a20_a_duplicate_id_means_that_the_order_exists(place: World) -> N
     assert len(place.booked) == before + wave.sent
     assert wave.filled == wave.sent
     assert place.told("order.rejected") == []
+
+
+async def test_a21_a_request_that_ages_on_its_way_trades_no_more(place: World) -> None:
+    """An order that reaches the exchange after its own window is refused there: absent once the fence has passed, and sent anew, once."""
+    before = len(place.booked)
+    place.fault("arrive_late", delay="1200ms", count=1)
+    wave = await place.wave(BTC=0.1)
+    await place.until(lambda: not place.unknown)
+    if wave.filled == 0:
+        await place.wave(BTC=0.1)
+    assert len(place.told("order.unknown")) == 1
+    assert {line.fields["how"] for line in place.told("order.resolved")} == {"confirmed_absent"}
+    assert len(place.booked) == before + 1

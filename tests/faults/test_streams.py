@@ -113,6 +113,18 @@ async def test_b6_refused_streams_are_dialled_calmly(place: World) -> None:
     assert wave.filled == 1
 
 
+async def test_b7_streams_that_the_exchange_ends_cost_no_bar(place: World) -> None:
+    """Ended by the exchange, as every day, again and again: each is dialled anew, and every close is there once."""
+    since = len(place.lines)
+    for _ in range(3):
+        stood = dials(place)
+        place.fault("ws.close")
+        await place.until(lambda was=stood: dials(place) > was)  # type: ignore[misc]
+    await bars_go_on(place)
+    closes: list[Any] = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
+    assert all((late - early).total_seconds() == 1 for early, late in pairwise(closes))
+
+
 async def test_b8_what_fills_while_the_user_stream_is_away_is_booked(place: World) -> None:
     """Without its stream, fills of our orders and trades of other hands are booked by the next readings, once each."""
     place.fault("ws.refuse", on="user")

@@ -1,12 +1,14 @@
 """A daemon and an exchange that does wrong, for the length of a module: real ccxt on real sockets, and patience in seconds.
 
 Rule: a test puts its own faults into force, and the world is whole again behind it: no fault, no order in doubt, books and journal agreed.
+Whatever went wrong, no secret of it is in the log of a module at DEBUG, nor in its journal.
 """
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -22,6 +24,7 @@ from daemon.core.ordertable import State, Tracked
 from daemon.core.reconciler import Calm
 from daemon.core.resolver import Patience
 from daemon.core.states import Hold
+from daemon.io import logs
 from daemon.io.streams import BarStreams
 from daemon.narrator_lines import Line
 from daemon.parts import Parts
@@ -203,7 +206,7 @@ class World:
 async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[World]:
     """A world, and that it is whole in the end. The journal knows `facts` before it starts."""
     settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, listened() as said:
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
         patch.setattr("daemon.app.BarStreams", partial(BarStreams, stale_after=STALE))
         patch.setattr("daemon.io.userstream.BACKOFF_MAX_S", 2.0)
@@ -215,6 +218,25 @@ async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[Wor
             await run.until(lambda: run.daemon.views.ready()[0])
             yield place
         assert venue.audit() == []
+    assert '"level":"debug"' in said.getvalue()
+    assert not told_secrets(said.getvalue(), folder)
+
+
+def told_secrets(said: str, folder: Path) -> list[str]:
+    """The secrets that stand in the log or in a journal."""
+    kept = b"".join(path.read_bytes() for path in folder.glob("*.sqlite*"))
+    return [secret for secret in KEYS.values() if secret in said or secret.encode() in kept]
+
+
+@contextmanager
+def listened() -> Iterator[io.StringIO]:
+    """The log as a service would write it, at its most talkative."""
+    said = io.StringIO()
+    logs.configure("debug", "json", "momo", KEYS.values(), said)
+    try:
+        yield said
+    finally:
+        logs.shutdown()
 
 
 async def config(folder: Path, venue: Venue, *facts: Any, **sections: Any) -> Path:

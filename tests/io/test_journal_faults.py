@@ -392,3 +392,25 @@ def test_an_ended_loop_does_not_stop_the_writer(path: Path) -> None:
     asyncio.run(offer_and_leave())
     journal.close()
     assert read(path).values == {"a": "1"}
+
+
+async def test_e8_a_long_reader_does_not_leave_a_long_log(path: Path) -> None:
+    """Behind a reader that stays the log grows; once it has gone, the next commits use what there is, and at rest it is small again."""
+    journal = open_journal(path)
+    log = path.with_name(path.name + "-wal")
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM commits").fetchone()
+
+    async def busy(*rounds: int) -> int:
+        for number in rounds:
+            await asyncio.gather(*(journal.commit(Put(f"{number}/{key}", "x" * 2000)) for key in range(100)))
+        return log.stat().st_size
+
+    grown = await busy(*range(40))
+    assert grown > 5_000_000
+    reader.execute("COMMIT")
+    assert await busy(*range(40, 80)) <= grown + 5_000_000, "the log is used again from its beginning"
+    reader.close()
+    journal.close()
+    assert not log.exists() or log.stat().st_size == 0

@@ -330,3 +330,21 @@ async def test_an_order_that_may_no_longer_leave_is_not_sent_when_its_turn_comes
         await waiting
     await going
     assert [name for _, name in passed] == ["full", "cancel"]
+
+
+async def test_c5_a_wall_clock_that_steps_stalls_nothing() -> None:
+    """The gate counts and waits by the monotonic clock: an hour back or forth on the wall lets nobody wait longer, nor go sooner."""
+
+    class Stepping(HandClock):
+        def now(self) -> datetime:
+            raise AssertionError("the wall clock is nobody's measure of time here")
+
+    clock = Stepping()
+    gate = RateGate(clock)
+    gate.limit(WEIGHT, 10.0, 60.0)
+    gate.pause(2.0)
+    passing = spawn(gate.acquire(Urgency.CANCEL, {WEIGHT: 1.0}))
+    await clock.advance(1.9)
+    assert not passing.done()
+    await clock.advance(0.2)
+    assert passing.done()

@@ -1,6 +1,5 @@
 """Outages: a venue that is away is waited for, calmly and aloud, and nothing secret is said meanwhile."""
 
-import os
 import signal
 import time
 from pathlib import Path
@@ -51,14 +50,14 @@ def test_venue_stands_still(venue: Venue, tmp_path: Path) -> None:
         assert [line for line in daemon.complaints() if line["level"] == "error"] == []
 
 
-def test_a_daemon_that_was_stopped_reads_the_account_before_it_sends(venue: Venue, tmp_path: Path) -> None:
+def test_c6_a_suspended_daemon_sends_nothing_unseen(venue: Venue, tmp_path: Path) -> None:
     """Held for seconds in which bars closed, it plans and sends nothing until it has read the account; then it trades as before."""
     with Daemon(written(tmp_path, venue)) as daemon:
         daemon.settled(sent=1)
         since = len(daemon.lines)
-        os.kill(daemon.pid, signal.SIGSTOP)
+        daemon.send(signal.SIGSTOP)
         time.sleep(ASLEEP_S)
-        os.kill(daemon.pid, signal.SIGCONT)
+        daemon.send(signal.SIGCONT)
         daemon.wait("daemon.awoke", since=since)
         daemon.settled(2, since=since)
         daemon.stop()

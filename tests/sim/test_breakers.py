@@ -297,6 +297,21 @@ def test_a_price_that_stands_is_traded_on(tmp_path: Path) -> None:
     assert sold[0][0] >= at_bar(10)
 
 
+def test_d12_a_coin_that_is_split_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    """A thousandth of the coins at a thousand times the price: people are told, and no more of it is traded than ever."""
+
+    async def script(_: Daemon, exchange: TroubledExchange, clock: SimClock) -> None:
+        await clock.sleep((at_bar(9) - clock.now()).total_seconds() - 2.0)
+        held = exchange.account._balances["A"]
+        exchange.account._balances["A"] = type(held)(held.free / 1000, held.locked)
+
+    life = lived(tmp_path, spiked(30, *[1000.0] * 22), {}, script=script, reconcile={"every": "2s"})
+    assert life.said("trading.paused", "price_spike")
+    assert [line["currency"] for line in life.lines if line["event"] == "drift.found"] == ["A"]
+    filled = [line for line in life.lines if line["event"] == "order.filled" and line["symbol"] == A and line["price"] > 10_000]
+    assert all(line["cost"] < 1000 for line in filled), "of three thousand that are held"
+
+
 @pytest.mark.parametrize(("price", "fires"), [(0.97, True), (0.985, False)])
 def test_a_quote_off_its_peg(tmp_path: Path, price: float, fires: bool) -> None:
     """The dollar coin at three percent off pauses trading; at one and a half it does not (faults D21)."""
