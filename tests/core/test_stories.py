@@ -1,6 +1,6 @@
 """The whole core in a toy world: seeded stories of lost answers, late trades, deposits, crashes, halts and stops.
 
-A failing story names its seed; `STORIES=20000 pytest tests/core/test_stories.py` tells more of them.
+A failing story names its seed; `make stories STORIES=20000` tells more of them.
 """
 
 import os
@@ -15,8 +15,8 @@ from tests.core.builders import halted
 from tests.core.toywire import Weather
 from tests.core.toyworld import ToyWorld
 
-STORIES = int(os.environ.get("STORIES", "2000"))
-CHUNKS = 12
+STORIES = int(os.environ.get("REBALANCED_STORIES", "300"))
+CHUNKS = 6
 
 # Orders that end by evidence need the fence, three look-ups and an account that agrees; a story that waits longer than this has hung.
 PATIENCE_S = 400
