@@ -40,6 +40,7 @@ from daemon.pulse import Pulse
 from daemon.reloading import Reloading
 from daemon.renewing import Renewing
 from daemon.restoring import restored
+from daemon.stopping import READ_S, last_look
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
@@ -362,10 +363,13 @@ class Daemon:
         self.parts.notifier.stopping()
         self.publish(e.StopRequested(self.parts.clock.now()))
         self.parts.exchange.shut()
+        began = self.parts.clock.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 while not self.parts.manager.idle and not self._hurry.is_set():
                     await self.parts.clock.sleep(0.05)
+        left_s = STOP_S - (self.parts.clock.monotonic() - began)
+        await last_look(self.parts, max(READ_S, left_s), self._hurry.is_set)
         raise _Stopped
 
     async def _close(self) -> None:

@@ -302,6 +302,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         # A backtest has nobody to ask.
         approve=0 if simulated else execution.approve,
         approve_within=execution.approve_within,
+        keep_open=execution.on_stop == "keep",
         off_target=_off_target(config),
         cooldown=length(execution.cooldown, config.bar_length),
         fresh=FRESH,

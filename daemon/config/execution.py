@@ -68,3 +68,6 @@ class ExecutionConfig(Section):
     approve_within: Annotated[timedelta, *duration("1s", "24h")] = Field(
         default=timedelta(hours=1), description="How long a wave waits for approval; then its decision is not worked on."
     )
+    on_stop: Annotated[Literal["cancel", "keep"], choice("cancel", "keep")] = Field(
+        default="cancel", description="What a stop does with orders that are open: cancel them, or keep them for the next start."
+    )

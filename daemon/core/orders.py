@@ -181,7 +181,7 @@ class OrderManager:
         return ()
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
-        """No new plans; what is open is cancelled, and the wave stays in the journal for the next start."""
+        """No new plans; what is open is cancelled or kept, and the wave stays in the journal for the next start."""
         self._opening.trading = Trading.STOPPING
         if self.wave is not None:
             self.wave.waiting = ()
@@ -201,8 +201,13 @@ class OrderManager:
 
     @property
     def idle(self) -> bool:
-        """Whether no order is on its way or open; orders that are unknown are not waited for, the journal carries them."""
-        return all(t.settled or t.state is State.UNKNOWN for t in self.table)
+        """Whether no order is on its way, or open and not to be kept; the unknown are not waited for, the journal carries them."""
+        return all(t.settled or t.state is State.UNKNOWN or (t.open and self.keeps_open) for t in self.table)
+
+    @property
+    def keeps_open(self) -> bool:
+        """Whether a stop leaves open orders as they are."""
+        return self._settings.keep_open
 
     def _flatten(self, at: datetime) -> Iterable[Event]:
         """Sell what holds say is to be sold, by a decision of their own; nobody's targets are changed by it."""
@@ -374,7 +379,9 @@ class OrderManager:
 
     def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""
-        if self.trading is Trading.STOPPING or self._pending is not None:
+        if self.trading is Trading.STOPPING:
+            return not self.keeps_open
+        if self._pending is not None:
             return True
         superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
         return superseded or at - tracked.order.at > self._settings.working

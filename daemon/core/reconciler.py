@@ -96,7 +96,7 @@ class PositionReconciler:
     """
 
     def __init__(self, symbols: Iterable[str], ledger: Ledger, table: OrderTable, calm: Calm | None = None, ours: str = "") -> None:
-        self._ours = ours
+        self.ours = ours
         self._symbols = tuple(symbols)
         self._managed = frozenset(c for s in self._symbols for c in currencies(s))
         self._ledger = ledger
@@ -189,7 +189,7 @@ class PositionReconciler:
             self._foreign = seen
             yield ForeignOrdersSeen(seen, at)
         # Ours by its id, and no intent wants it: it would fill hours later, against whatever is wanted then.
-        lost = [r for r in others if self._ours and r.order_id.startswith(self._ours)]
+        lost = [r for r in others if self.ours and r.order_id.startswith(self.ours)]
         yield from (CancelOrder(r.order_id, r.symbol, r.at, at) for r in lost)
 
     def _next_look(self, at: datetime) -> datetime:

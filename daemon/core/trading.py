@@ -33,7 +33,8 @@ class Settings:
     cancelled; below `held_up`, so that a wave sees the cancel's outcome. `off_target`: a holding further than this from its
     target, in weights of equity, is acted on between due times; None: it is not. `cooldown`: for so long after a rebalance nothing but
     exits is traded. `price_cap`: orders are limits so far from their reference price (a fraction); None: market orders. `shadow`:
-    everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for `approve_within`.
+    everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for `approve_within`. `keep_open`: a
+    stop leaves open orders as they are, instead of cancelling them.
     """
 
     instance: str
@@ -54,3 +55,4 @@ class Settings:
     shadow: bool = False
     approve: int = 0
     approve_within: timedelta = timedelta(hours=1)
+    keep_open: bool = False

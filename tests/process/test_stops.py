@@ -35,6 +35,26 @@ def test_stop_inside_a_wave(number: signal.Signals, venue: Venue, tmp_path: Path
     assert [path.stat().st_size for path in tmp_path.glob("*-wal")] in ([], [0]), "the log of the journal was emptied"
 
 
+@pytest.mark.parametrize(("on_stop", "said", "status"), [("cancel", "daemon.none_open", "CANCELED"), ("keep", "daemon.kept_open", "NEW")])
+def test_open_orders_at_a_stop_are_cancelled_or_kept(on_stop: str, said: str, status: str, tmp_path: Path) -> None:
+    """Orders that rest at SIGTERM are cancelled, and the exchange is read until it shows none; or they stay, and their ids are told."""
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("faults: [{do: fill}]")
+    with Venue("--interval", "1s", "--faults", str(faults), folder=tmp_path) as venue:
+        with Daemon(written(tmp_path, venue, execution={"on_stop": on_stop})) as daemon:
+            plan = daemon.planned()
+            ids = {order["order_id"] for order in plan["orders"]}
+            accepted: set[str] = set()
+            while accepted < ids:
+                accepted.add(daemon.wait("order.accepted", where=lambda line: line["order_id"] not in accepted)["order_id"])
+            daemon.stop()
+            (told,) = [line for line in daemon.lines if str(line["event"]).endswith("_open")]
+        orders = {order["clientOrderId"]: order["status"] for order in venue.state()["orders"]}
+    assert told["event"] == said
+    assert (set(told.get("orders", {})) == ids) is (on_stop == "keep")
+    assert {orders[order_id] for order_id in ids} == {status}
+
+
 def test_stop_while_the_venue_is_away(tmp_path: Path) -> None:
     """A daemon that still waits for its venue stops as quickly as any other."""
     with Daemon(written(tmp_path, "http://127.0.0.1:9")) as daemon:
