@@ -24,6 +24,11 @@ class Approval:
         """Changed terms; words that have been given still count."""
         self._needed, self._within = needed, within
 
+    @property
+    def reason(self) -> str:
+        """What is waited for, as a sentence; "" while nothing is."""
+        return f"the wave of decision {self.asked} waits for `rebalanced approve`" if self.asked else ""
+
     def waits(self, decision: Decision) -> bool:
         """Whether this decision may not be worked on yet."""
         return decision.cause is not Cause.FLATTENING and self.given < self._needed and decision.id != self._approved

@@ -46,11 +46,11 @@ from daemon.core.opening import Opening
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned
-from daemon.core.restraint import due_again, finished, flattened, restrained
+from daemon.core.restraint import due_again, finished, flattened, refused_key, restrained
 from daemon.core.risk import Reason as Risk
 from daemon.core.settlement import costs, settled
 from daemon.core.sleeves import Sleeves
-from daemon.core.states import DAEMON, Hold, Level, States
+from daemon.core.states import DAEMON, Level, States
 from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave
 
@@ -136,8 +136,7 @@ class OrderManager:
     @property
     def reason(self) -> str:
         """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
-        asked = f"the wave of decision {self.approval.asked} waits for `rebalanced approve`" if self.approval.asked else ""
-        return self._opening.reason or asked
+        return self._opening.reason or self.approval.reason
 
     @property
     def state(self) -> str:
@@ -202,7 +201,7 @@ class OrderManager:
     @property
     def idle(self) -> bool:
         """Whether no order is on its way, or open and not to be kept; the unknown are not waited for, the journal carries them."""
-        return all(t.settled or t.state is State.UNKNOWN or (t.open and self.keeps_open) for t in self.table)
+        return all(t.settled or t.state is State.UNKNOWN or (t.open and self._settings.keep_open) for t in self.table)
 
     @property
     def keeps_open(self) -> bool:
@@ -352,8 +351,7 @@ class OrderManager:
         if self.wave is not None and tracked in self.wave.current and event.code not in RETRYABLE:
             self.wave.refused[tracked.order.symbol] = event.code
         if event.code == "credentials":
-            text = "the exchange refuses the credentials; correct them, restart, and resume"
-            yield HoldPlaced(Hold(level=Level.HALTED, code="credentials", text=text, since=event.at), event.at)
+            yield HoldPlaced(refused_key(event.at), event.at)
         if event.code in RULES_DOUBTED:
             yield ReadMarkets(event.at)
         yield PollAccount(event.at)
@@ -380,7 +378,7 @@ class OrderManager:
     def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""
         if self.trading is Trading.STOPPING:
-            return not self.keeps_open
+            return not self._settings.keep_open
         if self._pending is not None:
             return True
         superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
@@ -404,8 +402,7 @@ class OrderManager:
 
     def _advance(self, at: datetime) -> Iterable[Event]:
         """Release buys that have their money now; once everything has ended, plan another round or settle."""
-        wave = self.wave
-        if wave is None:
+        if (wave := self.wave) is None:
             return
         if wave.waiting and self.planning:
             released, told = self._dispatch.release(wave, at)

@@ -38,6 +38,12 @@ PASSING: Final = frozenset({
 SymbolsOf = Callable[[str], frozenset[str]]
 
 
+def refused_key(at: datetime) -> Hold:
+    """The exchange does not take the credentials any more: nothing will change that but a person."""
+    text = "the exchange refuses the credentials; correct them, restart, and resume"
+    return Hold(level=Level.HALTED, code="credentials", text=text, since=at)
+
+
 def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:
     """Go on after a stop, with what the journal knows to have been placed and lifted."""
     for fact in facts:
