@@ -96,12 +96,8 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PlanMade, [d.recorder.accept]),
         (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept]),
         # requests to the edges
-        (e.SubmitOrders, [d.gateway.accept]),
-        (e.CancelOrder, [d.gateway.accept]),
-        (e.QueryOrder, [d.gateway.accept]),
-        (e.QueryTrades, [d.gateway.accept]),
-        (e.BookFlows, [d.gateway.accept]),
-        (e.BookSleeves, [d.gateway.accept]),
+        *((kind, [d.gateway.accept]) for kind in (e.SubmitOrders, e.CancelOrder, e.QueryOrder, e.QueryTrades)),
+        *((kind, [d.gateway.accept]) for kind in (e.ReadTouch, e.BookFlows, e.BookSleeves)),
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
         (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.breakers.on_order, p.manager.on_order]),
@@ -110,6 +106,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound, e.OrderGivenUp)),
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
+        (e.TouchRead, [p.manager.on_touch]),
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
@@ -134,6 +131,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.KeepState, [d.recorder.accept]),
         # told, and acted on by nobody
         *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
+        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 

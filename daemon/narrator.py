@@ -27,7 +27,17 @@ ORDERS_MAX: Final = 10_000
 
 
 # What nobody is told of: requests, whose answers are, and facts that are told by what follows from them.
-Request = e.SubmitOrders | e.QueryOrder | e.QueryTrades | e.PollAccount | e.MeasureClock | e.ReadMarkets | e.BookFlows | e.BookSleeves
+Request = (
+    e.SubmitOrders
+    | e.QueryOrder
+    | e.QueryTrades
+    | e.PollAccount
+    | e.MeasureClock
+    | e.ReadMarkets
+    | e.ReadTouch
+    | e.BookFlows
+    | e.BookSleeves
+)
 Untold = (
     e.PriceTicked
     | e.TimePassed
@@ -42,6 +52,7 @@ Untold = (
     | e.AccountPolled
     | e.MarketsListed
     | e.BalanceMoved
+    | e.TouchRead
 )
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
 
@@ -101,7 +112,15 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     match event:
         case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
             return _market(event)
-        case e.StrategyStarted() | e.StrategyDisabled() | e.TargetsChosen() | e.PlanMade() | e.WaveSettled():
+        case (
+            e.StrategyStarted()
+            | e.StrategyDisabled()
+            | e.TargetsChosen()
+            | e.PlanMade()
+            | e.ParentBegun()
+            | e.ParentEnded()
+            | e.WaveSettled()
+        ):
             return (*note_lines(event), wave_line(event))
         case e.OrderFilled(fill=fill):
             return (fill_line(fill, known),)

@@ -74,7 +74,10 @@ def _terms(known: Known | None) -> dict[str, object]:
     if known is None:
         return {}
     order = known.order
-    return {"side": order.side, "amount": order.amount, "price": order.price, "attempt": order.attempt, "limit": order.limit}
+    return {"side": order.side, "amount": order.amount, "price": order.price, "attempt": order.attempt} | {
+        "limit": order.limit,
+        "post_only": order.post_only,
+    }
 
 
 def _reported(report: OrderReport, how: str, known: Known | None) -> tuple[Line, ...]:

@@ -10,7 +10,7 @@ from daemon.narrator_lines import Line, digits
 # Five signals of fifty symbols are some 6 kB; journald cuts a line at 48 kB. Beyond, the chosen and kept symbols are told.
 SIGNALS_MAX: Final = 50
 
-WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.WaveSettled
+WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.ParentBegun | e.ParentEnded | e.WaveSettled
 RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
 
 
@@ -37,7 +37,10 @@ def wave_line(event: WaveEvent) -> Line:
             return Line("info", "targets.chosen", told)
         case e.PlanMade():
             fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": planned(event.orders), "left": event.left}
-            return Line("info", "plan.made", fields | {"changed": _weights(event.changed), "needs": event.needs})
+            more = {"changed": _weights(event.changed), "needs": event.needs, "worked": event.worked}
+            return Line("info", "plan.made", fields | more)
+        case e.ParentBegun() | e.ParentEnded():
+            return _parent(event)
         case e.WaveSettled():
             return Line("info", "wave.settled", _settled(event))
         case _:
@@ -47,6 +50,20 @@ def wave_line(event: WaveEvent) -> Line:
 def planned(orders: Iterable[Order]) -> list[dict[str, object]]:
     """Orders to be, as a plan names them."""
     return [{"order_id": o.id, "symbol": o.symbol, "side": o.side, "amount": o.amount, "price": o.price} for o in orders]
+
+
+def _parent(event: e.ParentBegun | e.ParentEnded) -> Line:
+    parent = event.parent
+    told: dict[str, object] = {"symbol": parent.symbol, "decision_id": parent.decision_id, "side": parent.side, "amount": parent.amount}
+    match event:
+        case e.ParentBegun():
+            terms = {"style": parent.style, "price": parent.price, "until": parent.until, "slices": parent.slices, "attempt": parent.first}
+            return Line("info", "parent.begun", told | terms)
+        case e.ParentEnded():
+            ended = {"filled": event.filled, "made": event.made, "reason": event.reason}
+            return Line("info", "parent.ended", told | ended)
+        case _:
+            assert_never(event)
 
 
 def risk_line(event: RiskEvent) -> Line:
@@ -92,6 +109,7 @@ def _settled(wave: e.WaveSettled) -> dict[str, object]:
         "cost_bps": digits(wave.cost_bps),
         "took_ms": wave.took_ms,
         "cost_parts": {part: digits(bps) for part, bps in wave.cost_parts.items()},
+        "maker_ratio": digits(wave.maker_ratio),
     }
 
 

@@ -37,6 +37,7 @@ def restored(p: Parts) -> list[e.Event]:
             fills=record.fills,
             last_wave=record.last_wave,
         )
+        p.manager.bench.restore(record.last_decision, record.parents, record.recent_orders)
         p.analyzer.resume(record.last_decision, p.manager.targets)
     p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
     return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]

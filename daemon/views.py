@@ -239,6 +239,7 @@ class DaemonViews:
             "filled": tracked.filled if tracked else record.filled,
             "price": order.price,
             "limit": order.limit,
+            "post_only": order.post_only,
             "state": record.state or (tracked.state.value if tracked else "unknown"),
             "reason": record.reason or (tracked.reason if tracked else ""),
             "decision_id": order.decision_id,
@@ -333,6 +334,7 @@ def wave_row(wave: WaveSettled) -> Mapping[str, object]:
         "off_target": wave.off_target,
         "cost_bps": wave.cost_bps,
         "cost_parts": wave.cost_parts,
+        "maker_ratio": wave.maker_ratio,
         "took_ms": wave.took_ms,
         "at": wave.at,
     }

@@ -31,6 +31,7 @@ from daemon.core.shares import ruled
 from daemon.core.sleeves import Sleeves
 from daemon.core.staff import Sleeve
 from daemon.core.states import States
+from daemon.core.styles import MakerTerms, Terms, TwapTerms
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.ccxt_exchange import CcxtExchange
@@ -190,10 +191,20 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
         )
     except Fatal as error:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
-    if config.execution.style == "limit" and config.mode != "paper" and not venue.takes_limits:
-        taken = f"{config.exchange.id} takes no limit orders that end at once, as far as ccxt knows"
-        raise StartRefused(f"{config.source}: execution.style limit cannot be traded, since {taken}; write market", 78)
+    _refuse_what_it_takes_not(config, venue)
     return venue
+
+
+def _refuse_what_it_takes_not(config: Config, venue: CcxtExchange) -> None:
+    """Raises StartRefused where the venue does not take the orders of the style; a paper account takes them all."""
+    style, twap = config.execution.style, config.execution.twap
+    by_limits = style in ("limit", "maker_then_taker") or (style == "twap" and twap.child == "limit")
+    missing = "that end at once" if by_limits and not venue.takes_limits else ""
+    if style == "maker_then_taker" and not venue.takes_resting:
+        missing = "that only rest in the book"
+    if missing and config.mode != "paper":
+        taken = f"{config.exchange.id} takes no limit orders {missing}, as far as ccxt knows"
+        raise StartRefused(f"{config.source}: execution.style {style} cannot be traded, since {taken}; write market", 78)
 
 
 COMPOUNDING = {"full": Decimal(1), "half": Decimal("0.5"), "none": Decimal(0)}
@@ -297,7 +308,8 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             fee_asset=execution.fee_asset or "",
             fee_reserve=execution.fee_reserve,
         ),
-        price_cap=execution.price_cap if execution.style == "limit" else None,
+        price_cap=_price_cap(config, simulated=simulated),
+        terms=None if simulated else _terms(config),
         shadow=config.mode == "shadow" and not simulated,
         # A backtest has nobody to ask.
         approve=0 if simulated else execution.approve,
@@ -311,6 +323,39 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
     )
     # In a backtest time stands still between two bars: what waits for a little while would wait for the next one.
     return replace(settings, retry=timedelta(0)) if simulated else settings
+
+
+def _price_cap(config: Config, *, simulated: bool) -> Decimal | None:
+    """How far from its reference price an order may trade. A backtest has no book: there, what is worked on over time goes at market."""
+    execution = config.execution
+    match execution.style:
+        case "limit":
+            return execution.price_cap
+        case "maker_then_taker" if not simulated:
+            return execution.maker_then_taker.max_slip_bps / 10_000
+        case "twap" if execution.twap.child == "limit" and not simulated:
+            return execution.price_cap
+        case _:
+            return None
+
+
+def _terms(config: Config) -> Terms | None:
+    """By what terms orders are worked on over time, if they are."""
+    execution, made, parts = config.execution, config.execution.maker_then_taker, config.execution.twap
+    if execution.style == "maker_then_taker":
+        return MakerTerms(
+            passive=made.passive,
+            total=made.total,
+            min_reprice=made.min_reprice,
+            reprice_ticks=made.reprice_ticks,
+            improve_ticks=made.improve_ticks,
+            requotes=made.requotes,
+            adverse=made.adverse_bps / 10_000,
+            must_complete=made.must_complete,
+        )
+    if execution.style == "twap":
+        return TwapTerms(horizon=parts.horizon, interval=parts.interval, participation=parts.participation, bar=config.bar_length)
+    return None
 
 
 def _acts_between(config: Config) -> bool:

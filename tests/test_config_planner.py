@@ -1,5 +1,6 @@
 """The keys of the planner: what is taken, what is refused, and in which words."""
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from daemon.config import Secrets
 from daemon.core.planner_inputs import Rules
+from daemon.core.styles import MakerTerms, TwapTerms
 from daemon.io.clock import SystemClock
 from daemon.parts import StartRefused
 from daemon.worlds import deciding, door, watched
@@ -46,7 +48,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "execution.fee_reserve is an amount of execution.fee_asset, which is missing; name the asset",
         ),
         ("band_relative: 0.10", "fee_asset: USDT", "execution.fee_asset is a quote, and fees in a quote are reserved anyway; leave it out"),
-        ("style: market", "style: twap", "execution.style is not market or limit; write market or limit"),
+        (
+            "style: market",
+            "style: vwap",
+            "execution.style is not market, limit, maker_then_taker or twap; did you mean twap?",
+        ),
+        (
+            "style: market",
+            "style: maker_then_taker, maker_then_taker: {passive: 3m}",
+            "execution.maker_then_taker.passive is not below execution.maker_then_taker.total; shorten it, or lengthen the other",
+        ),
+        (
+            "style: market",
+            "style: twap, twap: {interval: 1h}",
+            "execution.twap.interval is not at most execution.twap.horizon; shorten it, or lengthen the other",
+        ),
+        (
+            "style: market",
+            "style: twap, twap: {participation: 0}",
+            "execution.twap.participation is 0; give a number above 0 and at most 1",
+        ),
         ("style: market", "style: limit, price_cap: 0", "execution.price_cap is 0; give a number from 0.0001 to 0.1"),
         ("style: market", "style: limit, price_cap: 0.5", "execution.price_cap is 0.5; give a number from 0.0001 to 0.1"),
         ("band_relative: 0.10", "raise_max: 0.5", "execution.raise_max is 0.5; give a number from 1 to 100"),
@@ -104,3 +125,49 @@ def test_a_venue_without_such_orders_is_refused_at_the_start(folder: Path) -> No
             SystemClock(),
         )
     door(read(folder, changed(elsewhere, ("mode: sandbox", "mode: live"), LIVE)), Secrets(), SystemClock())
+
+
+def test_what_a_paper_account_would_never_fill_is_refused(folder: Path) -> None:
+    """Simulated fills are worse by the slippage: where that reaches as far as an order may go, nothing would be taken."""
+    paper = ("mode: sandbox", "mode: paper")
+    (said,) = refusals(folder, changed(paper, ("style: market", "style: maker_then_taker, maker_then_taker: {max_slip_bps: 5}")))
+    assert said.startswith("paper.slippage_bps is not below execution.maker_then_taker.max_slip_bps, so no order would take anything; ")
+    limits = "style: twap, twap: {child: limit}, price_cap: 0.0005"
+    (said,) = refusals(folder, changed(paper, ("style: market", limits)))
+    assert "execution.price_cap" in said
+    read(folder, changed(paper, ("style: market", limits.replace("limit}", "market}"))))
+
+
+def test_the_terms_of_a_style_reach_the_orders(folder: Path) -> None:
+    """Each style has its terms and its cap, with the defaults of the ready files; a backtest has neither, since it shows no book."""
+    maker = "style: maker_then_taker, maker_then_taker: {passive: 10s, adverse_bps: 30}"
+    core = deciding(read(folder, changed(("style: market", maker))))
+    settings = core.manager._settings
+    assert settings.terms == MakerTerms(
+        passive=timedelta(seconds=10),
+        total=timedelta(seconds=120),
+        min_reprice=timedelta(seconds=5),
+        reprice_ticks=2,
+        improve_ticks=0,
+        requotes=3,
+        adverse=Decimal("0.003"),
+        must_complete=False,
+    )
+    assert settings.price_cap == Decimal("0.002")
+    core = deciding(read(folder, changed(("style: market", "style: twap, twap: {horizon: 1h}"))))
+    minute, tenth = timedelta(minutes=1), Decimal("0.1")
+    assert core.manager._settings.terms == TwapTerms(horizon=60 * minute, interval=minute, participation=tenth, bar=core.timeframe)
+    assert core.manager._settings.price_cap is None
+    simulated = deciding(read(folder, changed(("style: market", maker))), simulated=True).manager._settings
+    assert (simulated.terms, simulated.price_cap) == (None, None)
+
+
+def test_an_exchange_without_resting_orders_is_refused(folder: Path) -> None:
+    """Where an order might take although it was to rest, style maker_then_taker ends the start with a sentence."""
+    elsewhere = ("id: binance", "id: coinone")
+    with pytest.raises(StartRefused, match=r"style maker_then_taker cannot be traded, since coinone takes no limit orders that only rest"):
+        door(
+            read(folder, changed(elsewhere, ("style: market", "style: maker_then_taker"), ("mode: sandbox", "mode: live"), LIVE)),
+            Secrets(),
+            SystemClock(),
+        )

@@ -32,6 +32,7 @@ from daemon.core.model import (
     TargetWeights,
 )
 from daemon.core.states import ACCOUNT, Hold, Level
+from daemon.core.styles import Parent, Style, Touch
 from daemon.io import alerts_sieve as sieve
 from daemon.io import logs
 from daemon.narrator import ORDERS_MAX, Narrator, narrate
@@ -103,6 +104,21 @@ WAVE = e.WaveSettled(
 )
 
 
+PARENT = Parent(
+    decision_id="d1",
+    symbol=BTC,
+    side=Side.BUY,
+    first=1,
+    amount=Decimal("0.05"),
+    price=Decimal(50000),
+    style=Style.TWAP,
+    at=AT,
+    until=AT + timedelta(minutes=30),
+    slices=30,
+    interval=timedelta(minutes=1),
+)
+
+
 # One event of each kind that is told, with the narrator's memory it needs.
 def paused(level: Level) -> e.HoldPlaced:
     """A person's hold."""
@@ -128,7 +144,9 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.RiskRefused("d1", BTC, Side.BUY, Decimal("0.05"), "price_deviation_max", 0.12, 0.1, AT), None),
     (e.CorrelationHigh(0.91, 0.68, AT), None),
     (e.CorrelationCalmed(0.74, 0.69, AT), None),
-    (e.PlanMade("d1", 1, (order(),), {ETH: "kept"}, AT), None),
+    (e.PlanMade("d1", 1, (order(),), {ETH: "kept"}, AT, worked={BTC: Decimal("0.05")}), None),
+    (e.ParentBegun(PARENT, AT), None),
+    (e.ParentEnded(PARENT, Decimal("0.04"), Decimal("0.03"), "unfilled", AT), None),
     (e.OrderSent("r-1", AT), Known(order())),
     (e.OrderReported(report(), "answer", AT), Known(order())),
     (e.OrderRefused("r-1", "insufficient_funds", "Account has insufficient balance", AT), Known(order())),
@@ -179,6 +197,8 @@ SILENT: list[e.Event] = [
     e.PollAccount(AT),
     e.MeasureClock(AT),
     e.ReadMarkets(AT),
+    e.ReadTouch((BTC,), AT),
+    e.TouchRead(Touch(BTC, Decimal(1), Decimal(2), AT), AT),
     e.MarketsListed({}, AT),
     e.BookFlows((), AT),
     e.TradesListed((BTC,), AT, AT),

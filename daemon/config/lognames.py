@@ -60,6 +60,8 @@ NAMES: Final = (
     "order.submitted",
     "order.surprise",
     "order.unknown",
+    "parent.begun",
+    "parent.ended",
     "plan.made",
     "rebalance.requested",
     "risk.correlation_calmed",

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel
 
+from daemon.config.execution import MakerThenTakerConfig, TwapConfig
 from daemon.config.ownuse import is_contained
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 from daemon.core.portfolio import UNASSIGNED
@@ -20,6 +21,9 @@ from daemon.core.portfolio import UNASSIGNED
 ShareRule = Literal["equal", "inverse_volatility"]
 
 REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
+# Of the styles that work on an order over time, by the names of their terms: which time is to fit into which, and whether it must be less.
+STYLE_TERMS: Final[Mapping[str, type[BaseModel]]] = {"maker_then_taker": MakerThenTakerConfig, "twap": TwapConfig}
+STYLE_TIMES: Final = (("maker_then_taker", "passive", "total", True), ("twap", "interval", "horizon", False))
 PAUSES: Final = (("pause", timedelta(minutes=1)), ("pause_max", timedelta(hours=1)))  # of rejects, where they are left out
 
 
@@ -115,12 +119,27 @@ def watched_are_not_traded(tree: Any) -> Iterator[Mistake]:
 
 def paper_fills_within_the_cap(tree: Any) -> Iterator[Mistake]:
     """Simulated fills are worse than the price by the slippage; beyond the cap there would never be any."""
-    if (at(tree, "mode"), at(tree, "execution", "style")) != ("paper", "limit"):
+    execution, slippage_bps = at(tree, "execution"), _number(at(tree, "paper", "slippage_bps"))
+    style = at(execution, "style")
+    if at(tree, "mode") != "paper" or slippage_bps is None:
         return
-    cap, slippage_bps = (_number(at(tree, *place)) for place in (("execution", "price_cap"), ("paper", "slippage_bps")))
-    if cap and slippage_bps is not None and slippage_bps >= cap * 10_000:
+    cap, slip_bps = _number(at(execution, "price_cap")), _number(at(execution, "maker_then_taker", "max_slip_bps"))
+    if (style == "limit" or (style == "twap" and at(execution, "twap", "child") == "limit")) and cap and slippage_bps >= cap * 10_000:
         what = "is not below execution.price_cap (a fraction), so no order would fill"
         yield Mistake(("paper", "slippage_bps"), what, "lower it, or raise the cap")
+    if style == "maker_then_taker" and slip_bps and slippage_bps >= slip_bps:
+        what = "is not below execution.maker_then_taker.max_slip_bps, so no order would take anything"
+        yield Mistake(("paper", "slippage_bps"), what, "lower it, or raise the other")
+
+
+def styles_have_time(tree: Any) -> Iterator[Mistake]:
+    """An order that rests must be left time to take, and one that trades in parts time for one of them."""
+    for style, shorter, longer, strictly in STYLE_TIMES:
+        usual = {name: field.default for name, field in STYLE_TERMS[style].model_fields.items()}
+        short, long = (_length(at(tree, "execution", style, name)) or usual[name] for name in (shorter, longer))
+        if short > long or (strictly and short == long):
+            least = "below" if strictly else "at most"
+            yield Mistake(("execution", style, shorter), f"is not {least} execution.{style}.{longer}", "shorten it, or lengthen the other")
 
 
 def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
@@ -353,6 +372,7 @@ RULES: Final = (
     keys_are_given,
     paper_has_money,
     paper_fills_within_the_cap,
+    styles_have_time,
     symbols_fit,
     symbols_are_of_the_market,
     quotes_have_a_price,

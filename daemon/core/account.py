@@ -239,6 +239,11 @@ class Account:
             free[currency] = self.money(currency) - reserved - self._foreign.get(currency, ZERO) - missing
         return free
 
+    def sellable(self, symbol: str) -> Decimal:
+        """Base units of a symbol that no order of ours is selling and no foreign one has locked."""
+        base = currencies(symbol)[0]
+        return max(ZERO, self.traded(symbol) - self._table.reserved(Side.SELL, {symbol}) - self._foreign.get(base, ZERO))
+
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
         """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
         pending, selling, moving = self._in_flight()

@@ -10,7 +10,7 @@ from decimal import Decimal
 from daemon.core.account import Account
 from daemon.core.events import Event
 from daemon.core.guard import Guard
-from daemon.core.model import ZERO, Decision, Order, Side
+from daemon.core.model import ZERO, Cause, Decision, Order, Side
 from daemon.core.ordertable import OrderTable, State, Tracked, client_id
 from daemon.core.planner_funds import fund, scale
 from daemon.core.planner_legs import Leg, Plan, Reason
@@ -18,6 +18,7 @@ from daemon.core.rebalancing import Cooldown, foreseen
 from daemon.core.risk import Reason as Risk
 from daemon.core.trading import Settings
 from daemon.core.wave import Wave, intent
+from daemon.core.working import Working
 
 Split = Callable[[Wave, Leg], Mapping[str, Decimal]]
 Standing = tuple[Decimal, frozenset[tuple[str, Side]]]
@@ -45,6 +46,16 @@ class Dispatch:
         """A wave has settled: what other decisions have used is of no interest any more."""
         self._attempts = {k: n for k, n in self._attempts.items() if k[0] == settled.id}
 
+    def take(self, wave: Wave, legs: Iterable[Leg], at: datetime) -> Made:
+        """What becomes of legs that may go: an order each, or, by the terms of the style, something to be worked on.
+
+        What must be sold because a hold says so does not wait for a better price.
+        """
+        if self.settings.terms is None or wave.decision.cause is Cause.FLATTENING:
+            return self.admit(wave, legs, at)
+        wave.works += [Working(leg, planned=wave.left.get(leg.symbol, "")) for leg in legs]
+        return [], []
+
     def admit(self, wave: Wave, legs: Iterable[Leg], at: datetime) -> Made:
         """Intents for what the limits let through of these legs, one after the other."""
         orders: list[Order] = []
@@ -60,18 +71,28 @@ class Dispatch:
     def release(self, wave: Wave, at: datetime) -> Made:
         """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
         legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
-        cash = self._account.cash_free()
-        if any(self.moving(t, at) for t in wave.current if t.order.side is Side.SELL):
+        cash = self.cash(wave)
+        if any(self.moving(t, at) for t in wave.current if t.order.side is Side.SELL) or any(
+            work.leg.side is Side.SELL and not work.over for work in wave.works
+        ):
             now, later = fund(legs, cash)
         else:
             now, left = scale(legs, cash, self._account.markets)
             wave.left.update(left)
             later = ()
-        made = self.admit(wave, now, at)
+        made = self.take(wave, now, at)
         # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
         waits = {leg.symbol for leg in later} | {leg.symbol for leg in now if wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE}
         wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
         return made
+
+    def cash(self, wave: Wave, but: Working | None = None) -> dict[str, Decimal]:
+        """Money by currency that neither orders nor what is worked on (`but` this) has a claim to."""
+        cash = self._account.cash_free()
+        for work in wave.works:
+            if work.leg.side is Side.BUY and work is not but:
+                cash[work.leg.quote] -= work.claim
+        return cash
 
     def foresee(self, wave: Wave, made: Plan, attempt: int, at: datetime) -> tuple[tuple[Order, ...], dict[str, str], list[Event]]:
         """What would be ordered now, each order judged by itself; why the rest would be left, and what the limits would say."""
@@ -88,7 +109,8 @@ class Dispatch:
 
     def moving(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an order may be expected to end by itself, soon."""
-        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < self.settings.held_up
+        held_up = self.settings.held_up_by(tracked.order)
+        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < held_up
 
     def _standing(self, at: datetime) -> Standing:
         """The equity, and the symbols with the sides on which an order may be open; looked up once for many legs.

@@ -18,7 +18,17 @@ from daemon.core.cuts import CorrelationHigh as CorrelationHigh
 from daemon.core.cuts import OrderLimited as OrderLimited
 from daemon.core.cuts import RiskLimited as RiskLimited
 from daemon.core.cuts import RiskRefused as RiskRefused
-from daemon.core.model import AccountSnapshot, Bar, Decision, Fill, Flow, Order, OrderReport, Slice
+from daemon.core.model import AccountSnapshot, Bar, Decision, Flow, Order, Slice
+from daemon.core.orderfacts import OrderClosed as OrderClosed
+from daemon.core.orderfacts import OrderFilled as OrderFilled
+from daemon.core.orderfacts import OrderGivenUp as OrderGivenUp
+from daemon.core.orderfacts import OrderNotFound as OrderNotFound
+from daemon.core.orderfacts import OrderNotSent as OrderNotSent
+from daemon.core.orderfacts import OrderRefused as OrderRefused
+from daemon.core.orderfacts import OrderReported as OrderReported
+from daemon.core.orderfacts import OrderSent as OrderSent
+from daemon.core.orderfacts import OrderUnknown as OrderUnknown
+from daemon.core.orderfacts import TradesListed as TradesListed
 from daemon.core.planner_inputs import Inputs
 from daemon.core.steering import ApprovalAsked as ApprovalAsked
 from daemon.core.steering import ApprovalGiven as ApprovalGiven
@@ -38,6 +48,11 @@ from daemon.core.steering import RebalanceRequested as RebalanceRequested
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
 from daemon.core.steering import TradingStarted as TradingStarted
+from daemon.core.styles import Parent
+from daemon.core.styles import ParentBegun as ParentBegun
+from daemon.core.styles import ParentEnded as ParentEnded
+from daemon.core.styles import ReadTouch as ReadTouch
+from daemon.core.styles import TouchRead as TouchRead
 
 # --- market data -----------------------------------------------------------------------------------------------------
 
@@ -126,7 +141,8 @@ class PlanMade:
     """What a plan sends and what it leaves, with the reason by symbol (stable codes of planner_legs.Reason).
 
     `changed` holds the targets that were planned for other than wanted, so that the account can hold them; `needs` the equity at which a
-    target that is too small would be large enough. `inputs` is all that the plan follows from: planning them again gives it again.
+    target that is too small would be large enough. `inputs` is all that the plan follows from: planning them again gives it again. `worked`
+    is what will be traded over time instead of by an order now: signed base units by symbol.
     """
 
     decision_id: str
@@ -137,6 +153,7 @@ class PlanMade:
     changed: Mapping[str, float] = field(default_factory=dict)
     needs: Mapping[str, Decimal] = field(default_factory=dict)
     inputs: Inputs | None = None
+    worked: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +163,9 @@ class WaveSettled:
     `targets` are the decision's weights after every limit; `sent` and `filled` count orders; `refused` and `left` name a reason by symbol;
     `off_target` is holding minus target, in weight; `cost_bps` is what the fills cost against the reference price, fees included, of what
     was traded; `took_ms` runs from the decision. `cost_parts` are its parts, in basis points: `fee`, and `spread` from the reference
-    price to the price paid; beside them `delay`, from the decision's close to the reference price, where that close is known.
+    price to the price paid; beside them `delay`, from the decision's close to the reference price, where that close is known, and `timing`,
+    from the reference price of the plan to that of the child, where orders were worked on. `maker_ratio` is the share of what was traded
+    that orders resting in the book traded.
     """
 
     decision: Decision
@@ -161,6 +180,7 @@ class WaveSettled:
     took_ms: int
     at: datetime
     cost_parts: Mapping[str, float] = field(default_factory=dict)
+    maker_ratio: float = 0.0
 
 
 # --- requests to the edges -------------------------------------------------------------------------------------------
@@ -168,11 +188,12 @@ class WaveSettled:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrders:
-    """Write the intents (and the decision they serve) to the journal in one transaction, then send them."""
+    """Write the intents (with the decision they serve and the parents they begin) to the journal in one transaction, then send them."""
 
     decision: Decision
     orders: tuple[Order, ...]
     at: datetime
+    parents: tuple[Parent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,111 +237,6 @@ class BookFlows:
     """Write flows to the journal in one transaction; each counts once `FlowBooked` says so."""
 
     flows: tuple[Flow, ...]
-    at: datetime
-
-
-# --- what is known of orders -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OrderSent:
-    """The request is being handed to the transport: from here on the order may exist."""
-
-    order_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderReported:
-    """The venue has described an order: as its answer, to a query, in a listing or on the user stream. `how` says which."""
-
-    report: OrderReport
-    how: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRefused:
-    """The venue (or our own check before the wire) refused the order for certain: it does not and will not exist.
-
-    `code` is a stable reason (io.exchange.Reason), `text` what the venue said.
-    """
-
-    order_id: str
-    code: str
-    text: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderNotSent:
-    """The request provably never left: the same intent may be sent again."""
-
-    order_id: str
-    text: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderUnknown:
-    """Nobody knows whether the order exists: a lost answer, a 5xx, an unreadable body, a crash after the intent."""
-
-    order_id: str
-    text: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderNotFound:
-    """A successful look-up, by every way the venue offers, did not find the order. `asked_at`: when the look-up began."""
-
-    order_id: str
-    asked_at: datetime
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderGivenUp:
-    """A person has looked at the venue: an order that nobody finds stands nowhere there, and what it traded is what is booked.
-
-    `by` is whoever said so.
-    """
-
-    order_id: str
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class OrderClosed:
-    """An order of ours has come to its end and every trade of it is booked.
-
-    `state` is its last one in core.ordertable.State, `reason` a stable code where it did not end as it was meant to.
-    """
-
-    order_id: str
-    symbol: str
-    state: str
-    filled: Decimal
-    cost: Decimal
-    at: datetime
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderFilled:
-    """A trade in our account, of an order of ours or of somebody else's hand."""
-
-    fill: Fill
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class TradesListed:
-    """The account's trades since `since` in `symbols` have been read and published: none is missing."""
-
-    symbols: tuple[str, ...]
-    since: datetime
     at: datetime
 
 
@@ -412,7 +328,17 @@ _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
 _Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
 _Request = (
-    SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock | ReadMarkets
+    SubmitOrders
+    | CancelOrder
+    | QueryOrder
+    | QueryTrades
+    | PollAccount
+    | BookFlows
+    | BookSleeves
+    | KeepState
+    | MeasureClock
+    | ReadMarkets
+    | ReadTouch
 )
 _Order = (
     OrderSent
@@ -426,8 +352,9 @@ _Order = (
     | OrderFilled
     | TradesListed
 )
+_Worked = ParentBegun | ParentEnded | TouchRead
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
-Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Poll | _Account | _Trading | _Person
+Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Worked | _Poll | _Account | _Trading | _Person

@@ -173,6 +173,10 @@ class Guard:
         told = tuple(event for verdict in judged.verdicts for event in self._tell(decision_id, leg, verdict, at))
         return Admitted(leg.resized(judged.amount) if judged.amount else None, reason, told)
 
+    def volume(self, symbol: str) -> Decimal | None:
+        """What a symbol's last bar has traded, in base units; None: nobody knows."""
+        return self.gate.volume(symbol)
+
     def made(self, order: Order) -> None:
         """There is an intent: from here on it counts."""
         self.gate.traffic.made(order)

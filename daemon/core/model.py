@@ -185,7 +185,8 @@ class Money:
 class Order:
     """What is to be sent, fixed before it is sent: `amount` base units at whatever price there is, or within `limit` (quote per base).
 
-    With a `limit`, what cannot be traded within it at once is not traded at all (immediate or cancel).
+    With a `limit`, what cannot be traded within it at once is not traded at all (immediate or cancel). `post_only`: it rests in the book at
+    its limit instead, and is refused where it would trade at once.
 
     `price` is the reference the plan was made at (quote per base), `reserve` the most it may cost in the currency it spends:
     quote, fees and slippage included, for a buy; base units for a sell.
@@ -204,9 +205,12 @@ class Order:
     at: datetime
     split: Mapping[str, Decimal] = field(default_factory=dict)
     limit: Decimal | None = None
+    post_only: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse amounts and prices that are not finite and positive."""
+        """Refuse amounts and prices that are not finite and positive, and what would rest nowhere."""
+        if self.post_only and self.limit is None:
+            raise ValueError(f"order {self.id}: what rests in the book needs a limit")
         for name in ("amount", "price", "reserve", "limit"):
             value: Decimal | None = getattr(self, name)
             if value is not None and not (value.is_finite() and value > 0):

@@ -3,23 +3,16 @@
 Rule: it follows from the account, the limits and the last wave, never from how long this process has run.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from daemon.core.account import Account
 from daemon.core.events import WaveSettled
 from daemon.core.guard import Guard
-from daemon.core.model import Cause, Decision, Instrument, Side
-from daemon.core.ordertable import Tracked
-from daemon.core.planner_legs import Reason
+from daemon.core.model import Cause, Decision
 from daemon.core.rebalancing import Cooldown, strayed
 from daemon.core.trading import Settings
 from daemon.core.wave import RETRYABLE
-
-# What a wave says of an order that it did not wait for.
-NOT_AWAITED: Final = frozenset({Reason.ORDER_UNKNOWN.value, Reason.ORDER_OPEN.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +43,3 @@ class Occasion:
         refused = {} if self.last_wave is None else {s: why for s, why in self.last_wave.refused.items() if why not in RETRYABLE}
         weights = self.guard.weights(wanted)
         return strayed(weights, wanted.keep, self.account, self.settings, self.guard.allows, limit=limit, refused=refused, at=at)
-
-
-def missing(last: WaveSettled, ended: Tracked) -> bool:
-    """Whether the end of an order that a wave had not waited for leaves something to do: it fell short, or has brought money after all."""
-    order = ended.order
-    if last.left.get(order.symbol) in NOT_AWAITED and ended.booked < order.amount:
-        return True
-    late_money = order.side is Side.SELL and ended.doubted_at is not None and ended.booked > 0
-    return late_money and Reason.UNFUNDED.value in last.left.values()
-
-
-def amended(known: Mapping[str, Instrument], now: Mapping[str, Instrument]) -> frozenset[str]:
-    """The symbols whose rules are others than they were."""
-    return frozenset(symbol for symbol, market in now.items() if market != known.get(symbol))

@@ -155,6 +155,10 @@ class OrderGate:
         """The close of every symbol's last real bar."""
         return {symbol: close for symbol, close in zip(self._place, self._bars[0].tolist(), strict=True) if close == close}
 
+    def volume(self, symbol: str) -> Decimal | None:
+        """Base units of a symbol's last real bar; None: there was none."""
+        return self._bar(symbol)[1]
+
     def _bar(self, symbol: str) -> tuple[Decimal | None, Decimal | None, datetime]:
         """Close, volume and close time of a symbol's last real bar."""
         column = self._place.get(symbol)

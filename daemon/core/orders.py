@@ -6,12 +6,12 @@ and ends when every order has come to a known end or is known to be unknown. A n
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Final
 
 from daemon.core.account import Account
 from daemon.core.approval import Approval
+from daemon.core.arrears import Arrears, amended, doubted, missing
 from daemon.core.dispatch import Dispatch
 from daemon.core.events import (
     AccountReconciled,
@@ -35,27 +35,25 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
     TimePassed,
+    TouchRead,
     TradingStarted,
     WaveSettled,
 )
 from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
-from daemon.core.model import Cause, Decision, Fill, decision_id
-from daemon.core.occasion import Occasion, amended, missing
+from daemon.core.model import Cause, Decision, Fill
+from daemon.core.occasion import Occasion
 from daemon.core.opening import Opening
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.rebalancing import Cooldown, begin, planned
-from daemon.core.restraint import due_again, finished, flattened, refused_key, restrained
-from daemon.core.risk import Reason as Risk
-from daemon.core.settlement import costs, settled
+from daemon.core.restraint import due_again, finished, flattened, looked_again, refused_key, restrained
+from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Level, States
 from daemon.core.trading import Settings, Trading
 from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave
-
-# What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
-FLATTEN_AGAIN: Final = timedelta(seconds=15)
+from daemon.core.workbench import Workbench
 
 UNWATCHED: Final = Unwatched()
 
@@ -81,11 +79,10 @@ class OrderManager:
         self.targets: Mapping[str, float] = {}
         self._pending: Decision | None = None
         self._closes: Mapping[str, float] = {}  # at which it was decided
-        self._traded: dict[str, dict[str, Decimal]] = {}  # by decision, what ended orders of an earlier process had traded, by quote
-        self._worked: Wave | None = None  # the newest that has settled
-        self._overtaken = False
+        self._arrears = Arrears()
         self._cooldown = Cooldown(settings.cooldown)
         self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
+        self.bench = Workbench(account, self.guard, states, self._dispatch)
         self.approval = Approval(settings.approve, settings.approve_within)
         self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
 
@@ -105,19 +102,19 @@ class OrderManager:
 
         `attempts` holds the highest attempt that it has used by symbol, so that no id is used twice; `fills` are those of the journal,
         `last_wave` the newest that has settled. `overtaken`: another decision is due, so that nothing of this one is taken up again.
+        What was worked on over time, the bench restores.
         """
-        self._overtaken = overtaken
         self.decision = decision
         self.last_wave = last_wave
         self.targets = self.guard.resume(decision)
         self._pending = decision if unfinished else None
         ended = self._dispatch.restore(decision, attempts) - {tracked.order.id for tracked in self.table}
-        self._traded = {decision.id: costs(fill for fill in fills if fill.order_id in ended)}
+        self._arrears.restore(decision, fills, ended, overtaken=overtaken)
         self._cooldown.restore(decision, ordered=bool(attempts))
 
     def renew(self, settings: Settings) -> None:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
-        self._overtaken = True
+        self._arrears.overtaken = True
         self._settings = self._dispatch.settings = settings
         self._account.cap(settings.price_cap)
         self.guard.renew(settings.limits, settings.order_limits)
@@ -164,6 +161,7 @@ class OrderManager:
         hold = event.hold
         self.states.place(hold)
         if self.wave is not None and hold.scope.strategy:
+            yield from self.bench.give_up(self.wave, self.sleeves.buys_for(self.wave, hold.scope.strategy), hold.code, event.at)
             given_up = self.sleeves.give_up(self.wave, hold.scope.strategy, hold.code)
             without = self.guard.weights(self.wave.decision)
             self.wave.weights.update({symbol: without.get(symbol, 0.0) for symbol in given_up})  # for another round
@@ -222,7 +220,7 @@ class OrderManager:
         decision = event.decision
         # What must be sold, is too much while everything moves together, or was owed already, does not wait for a cooldown.
         at_once = decision.cause in (Cause.FLATTENING, Cause.RESOLVED, Cause.RULES) or self.guard.alarmed
-        self._overtaken = False
+        self._arrears.overtaken = False
         self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
         self.targets, self._closes = self.guard.weights(decision), self.guard.gate.closes()
         yield PlanWave(event.at)
@@ -248,9 +246,7 @@ class OrderManager:
             self.wave.drop_waiting(Reason.SUPERSEDED.value)
             yield from self._cancel_unwanted(event.at)
             yield from self._advance(event.at)
-        if not self.planning or self.wave is not None or self._pending is None:
-            return
-        if not self._account.valued(event.at):
+        if not self.planning or self.wave is not None or self._pending is None or not self._account.valued(event.at):
             return
         if self.approval.waits(self._pending):
             yield from self._ask(self._pending, event.at)
@@ -278,7 +274,7 @@ class OrderManager:
             yield PlanWave(event.at)
 
     def _begun(self, decision: Decision, weights: dict[str, float], at: datetime) -> Wave:
-        wave = begin(decision, weights, self._account, self.table, self._traded.get(decision.id, {}), at)
+        wave = begin(decision, weights, self._account, self.table, self._arrears.before(decision), at)
         wave.book, wave.decided = restrained(wave.book, self.states), self._closes
         return wave
 
@@ -291,11 +287,12 @@ class OrderManager:
             return
         wave.left, wave.changed = dict(made.left), made.changed
         wave.waiting = made.grows
-        reduces, told = self._dispatch.admit(wave, made.reduces, at)
+        reduces, told = self._dispatch.take(wave, made.reduces, at)
         grows, more = self._dispatch.release(wave, at)
         yield from (*told, *more)
         orders = (*reduces, *grows)
-        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at, made.changed, made.needs, made.inputs)
+        worked = {work.leg.symbol: work.leg.side.sign * work.leg.amount for work in wave.works if not work.over}
+        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at, made.changed, made.needs, made.inputs, worked)
         if orders:
             yield SubmitOrders(wave.decision, orders, at)
         else:
@@ -323,8 +320,7 @@ class OrderManager:
     def on_closed(self, event: OrderClosed) -> Iterable[Event]:
         """From here on, an order counts in the limits with what it traded; what it leaves of a wave that has settled is made up for."""
         self.guard.gate.traffic.ended(event.order_id, event.filled, event.cost)
-        ended = self.table.get(event.order_id)
-        if self.last_wave is not None and ended is not None and missing(self.last_wave, ended):
+        if missing(self.last_wave, self.table.get(event.order_id)):
             yield from self._take_up(Cause.RESOLVED, event.at)
 
     def on_markets(self, event: MarketsListed) -> Iterable[Event]:
@@ -332,19 +328,15 @@ class OrderManager:
         changed = amended(self._account.listed, event.markets)
         if self.wave is not None:
             self.wave.readmit(changed)
-        elif self.last_wave is not None and any(self.last_wave.refused.get(symbol) in RULES_DOUBTED for symbol in changed):
+        elif doubted(self.last_wave, changed):
             yield from self._take_up(Cause.RULES, event.at)
 
     def _take_up(self, cause: Cause, at: datetime) -> Iterable[Event]:
-        """Work on the newest decision again, for what its wave had to leave, within the turnover that it has left."""
-        last, wave = self.decision, self.last_wave
+        """Work on the newest decision again, for what its wave had to leave, unless something newer is worked on."""
         idle = self.trading is Trading.RUNNING and self.wave is None and self._pending is None
-        if not idle or last is None or wave is None or wave.decision.id != last.id or last.cause is Cause.FLATTENING or self._overtaken:
-            return  # something newer is worked on, or comes at the next bar
-        again = replace(last, id=decision_id(at, cause), at=at, cause=cause)
-        before = self._traded.get(last.id, {}) if self._worked is None else self._worked.spent
-        self._traded = {again.id: dict(before)}
-        yield TargetsChosen(again, at)
+        again = self._arrears.again(self.decision, self.last_wave, cause, at) if idle else None
+        if again is not None:
+            yield TargetsChosen(again, at)
 
     def _refused(self, tracked: Tracked, event: OrderRefused) -> Iterable[Event]:
         """The order does not exist and will not: its money is free again."""
@@ -369,7 +361,7 @@ class OrderManager:
             yield from self._advance(event.at)
         elif self._pending is not None and self.planning and self._account.priced(event.at):
             yield PlanWave(event.at)
-        elif self._pending is None and due_again(self.states, self._flattened_at, FLATTEN_AGAIN, event.at):
+        elif self._pending is None and due_again(self.states, self._flattened_at, event.at):
             yield from self._flatten(event.at)
 
     def _cancel_unwanted(self, at: datetime) -> Iterable[Event]:
@@ -381,8 +373,11 @@ class OrderManager:
             return not self._settings.keep_open
         if self._pending is not None:
             return True
+        work = None if self.wave is None else self.wave.work_of(tracked)
+        if work is not None and work.unwanted(tracked):
+            return True
         superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
-        return superseded or at - tracked.order.at > self._settings.working
+        return superseded or at - tracked.order.at > self._settings.working_for(tracked.order)
 
     def _progress(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
         """After news of an order: conclude what follows from it, and see what the wave can do now."""
@@ -409,39 +404,43 @@ class OrderManager:
             yield from told
             if released:
                 yield SubmitOrders(wave.decision, tuple(released), at)
-        if any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
+        yield from self._work(wave, at)
+        if wave.at_work or any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
             return
         if self.trading is not Trading.RUNNING:
             return  # the wave stays open: it goes on once the account has been read again, or with the next start
-        if self._again(wave, at):
+        retry = self._settings.retry, self._settings.retry_max
+        if self._pending is None and self.planning and wave.another(at, *retry, self._settings.rounds):
             if wave.retry_at is None or at >= wave.retry_at:
-                self._look_again(wave, at)
+                looked_again(wave, self._account, self.states, self._settings.fresh, at)
                 yield from self._plan_round(wave, at)
             return
         yield from self._settle(wave, at)
 
-    def _again(self, wave: Wave, at: datetime) -> bool:
-        """Whether this wave should plan once more: an order left something to do, nothing newer waits, and rounds are left."""
-        if self._pending is not None or not self.planning:
-            return False
-        short = wave.short()
-        if wave.retry_at is None and any(t.reason in RETRYABLE or t.capped for t in short):
-            wave.put_off(at, self._settings.retry, self._settings.retry_max)
-        # What an order of ours stood in the way of goes on without it, once it is not waited for any more.
-        return (bool(short) or Risk.SELF_TRADE in wave.left.values()) and wave.tries < self._settings.rounds
-
-    def _look_again(self, wave: Wave, at: datetime) -> None:
-        """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""
-        book = restrained(self._account.book(wave.weights, wave.refused, at), self.states)
-        if wave.retry_at is None and at - wave.priced_at <= self._settings.fresh:
-            wave.book = replace(book, prices=wave.book.prices, equity=wave.book.equity)
+    def _work(self, wave: Wave, at: datetime) -> Iterable[Event]:
+        """Go on with what is worked on over time, or stop it where nothing more of this wave is to be sent."""
+        if not wave.at_work:
+            return
+        worst = self.states.worst()
+        if self._pending is not None:
+            yield from self.bench.stop(wave, Reason.SUPERSEDED.value, at)
+        elif not self.planning:
+            yield from self.bench.stop(wave, worst.code if worst and self.trading is Trading.RUNNING else self.trading.value, at)
         else:
-            wave.book, wave.priced_at = book, at
+            yield from self.bench.work(wave, at)
+        yield from self._cancel_unwanted(at)
+
+    def on_touch(self, event: TouchRead) -> Iterable[Event]:
+        """The best prices of a symbol are known: what has waited for them goes on."""
+        self.bench.on_touch(event)
+        yield from self._advance(event.at)
 
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
-        self.wave, self._worked = None, wave
+        self.wave = None
+        self._arrears.settled(wave)
         self.last_wave = settled(wave, self._account, self._settings.rules, at, superseded=self._pending is not None)
         self._dispatch.forget(wave.decision)
+        self.bench.forget()
         yield self.last_wave
         for hold in finished(self.states, self.last_wave, self.sleeves.symbols_of, at):
             yield HoldPlaced(hold, at)

@@ -38,28 +38,30 @@ class Denied(Exception):  # named by what is known, like the venue errors it bec
 class PaperOrder:
     """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it.
 
-    `limit` is the worst price that it may fill at (immediate or cancel); None: any.
+    `limit` is the worst price that it may fill at (immediate or cancel); None: any. `rests`: it waits for that price instead.
     """
 
     report: OrderReport
     intended_at: datetime
     locked: Decimal
     limit: Decimal | None = None
+    rests: bool = False
 
 
 class PaperAccount:
     """Balances, orders and trades; everything takes the moment from outside.
 
     `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it (of the quote on both where the market
-    says so). `slippage_bps` is against us. A shortable market's holding may go below 0, without margin.
+    says so); `maker_fee` the same for orders that rest (None: `fee`). `slippage_bps` is against us. A shortable market's holding may go
+    below 0, without margin.
     """
 
-    def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal) -> None:
+    def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> None:
         if not 0 <= fee < 1 or not 0 <= slippage_bps < BPS:
             raise ValueError(f"a fee of {fee} must lie in [0, 1) and slippage of {slippage_bps} bps in [0, 10000)")
         if any(not (amount.is_finite() and amount >= 0) for amount in balances.values()):
             raise ValueError(f"balances must be finite and at least 0: {dict(balances)}")
-        self._fee = fee
+        self._fees = {False: fee, True: fee if maker_fee is None else maker_fee}
         self._slippage = slippage_bps / BPS
         self._balances = {currency: Balance(amount, ZERO) for currency, amount in balances.items()}
         self._orders: dict[str, PaperOrder] = {}
@@ -101,6 +103,8 @@ class PaperAccount:
             raise Denied("duplicate_id", f"order {order.id} has been sent before")
         with localcontext(EXACT):
             _check_rules(order, market, order.limit or price or order.price)
+            if order.post_only and price is not None and _reaches(order.side, price, order.limit or price):
+                raise Denied("would_cross", f"{order.symbol}: at {order.limit} it would trade at once")
             # What may be held short needs no holding to be sold; margin is not simulated.
             sold = ZERO if market.shortable else order.amount
             currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, sold)
@@ -120,24 +124,26 @@ class PaperAccount:
             cost=ZERO,
             at=at,
         )
-        self._put(PaperOrder(report, order.at, locked, order.limit))
+        self._put(PaperOrder(report, order.at, locked, order.limit, order.post_only))
         return report
 
     def match(self, market: Instrument, price: Decimal, at: datetime, *, accepted_before: datetime | None = None) -> list[OrderReport]:
         """Fill the open orders of one market at a price, in order of arrival; only those accepted before a moment, where one is given.
 
         A buy takes what its own money allows: a part, or nothing, and then expires, as it would at a venue whose price ran away. An order
-        with a limit that the price lies beyond expires.
+        with a limit that the price lies beyond expires. One that rests fills at its limit once a price is beyond that, since nobody knows
+        its place in the queue there; a price of before it rested says nothing (`accepted_before`), and it stays.
         """
         waiting = [
             order
             for order in self._orders.values()
             if not order.report.status.ended
             and order.report.symbol == market.symbol
-            and (accepted_before is None or order.report.at < accepted_before)
+            and (accepted_before is None or (order.report.at < accepted_before and not order.rests))
+            and not (order.rests and not _beyond(order, price))
         ]
         with localcontext(EXACT):
-            return [self._fill(order, market, self._slipped(price, order.report.side, market), at) for order in waiting]
+            return [self._fill(order, market, self._price(order, price, market), at) for order in waiting]
 
     def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
         """End an open order unfilled and free its money; None: there is no such open order."""
@@ -149,22 +155,22 @@ class PaperAccount:
         return self._end(order, replace(order.report, status=Status.CANCELED, at=at))
 
     def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime) -> OrderReport:
-        report = order.report
+        report, rate = order.report, self._fees[order.rests]
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
             return self._end(order, replace(report, status=Status.EXPIRED, at=at))
         if report.side is Side.BUY:
             in_base = market.buy_fee_in_base
-            each = price if in_base else price * (1 + self._fee)
+            each = price if in_base else price * (1 + rate)
             amount = min(report.amount, order.locked // (each * market.lot) * market.lot)
             cost = amount * price
-            fee = Money((amount if in_base else cost) * self._fee // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
+            fee = Money((amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
             self._release(market.quote, order.locked, spent=cost if in_base else cost + fee.amount)
             self._receive(market.base, amount - fee.amount if in_base else amount)
         else:
             amount = report.amount
             cost = amount * price
-            fee = Money(cost * self._fee // FEE_UNIT * FEE_UNIT, market.quote)
+            fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
             self._release(market.base, order.locked, spent=amount)
             self._receive(market.quote, cost - fee.amount)
         if not amount:
@@ -183,6 +189,10 @@ class PaperAccount:
         )
         status = Status.FILLED if amount == report.amount else Status.EXPIRED
         return self._end(order, replace(report, status=status, filled=amount, cost=cost, fills=(fill,), at=at))
+
+    def _price(self, order: PaperOrder, price: Decimal, market: Instrument) -> Decimal:
+        """What an order trades at when the market is at `price`."""
+        return order.limit if order.rests and order.limit is not None else self._slipped(price, order.report.side, market)
 
     def _slipped(self, price: Decimal, side: Side, market: Instrument) -> Decimal:
         """The price, moved against us and then rounded against us to the venue's grid; never below one tick."""
@@ -231,13 +241,13 @@ class PaperAccount:
         return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts.values())}]}}'
 
     @classmethod
-    def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal) -> Self:
+    def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> Self:
         """The account as it was dumped; what it fills from now on is charged by the terms given.
 
         Raises:
             ValueError: the text is no account of this version.
         """
-        account = cls({}, fee=fee, slippage_bps=slippage_bps)
+        account = cls({}, fee=fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
         try:
             state = json.loads(text)
             if state["version"] != VERSION:
@@ -252,6 +262,16 @@ class PaperAccount:
         except (KeyError, TypeError, InvalidOperation, ValueError) as error:
             raise ValueError(f"the stored paper account cannot be read: {error}") from error
         return account
+
+
+def _reaches(side: Side, price: Decimal, limit: Decimal) -> bool:
+    """Whether an order with this limit would trade at this price."""
+    return side.sign * (limit - price) >= 0
+
+
+def _beyond(order: PaperOrder, price: Decimal) -> bool:
+    """Whether the market has gone through the price that an order rests at."""
+    return order.limit is not None and price != order.limit and _reaches(order.report.side, price, order.limit)
 
 
 def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
@@ -287,6 +307,7 @@ def _order_as_json(order: PaperOrder) -> dict[str, object]:
         "intended_at": order.intended_at.isoformat(),
         "locked": str(order.locked),
         "limit": None if order.limit is None else str(order.limit),
+        "rests": order.rests,
         "fills": [
             {
                 "id": fill.trade_id,
@@ -328,6 +349,6 @@ def _order_from_json(row: dict[str, Any]) -> PaperOrder:
         )
         for fill in row["fills"]
     )
-    limit = row.get("limit")  # an account of an earlier version has none
+    limit, rests = row.get("limit"), row.get("rests", False)  # an account of an earlier version has neither
     intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
-    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit))
+    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests)

@@ -89,7 +89,7 @@ class Standing:
 class Leg(NamedTuple):
     """One order to be. `price` is the reference, `reserve` the most it can take: quote for a buy, base for a sell.
 
-    `limit` is the worst price that it may trade at; None: any.
+    `limit` is the worst price that it may trade at; None: any. `post_only`: it rests there.
     """
 
     symbol: str
@@ -98,6 +98,7 @@ class Leg(NamedTuple):
     price: Decimal
     reserve: Decimal
     limit: Decimal | None = None
+    post_only: bool = False
 
     @property
     def quote(self) -> str:
@@ -111,7 +112,7 @@ class Leg(NamedTuple):
 
     def resized(self, amount: Decimal) -> "Leg":
         """The same order for another amount."""
-        return Leg(self.symbol, self.side, amount, self.price, _UP.plus(self.reserve * amount / self.amount), self.limit)
+        return self._replace(amount=amount, reserve=_UP.plus(self.reserve * amount / self.amount))
 
     def repriced(self, price: Decimal) -> "Leg":
         """The same order at a price that has risen since: it may take more money than was thought. One that has fallen changes nothing.

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from daemon.core.account import Account
 from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
 from daemon.core.planner_inputs import Book
 from daemon.core.planner_legs import Reason
 from daemon.core.risk import Reason as Risk
 from daemon.core.states import Hold, Level, Scope, States
+from daemon.core.wave import Wave
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
 PASSING: Final = frozenset({
@@ -33,6 +35,9 @@ PASSING: Final = frozenset({
     Risk.ORDER_NOTIONAL_MAX,
     Risk.VOLUME_SHARE_MAX,
 })  # fmt: skip
+
+# What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
+AGAIN: Final = timedelta(seconds=15)
 
 # By strategy, the symbols of which it holds something.
 SymbolsOf = Callable[[str], frozenset[str]]
@@ -73,6 +78,15 @@ def restrained(book: Book, states: States) -> Book:
     return replace(book, frozen=frozen, untouchable=untouchable)
 
 
+def looked_again(wave: Wave, account: Account, states: States, fresh: timedelta, at: datetime) -> None:
+    """The book for another round. At once, only holdings are new: prices and equity stay, so that targets are not chased."""
+    book = restrained(account.book(wave.weights, wave.refused, at), states)
+    if wave.retry_at is None and at - wave.priced_at <= fresh:
+        wave.book = replace(book, prices=wave.book.prices, equity=wave.book.equity)
+    else:
+        wave.book, wave.priced_at = book, at
+
+
 def flattening(states: States) -> tuple[Hold, ...]:
     """The holds that want something sold."""
     return tuple(hold for hold in states.holds() if hold.level is Level.FLATTENING and states.worst(hold.scope) is hold)
@@ -105,9 +119,9 @@ def _concerned(hold: Hold, symbols: frozenset[str], of: SymbolsOf) -> frozenset[
     return frozenset({scope.symbol}) if scope.symbol else of(scope.strategy) if scope.strategy else symbols
 
 
-def due_again(states: States, tried_at: datetime | None, pause: timedelta, at: datetime) -> bool:
+def due_again(states: States, tried_at: datetime | None, at: datetime) -> bool:
     """Whether something is to be sold still: not tried in this process, or tried a while ago and stopped by what passes."""
-    return bool(flattening(states)) and (tried_at is None or at - tried_at >= pause)
+    return bool(flattening(states)) and (tried_at is None or at - tried_at >= AGAIN)
 
 
 def finished(states: States, wave: WaveSettled, of: SymbolsOf, at: datetime) -> Iterator[Hold]:

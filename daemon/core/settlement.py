@@ -19,7 +19,8 @@ def settled(wave: Wave, account: Account, rules: Rules, at: datetime, *, superse
     """What is told of a wave that ends now; `superseded`: a newer decision waits."""
     off_target = account.off_target(wave.weights, wave.decision.keep)
     wave.explain(off_target, account.capital(), rules, account.markets, superseded=superseded)
-    parts = cost_parts(wave.orders, wave.book.rates, wave.decided)
+    planned_at = {child.order.id: work.leg.price for work in wave.works for child in work.children}
+    parts = cost_parts(wave.orders, wave.book.rates, wave.decided, planned_at)
     return WaveSettled(
         decision=wave.decision,
         targets=wave.weights,
@@ -29,10 +30,11 @@ def settled(wave: Wave, account: Account, rules: Rules, at: datetime, *, superse
         refused=dict(wave.refused),
         left=dict(wave.left),
         off_target=off_target,
-        cost_bps=parts.get("fee", 0.0) + parts.get("spread", 0.0),
+        cost_bps=sum(bps for part, bps in parts.items() if part != "delay"),
         took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
         at=at,
         cost_parts=parts,
+        maker_ratio=maker_ratio(wave.orders, wave.book.rates),
     )
 
 
@@ -45,22 +47,34 @@ def costs(fills: Iterable[Fill]) -> dict[str, Decimal]:
     return found
 
 
-def cost_parts(orders: Iterable[Tracked], rates: Mapping[str, Decimal], decided: Mapping[str, float]) -> dict[str, float]:
+def cost_parts(
+    orders: Iterable[Tracked], rates: Mapping[str, Decimal], decided: Mapping[str, float], planned_at: Mapping[str, Decimal]
+) -> dict[str, float]:
     """What trading cost, in basis points of what was traded, by part; nothing if nothing was traded.
 
-    `fee`; `spread`: from the reference price to the price paid; `delay`: from the close that was decided on (`decided`, by symbol) to the
-    reference price, where a close is known (Perold 1988, The Implementation Shortfall). Above 0 is against us.
+    `fee`; `spread`: from the reference price of the order to the price paid; `timing`: from the price of the plan (`planned_at`, by order)
+    to the reference price, where orders were worked on; `delay`: from the close that was decided on (`decided`, by symbol) to the price of
+    the plan, where a close is known (Perold 1988, The Implementation Shortfall). Above 0 is against us.
     """
-    fee = spread = delay = traded = 0.0
+    fee = spread = timing = delay = traded = 0.0
     for tracked in orders:
         order, rate = tracked.order, float(rates.get(currencies(tracked.order.symbol)[1], ONE))
         reference = tracked.booked * order.price
-        moved = float(order.price) - decided.get(order.symbol, float(order.price))
+        planned = planned_at.get(order.id, order.price)
+        moved = float(planned) - decided.get(order.symbol, float(planned))
         fee += rate * float(tracked.booked_fees)
         spread += rate * order.side.sign * float(tracked.booked_cost - reference)
+        timing += rate * order.side.sign * float(tracked.booked * (order.price - planned))
         delay += rate * order.side.sign * float(tracked.booked) * moved
         traded += rate * float(reference)
     if not traded:
         return {}
-    parts = {"fee": fee, "spread": spread} | ({"delay": delay} if decided else {})
+    parts = {"fee": fee, "spread": spread} | ({"timing": timing} if planned_at else {}) | ({"delay": delay} if decided else {})
     return {name: part / traded * 10_000 for name, part in parts.items()}
+
+
+def maker_ratio(orders: Iterable[Tracked], rates: Mapping[str, Decimal]) -> float:
+    """The share of what was traded, by worth, that orders resting in the book traded; 0 where nothing was."""
+    worths = [(t.order.post_only, float(t.booked_cost * rates.get(currencies(t.order.symbol)[1], ONE))) for t in orders]
+    whole = sum(worth for _, worth in worths)
+    return sum(worth for rested, worth in worths if rested) / whole if whole else 0.0

@@ -4,7 +4,7 @@ Rule: at a decision each strategy's sleeve is given its share of the capital, op
 is traded by the account as one. What sleeves give each other never changes the account. On spot no sleeve gives what it does not hold.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
 from math import fsum
@@ -194,6 +194,10 @@ class Sleeves:
             wants = wants or {sleeve: abs(goal) for sleeve, goal in wave.goals.get(leg.symbol, {}).items() if goal * sign > 0}
             parts = share_out(leg.amount, wants, market.lot)
         return _on_the_grid(parts or {UNASSIGNED: leg.amount}, market)
+
+    def buys_for(self, wave: Wave, sleeve: str) -> Callable[[Leg], bool]:
+        """Whether a leg trades for a sleeve, among others."""
+        return lambda leg: bool(self.split(wave, leg).get(sleeve))
 
     def give_up(self, wave: Wave, sleeve: str, reason: str) -> list[str]:
         """What is to be bought for a sleeve and still waits for money is not bought; `reason` is a stable code. Returns the symbols."""

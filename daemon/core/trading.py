@@ -9,9 +9,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 from daemon.core import risk
+from daemon.core.model import Order
 from daemon.core.planner_inputs import Rules
 from daemon.core.resolver import Patience
 from daemon.core.risk_orders import OrderLimits
+from daemon.core.styles import Terms
 
 
 class Trading(StrEnum):
@@ -32,9 +34,10 @@ class Settings:
     has not settled for this long no longer holds its wave (it stays tracked and reserved). `working`: an open order older than this is
     cancelled; below `held_up`, so that a wave sees the cancel's outcome. `off_target`: a holding further than this from its
     target, in weights of equity, is acted on between due times; None: it is not. `cooldown`: for so long after a rebalance nothing but
-    exits is traded. `price_cap`: orders are limits so far from their reference price (a fraction); None: market orders. `shadow`:
-    everything is planned, and nothing is sent. `approve`: so many waves wait for a person's word, each for `approve_within`. `keep_open`: a
-    stop leaves open orders as they are, instead of cancelling them.
+    exits is traded. `price_cap`: orders are limits so far from their reference price (a fraction); None: market orders. `terms`: orders
+    are worked on over time by these; None: each is sent at once, whole. `shadow`: everything is planned, and nothing is sent. `approve`: so
+    many waves wait for a person's word, each for `approve_within`. `keep_open`: a stop leaves open orders as they are, instead of
+    cancelling them.
     """
 
     instance: str
@@ -52,7 +55,17 @@ class Settings:
     off_target: float | None = None
     cooldown: timedelta = timedelta(0)
     price_cap: Decimal | None = None
+    terms: Terms | None = None
     shadow: bool = False
     approve: int = 0
     approve_within: timedelta = timedelta(hours=1)
     keep_open: bool = False
+
+    def working_for(self, order: Order) -> timedelta:
+        """How long an order may be open before it is cancelled, whoever forgot to: one that rests, as long as its parent is worked on."""
+        rests = self.terms.lasts if order.post_only and self.terms is not None else timedelta(0)
+        return self.working + rests
+
+    def held_up_by(self, order: Order) -> timedelta:
+        """How long an order that has not settled holds its wave."""
+        return self.working_for(order) + self.held_up - self.working

@@ -15,12 +15,13 @@ from daemon.core.planner_inputs import ONE, Book, Rules, exact
 from daemon.core.planner_legs import Leg, Reason
 from daemon.core.planner_zones import Zones
 from daemon.core.risk import Reason as Risk
+from daemon.core.working import WOULD_CROSS, Working
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
-RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", Reason.NOT_SENT.value})
+RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", WOULD_CROSS, Reason.NOT_SENT.value})
 
 # Of these, the ones that say nothing of the order, only that the venue was away or busy.
-PASSING: Final = RETRYABLE - {"insufficient_funds"}
+PASSING: Final = RETRYABLE - {"insufficient_funds", WOULD_CROSS}
 
 # Refusals that the rules of the market, as they are known, should have prevented.
 RULES_DOUBTED: Final = frozenset({"venue_filter", "notional_min", "market_closed"})
@@ -49,6 +50,8 @@ class Wave:
 
     `decided` are the closes that were decided on, as far as they are known: from there to the reference price is the delay.
 
+    `works` are the legs that are worked on over time, `children` says by order id to which of them an order belongs.
+
     `goals` are the base units that each sleeve is to hold of a symbol, `wanted` what it still wants (signed) after opposing wishes met.
 
     After a restart a wave goes on: `inherited` are its orders of the process before that had not ended, `before` is what others had traded,
@@ -74,6 +77,8 @@ class Wave:
     goals: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     wanted: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     decided: Mapping[str, float] = field(default_factory=dict)
+    works: list[Working] = field(default_factory=list)
+    children: dict[str, Working] = field(default_factory=dict)
 
     @property
     def traded(self) -> Decimal:
@@ -118,6 +123,15 @@ class Wave:
         self.current.append(tracked)
         self.orders.append(tracked)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something is worked on that has not ended."""
+        return any(not work.over for work in self.works)
+
+    def work_of(self, tracked: Tracked) -> Working | None:
+        """The leg that an order is a child of; None: it is an order of its own."""
+        return self.children.get(tracked.order.id)
+
     def drop_waiting(self, reason: str, symbol: str = "") -> None:
         """The buys (those of a symbol, "": all) that still wait for money will not be made; `reason` is a stable code."""
         self.left.update({leg.symbol: reason for leg in self.waiting if symbol in ("", leg.symbol)})
@@ -126,6 +140,14 @@ class Wave:
     def short(self) -> list[Tracked]:
         """Orders of this round that have ended and leave something that another round could do."""
         return [t for t in self.current if t.settled and t.order.symbol not in self.refused and self._leaves(t)]
+
+    def another(self, at: datetime, retry: timedelta, retry_max: timedelta, rounds: int) -> bool:
+        """Whether there should be another round, and if so, when: an order left something to do, and tries are left."""
+        short = self.short()
+        if self.retry_at is None and any(t.reason in RETRYABLE or t.capped for t in short):
+            self.put_off(at, retry, retry_max)
+        # What an order of ours stood in the way of goes on without it, once it is not waited for any more.
+        return (bool(short) or Risk.SELF_TRADE in self.left.values()) and self.tries < rounds
 
     def put_off(self, at: datetime, retry: timedelta, retry_max: timedelta) -> None:
         """Another round later, at growing intervals. One that was turned away whole does not count: what was due is not lost."""
@@ -142,7 +164,9 @@ class Wave:
     def _leaves(self, tracked: Tracked) -> bool:
         """Ended short; stood in its symbol's way until now; or was a sell in doubt that brought money after all, when buys went without."""
         late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
-        return late_money or tracked.booked < tracked.order.amount or self.left.get(tracked.order.symbol) in IN_THE_WAY
+        # A child that ends short is its parent's matter, whose time is what bounds it.
+        short = tracked.booked < tracked.order.amount and self.work_of(tracked) is None
+        return late_money or short or self.left.get(tracked.order.symbol) in IN_THE_WAY
 
     def explain(
         self, off_target: Mapping[str, float], capital: Decimal, rules: Rules, markets: Mapping[str, Instrument], *, superseded: bool
@@ -192,4 +216,5 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
         at=at,
         split=split,
         limit=leg.limit,
+        post_only=leg.post_only,
     )

@@ -121,6 +121,13 @@ def of_market_orders(market: Instrument, raw: Json) -> Instrument:
     )
 
 
+async def tickers_of_books(client: Guarded, symbols: Sequence[str]) -> Json:
+    """Best bid and ask of these symbols, by symbol. Without the names, ccxt would have those of every market of the venue."""
+    names = json.dumps([client.market(symbol)["id"] for symbol in symbols], separators=(",", ":"))
+    found: Json = await client.fetch_bids_asks(symbols, {"symbols": names})
+    return found
+
+
 class BinanceStreams:
     """The streaming half. A connection per batch of candles, one for the account; messages are read before ccxt sees them."""
 

@@ -49,7 +49,7 @@ BY_CLASS: Final[Mapping[str, Outcome]] = MappingProxyType(
         "InvalidOrder": (Refused, Reason.FILTER),
         "OrderNotFound": (NotFound, Reason.OTHER),
         "OrderNotCached": UNSURE,  # ccxt's own memory has no such order, which the venue has not been asked about
-        "OrderImmediatelyFillable": (Refused, Reason.OTHER),
+        "OrderImmediatelyFillable": (Refused, Reason.WOULD_CROSS),
         "OrderNotFillable": (Refused, Reason.OTHER),
         "DuplicateOrderId": DUPLICATE,
         "ContractUnavailable": (Refused, Reason.MARKET_CLOSED),
@@ -108,7 +108,7 @@ BINANCE: Final[Mapping[str, Outcome]] = MappingProxyType(
         "-2026": (NotFound, Reason.OTHER),
         "-4116": DUPLICATE,
         "-4164": (Refused, Reason.NOTIONAL_MIN),
-        "-5022": (Refused, Reason.OTHER),
+        "-5022": (Refused, Reason.WOULD_CROSS),
     },
 )
 BINANCE_RANGES: Final[tuple[tuple[int, int, Outcome], ...]] = (
@@ -119,6 +119,7 @@ BINANCE_RANGES: Final[tuple[tuple[int, int, Outcome], ...]] = (
 # One code, several meanings: the venue's sentence tells them apart.
 BINANCE_TEXTS: Final[tuple[tuple[str, str, Outcome], ...]] = (
     ("-2010", "duplicate order", DUPLICATE),
+    ("-2010", "immediately match", (Refused, Reason.WOULD_CROSS)),
     ("-2010", "insufficient balance", (Refused, Reason.INSUFFICIENT_FUNDS)),
     ("-2010", "market is closed", (Refused, Reason.MARKET_CLOSED)),
     ("-2010", "not permitted", (Refused, Reason.PERMISSION)),

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import ccxt
 
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
+from daemon.core.styles import Touch
 from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Gate, Guarded, build, calling
@@ -159,6 +160,18 @@ class CcxtExchange:
         """See Market.watch_bars."""
         await self._streams.bars(symbols, timeframe, sink)
 
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        """See Market.touches. One call for all where the venue is known to take their names, else a book each."""
+        asked_at = self._clock.now()
+        if self._venue in binance.FAMILY:
+            read = await self._ask(Urgency.DATA, lambda: binance.tickers_of_books(self._client, symbols))
+        else:
+            read = {}
+            for symbol in symbols:
+                read[symbol] = await self._ask(Urgency.DATA, lambda s=symbol: self._client.fetch_order_book(s))  # type: ignore[misc]
+        found = (parse.touch(symbol, read.get(symbol), asked_at) for symbol in symbols)
+        return [touch for touch in found if touch is not None]
+
     @property
     def batch_max(self) -> int:
         """See Market.batch_max."""
@@ -181,7 +194,7 @@ class CcxtExchange:
         on_grid = await self._local(lambda: self._client.amount_to_precision(order.symbol, amount))
         if Decimal(on_grid) != order.amount:
             raise Refused(f"{order.symbol}: {amount} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
-        kind, price, terms = await self._capped(order) if order.limit is not None else self._at_market(order)
+        kind, price, terms = await self._limited(order) if order.limit is not None else self._at_market(order)
         request, params = self._client.create_order, {"clientOrderId": order.id, **terms}
         raw = await self._private(urgency, lambda: request(order.symbol, kind, order.side.value, amount, price, params), order=True)
         return parse.report(raw, symbol=order.symbol, now=self._now(), order_id=order.id, side=order.side, amount=order.amount)
@@ -293,24 +306,33 @@ class CcxtExchange:
         rules = parse.instrument(market, self._client.precisionMode)
         return binance.of_market_orders(rules, market) if self._venue in binance.FAMILY else rules
 
-    def _at_market(self, order: Order) -> tuple[str, str | None, dict[str, str]]:
+    def _at_market(self, order: Order) -> tuple[str, str | None, dict[str, str | bool]]:
         """Kind, price and further terms of a market order, as ccxt takes them."""
         return "market", parse.plain(order.price) if order.side is Side.BUY and self._buys_by_cost() else None, {}
 
-    async def _capped(self, order: Order) -> tuple[str, str | None, dict[str, str]]:
-        """The same of an order with a limit. Where the venue did not end it at once, it would stay in the book, so it must be known to."""
-        if not self.takes_limits:
-            raise Refused(f"{self._venue} takes no limit orders that end at once, as far as ccxt knows", Reason.BAD_REQUEST)
+    async def _limited(self, order: Order) -> tuple[str, str | None, dict[str, str | bool]]:
+        """The same of an order with a limit: one that ends at once, or one that only rests. The venue must be known to keep to that."""
+        if not (self.takes_resting if order.post_only else self.takes_limits):
+            what = "that only rest in the book" if order.post_only else "that end at once"
+            raise Refused(f"{self._venue} takes no limit orders {what}, as far as ccxt knows", Reason.BAD_REQUEST)
         limit = parse.plain(order.limit or order.price)
         on_grid = await self._local(lambda: self._client.price_to_precision(order.symbol, limit))
         if Decimal(on_grid) != order.limit:
             raise Refused(f"{order.symbol}: a limit of {limit} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
-        return "limit", limit, {"timeInForce": "IOC"}
+        return "limit", limit, {"postOnly": True} if order.post_only else {"timeInForce": "IOC"}
 
     @property
     def takes_limits(self) -> bool:
         """Whether the venue takes limit orders that end at once with what they found (immediate or cancel), as far as ccxt knows."""
-        return bool((self._client.feature_value_by_type("spot", None, "createOrder", "timeInForce") or {}).get("IOC"))
+        return self._in_force("IOC")
+
+    @property
+    def takes_resting(self) -> bool:
+        """Whether it takes limit orders that rest in the book and are refused where they would trade at once, as far as ccxt knows."""
+        return self._in_force("PO")
+
+    def _in_force(self, life: str) -> bool:
+        return bool((self._client.feature_value_by_type("spot", None, "createOrder", "timeInForce") or {}).get(life))
 
     def _buys_by_cost(self) -> bool:
         """Whether a market buy is told in quote here; ccxt then wants the price, which elsewhere would change the order's meaning."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import ccxt
 
 from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.core.styles import Touch
 from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown
 
 Json = Mapping[str, Any]
@@ -108,6 +109,21 @@ def candle(symbol: str, row: Sequence[Any], timeframe: timedelta, *, closed: boo
         return BarUpdate(Bar(symbol, opens_at + timeframe, opened, high, low, close, volume), closed)
     except ValueError:
         return None
+
+
+def touch(symbol: str, raw: object, at: datetime) -> Touch | None:
+    """Best bid and ask, of a ticker or the top of a book. None where there are none, or where they cross: nothing is to be made of that."""
+    if not isinstance(raw, Mapping):
+        return None
+    bid, ask = (decimal(raw.get(name)) if name in raw else _top(raw.get(f"{name}s")) for name in ("bid", "ask"))
+    try:
+        return Touch(symbol, bid or ZERO, ask or ZERO, at)
+    except ValueError:
+        return None
+
+
+def _top(levels: object) -> Decimal | None:
+    return decimal(levels[0][0]) if isinstance(levels, Sequence) and levels else None
 
 
 def balances(raw: Json) -> dict[str, Balance]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
 from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
+from daemon.core.styles import Touch
 
 
 class Reason(StrEnum):
@@ -24,6 +25,7 @@ class Reason(StrEnum):
     MARKET_CLOSED = "market_closed"
     DUPLICATE_ID = "duplicate_id"
     RATE_LIMITED = "rate_limited"
+    WOULD_CROSS = "would_cross"
     CLOCK_SKEW = "clock_skew"
     CREDENTIALS = "credentials"
     PERMISSION = "permission"
@@ -116,6 +118,10 @@ class Market(Protocol):
 
         One call is one batch; the caller keeps batches within `batch_max`. NotSent: the venue has no such stream or refuses it.
         """
+        ...
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        """The best bid and ask of these symbols as they are now; a symbol whose book is empty or crossed is not there."""
         ...
 
     @property

@@ -25,18 +25,21 @@ from daemon.core.events import (
     OrderUnknown,
     QueryOrder,
     QueryTrades,
+    ReadTouch,
     SleevesBooked,
     SubmitOrders,
+    TouchRead,
     TradesListed,
 )
 from daemon.core.model import Decision, Fill, Order, OrderReport, Side
 from daemon.core.resolver import CLOCK_MARGIN
+from daemon.core.styles import Parent
 from daemon.io.clock import Clock
 from daemon.io.exchange import MAY_LEAVE, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
 
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
-Fact = Decision | Order | Learnt
-Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows | BookSleeves
+Fact = Decision | Parent | Order | Learnt
+Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows | BookSleeves | ReadTouch
 
 
 class Record(Protocol):
@@ -83,7 +86,7 @@ class Gateway:
     async def _do(self, request: Request) -> None:
         match request:
             case SubmitOrders():
-                await self._record.commit(request.decision, *request.orders)
+                await self._record.commit(request.decision, *request.parents, *request.orders)
                 for order in request.orders:
                     self._queue.put_nowait(order)
             case Order():
@@ -94,6 +97,8 @@ class Gateway:
                 await self._look_up(request)
             case QueryTrades():
                 await self._list(request)
+            case ReadTouch():
+                await self._read_touch(request)
             case BookFlows():
                 await self.learn(*(FlowBooked(flow, self._clock.now()) for flow in request.flows))
             case BookSleeves(booking):
@@ -175,6 +180,14 @@ class Gateway:
         """Trades first, so that an order which has ended has them all when its end is told."""
         at = self._clock.now()
         await self.learn(*(OrderFilled(fill, at) for fill in fills), OrderReported(report, how, at))
+
+    # --- prices ---------------------------------------------------------------------------------------------------------
+
+    async def _read_touch(self, request: ReadTouch) -> None:
+        """What cannot be read is not told: whoever waits for it asks again."""
+        with suppress(VenueError):
+            for touch in await self._exchange.touches(request.symbols):
+                self._publish(TouchRead(touch, self._clock.now()))
 
     # --- trades ------------------------------------------------------------------------------------------------------
 

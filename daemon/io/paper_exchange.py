@@ -13,6 +13,7 @@ from math import isfinite
 from daemon.core.events import BarClosed, Event, PriceTicked
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
+from daemon.core.styles import Touch
 from daemon.io.clock import Clock
 from daemon.io.exchange import AccountNews, BarUpdate, Hushed, Market, NotFound, NotSent, Reason, Refused, Unknown, Urgency
 
@@ -21,7 +22,8 @@ class PaperExchange:
     """An Exchange: the public side is a real venue's, the account is in memory.
 
     `balances` open a fresh account; where there is a `state` (what `save` was last given), that is the account, and `balances` count for
-    nothing. `fee` is a fraction, or (maker, taker); market orders pay the taker's. `save` returns once the state is on disk.
+    nothing. `fee` is a fraction, or (maker, taker); orders that rest pay the maker's, all others
+    the taker's. `save` returns once the state is on disk.
     """
 
     def __init__(
@@ -38,11 +40,11 @@ class PaperExchange:
         self._market = market
         self._clock = clock
         self._save = save
-        self._fee = fee[1] if isinstance(fee, tuple) else fee
+        maker_fee, self._fee = fee if isinstance(fee, tuple) else (fee, fee)
         self._account = (
-            PaperAccount(balances, fee=self._fee, slippage_bps=slippage_bps)
+            PaperAccount(balances, fee=self._fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
             if state is None
-            else PaperAccount.load(state, fee=self._fee, slippage_bps=slippage_bps)
+            else PaperAccount.load(state, fee=self._fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
         )
         self._markets: dict[str, Instrument] = {}
         self._prices: dict[str, Decimal] = {}
@@ -90,6 +92,10 @@ class PaperExchange:
     async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
         """The venue's stream of candles."""
         await self._market.watch_bars(symbols, timeframe, sink)
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        """The venue's best bids and asks."""
+        return await self._market.touches(symbols)
 
     @property
     def batch_max(self) -> int:

@@ -44,7 +44,8 @@ class AtOnce:
         | e.BookSleeves
         | e.PollAccount
         | e.MeasureClock
-        | e.ReadMarkets,
+        | e.ReadMarkets
+        | e.ReadTouch,
     ) -> Iterable[e.Event]:
         """What is known after a request."""
         at = request.at
@@ -64,8 +65,8 @@ class AtOnce:
                 return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
-            case e.MeasureClock() | e.ReadMarkets():
-                return ()  # stored bars have no clock but their own, and rules that never change
+            case e.MeasureClock() | e.ReadMarkets() | e.ReadTouch():
+                return ()  # stored bars have no clock but their own, rules that never change, and no book
 
     def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
         found = chain.from_iterable(self._venue.trades(symbol, request.since, request.at) for symbol in request.symbols)

@@ -83,6 +83,8 @@ def _assumptions(config: Config, without: tuple[str, ...]) -> Iterator[str]:
     if config.execution.style == "limit":
         cap = config.execution.price_cap
         yield f"an order whose fill would be further than {cap} from its price expires, and is tried again from there"
+    if config.execution.style in ("maker_then_taker", "twap"):
+        yield f"bars show no book: orders of style {config.execution.style} are market orders here, filled whole at the next open"
     if without:
         yield f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
     if config.exchange.market == "swap":

@@ -282,3 +282,49 @@ def test_an_account_of_before_limits_is_read() -> None:
     assert "limit" not in text
     (done,) = PaperAccount.load(text, fee=D("0.001"), slippage_bps=D(5)).match(BTC, D(100), T0)
     assert done.status is Status.FILLED
+
+
+def resting(number: int, side: Side, amount: str, limit: str, reserve: str | None = None) -> Order:
+    return replace(order(number, side, amount, limit=limit, reserve=reserve), post_only=True)
+
+
+def test_a_resting_order_fills_where_the_market_has_gone_through_it() -> None:
+    """At its own price and the maker's fee; a price that only touches it leaves it in the queue, and one of before it says nothing."""
+    held = PaperAccount({"USDT": D(10000)}, fee=D("0.001"), slippage_bps=D(5), maker_fee=D("0.0002"))
+    held.submit(resting(1, Side.BUY, "1", "99", "100"), BTC, T0, D(100))
+    later = T0 + timedelta(minutes=1)
+    assert held.match(BTC, D("99"), later) == []
+    assert held.match(BTC, D("98"), later, accepted_before=later) == [], "a bar's open may lie before it"
+    (report,) = held.match(BTC, D("98.99"), later)
+    (fill,) = report.fills
+    assert (report.status, fill.price, fill.fees[0].amount) == (Status.FILLED, D(99), D("0.0002"))
+    assert total(held, "USDT") == D(10000) - 99
+
+
+def test_a_resting_sell_is_the_mirror_of_a_buy() -> None:
+    """It fills above its price, at its price."""
+    held = PaperAccount({"BTC": D(1)}, fee=D("0.001"), slippage_bps=D(5), maker_fee=D(0))
+    held.submit(resting(1, Side.SELL, "1", "101"), BTC, T0, D(100))
+    assert held.match(BTC, D(101), T0) == []
+    (report,) = held.match(BTC, D(102), T0)
+    assert (report.cost, total(held, "USDT")) == (D(101), D(101))
+
+
+@pytest.mark.parametrize(("side", "limit"), [(Side.BUY, "100"), (Side.BUY, "101"), (Side.SELL, "100"), (Side.SELL, "99")])
+def test_what_would_trade_at_once_does_not_rest(side: Side, limit: str) -> None:
+    """It is refused, and its money stays free."""
+    held = account(USDT="10000", BTC="1")
+    with pytest.raises(Denied) as denied:
+        held.submit(resting(1, side, "1", limit, "200" if side is Side.BUY else "1"), BTC, T0, D(100))
+    assert Reason(denied.value.code) is Reason.WOULD_CROSS
+    assert all(balance.locked == 0 for balance in held.balances.values())
+
+
+def test_a_resting_order_survives_its_account_being_kept() -> None:
+    """Loaded again, it still rests, and fills for the fee of then."""
+    held = PaperAccount({"USDT": D(10000)}, fee=D("0.001"), slippage_bps=D(5))
+    held.submit(resting(1, Side.BUY, "1", "99", "100"), BTC, T0, D(100))
+    again = PaperAccount.load(held.dump(), fee=D("0.001"), slippage_bps=D(5), maker_fee=D(0))
+    assert again.match(BTC, D(99), T0) == []
+    (report,) = again.match(BTC, D(98), T0)
+    assert report.fills[0].fees == ()

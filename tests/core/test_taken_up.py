@@ -72,7 +72,7 @@ def test_a_newer_decision_has_seen_to_it() -> None:
 def test_a_decision_that_is_overtaken_is_not_taken_up() -> None:
     """After a restart that has missed a due time, the next bar decides."""
     desk, order = left_in_doubt()
-    desk.manager._overtaken = True
+    desk.manager._arrears.overtaken = True
     looked_up(desk, order)
     assert len(desk.orders()) == 1
 

@@ -6,6 +6,7 @@ from inspect import isawaitable
 from typing import TypeAlias, TypeVar, cast
 
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
+from daemon.core.styles import Touch
 from daemon.io.exchange import AccountNews, BarUpdate, Exchange, NotFound, NotSent, Urgency
 
 T = TypeVar("T")
@@ -61,6 +62,9 @@ class ScriptedExchange:
 
     async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
         raise NotSent("no such stream here")
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        return []
 
     async def reset_streams(self) -> None:
         self.calls.append(("reset_streams",))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from daemon.core.model import Bar, Instrument
+from daemon.core.styles import Touch
 from daemon.io.exchange import BarUpdate, Market, NotSent, Unknown, VenueError
 
 START = datetime(2024, 5, 6, 7, 0, tzinfo=UTC)
@@ -164,6 +165,9 @@ class TapeVenue:
                     for delay_s in () if self.muted else self.fate(frame):
                         loop.call_later(delay_s, self._deliver, broken, sink, frame)
         raise Unknown("connection closed")
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        return []
 
     async def reset_streams(self) -> None:
         self.resets.append(self.clock.monotonic())

@@ -24,6 +24,7 @@ from daemon.core.events import (
 from daemon.core.model import Booking, Entry
 from daemon.core.restraint import restore
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
+from daemon.core.styles import Parent, Style
 from daemon.io.journal import Command, Journal, JournalConflict, Put, read, verify
 from daemon.io.journal.codec import micros
 from daemon.io.journal.schema import connect
@@ -232,6 +233,36 @@ async def test_a_limit_comes_back(path: Path) -> None:
         assert {record.order.limit for record in await journal.orders(5)} == {order.limit, None}
         assert (await journal.story(SYMBOLS[0])).orders[0].record.order == order
     assert verify(path)["limits"] == 1
+
+
+async def test_a_parent_and_its_resting_child_come_back(path: Path) -> None:
+    """A start learns of the schedules of the newest decision, and of an order that it rests, from the rows of one commit."""
+    child = replace(an_order(SYMBOLS[0]), limit=Decimal("64571.30"), post_only=True)
+    parent = Parent(
+        decision_id=child.decision_id,
+        symbol=child.symbol,
+        side=child.side,
+        first=child.attempt,
+        amount=Decimal("0.5"),
+        price=Decimal("64580.1"),
+        style=Style.TWAP,
+        at=child.at,
+        until=child.at + timedelta(minutes=30),
+        slices=30,
+        interval=timedelta(minutes=1),
+    )
+    with open_journal(path) as journal:
+        await journal.commit(a_decision(), parent, child)
+        await journal.commit(parent, child)
+        recovered = journal.recover()
+        assert recovered.parents == (parent,)
+        assert [order for order, _ in recovered.open_orders] == [child]
+        (record,) = await journal.orders(5)
+        assert record.order == child
+        await journal.commit(a_decision(2), replace(parent, decision_id=a_decision(2).id))
+        assert [each.decision_id for each in journal.recover().parents] == [a_decision(2).id]
+    assert verify(path)["parents"] == 2
+    assert verify(path)["resting"] == 1
 
 
 async def test_the_newest_come_first(path: Path) -> None:

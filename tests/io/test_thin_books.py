@@ -138,5 +138,5 @@ async def test_a_venue_that_would_keep_a_limit_open_gets_none() -> None:
     async with door({}, exchange_id="coinone", sandbox=False) as exchange:
         assert not exchange.takes_limits
         with pytest.raises(Refused, match="coinone takes no limit orders that end at once") as refused:
-            await exchange._capped(replace(an_order(), limit=Decimal(60_000)))
+            await exchange._limited(replace(an_order(), limit=Decimal(60_000)))
         assert refused.value.reason is Reason.BAD_REQUEST

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
+from daemon.core.styles import Touch
 from daemon.io.exchange import AccountNews, BarUpdate, Exchange, NotFound, Reason, Refused, Urgency
 from tests.sim.virtual import SimClock
 
@@ -80,6 +81,9 @@ class TapeExchange:
             for symbol in symbols:
                 if (symbol, closes_at) in self._bars:
                     sink(BarUpdate(self._bars[symbol, closes_at], closed=True))
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        return []
 
     async def reset_streams(self) -> None:
         return None

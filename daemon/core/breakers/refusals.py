@@ -12,6 +12,7 @@ from daemon.core.breakers.rules import Code, RejectRule
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
 from daemon.core.steering import HoldPlaced
 from daemon.core.wave import PASSING
+from daemon.core.working import WOULD_CROSS
 
 # 2^20 pauses of a second are twelve days: whatever the bounds, the doubling ends before a timedelta does.
 DOUBLINGS_MAX: Final = 20
@@ -29,7 +30,7 @@ class Refusals:
 
     def refused(self, symbol: str, code: str, at: datetime) -> Iterator[Change]:
         """An order of a symbol was refused, for the reason `code`."""
-        if code in PASSING:
+        if code in PASSING or code == WOULD_CROSS:  # the book has moved: nothing is wrong with the orders
             return
         self._row += 1
         row = self._rows[symbol] = self._rows.get(symbol, 0) + 1

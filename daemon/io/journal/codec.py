@@ -32,6 +32,7 @@ from daemon.core.events import (
 from daemon.core.model import EPOCH, Booking, Cause, Decision, Entry, Fill, Money, OrderReport, Side, Status, TargetWeights
 from daemon.core.planner_inputs import fingerprint
 from daemon.core.states import Hold, Level, Scope
+from daemon.core.styles import Parent, Style
 from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact
 
 Json = Mapping[str, Any]
@@ -363,6 +364,39 @@ def split_from_json(text: str) -> dict[str, Decimal]:
     return {sleeve: Decimal(amount) for sleeve, amount in json.loads(text).items()}
 
 
+def parent_to_json(parent: Parent) -> str:
+    """What a parent says beyond its decision and the moment it began."""
+    return dump({
+        "symbol": parent.symbol,
+        "side": parent.side.value,
+        "first": parent.first,
+        "amount": str(parent.amount),
+        "price": str(parent.price),
+        "style": parent.style.value,
+        "until": micros(parent.until),
+        "slices": parent.slices,
+        "interval": parent.interval // _MICROSECOND,
+    })  # fmt: skip
+
+
+def parent_from_json(decision_id: str, text: str, at: datetime) -> Parent:
+    """The inverse of `parent_to_json`."""
+    value = json.loads(text)
+    return Parent(
+        decision_id=decision_id,
+        symbol=value["symbol"],
+        side=Side(value["side"]),
+        first=value["first"],
+        amount=Decimal(value["amount"]),
+        price=Decimal(value["price"]),
+        style=Style(value["style"]),
+        at=at,
+        until=moment(value["until"]),
+        slices=value["slices"],
+        interval=value["interval"] * _MICROSECOND,
+    )
+
+
 # --- waves -----------------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +413,7 @@ def wave_to_json(wave: WaveSettled) -> str:
         "cost_bps": wave.cost_bps,
         "took_ms": wave.took_ms,
         "cost_parts": dict(wave.cost_parts),
+        "maker_ratio": wave.maker_ratio,
     })  # fmt: skip
 
 
@@ -397,5 +432,6 @@ def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
         cost_bps=value["cost_bps"],
         took_ms=value["took_ms"],
         at=at,
-        cost_parts=value.get("cost_parts", {}),  # a journal may be older than these
+        cost_parts=value.get("cost_parts", {}),  # a journal may be older than these two
+        maker_ratio=value.get("maker_ratio", 0.0),
     )

@@ -31,6 +31,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
+from daemon.core.styles import Parent
 
 CORRELATION: Final = "correlation"  # the key under which it is kept what the correlation watch has said last
 
@@ -70,6 +71,7 @@ HoldFact = HoldPlaced | HoldLifted
 
 Fact = (
     Decision
+    | Parent
     | Order
     | OrderFact
     | DecisionFact

@@ -12,6 +12,7 @@ from typing import Final, Self, TypeVar
 
 from daemon.core.events import OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
+from daemon.core.styles import Parent
 from daemon.io.journal.codec import PlanRecord, moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
 from daemon.io.journal.facts import CORRELATION, Command, HoldFact, OrderCut, OrderFact
@@ -26,6 +27,7 @@ from daemon.io.journal.rows import (
     order_cut_from,
     order_event_from,
     order_from,
+    parent_from,
     planned_from,
     unsealed,
 )
@@ -57,8 +59,9 @@ _HOLDS: Final = "SELECT kind, payload, at, seal FROM holds ORDER BY seq"
 _BOOKINGS: Final = "SELECT id, kind, payload, at, seal FROM bookings ORDER BY seq"
 _SPLITS: Final = "SELECT order_id, payload, seal FROM splits"
 _SPLIT_OF: Final = "SELECT order_id, payload, seal FROM splits WHERE order_id = ?"
-_LIMITS: Final = "SELECT order_id, price, seal FROM limits"
 _LIMIT_OF: Final = "SELECT order_id, price, seal FROM limits WHERE order_id = ?"
+_RESTS: Final = "SELECT order_id, seal FROM resting WHERE order_id = ?"
+_PARENTS_OF: Final = "SELECT decision_id, payload, at, seal FROM parents WHERE decision_id = ? ORDER BY seq"
 _CROSSED: Final = "SELECT id, kind, payload, at, seal FROM bookings WHERE kind = 'cross' AND id GLOB ? ORDER BY seq"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
 
@@ -110,9 +113,9 @@ class Recovered:
     """Everything a start needs of the record.
 
     `open_orders` are the intents not known to have ended, each with what is known of it, oldest first. `recent_orders` are all of the day
-    before the newest, oldest first. `open_decision` is the newest decision where its wave has not settled; `attempts` has the highest
-    attempt by symbol among the orders of the newest decision. `last_wave` is the newest that has settled. `correlation_high`: the
-    correlation watch has fired and not calmed.
+    before the newest, oldest first. `parents` are those that were begun for the newest decision. `open_decision` is the newest decision
+    where its wave has not settled; `attempts` has the highest attempt by symbol among the orders of the newest decision. `last_wave` is the
+    newest that has settled. `correlation_high`: the correlation watch has fired and not calmed.
     `values` holds every `Put`; `holds` are those that were placed and lifted, oldest first; `bookings` are those between sleeves; `splits`
     say for whom each order traded; `began` when the first run on this journal did.
     """
@@ -131,6 +134,7 @@ class Recovered:
     last_fill_at: datetime | None
     began: datetime | None = None
     recent_orders: tuple[Order, ...] = ()
+    parents: tuple[Parent, ...] = ()
     last_wave: WaveSettled | None = None
     correlation_high: bool = False
 
@@ -198,17 +202,18 @@ class Reader:
         """Everything a start needs."""
         switches = self._all("SELECT key, value, at, seal FROM switches", lambda row, path: unsealed("switches", row, path))
         values = {key: value for key, value, _ in switches}
-        splits, limits = self._splits(), self._limits()
+        splits = self._splits()
         fills = self._all(_FILLS, fill_from)
         newest = next(iter(self.decisions(1)), None)
         return Recovered(
             fills=fills,
             flows=self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from),
             open_orders=tuple(
-                (replace(order, split=splits.get(order.id, {}), limit=limits.get(order.id)), self._events(order.id))
+                (replace(self._with_terms(order), split=splits.get(order.id, {})), self._events(order.id))
                 for order in self._all(_ORDERS_OPEN, order_from)
             ),
             recent_orders=self._recent_orders(),
+            parents=self._since("parents", _PARENTS_OF, parent_from, newest.id) if newest else (),
             order_ids=self._order_ids(),
             last_wave=next(iter(self.waves(1)), None),
             correlation_high=values.get(CORRELATION) == "high",
@@ -238,10 +243,11 @@ class Reader:
         rows = self._since("splits", _SPLIT_OF if of else _SPLITS, lambda row, path: unsealed("splits", row, path), *of)
         return {order_id: split_from_json(payload) for order_id, payload in rows}
 
-    def _limits(self, *of: str) -> dict[str, Decimal]:
-        """The worst prices of orders that have one: of all, or of one order."""
-        rows = self._since("limits", _LIMIT_OF if of else _LIMITS, lambda row, path: unsealed("limits", row, path), *of)
-        return {order_id: Decimal(price) for order_id, price in rows}
+    def _with_terms(self, order: Order) -> Order:
+        """The order with the worst price that it may trade at, and whether it rests there."""
+        limits = self._since("limits", _LIMIT_OF, lambda row, path: unsealed("limits", row, path), order.id)
+        rests = self._since("resting", _RESTS, lambda row, path: unsealed("resting", row, path), order.id)
+        return replace(order, limit=next((Decimal(price) for _, price in limits), None), post_only=bool(rests))
 
     def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
         """The rows of a table that a journal which only an earlier version has opened does not have."""
@@ -255,7 +261,7 @@ class Reader:
     def orders(self, limit: int) -> tuple[OrderRecord, ...]:
         """The newest orders, newest first."""
         found = self._all(_ORDERS_NEWEST, order_from, _bounded(limit))
-        return tuple(self._record(replace(order, limit=self._limits(order.id).get(order.id))) for order in found)
+        return tuple(self._record(self._with_terms(order)) for order in found)
 
     def fills(self, limit: int) -> tuple[Fill, ...]:
         """The trades booked last, newest first."""
@@ -322,7 +328,7 @@ class Reader:
         return wave_from_json(decision, payload, moment(at))
 
     def _order_story(self, order: Order) -> OrderStory:
-        order = replace(order, split=self._splits(order.id).get(order.id, {}), limit=self._limits(order.id).get(order.id))
+        order = replace(self._with_terms(order), split=self._splits(order.id).get(order.id, {}))
         return OrderStory(self._record(order), self._events(order.id), self._fills_of(order))
 
     def _all(self, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from daemon.core.events import FlowBooked, OrderFilled, RiskLimited, SleevesBooked
 from daemon.core.model import Booking, Decision, Fill, Flow, Order, Side
+from daemon.core.styles import Parent
 from daemon.io.journal.codec import (
     PlanRecord,
     booking_from_json,
@@ -31,6 +32,8 @@ from daemon.io.journal.codec import (
     order_fact_from_json,
     order_fact_to_json,
     order_id_of,
+    parent_from_json,
+    parent_to_json,
     planned_from_json,
 )
 from daemon.io.journal.errors import damaged
@@ -107,6 +110,17 @@ def order_from(row: Row, path: Path) -> Order:
         attempt=attempt,
         at=moment(at),
     )
+
+
+def parent_row(parent: Parent) -> tuple[Value, ...]:
+    """decision_id, payload, at, seal."""
+    return sealed("parents", parent.decision_id, parent_to_json(parent), micros(parent.at))
+
+
+def parent_from(row: Row, path: Path) -> Parent:
+    """The inverse of `parent_row`."""
+    decision_id, payload, at = unsealed("parents", row, path)
+    return parent_from_json(decision_id, payload, moment(at))
 
 
 def order_event_row(fact: OrderFact) -> tuple[Value, ...]:

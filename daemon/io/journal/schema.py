@@ -73,6 +73,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE limits (order_id TEXT PRIMARY KEY REFERENCES orders (id), price TEXT NOT NULL,
            seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # Planned orders that are worked on over time, and the orders that rest in the book. Beside the orders, as the splits are.
+        """CREATE TABLE parents (seq INTEGER PRIMARY KEY, decision_id TEXT NOT NULL REFERENCES decisions (id), payload TEXT NOT NULL,
+           at INTEGER NOT NULL, seal BLOB NOT NULL, UNIQUE (decision_id, payload)) STRICT""",
+        "CREATE TABLE resting (order_id TEXT PRIMARY KEY REFERENCES orders (id), seal BLOB NOT NULL) STRICT, WITHOUT ROWID",
+    ),
 )
 
 _PRAGMAS: Final = (

@@ -29,6 +29,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
+from daemon.core.styles import Parent
 from daemon.io.journal import schema
 from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
@@ -44,6 +45,7 @@ from daemon.io.journal.rows import (
     order_event_row,
     order_from,
     order_row,
+    parent_row,
     sealed,
 )
 
@@ -61,6 +63,9 @@ _FLOW: Final = """INSERT INTO flows (id, currency, amount, kind, at, known_at, s
 _BOOKING: Final = "INSERT INTO bookings (id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 _SPLIT: Final = "INSERT INTO splits (order_id, payload, seal) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING"
 _LIMIT: Final = "INSERT INTO limits (order_id, price, seal) VALUES (?, ?, ?) ON CONFLICT (order_id) DO NOTHING"
+_PARENT: Final = """INSERT INTO parents (decision_id, payload, at, seal) VALUES (?, ?, ?, ?)
+    ON CONFLICT (decision_id, payload) DO NOTHING"""
+_RESTING: Final = "INSERT INTO resting (order_id, seal) VALUES (?, ?) ON CONFLICT (order_id) DO NOTHING"
 _VENUE_ORDER: Final = """INSERT INTO venue_orders (symbol, venue_id, order_id, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (symbol, venue_id) DO NOTHING"""
 
@@ -153,10 +158,8 @@ class Store:
 
     def _write_fact(self, fact: Fact, at: datetime) -> None:
         match fact:
-            case Decision():
-                self._decision(fact)
-            case Order():
-                self._order(fact)
+            case Decision() | Parent() | Order():
+                self._intent(fact)
             case OrderFilled():
                 self._connection.execute(_FILL, fill_row(fact))
                 self._venue_order(fact.fill.symbol, fact.fill.venue_id, fact.fill.order_id)
@@ -178,6 +181,15 @@ class Store:
             case _:
                 self._order_event(fact)
 
+    def _intent(self, fact: Decision | Parent | Order) -> None:
+        match fact:
+            case Decision():
+                self._decision(fact)
+            case Parent():
+                self._connection.execute(_PARENT, parent_row(fact))
+            case Order():
+                self._order(fact)
+
     def _steering(self, fact: SleevesBooked | HoldPlaced | HoldLifted | Command) -> None:
         match fact:
             case SleevesBooked():
@@ -198,12 +210,14 @@ class Store:
             row = self._connection.execute(
                 "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders WHERE id = ?", (order.id,)
             ).fetchone()
-            if order_from(row, self._path) != replace(order, split={}, limit=None):
+            if order_from(row, self._path) != replace(order, split={}, limit=None, post_only=False):
                 raise JournalConflict(f"order {order.id} is already recorded with another content: an id stands for one intent, for ever")
         if order.split:
             self._connection.execute(_SPLIT, sealed("splits", order.id, split_to_json(order.split)))
         if order.limit is not None:
             self._connection.execute(_LIMIT, sealed("limits", order.id, str(order.limit)))
+        if order.post_only:
+            self._connection.execute(_RESTING, sealed("resting", order.id))
 
     def _order_event(self, fact: OrderFact) -> None:
         self._connection.execute(

@@ -13,6 +13,7 @@ from random import Random
 from typing import Final
 
 from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, Order, OrderReport, Side, Status, currencies
+from daemon.core.styles import Touch
 from daemon.io.exchange import AccountNews, Reason, Refused
 from tests.sim.swarm.faults import Kind
 
@@ -20,6 +21,7 @@ MOVE: Final = 0.006  # standard deviation of the move from bar to bar
 FEE: Final = Decimal("0.001")
 SLIP_MAX: Final = Decimal("0.003")  # a market order pays so much beside the price at most; the planner allows for 0.5 %
 TICK: Final = Decimal("1e-10")  # so that no sum needs more than the 28 digits that Decimal keeps
+HALF_SPREAD: Final = Decimal("0.0005")
 LOCK: Final = Decimal("1.004")  # what an open buy locks, of its worth
 
 Later = Callable[[float, Callable[[], object]], None]
@@ -84,6 +86,7 @@ class Booked:
     worst: Decimal
     at: datetime
     ours: bool
+    rests: bool = False  # in the book, at its limit
     status: Status = Status.OPEN
     trades: list[Fill] = field(default_factory=list)
     past: list[tuple[datetime, Status, int]] = field(default_factory=list)
@@ -159,12 +162,34 @@ class Books:
         market = self.markets[order.symbol]
         if order.amount % market.amount_step:
             raise Refused("Filter failure: LOT_SIZE", Reason.FILTER)
-        return self.book(order.id, order.symbol, order.side, order.amount, manner, now, ours=True)
+        price = self.prices.now(order.symbol, now)
+        if order.post_only and order.limit is not None and order.side.sign * (order.limit - price) >= 0:
+            raise Refused("Order would immediately match and take.", Reason.WOULD_CROSS)
+        return self.book(order.id, order.symbol, order.side, order.amount, manner, now, limit=order.limit, rests=order.post_only)
 
-    def book(self, order_id: str, symbol: str, side: Side, amount: Decimal, manner: Kind | None, now: datetime, *, ours: bool) -> Booked:
-        """Book an order of anybody."""
+    def touch(self, symbol: str, now: datetime) -> Touch:
+        """The best bid and ask of this moment."""
+        price, tick = self.prices.now(symbol, now), self.markets[symbol].price_tick
+        bid = (price * (1 - HALF_SPREAD) / tick).to_integral_value(ROUND_FLOOR) * tick
+        return Touch(symbol, bid, max((price * (1 + HALF_SPREAD)).quantize(tick), bid + tick), now)
+
+    def book(
+        self,
+        order_id: str,
+        symbol: str,
+        side: Side,
+        amount: Decimal,
+        manner: Kind | None,
+        now: datetime,
+        *,
+        ours: bool = True,
+        limit: Decimal | None = None,
+        rests: bool = False,
+    ) -> Booked:
+        """Book an order of anybody. With a `limit` it trades within it and ends, or waits for it in the book (`rests`)."""
         price = self.prices.now(symbol, now)
-        booked = Booked(order_id, self._number(), symbol, side, amount, (price * LOCK).quantize(TICK), now, ours)
+        worst = limit if limit is not None else (price * LOCK).quantize(TICK) if side is Side.BUY else ZERO
+        booked = Booked(order_id, self._number(), symbol, side, amount, worst, now, ours, rests)
         base, quote = currencies(symbol)
         need, currency = (amount * booked.worst, quote) if side is Side.BUY else (amount, base)
         if need > self.free(currency, now):
@@ -172,7 +197,12 @@ class Books:
         self.orders[order_id] = booked
         self._note(booked, now)
         luck = Random(f"{self._seed}/fill/{order_id}")
+        if limit is not None and not rests and side.sign * (price - limit) > 0:
+            self.end(booked, Status.EXPIRED, now)
+            return booked
         match manner:
+            case None if rests:
+                self._waits(booked, luck)
             case None:
                 for share in (0.5, 1.0) if luck.random() < 0.3 else (1.0,):
                     self.fill(booked, share, now)
@@ -187,6 +217,13 @@ class Books:
                     self._later(luck.uniform(5.0, 90.0), lambda: self.fill(booked, luck.choice([0.5, 1.0])))
         return booked
 
+    def _waits(self, booked: Booked, luck: Random) -> None:
+        """Fill a resting order, or a part of it, once the price has come to it."""
+        if booked.status is Status.OPEN:
+            if booked.side.sign * (booked.worst - self.prices.now(booked.symbol, self.now())) >= 0:
+                self.fill(booked, luck.choice([0.4, 1.0]))
+            self._later(1.0, lambda: self._waits(booked, luck))
+
     def fill(self, booked: Booked, share: float, now: datetime | None = None) -> None:
         """Trade a share of what is left of an order."""
         now = now or self.now()
@@ -195,7 +232,7 @@ class Books:
         amount = rest if share >= 1 else (rest * Decimal(str(share)) / step).to_integral_value(ROUND_FLOOR) * step
         if booked.status is not Status.OPEN or amount <= 0:
             return
-        trade = self._trade(booked.id, booked.venue_id, booked.symbol, booked.side, amount, booked.worst, now)
+        trade = self._trade(booked.id, booked.venue_id, booked.symbol, booked.side, amount, booked.worst, now, rests=booked.rests)
         booked.trades.append(trade)
         if booked.filled == booked.amount:
             booked.status = Status.FILLED
@@ -225,11 +262,13 @@ class Books:
         for listener in tuple(self.listeners):
             listener(news)
 
-    def _trade(self, order_id: str, venue_id: str, symbol: str, side: Side, amount: Decimal, worst: Decimal, now: datetime) -> Fill:
+    def _trade(
+        self, order_id: str, venue_id: str, symbol: str, side: Side, amount: Decimal, worst: Decimal, now: datetime, *, rests: bool = False
+    ) -> Fill:
         number = self._number()
         slip = SLIP_MAX * Decimal(str(round(Random(f"{self._seed}/slip/{number}").random(), 3)))
         price = self.prices.now(symbol, now) * (1 + side.sign * slip)
-        price = (min(price, worst) if side is Side.BUY else price).quantize(TICK)
+        price = (worst if rests else min(price, worst) if side is Side.BUY else max(price, worst)).quantize(TICK)
         base, quote = currencies(symbol)
         cost = amount * price
         fee = Money(amount * FEE, base) if side is Side.BUY else Money(cost * FEE, quote)
@@ -272,7 +311,7 @@ class Books:
         amount = self.markets[symbol].floor(have / 10)
         if amount > 0:
             self.foreign_hands = True
-            self._trade("", f"hand-{self._number()}", symbol, side, amount, price * LOCK, now)
+            self._trade("", f"hand-{self._number()}", symbol, side, amount, price * LOCK if side is Side.BUY else ZERO, now)
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

@@ -6,9 +6,10 @@ Rule: what has left is on its way whatever becomes of the process; what is told 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Order, OrderReport, Status
+from daemon.core.styles import Touch
 from daemon.io.exchange import (
     AccountNews,
     BarUpdate,
@@ -23,9 +24,8 @@ from daemon.io.exchange import (
     VenueError,
 )
 from daemon.io.rategate import RateGate
-from tests.sim.swarm.books import Books
-from tests.sim.swarm.faults import LOST_ORDERS, MANNERS, Kind, Weather
-from tests.sim.virtual import SimClock
+from tests.sim.swarm.around import Witness, World
+from tests.sim.swarm.faults import LOST_ORDERS, MANNERS, Kind
 
 T = TypeVar("T")
 
@@ -37,51 +37,6 @@ LAG_MAX_S: Final = 180.0
 LAG_SEEN_S: Final = 8.0
 
 STREAM_BREAKERS: Final = (Kind.AWAY, Kind.UNREACHED, Kind.BANNED)
-
-
-class World(Protocol):
-    """What the door needs of the world around it."""
-
-    books: Books
-    weather: Weather
-    clock: SimClock
-
-    @property
-    def now_s(self) -> float:
-        """Seconds since the start."""
-        ...
-
-    def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do something after a while, whoever lives then."""
-        ...
-
-    def point(self, name: Kind) -> None:
-        """Here a process may be killed."""
-        ...
-
-
-class Witness(Protocol):
-    """Who looks at what passes the door."""
-
-    def leaves(self, order: Order) -> None:
-        """An order is handed to the transport."""
-        ...
-
-    def shown(self, order_id: str) -> None:
-        """The process has been told of an order."""
-        ...
-
-    def denied(self, order_id: str) -> None:
-        """A look-up has answered that there is no such order."""
-        ...
-
-    def priced(self, symbol: str, at: datetime) -> None:
-        """The process has been told a price of this moment."""
-        ...
-
-    def called(self, name: str) -> None:
-        """The venue is asked something."""
-        ...
 
 
 class SimExchange:
@@ -219,6 +174,15 @@ class SimExchange:
         if not broken.done():
             self._witness.priced(update.bar.symbol, at)
             sink(update)
+
+    async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
+        def answer() -> list[Touch]:
+            now = self._clock.now()
+            for symbol in symbols:
+                self._witness.priced(symbol, now)
+            return [self._world.books.touch(symbol, now) for symbol in symbols]
+
+        return await self._ask("touches", Urgency.DATA, answer)
 
     async def reset_streams(self) -> None:
         self.cut()

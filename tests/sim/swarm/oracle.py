@@ -20,6 +20,7 @@ from daemon.core.trading import Trading
 from daemon.io.journal import Recovered
 from tests.sim.swarm.books import Booked, Books
 from tests.sim.swarm.faults import Fault
+from tests.sim.swarm.parentage import Parentage
 
 # A plan may rest on prices of 15 s, its later rounds on those of the first for 15 s more, and a request may wait for its turn.
 STALE_MAX: Final = timedelta(seconds=40)
@@ -58,6 +59,7 @@ class Oracle:
         self._shown: set[str] = set()  # ids that this life has been told of
         self._read = False
         self._stopping = False
+        self._parentage = Parentage(books)
         books.on_fill = self.filled
 
     @property
@@ -139,6 +141,8 @@ class Oracle:
         if daemon.parts.journal._store._connection.execute("SELECT 1 FROM orders WHERE id = ?", (order.id,)).fetchone() is None:
             self.broken(f"{name} is sent without an intent on disk")
         self._in_order(daemon, order, name)
+        if wrong := self._parentage.leaves(order):
+            self.broken(f"{name} {wrong}")
         self._owed[order.id] = order.symbol
 
     def _in_order(self, daemon: Daemon, order: Order, name: str) -> None:
@@ -211,6 +215,11 @@ class Oracle:
                 self._decisions[decision.id] = decision
             case e.PlanMade(decision_id=decision_id, changed=changed):
                 self._raised.update({(decision_id, symbol): weight for symbol, weight in changed.items()})
+            case e.ParentBegun(parent=parent):
+                self._parentage.begun(parent)
+                self.counts[f"parents {parent.style}"] += 1
+            case e.ParentEnded(reason=reason):
+                self.counts[f"parent ended {reason}".strip()] += 1
             case e.StopRequested():
                 self._stopping = True
             case e.OrderUnknown():

@@ -19,6 +19,7 @@ WARM: Final = 60
 SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 2}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
 HELD: Final = {"use": "fixed_weights", "schedule": {"every": 2}, "params": {"weights": {"A/USDT": 0.3, "B/USDT": 0.3, "C/USDT": 0.3}}}
+QUICK: Final = {"passive": "6s", "total": "12s", "min_reprice": "2s", "adverse_bps": 60}
 PROFILES: Final[Sequence[Sequence[dict[str, Any]]]] = (
     [{"name": "momo", **MOMENTUM}],
     [{"name": "momo", "share": 0.5, **MOMENTUM}, {"name": "held", "share": 0.5, **HELD}],
@@ -26,9 +27,20 @@ PROFILES: Final[Sequence[Sequence[dict[str, Any]]]] = (
 )
 
 
+STYLES: Final[Sequence[dict[str, Any]]] = (
+    {"style": "market"},
+    {"style": "market"},
+    {"style": "limit", "price_cap": 0.01},
+    {"style": "maker_then_taker", "maker_then_taker": {**QUICK, "max_slip_bps": 60}},
+    {"style": "maker_then_taker", "maker_then_taker": {**QUICK, "max_slip_bps": 60, "improve_ticks": 1, "must_complete": True}},
+    {"style": "twap", "twap": {"horizon": "12s", "interval": "3s", "participation": None}},
+    {"style": "twap", "twap": {"horizon": "12s", "interval": "4s", "participation": None, "child": "limit"}, "price_cap": 0.01},
+)
+
+
 @cache
-def configured(folder: Path, profile: int) -> Config:
-    """The configuration of a profile."""
+def configured(folder: Path, profile: int, style: int = 0) -> Config:
+    """The configuration of a profile, with a style of execution."""
     content: dict[str, Any] = {
         "name": "swarm",
         "mode": "live",
@@ -38,10 +50,10 @@ def configured(folder: Path, profile: int) -> Config:
         "timeframe": "10s",
         "bars": {"grace": "4s"},
         "strategies": list(PROFILES[profile]),
-        "execution": {"band": 0.02},
+        "execution": {"band": 0.02, **STYLES[style]},
         "api": {"port": 0},
     }
-    path = folder / f"profile{profile}.yaml"
+    path = folder / f"profile{profile}-{style}.yaml"
     path.write_text(json.dumps(content))  # JSON is YAML
     return load(path, {})
 

@@ -1,0 +1,235 @@
+"""Workbench: works on the planned orders of a wave that trade over time, by children that go through the same gates as any order.
+
+Rule: a child is made by the dispatch and nowhere else, so every limit, reserve and id holds for it; its parent is on disk with it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from daemon.core import quoting, slicing
+from daemon.core.account import Account
+from daemon.core.dispatch import Dispatch
+from daemon.core.events import Event, ParentBegun, ParentEnded, ReadTouch, SubmitOrders, TouchRead
+from daemon.core.guard import Guard
+from daemon.core.model import EPOCH, ZERO, Decision, Order, Side
+from daemon.core.planner_inputs import ONE
+from daemon.core.planner_legs import Leg, Reason, smallest
+from daemon.core.states import States
+from daemon.core.styles import MakerTerms, Parent, Style, Terms, Touch
+from daemon.core.wave import PASSING, Wave
+from daemon.core.working import Finish, Look, Place, Step, Withdraw, Working
+
+# The touch is asked for no more often, however much waits for it; and again after this where no answer came.
+LOOK_EVERY: Final = timedelta(seconds=0.5)
+
+# What a limit or the money does not let through is judged again after this.
+JUDGED_AGAIN: Final = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one look at all the works of a wave has led to."""
+
+    orders: list[Order] = field(default_factory=list)
+    parents: list[Parent] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)
+    looks: set[str] = field(default_factory=set)
+    pressing: bool = False
+
+
+class Workbench:
+    """The works of one wave after the other. Its terms are those of the dispatch's settings."""
+
+    def __init__(self, account: Account, guard: Guard, states: States, dispatch: Dispatch) -> None:
+        self._account = account
+        self._guard = guard
+        self._states = states
+        self._dispatch = dispatch
+        self._touches: dict[str, Touch] = {}
+        self._looked_at = EPOCH
+        self._schedules: dict[tuple[str, str, Side], tuple[Parent, datetime]] = {}
+
+    # --- what it knows -----------------------------------------------------------------------------------------------
+
+    def restore(self, decision: Decision, parents: Iterable[Parent], orders: Iterable[Order]) -> None:
+        """Go on after a stop: the schedules that its parents had begun, each with the moment of its last child."""
+        made = [order for order in orders if order.decision_id == decision.id]
+        for parent in sorted((each for each in parents if each.decision_id == decision.id), key=lambda each: each.first):
+            children = [o for o in made if (o.symbol, o.side) == (parent.symbol, parent.side) and o.attempt >= parent.first]
+            key = (decision.id, parent.symbol, parent.side)
+            self._schedules[key] = parent, max((o.at for o in children), default=parent.at)
+
+    def on_touch(self, event: TouchRead) -> None:
+        """The touch of a symbol; what was asked for later counts."""
+        known = self._touches.get(event.touch.symbol)
+        if known is None or known.at <= event.touch.at:
+            self._touches[event.touch.symbol] = event.touch
+
+    def forget(self) -> None:
+        """A wave has settled: what its decision had begun is done."""
+        self._schedules.clear()
+
+    # --- what it does ------------------------------------------------------------------------------------------------
+
+    def work(self, wave: Wave, at: datetime) -> Iterable[Event]:
+        """Take every work of the wave one step further, as far as that is possible now."""
+        terms, made = self._dispatch.settings.terms, _Round()
+        if terms is None:
+            return ()
+        for work in [each for each in wave.works if not each.over]:
+            self._one(wave, work, terms, made, at)
+        submitted = [SubmitOrders(wave.decision, tuple(made.orders), at, tuple(made.parents))] if made.orders else []
+        return (*made.told, *submitted, *self._look(made, terms, at))
+
+    def stop(self, wave: Wave, reason: str, at: datetime, symbols: frozenset[str] | None = None) -> Iterable[Event]:
+        """Send nothing more of these works (None: of all); `reason` is a stable code. Open children are unwanted from here on."""
+        for work in wave.works:
+            if not work.over and (symbols is None or work.leg.symbol in symbols):
+                yield from self._end(wave, work, reason, at)
+
+    def give_up(self, wave: Wave, theirs: Callable[[Leg], bool], reason: str, at: datetime) -> Iterable[Event]:
+        """What is bought for somebody who is not to have more is bought no further; the part of others follows with the next decision."""
+        symbols = {work.leg.symbol for work in wave.works if work.leg.side is Side.BUY and theirs(work.leg)}
+        return self.stop(wave, reason, at, frozenset(symbols))
+
+    def _one(self, wave: Wave, work: Working, terms: Terms, made: _Round, at: datetime) -> None:
+        stopped = self._stopped(wave, work)
+        if stopped:
+            made.told += self._end(wave, work, stopped, at)
+            return
+        work.judge(at)
+        if work.turned_away(PASSING):
+            work.begin_again()
+        self._resume(wave, work, terms, at)
+        match self._step(work, terms, at):
+            case Place() as place:
+                self._place(wave, work, place, terms, made, at)
+            case Withdraw():
+                work.withdrawn = work.live
+            case Look(pressing=pressing):
+                made.looks.add(work.leg.symbol)
+                made.pressing |= pressing
+            case Finish(reason=reason):
+                made.told += self._end(wave, work, reason, at)
+            case _:
+                pass
+
+    def _step(self, work: Working, terms: Terms, at: datetime) -> Step:
+        symbol = work.leg.symbol
+        market = self._account.markets.get(symbol)
+        if market is None or not market.active:
+            return Finish(Reason.NOT_TRADABLE.value)
+        if isinstance(terms, MakerTerms):
+            return quoting.next_step(work, terms, market, self._touches.get(symbol), at)
+        return slicing.next_step(work, terms, market, self._account.fresh_price(symbol, at), self._guard.volume(symbol), at)
+
+    def _stopped(self, wave: Wave, work: Working) -> str:
+        """Why nothing more of it may be sent, as a stable code; "" if it may: a hold, or a refusal that stands."""
+        leg = work.leg
+        hold = self._states.of_symbol(leg.symbol)
+        if hold is not None and not self._states.permits(leg.symbol, leg.side, self._account.sign(leg.symbol)):
+            return hold.code
+        return wave.refused.get(leg.symbol, "")
+
+    def _resume(self, wave: Wave, work: Working, terms: Terms, at: datetime) -> None:
+        """Go on by the schedule that an earlier process or round has begun, if its time is not over."""
+        if work.parent is not None or work.resumed is not None:
+            return
+        known = self._schedules.get((wave.decision.id, work.leg.symbol, work.leg.side))
+        if known is not None and known[0].style is _style(terms) and at < known[0].until:
+            work.resumed, work.last_at = known
+
+    # --- children ----------------------------------------------------------------------------------------------------
+
+    def _place(self, wave: Wave, work: Working, place: Place, terms: Terms, made: _Round, at: datetime) -> None:
+        """A child, as far as money and limits let it; its parent is begun with the first."""
+        leg = self._affordable(wave, work, self._leg(work, place))
+        if leg is None:
+            wave.left[work.leg.symbol] = Reason.UNFUNDED.value
+            work.not_before = at + JUDGED_AGAIN
+            return
+        orders, told = self._dispatch.admit(wave, (leg,), at)
+        made.told += told
+        if not orders:
+            work.not_before = at + JUDGED_AGAIN
+            return
+        (order,) = orders
+        if work.parent is None:
+            parent = self._parent(work, terms, order)
+            work.begin(parent)
+            self._schedules.pop((order.decision_id, order.symbol, order.side), None)
+            made.parents.append(parent)
+            made.told.append(ParentBegun(parent, at))
+        work.take(wave.orders[-1])
+        wave.children[order.id] = work
+        made.orders.append(order)
+
+    def _leg(self, work: Working, place: Place) -> Leg:
+        """A child as a leg, with what it may take at worst."""
+        leg, rules, market = work.leg, self._dispatch.settings.rules, self._account.markets[work.leg.symbol]
+        worst = place.price * (ONE + rules.slippage) if place.limit is None else place.limit
+        reserve = place.amount * worst * (ONE + market.taker_fee) if leg.side is Side.BUY else place.amount
+        return Leg(leg.symbol, leg.side, place.amount, place.price, reserve, place.limit, place.post_only)
+
+    def _affordable(self, wave: Wave, work: Working, leg: Leg) -> Leg | None:
+        """As much of a child as there is money, or coins, for; None: not enough for an order."""
+        market = self._account.markets[leg.symbol]
+        buys = leg.side is Side.BUY
+        free = max(ZERO, self._dispatch.cash(wave, work)[leg.quote]) if buys else self._account.sellable(leg.symbol)
+        if leg.reserve <= free:
+            return leg
+        amount = market.floor(leg.amount * free / leg.reserve)
+        return leg.resized(amount) if amount >= smallest(market, leg.price) else None
+
+    def _parent(self, work: Working, terms: Terms, order: Order) -> Parent:
+        """What is worked on from here on; the time that an earlier process had given it goes on."""
+        begun = work.resumed
+        slices, interval = 0, timedelta(0)
+        if not isinstance(terms, MakerTerms):
+            interval = terms.interval
+            slices = slicing.parts(work.leg.amount, terms, self._account.markets[order.symbol], order.price)
+        return Parent(
+            decision_id=order.decision_id,
+            symbol=order.symbol,
+            side=order.side,
+            first=order.attempt,
+            amount=work.leg.amount,
+            price=work.leg.price,
+            style=_style(terms),
+            at=begun.at if begun else order.at,
+            until=begun.until if begun else order.at + (slices * interval or terms.lasts),
+            slices=begun.slices if begun else slices,
+            interval=begun.interval if begun else interval,
+        )
+
+    # --- the touch ---------------------------------------------------------------------------------------------------
+
+    def _look(self, made: _Round, terms: Terms, at: datetime) -> Iterable[Event]:
+        """Ask for the touch: soon where something waits for it, else as often as a quote may be renewed."""
+        pause = terms.min_reprice if isinstance(terms, MakerTerms) and not made.pressing else LOOK_EVERY
+        if not made.looks or at - self._looked_at < max(pause, LOOK_EVERY):
+            return ()
+        self._looked_at = at
+        return (ReadTouch(tuple(sorted(made.looks)), at),)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _end(self, wave: Wave, work: Working, reason: str, at: datetime) -> Iterable[Event]:
+        """It is worked on no more. What a limit took from a child is the reason of what is left, unless other children made up for it."""
+        work.end(reason)
+        symbol = work.leg.symbol
+        limited = wave.left.get(symbol, "") not in ("", work.planned)
+        if not reason or symbol in wave.refused:
+            wave.left.pop(symbol, None)
+            wave.left.update({symbol: work.planned} if work.planned else {})
+        elif not (limited and reason == Reason.UNFILLED):
+            wave.left[symbol] = reason
+        if work.parent is not None:
+            made = sum((child.filled for child in work.children if child.order.post_only), ZERO)
+            yield ParentEnded(work.parent, work.filled, made, reason, at)
+
+
+def _style(terms: Terms) -> Style:
+    return Style.MAKER_THEN_TAKER if isinstance(terms, MakerTerms) else Style.TWAP
