@@ -198,7 +198,7 @@ SILENT: list[e.Event] = [
     e.MeasureClock(AT),
     e.ReadMarkets(AT),
     e.ReadTouch((BTC,), AT),
-    e.TouchRead(Touch(BTC, Decimal(1), Decimal(2), AT), AT),
+    e.TouchRead((Touch(BTC, Decimal(1), Decimal(2), AT),), AT),
     e.MarketsListed({}, AT),
     e.BookFlows((), AT),
     e.TradesListed((BTC,), AT, AT),

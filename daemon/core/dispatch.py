@@ -56,11 +56,11 @@ class Dispatch:
         wave.works += [Working(leg, planned=wave.left.get(leg.symbol, "")) for leg in legs]
         return [], []
 
-    def admit(self, wave: Wave, legs: Iterable[Leg], at: datetime) -> Made:
-        """Intents for what the limits let through of these legs, one after the other."""
+    def admit(self, wave: Wave, legs: Iterable[Leg], at: datetime, standing: Standing | None = None) -> Made:
+        """Intents for what the limits let through of these legs, one after the other. `standing`: of this moment, where it is known."""
         orders: list[Order] = []
         told: list[Event] = []
-        standing = self._standing(at)
+        standing = standing or self.standing(at)
         for leg in legs:
             allowed, said = self._judged(wave, leg, standing, at)
             told += said
@@ -86,11 +86,11 @@ class Dispatch:
         wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
         return made
 
-    def cash(self, wave: Wave, but: Working | None = None) -> dict[str, Decimal]:
-        """Money by currency that neither orders nor what is worked on (`but` this) has a claim to."""
+    def cash(self, wave: Wave) -> dict[str, Decimal]:
+        """Money by currency that neither orders nor what is worked on has a claim to."""
         cash = self._account.cash_free()
         for work in wave.works:
-            if work.leg.side is Side.BUY and work is not but:
+            if work.leg.side is Side.BUY:
                 cash[work.leg.quote] -= work.claim
         return cash
 
@@ -98,7 +98,7 @@ class Dispatch:
         """What would be ordered now, each order judged by itself; why the rest would be left, and what the limits would say."""
         legs, left = foreseen(made, self._account)
         wave.left = left
-        standing = self._standing(at)
+        standing = self.standing(at)
         judged = [self._judged(wave, leg, standing, at) for leg in legs]
         orders = [
             intent(self.settings.instance, wave.decision.id, leg, attempt, at, self._split(wave, leg))
@@ -112,7 +112,7 @@ class Dispatch:
         held_up = self.settings.held_up_by(tracked.order)
         return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < held_up
 
-    def _standing(self, at: datetime) -> Standing:
+    def standing(self, at: datetime) -> Standing:
         """The equity, and the symbols with the sides on which an order may be open; looked up once for many legs.
 
         An order in doubt, or one that hangs, keeps nobody in a position: it may not even exist.

@@ -385,7 +385,7 @@ class OrderManager:
         if self.trading is Trading.STARTING and not self.follower.unheard:
             yield PollAccount(at)  # the last answer that the start has waited for
         yield from self._cancel_unwanted(at)
-        yield from self._advance(at)
+        yield from self._advance(at, frozenset({tracked.order.symbol}))
 
     def _holds(self, tracked: Tracked, at: datetime) -> bool:
         """Whether the wave waits for this order: those in doubt too, for a while, unless something newer is to be done."""
@@ -395,8 +395,8 @@ class OrderManager:
 
     # --- the wave's end ----------------------------------------------------------------------------------------------
 
-    def _advance(self, at: datetime) -> Iterable[Event]:
-        """Release buys that have their money now; once everything has ended, plan another round or settle."""
+    def _advance(self, at: datetime, symbols: frozenset[str] | None = None) -> Iterable[Event]:
+        """Release buys that have their money now; once everything has ended, plan another round or settle. `symbols`: whose news it is."""
         if (wave := self.wave) is None:
             return
         if wave.waiting and self.planning:
@@ -404,7 +404,7 @@ class OrderManager:
             yield from told
             if released:
                 yield SubmitOrders(wave.decision, tuple(released), at)
-        yield from self._work(wave, at)
+        yield from self._work(wave, at, symbols)
         if wave.at_work or any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
             return
         if self.trading is not Trading.RUNNING:
@@ -417,7 +417,7 @@ class OrderManager:
             return
         yield from self._settle(wave, at)
 
-    def _work(self, wave: Wave, at: datetime) -> Iterable[Event]:
+    def _work(self, wave: Wave, at: datetime, symbols: frozenset[str] | None) -> Iterable[Event]:
         """Go on with what is worked on over time, or stop it where nothing more of this wave is to be sent."""
         if not wave.at_work:
             return
@@ -427,13 +427,13 @@ class OrderManager:
         elif not self.planning:
             yield from self.bench.stop(wave, worst.code if worst and self.trading is Trading.RUNNING else self.trading.value, at)
         else:
-            yield from self.bench.work(wave, at)
+            yield from self.bench.work(wave, at, symbols)
         yield from self._cancel_unwanted(at)
 
     def on_touch(self, event: TouchRead) -> Iterable[Event]:
         """The best prices of a symbol are known: what has waited for them goes on."""
         self.bench.on_touch(event)
-        yield from self._advance(event.at)
+        yield from self._advance(event.at, frozenset(touch.symbol for touch in event.touches))
 
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None

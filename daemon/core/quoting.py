@@ -16,8 +16,9 @@ from daemon.core.working import IN_DOUBT, TOO_SMALL, UNFILLED, WAIT, Finish, Loo
 # A touch moves many times a second: one that is older than this quotes nothing.
 TOUCH_FRESH: Final = timedelta(seconds=5)
 
-# What must be completed takes so often after its time; what the book does not have within the limit by then is left.
+# What must be completed takes so often after its time, and for so long; what the book does not have within the limit by then is left.
 CROSSINGS: Final = 3
+CROSSES_FOR: Final = timedelta(seconds=60)
 
 # Between two looks at a book that had too little within the limit.
 REFILLS: Final = timedelta(seconds=2)
@@ -32,7 +33,7 @@ def next_step(work: Working, terms: MakerTerms, market: Instrument, touch: Touch
         return _beside(child, work, terms, market, known, at)
     if not work.unsent:
         return Finish()
-    if _late(work, terms, at) and (not terms.must_complete or _crossings(work, terms) >= CROSSINGS):
+    if _late(work, terms, at) and not _crosses(work, terms, at):
         return UNFILLED
     if at < max(work.not_before, _refilled(work)):
         return WAIT
@@ -100,6 +101,8 @@ def _refilled(work: Working) -> datetime:
     return work.looked_from + REFILLS if takes_again else work.looked_from
 
 
-def _crossings(work: Working, terms: MakerTerms) -> int:
-    """How many of its children took after its time."""
-    return sum(1 for child in work.children if not child.order.post_only and _late(work, terms, child.order.at))
+def _crosses(work: Working, terms: MakerTerms, at: datetime) -> bool:
+    """Whether what is left after its time takes once more."""
+    if not terms.must_complete or _late(work, terms, at - CROSSES_FOR):
+        return False
+    return sum(1 for child in work.children if not child.order.post_only and _late(work, terms, child.order.at)) < CROSSINGS

@@ -26,7 +26,7 @@ def parts(amount: Decimal, terms: TwapTerms, market: Instrument, price: Decimal)
 def next_step(work: Working, terms: TwapTerms, market: Instrument, price: Decimal | None, volume: Decimal | None, at: datetime) -> Step:
     """What is to be done now. `price` is a fresh one, `volume` (base units) the last bar's; None: not known."""
     schedule = work.parent or work.resumed
-    over = schedule is not None and at >= schedule.until
+    over = at >= (schedule.until if schedule is not None else (work.begun_at or at) + terms.horizon)
     child = work.live
     if child is not None:
         if in_doubt(child):

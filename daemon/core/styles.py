@@ -132,9 +132,9 @@ class ReadTouch:
 
 @dataclass(frozen=True, slots=True)
 class TouchRead:
-    """The best bid and ask of a symbol have been read."""
+    """The best bids and asks of symbols have been read, together."""
 
-    touch: Touch
+    touches: tuple[Touch, ...]
     at: datetime
 
 

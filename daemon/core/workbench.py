@@ -6,11 +6,12 @@ Rule: a child is made by the dispatch and nowhere else, so every limit, reserve 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from daemon.core import quoting, slicing
 from daemon.core.account import Account
-from daemon.core.dispatch import Dispatch
+from daemon.core.dispatch import Dispatch, Standing
 from daemon.core.events import Event, ParentBegun, ParentEnded, ReadTouch, SubmitOrders, TouchRead
 from daemon.core.guard import Guard
 from daemon.core.model import EPOCH, ZERO, Decision, Order, Side
@@ -30,8 +31,10 @@ JUDGED_AGAIN: Final = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class _Round:
-    """What one look at all the works of a wave has led to."""
+    """What one look at the works of a wave has led to. `cash` is what nothing has a claim to, `standing` that of the dispatch."""
 
+    cash: dict[str, Decimal]
+    standing: Standing
     orders: list[Order] = field(default_factory=list)
     parents: list[Parent] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
@@ -62,10 +65,11 @@ class Workbench:
             self._schedules[key] = parent, max((o.at for o in children), default=parent.at)
 
     def on_touch(self, event: TouchRead) -> None:
-        """The touch of a symbol; what was asked for later counts."""
-        known = self._touches.get(event.touch.symbol)
-        if known is None or known.at <= event.touch.at:
-            self._touches[event.touch.symbol] = event.touch
+        """The touch of symbols; of each, what was asked for later counts."""
+        for touch in event.touches:
+            known = self._touches.get(touch.symbol)
+            if known is None or known.at <= touch.at:
+                self._touches[touch.symbol] = touch
 
     def forget(self) -> None:
         """A wave has settled: what its decision had begun is done."""
@@ -73,12 +77,14 @@ class Workbench:
 
     # --- what it does ------------------------------------------------------------------------------------------------
 
-    def work(self, wave: Wave, at: datetime) -> Iterable[Event]:
-        """Take every work of the wave one step further, as far as that is possible now."""
-        terms, made = self._dispatch.settings.terms, _Round()
-        if terms is None:
+    def work(self, wave: Wave, at: datetime, symbols: frozenset[str] | None = None) -> Iterable[Event]:
+        """Take the works of the wave, or those of some symbols, one step further, as far as that is possible now."""
+        terms = self._dispatch.settings.terms
+        works = [each for each in wave.works if not each.over and (symbols is None or each.leg.symbol in symbols)]
+        if terms is None or not works:
             return ()
-        for work in [each for each in wave.works if not each.over]:
+        made = _Round(self._dispatch.cash(wave), self._dispatch.standing(at))
+        for work in works:
             self._one(wave, work, terms, made, at)
         submitted = [SubmitOrders(wave.decision, tuple(made.orders), at, tuple(made.parents))] if made.orders else []
         return (*made.told, *submitted, *self._look(made, terms, at))
@@ -145,15 +151,16 @@ class Workbench:
 
     def _place(self, wave: Wave, work: Working, place: Place, terms: Terms, made: _Round, at: datetime) -> None:
         """A child, as far as money and limits let it; its parent is begun with the first."""
-        leg = self._affordable(wave, work, self._leg(work, place))
+        claim = work.claim
+        leg = self._affordable(self._leg(work, place), made.cash[work.leg.quote] + claim)
         if leg is None:
             wave.left[work.leg.symbol] = Reason.UNFUNDED.value
-            work.not_before = at + JUDGED_AGAIN
+            work.keep_back(at, at + JUDGED_AGAIN)
             return
-        orders, told = self._dispatch.admit(wave, (leg,), at)
+        orders, told = self._dispatch.admit(wave, (leg,), at, made.standing)
         made.told += told
         if not orders:
-            work.not_before = at + JUDGED_AGAIN
+            work.keep_back(at, at + JUDGED_AGAIN)
             return
         (order,) = orders
         if work.parent is None:
@@ -164,6 +171,8 @@ class Workbench:
             made.told.append(ParentBegun(parent, at))
         work.take(wave.orders[-1])
         wave.children[order.id] = work
+        if order.side is Side.BUY:
+            made.cash[leg.quote] += claim - work.claim - order.reserve
         made.orders.append(order)
 
     def _leg(self, work: Working, place: Place) -> Leg:
@@ -173,11 +182,10 @@ class Workbench:
         reserve = place.amount * worst * (ONE + market.taker_fee) if leg.side is Side.BUY else place.amount
         return Leg(leg.symbol, leg.side, place.amount, place.price, reserve, place.limit, place.post_only)
 
-    def _affordable(self, wave: Wave, work: Working, leg: Leg) -> Leg | None:
+    def _affordable(self, leg: Leg, cash: Decimal) -> Leg | None:
         """As much of a child as there is money, or coins, for; None: not enough for an order."""
         market = self._account.markets[leg.symbol]
-        buys = leg.side is Side.BUY
-        free = max(ZERO, self._dispatch.cash(wave, work)[leg.quote]) if buys else self._account.sellable(leg.symbol)
+        free = max(ZERO, cash) if leg.side is Side.BUY else self._account.sellable(leg.symbol)
         if leg.reserve <= free:
             return leg
         amount = market.floor(leg.amount * free / leg.reserve)

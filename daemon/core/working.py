@@ -67,6 +67,7 @@ class Working:
     `resumed` is the schedule that an earlier process had begun, and `last_at` when the last child was made, by that process included.
     `hurried`: it takes from here on. `crossed` counts the quotes in a row that would have traded at once. `not_before`: nothing is sent
     before that moment. `looked_from`: a touch that is older says nothing. `withdrawn` is the child that is to be cancelled.
+    `kept_since`: since when money or limits have kept its first child back.
     `planned`: why the plan itself did not go the whole way to the target, "" if it did.
     """
 
@@ -82,6 +83,7 @@ class Working:
     not_before: datetime = EPOCH
     looked_from: datetime = EPOCH
     withdrawn: Tracked | None = None
+    kept_since: datetime | None = None
     over: bool = False
     reason: str = ""
     _judged: int = 0
@@ -109,13 +111,17 @@ class Working:
 
     @property
     def begun_at(self) -> datetime | None:
-        """When its first child was made, by an earlier process where that had begun; None: there was none yet."""
+        """When its time began: with its first child, in an earlier process if there was one, or when that was kept back; None: not yet."""
         begun = self.parent or self.resumed
-        return None if begun is None else begun.at
+        return self.kept_since if begun is None else begun.at
 
     def begin(self, parent: Parent) -> None:
         """Its first child is being made."""
         self.parent, self.resumed = parent, None
+
+    def keep_back(self, at: datetime, until: datetime) -> None:
+        """There is no money for a child, or limits let none through; look again then."""
+        self.kept_since, self.not_before = self.kept_since or at, until
 
     def take(self, child: Tracked) -> None:
         """Another child."""
@@ -144,7 +150,7 @@ class Working:
 
     def begin_again(self) -> None:
         """Nothing of it was taken: what was due is not lost, and its time begins with the next child."""
-        self.parent = self.resumed = self.last_at = None
+        self.parent = self.resumed = self.last_at = self.kept_since = None
         self._begun, self.hurried = len(self.children), False
 
     def end(self, reason: str) -> None:

@@ -162,14 +162,16 @@ class CcxtExchange:
 
     async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
         """See Market.touches. One call for all where the venue is known to take their names, else a book each."""
+        found: list[Touch | None] = []
         asked_at = self._clock.now()
         if self._venue in binance.FAMILY:
             read = await self._ask(Urgency.DATA, lambda: binance.tickers_of_books(self._client, symbols))
+            found = [parse.touch(symbol, read.get(symbol), asked_at) for symbol in symbols]
         else:
-            read = {}
             for symbol in symbols:
-                read[symbol] = await self._ask(Urgency.DATA, lambda s=symbol: self._client.fetch_order_book(s))  # type: ignore[misc]
-        found = (parse.touch(symbol, read.get(symbol), asked_at) for symbol in symbols)
+                asked_at = self._clock.now()
+                book = await self._ask(Urgency.DATA, lambda s=symbol: self._client.fetch_order_book(s))  # type: ignore[misc]
+                found.append(parse.touch(symbol, book, asked_at))
         return [touch for touch in found if touch is not None]
 
     @property

@@ -72,6 +72,7 @@ class Gateway:
         self._booked = booked
         self._may_send = may_send
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
+        self._reading = False  # the touch, by one of the workers
 
     def accept(self, request: Request) -> Iterable[Event]:
         """Take a request from the bus; it is worked on in order of arrival."""
@@ -184,10 +185,16 @@ class Gateway:
     # --- prices ---------------------------------------------------------------------------------------------------------
 
     async def _read_touch(self, request: ReadTouch) -> None:
-        """What cannot be read is not told: whoever waits for it asks again."""
-        with suppress(VenueError):
-            for touch in await self._exchange.touches(request.symbols):
-                self._publish(TouchRead(touch, self._clock.now()))
+        """What cannot be read is not told: whoever waits for it asks again. One at a time, so that prices never keep orders waiting."""
+        if self._reading:
+            return
+        self._reading = True
+        try:
+            with suppress(VenueError):
+                touches = tuple(await self._exchange.touches(request.symbols))
+                self._publish(TouchRead(touches, self._clock.now()))
+        finally:
+            self._reading = False
 
     # --- trades ------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from daemon.core.model import (
     Status,
     currencies,
 )
+from daemon.core.styles import Touch
 
 # What a market order pays beside its reference at most; below the planner's own allowance of 0.5 %.
 SLIP_MAX = Decimal("0.004")
@@ -92,13 +93,14 @@ class ToyVenue:
         market = self.markets[order.symbol]
         assert order.amount % market.amount_step == 0, f"{order} is off the grid"
         assert order.amount >= market.amount_min, f"{order} is below the minimum"
+        assert order.limit is None or order.limit % market.price_tick == 0, f"{order} is off the grid of prices"
         assert market.amount_max is None or order.amount <= market.amount_max, f"{order} is above the maximum"
 
     def _affordable(self, order: Order) -> bool:
         base, quote = currencies(order.symbol)
         if order.side is Side.SELL:
             return order.amount <= self.balances.get(base, ZERO) - self.locked(base)
-        worst = order.amount * self.prices[order.symbol] * (1 + SLIP_MAX)
+        worst = order.amount * (order.limit or self.prices[order.symbol] * (1 + SLIP_MAX))
         return worst <= self.balances.get(quote, ZERO) - self.locked(quote)
 
     def locked(self, currency: str) -> Decimal:
@@ -111,7 +113,7 @@ class ToyVenue:
                 if booked.order.side is Side.SELL and currency == base:
                     total += rest
                 if booked.order.side is Side.BUY and currency == quote:
-                    total += rest * self.prices[booked.order.symbol] * (1 + SLIP_MAX)
+                    total += rest * (booked.order.limit or self.prices[booked.order.symbol] * (1 + SLIP_MAX))
         return total
 
     def fill(self, booked: Booked, share: float, at: datetime) -> Fill | None:
@@ -124,11 +126,23 @@ class ToyVenue:
             return None
         slip = SLIP_MAX * Decimal(str(round(self.rng.random(), 3)))
         price = self.prices[order.symbol] * (1 + order.side.sign * slip)
+        if order.limit is not None:
+            price = order.limit if order.post_only else min(price, order.limit) if order.side is Side.BUY else max(price, order.limit)
         trade = self._trade(order.id, booked.venue_id, order.symbol, order.side, amount, price, at)
         booked.fills.append(trade)
         if booked.filled == order.amount:
             booked.status = Status.FILLED
         return trade
+
+    def would_cross(self, order: Order) -> bool:
+        """Whether an order that is to rest would trade at once."""
+        return order.post_only and order.limit is not None and order.side.sign * (order.limit - self.prices[order.symbol]) >= 0
+
+    def touch(self, symbol: str, at: datetime) -> Touch:
+        """Best bid and ask, a tenth of a percent apart."""
+        price, tick = self.prices[symbol], self.markets[symbol].price_tick
+        half = max(tick, (price / 2000).quantize(tick))
+        return Touch(symbol, price - half, price + half, at)
 
     def end(self, booked: Booked, status: Status) -> None:
         """Close an order that has not filled."""

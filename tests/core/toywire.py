@@ -16,6 +16,7 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Decision, Fill, Instrument, Order, OrderReport, Side, Status, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.trading import Trading
+from tests.core.parentage import Parentage
 from tests.core.toyvenue import Booked, ToyVenue
 
 MARGIN = timedelta(minutes=1)
@@ -54,6 +55,7 @@ class ToyWire:
     manager: OrderManager
     started: bool
     foreign_hands: bool
+    parentage: Parentage
     _queue: list[tuple[datetime, int, int, Callable[[], None]]]
     _seq: int
     _life: int
@@ -88,6 +90,7 @@ class ToyWire:
     def _submit(self, event: e.SubmitOrders) -> Iterable[e.Event]:
         assert event.orders, "a request without orders"
         self.journal.append(event.decision)
+        self.journal.extend(event.parents)
         self.journal.extend(event.orders)
         if not self.account.drift and not self.foreign_hands:
             assert all(free >= 0 for free in self.account.cash_free().values()), f"reserved beyond the cash: {self.account.cash_free()}"
@@ -101,9 +104,16 @@ class ToyWire:
             return
         assert self.started, f"{order.id} was sent before account and ledger agreed"
         assert self.manager.trading is Trading.RUNNING, f"{order.id} was sent while {self.manager.trading}"
+        wrong = self.parentage.leaves(order)
+        assert not wrong, f"{order.id} {wrong}"
         self.publish(e.OrderSent(order.id, self.now))
+        if self.venue.would_cross(order):
+            self._answer(e.OrderRefused(order.id, "would_cross", "it would trade at once", self.now))
+            return
         if self.rng.random() >= self.weather.trouble:
-            self._accept(order, 1.0, heard=True)
+            booked = self._accept(order, 0.0 if order.post_only else 1.0, heard=True)
+            if order.post_only and booked is not None:
+                self.later(self.rng.uniform(0.5, 30), lambda: self._go_on(booked, self.rng.choice([0.4, 1.0])), world=True)
             return
         self.rng.choice(
             [
@@ -167,8 +177,8 @@ class ToyWire:
         if booked is not None:
             self.later(self.rng.uniform(0.1, 8), lambda: self._go_on(booked), world=True)
 
-    def _go_on(self, booked: Booked) -> None:
-        self._fill(booked, 1.0)
+    def _go_on(self, booked: Booked, share: float = 1.0) -> None:
+        self._fill(booked, share)
         self._stream(booked)
 
     def _stuck(self, order: Order) -> None:
@@ -273,6 +283,12 @@ class ToyWire:
         booked = e.SleevesBooked(event.booking, event.at)
         self.journal.append(booked)
         self.later(0, lambda: self.publish(booked))
+        return ()
+
+    def _read_touch(self, event: e.ReadTouch) -> Iterable[e.Event]:
+        if self.rng.random() >= self.weather.lost_lookups:
+            read = tuple(self.venue.touch(symbol, self.now) for symbol in event.symbols)
+            self.later(self.rng.uniform(0, self.weather.late_s), lambda: self.publish(e.TouchRead(read, self.now)))
         return ()
 
     def _poll(self, _: e.PollAccount) -> Iterable[e.Event]:

@@ -6,6 +6,7 @@ event the checks of `check` hold; a broken one raises AssertionError.
 
 import heapq
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -23,8 +24,10 @@ from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import States
+from daemon.core.styles import MakerTerms, Parent, Terms
 from daemon.core.trading import Settings, Trading
 from tests.core.builders import START, decision, market
+from tests.core.parentage import Parentage
 from tests.core.toyvenue import ToyVenue
 from tests.core.toywire import SPACING, ToyWire, Weather
 
@@ -34,16 +37,18 @@ OrderFact = e.OrderSent | e.OrderReported | e.OrderRefused | e.OrderNotSent | e.
 class ToyWorld(ToyWire):
     """Everything of one seed."""
 
-    def __init__(self, seed: int, weather: Weather, symbols: int = 3, strategies: tuple[str, ...] = ()) -> None:
+    def __init__(self, seed: int, weather: Weather, symbols: int = 3, strategies: tuple[str, ...] = (), terms: Terms | None = None) -> None:
         self.rng = Random(seed)
         self.weather = weather
         self.now = START
         self.strategies = strategies
+        self.terms = terms
         self.symbols = tuple(f"{c}/USDT" for c in "ABCDEFGH"[:symbols])
         self.markets = {s: self._market(s) for s in self.symbols}
         self.venue = ToyVenue(self.rng, self.markets, self._opening())
         for symbol in self.symbols:
             self.venue.prices[symbol] = Decimal(self.rng.choice(["0.0123", "1.07", "98.5", "31000"]))
+        self.parentage = Parentage(self.venue)
         self.journal: list[object] = []
         self.waves: list[e.WaveSettled] = []
         self.told: list[e.Event] = []
@@ -60,7 +65,7 @@ class ToyWorld(ToyWire):
 
     def _market(self, symbol: str) -> Instrument:
         step = self.rng.choice(["0.00001", "0.001", "0.1"])
-        return market(symbol, step=step, base_fee=self.rng.random() < 0.7)
+        return replace(market(symbol, step=step, base_fee=self.rng.random() < 0.7), price_tick=Decimal("1e-8"))
 
     def _opening(self) -> dict[str, Decimal]:
         balances = {"USDT": Decimal(self.rng.choice([300, 10_000, 1_000_000]))}
@@ -81,7 +86,9 @@ class ToyWorld(ToyWire):
         self.portfolio, states = Portfolio(self.strategies, self.ledger, self.table), States()
         sleeves = Sleeves(self.portfolio, self.account, self.table, states)
         self.curves = Curves(self.account, self.ledger, self.portfolio)
-        self.manager = OrderManager(Settings(instance="toy", quote="USDT", rules=rules), self.account, self.table, states, sleeves)
+        cap = Decimal("0.005") if isinstance(self.terms, MakerTerms) else None
+        settings = Settings(instance="toy", quote="USDT", rules=rules, terms=self.terms, price_cap=cap)
+        self.manager = OrderManager(settings, self.account, self.table, states, sleeves)
         self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table)
         self.started = False
         conclusions = self._recover()
@@ -140,6 +147,8 @@ class ToyWorld(ToyWire):
             attempts[order.symbol] = max(order.attempt, attempts.get(order.symbol, 0))
         settled = any(isinstance(f, e.WaveSettled) and f.decision.id == newest.id for f in self.journal)
         self.manager.restore(newest, attempts, unfinished=not settled)
+        parents, orders = [f for f in self.journal if isinstance(f, Parent)], [f for f in self.journal if isinstance(f, Order)]
+        self.manager.bench.restore(newest, parents, orders)
 
     def _owner(self, fill: Fill) -> str:
         if fill.order_id:
@@ -193,8 +202,16 @@ class ToyWorld(ToyWire):
             (e.HoldPlaced, [manager.on_hold]),
             (e.StopRequested, [manager.on_stop]),
             (e.TradingStarted, []),
+            (e.ReadTouch, [self._read_touch]),
+            (e.TouchRead, [manager.on_touch]),
+            (e.ParentBegun, [self._begun]),
+            (e.ParentEnded, []),
         ]
         return [(kind, [self._witness, *handlers]) for kind, handlers in table]
+
+    def _begun(self, event: e.ParentBegun) -> Iterable[e.Event]:
+        self.parentage.begun(event.parent)
+        return ()
 
     def _witness(self, event: e.Event) -> Iterable[e.Event]:
         self.told.append(event)

@@ -55,7 +55,7 @@ class WorkDesk(Desk):
     def touch(self, bid: str = "99.99", ask: str = "100.01", symbol: str = BTC, *, age_s: float = 0.0) -> None:
         """The book is read."""
         at = after(self.at)
-        self.take(self.manager.on_touch(e.TouchRead(Touch(symbol, Decimal(bid), Decimal(ask), after(self.at - age_s)), at)))
+        self.take(self.manager.on_touch(e.TouchRead((Touch(symbol, Decimal(bid), Decimal(ask), after(self.at - age_s)),), at)))
 
     def newest(self) -> Order:
         """The child that was submitted last."""

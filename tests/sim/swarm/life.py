@@ -233,7 +233,8 @@ class World:
                 return
             self._look_after(last)
             if self._unrest():
-                calm_at = None
+                # What is worked on over time is under way at most looks, in calm weather too.
+                calm_at = calm_at if self._unrest(at_work=False) == "" else None
             elif calm_at is None:
                 calm_at = self.clock.now()
             elif self._settled_since(calm_at):
@@ -272,8 +273,8 @@ class World:
         self.oracle.counts[f"command {verb}"] += 1
         return True
 
-    def _unrest(self) -> str:
-        """What is not as it should be once all is calm; "" if all is."""
+    def _unrest(self, *, at_work: bool = True) -> str:
+        """What is not as it should be once all is calm; "" if all is. `at_work`: what is under way counts as well."""
         process = self.process
         if process is None or not process.alive:
             return "no process"
@@ -282,10 +283,10 @@ class World:
         reasons = {
             "not running": p.manager.trading is not Trading.RUNNING,
             f"held: {p.manager.reason}": bool(p.manager.states.holds()),
-            "a wave is under way": p.manager.wave is not None,
-            f"orders: {[(t.order.id, t.state.value) for t in p.table]}": bool(len(p.table)),
+            "a wave is under way": at_work and p.manager.wave is not None,
+            f"orders: {[(t.order.id, t.state.value) for t in p.table]}": at_work and bool(len(p.table)),
             f"drift: {p.account.drift}": bool(p.account.drift),
-            f"other balances: {others}": bool(others),
+            f"other balances: {others}": at_work and bool(others),
         }
         return "; ".join(reason for reason, holds in reasons.items() if holds)
 

@@ -18,9 +18,9 @@ from daemon.core.ordertable import State
 from daemon.core.states import ACCOUNT, Level, Scope
 from daemon.core.trading import Trading
 from daemon.io.journal import Recovered
+from tests.core.parentage import Parentage
 from tests.sim.swarm.books import Booked, Books
 from tests.sim.swarm.faults import Fault
-from tests.sim.swarm.parentage import Parentage
 
 # A plan may rest on prices of 15 s, its later rounds on those of the first for 15 s more, and a request may wait for its turn.
 STALE_MAX: Final = timedelta(seconds=40)

@@ -19,7 +19,7 @@ WARM: Final = 60
 SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 2}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
 HELD: Final = {"use": "fixed_weights", "schedule": {"every": 2}, "params": {"weights": {"A/USDT": 0.3, "B/USDT": 0.3, "C/USDT": 0.3}}}
-QUICK: Final = {"passive": "6s", "total": "12s", "min_reprice": "2s", "adverse_bps": 60}
+QUICK: Final = {"passive": "4s", "total": "8s", "min_reprice": "2s", "adverse_bps": 60}
 PROFILES: Final[Sequence[Sequence[dict[str, Any]]]] = (
     [{"name": "momo", **MOMENTUM}],
     [{"name": "momo", "share": 0.5, **MOMENTUM}, {"name": "held", "share": 0.5, **HELD}],
@@ -33,8 +33,8 @@ STYLES: Final[Sequence[dict[str, Any]]] = (
     {"style": "limit", "price_cap": 0.01},
     {"style": "maker_then_taker", "maker_then_taker": {**QUICK, "max_slip_bps": 60}},
     {"style": "maker_then_taker", "maker_then_taker": {**QUICK, "max_slip_bps": 60, "improve_ticks": 1, "must_complete": True}},
-    {"style": "twap", "twap": {"horizon": "12s", "interval": "3s", "participation": None}},
-    {"style": "twap", "twap": {"horizon": "12s", "interval": "4s", "participation": None, "child": "limit"}, "price_cap": 0.01},
+    {"style": "twap", "twap": {"horizon": "8s", "interval": "2s", "participation": None}},
+    {"style": "twap", "twap": {"horizon": "9s", "interval": "3s", "participation": None, "child": "limit"}, "price_cap": 0.01},
 )
 
 

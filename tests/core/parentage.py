@@ -3,11 +3,36 @@
 Rule: it knows a parent from the moment it was begun, in whatever life of the daemon, and every order by its decision, symbol and side.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Protocol
 
 from daemon.core.model import ZERO, Order, Status
 from daemon.core.styles import Parent, Style
-from tests.sim.swarm.books import Books
+
+
+class Booked(Protocol):
+    """An order as the venue has it."""
+
+    @property
+    def status(self) -> Status:
+        """How it stands there."""
+        ...
+
+    @property
+    def filled(self) -> Decimal:
+        """Base units filled so far."""
+        ...
+
+
+class Books(Protocol):
+    """What the venue knows: every order that has arrived, by our id."""
+
+    @property
+    def orders(self) -> Mapping[str, Booked]:
+        """All of them."""
+        ...
+
 
 Key = tuple[str, str, str]
 
