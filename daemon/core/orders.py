@@ -428,7 +428,9 @@ class OrderManager:
             yield from self.bench.stop(wave, worst.code if worst and self.trading is Trading.RUNNING else self.trading.value, at)
         else:
             yield from self.bench.work(wave, at, symbols)
-        yield from self._cancel_unwanted(at)
+        if self.bench.recalled:
+            self.bench.recalled = False
+            yield from self._cancel_unwanted(at)
 
     def on_touch(self, event: TouchRead) -> Iterable[Event]:
         """The best prices of a symbol are known: what has waited for them goes on."""

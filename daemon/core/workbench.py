@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 from daemon.core import quoting, slicing
@@ -29,17 +30,30 @@ LOOK_EVERY: Final = timedelta(seconds=0.5)
 JUDGED_AGAIN: Final = timedelta(seconds=1)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Round:
-    """What one look at the works of a wave has led to. `cash` is what nothing has a claim to, `standing` that of the dispatch."""
+    """What one look at the works of a wave has led to."""
 
-    cash: dict[str, Decimal]
-    standing: Standing
+    wave: Wave
+    dispatch: Dispatch
+    at: datetime
     orders: list[Order] = field(default_factory=list)
     parents: list[Parent] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)
     looks: set[str] = field(default_factory=set)
     pressing: bool = False
+
+    # Both cost a walk over all symbols and orders: most looks place nothing and need neither.
+
+    @cached_property
+    def cash(self) -> dict[str, Decimal]:
+        """Money by currency that nothing has a claim to."""
+        return self.dispatch.cash(self.wave)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """As of the dispatch, before the first child of this look."""
+        return self.dispatch.standing(self.at)
 
 
 class Workbench:
@@ -52,6 +66,7 @@ class Workbench:
         self._dispatch = dispatch
         self._touches: dict[str, Touch] = {}
         self._looked_at = EPOCH
+        self.recalled = False  # a child is to be cancelled that was not before
         self._schedules: dict[tuple[str, str, Side], tuple[Parent, datetime]] = {}
 
     # --- what it knows -----------------------------------------------------------------------------------------------
@@ -83,7 +98,7 @@ class Workbench:
         works = [each for each in wave.works if not each.over and (symbols is None or each.leg.symbol in symbols)]
         if terms is None or not works:
             return ()
-        made = _Round(self._dispatch.cash(wave), self._dispatch.standing(at))
+        made = _Round(wave, self._dispatch, at)
         for work in works:
             self._one(wave, work, terms, made, at)
         submitted = [SubmitOrders(wave.decision, tuple(made.orders), at, tuple(made.parents))] if made.orders else []
@@ -114,6 +129,7 @@ class Workbench:
                 self._place(wave, work, place, terms, made, at)
             case Withdraw():
                 work.withdrawn = work.live
+                self.recalled = True
             case Look(pressing=pressing):
                 made.looks.add(work.leg.symbol)
                 made.pressing |= pressing
@@ -151,8 +167,8 @@ class Workbench:
 
     def _place(self, wave: Wave, work: Working, place: Place, terms: Terms, made: _Round, at: datetime) -> None:
         """A child, as far as money and limits let it; its parent is begun with the first."""
-        claim = work.claim
-        leg = self._affordable(self._leg(work, place), made.cash[work.leg.quote] + claim)
+        cash, claim = made.cash, work.claim
+        leg = self._affordable(self._leg(work, place), cash[work.leg.quote] + claim)
         if leg is None:
             wave.left[work.leg.symbol] = Reason.UNFUNDED.value
             work.keep_back(at, at + JUDGED_AGAIN)
@@ -172,7 +188,7 @@ class Workbench:
         work.take(wave.orders[-1])
         wave.children[order.id] = work
         if order.side is Side.BUY:
-            made.cash[leg.quote] += claim - work.claim - order.reserve
+            cash[leg.quote] += claim - work.claim - order.reserve
         made.orders.append(order)
 
     def _leg(self, work: Working, place: Place) -> Leg:
@@ -227,6 +243,7 @@ class Workbench:
     def _end(self, wave: Wave, work: Working, reason: str, at: datetime) -> Iterable[Event]:
         """It is worked on no more. What a limit took from a child is the reason of what is left, unless other children made up for it."""
         work.end(reason)
+        self.recalled |= work.live is not None
         symbol = work.leg.symbol
         limited = wave.left.get(symbol, "") not in ("", work.planned)
         if not reason or symbol in wave.refused:
