@@ -146,7 +146,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
-        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every)
+        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.connected, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
         self.recorder = Recorder(p.journal, self.publish, p.clock)

@@ -282,7 +282,8 @@ class ReconcileConfig(Section):
     """Comparing the ledger with the account."""
 
     every: Annotated[timedelta, *duration("1s", "1h")] = Field(
-        default=timedelta(seconds=30), description="How often the account is polled."
+        default=timedelta(seconds=30),
+        description="How often the account is polled; every 5s at least while the exchange does not tell of our trades by itself.",
     )
     foreign: Annotated[Literal["ringfence"], choice("ringfence")] = Field(
         default="ringfence", description="What is done with coins of no universe: they are shown, left alone, and counted in nothing."

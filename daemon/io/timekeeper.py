@@ -50,7 +50,7 @@ class Timekeeper:
             try:
                 venue = await self._exchange.server_time()
             except VenueError:
-                continue
+                break  # who does not answer now is not asked twice more
             half = max(self._clock.now() - asked_at, timedelta(0)) / 2
             looks.append((half, venue - asked_at - half))
         if looks:

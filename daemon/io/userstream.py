@@ -49,7 +49,9 @@ class UserStream:
                 await self._exchange.watch_account(self._inbox.put_nowait, self._on_connected)
             except VenueError:
                 failures = 1 if self.connected else failures + 1
-            self.connected = False
+            if self.connected:
+                self.connected = False
+                self._publish(PollAccount(self._clock.now()))  # from now on what happens is told to nobody
             pause = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2 ** min(failures, 10))
             await self._clock.sleep(self._jitter.uniform(pause / 2, pause))
 

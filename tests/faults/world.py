@@ -208,6 +208,8 @@ async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[Wor
     settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
     with pytest.MonkeyPatch.context() as patch, listened() as said:
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
+        patch.setattr("daemon.io.pollers.FAILED_FIRST_S", 0.3)
+        patch.setattr("daemon.io.pollers.FAILED_MAX_S", 1.0)
         patch.setattr("daemon.app.BarStreams", partial(BarStreams, stale_after=STALE))
         patch.setattr("daemon.io.userstream.BACKOFF_MAX_S", 2.0)
         patch.setattr("daemon.io.streams.PROVEN_AFTER_S", 0.5)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,10 @@ class Office:
         self.error: VenueError | None = None
         self.began: list[float] = []
         self.told: list[Event] = []
-        self.poller = AccountPoller(self.exchange, self.told.append, self.clock, timedelta(seconds=every_s))
+        self.streaming = True
+        self.poller = AccountPoller(
+            self.exchange, self.told.append, self.clock, timedelta(seconds=every_s), lambda: self.streaming, Random(1)
+        )
 
     async def _read(self) -> Mapping[str, Balance]:
         self.began.append(round(self.clock.monotonic(), 6))
@@ -89,20 +94,57 @@ def test_it_never_asks_too_often(pokes_s: list[float], every_s: float) -> None:
 
 
 def test_a_poll_that_fails_is_told_and_changes_nothing() -> None:
-    """Whichever half of the poll fails, there is no snapshot, only the failure; the pace is kept and the next success tells again."""
+    """Whichever half of the poll fails, there is no snapshot, only the failure; the next success tells again."""
     office = Office(every_s=5)
 
     async def trouble() -> None:
         office.error = Unknown("time-out")
-        await office.clock.sleep(4)
+        await office.clock.sleep(1)
         office.error, office.exchange.listed = None, NotSent("banned")
-        await office.clock.sleep(5)
+        await office.clock.sleep(3)
         office.exchange.listed = ()
 
-    run(nest([("account", office.poller.run)], 14, trouble()))
+    run(nest([("account", office.poller.run)], 10, trouble()))
     assert [type(event) for event in office.told] == [PollFailed, PollFailed, AccountPolled]
     assert [event.text for event in office.told if isinstance(event, PollFailed)] == ["time-out", "banned"]
-    assert office.began == [0, 5, 10]
+
+
+def test_an_account_that_nobody_tells_of_is_polled_every_five_seconds() -> None:
+    """While the venue does not tell of our trades by itself polls come every five seconds, or as often as is configured; then as before."""
+    for every_s, pace in ((30.0, 5.0), (3.0, 3.0)):
+        office = Office(every_s)
+        office.streaming = False
+
+        async def heard(office: Office = office) -> None:
+            await office.clock.sleep(29)
+            office.streaming = True
+
+        run(nest([("account", office.poller.run)], 100, heard()))
+        quick = [moment for moment in office.began if moment <= 30]
+        assert {b - a for a, b in pairwise(quick)} == {pace}
+        assert office.began[-1] - office.began[-2] == every_s
+
+
+def test_an_outage_is_probed_ever_more_calmly_whoever_asks() -> None:
+    """Two seconds after the first failure, after a minute never within half a minute, never later than a minute, and at once as before."""
+    office = Office(every_s=5)
+    office.error = Unknown("time-out")
+
+    async def impatient() -> None:
+        for _ in range(700):
+            await office.clock.sleep(1)
+            list(office.poller.accept(PollAccount(office.clock.now())))
+        office.error = None
+
+    run(nest([("account", office.poller.run)], 800, impatient()))
+    failed = [moment for moment in office.began if moment < 700]
+    gaps = [b - a for a, b in pairwise(failed)]
+    assert gaps[0] < 3
+    assert all(30 <= gap <= 60 for moment, gap in zip(failed, gaps, strict=False) if moment >= 30)
+    assert len(failed) < 25
+    back = [moment for moment in office.began if moment >= 700]
+    assert back[0] < 760
+    assert {b - a for a, b in pairwise(back)} == {5.0}
 
 
 def test_a_key_that_is_refused_halts_once() -> None:
@@ -110,7 +152,7 @@ def test_a_key_that_is_refused_halts_once() -> None:
     office = Office()
     office.error = Fatal("-2015", Reason.CREDENTIALS)
     office.play(100)
-    assert len(office.began) == 4
+    assert len(office.began) > 4
     assert [type(event) for event in office.told].count(HoldPlaced) == 1
 
 

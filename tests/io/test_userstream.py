@@ -100,10 +100,10 @@ def standing_not() -> Connection:
 
 
 def test_after_every_connection_the_account_is_polled() -> None:
-    """What happened while nobody listened is told by nobody: each connection that stands asks for a poll, a refused one does not."""
+    """What happens while nobody listens is told by nobody: each connection asks for a poll when it stands and when it breaks."""
     line = Line(standing(lasts_s=10, end=Unknown("reset")), standing_not(), standing(lasts_s=10), standing())
     line.play(60)
-    assert [type(event) for event in line.told] == [PollAccount] * 3
+    assert [type(event) for event in line.told] == [PollAccount] * 5
 
 
 def test_whether_it_stands_is_known() -> None:
