@@ -47,7 +47,7 @@ CORE_ORDER: Final = [
     {"approval", "arrears", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},
-    {"dispatch", "occasion", "opening"},
+    {"dispatch", "occasion", "readiness"},
     {"workbench"},
     {"runner", "orders", "reconciler", "analyzer"},
 ]

@@ -43,11 +43,11 @@ from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
 from daemon.core.model import Cause, Decision, Fill
 from daemon.core.occasion import Occasion
-from daemon.core.opening import Opening
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
+from daemon.core.readiness import Readiness
 from daemon.core.rebalancing import Cooldown, begin, planned
-from daemon.core.restraint import due_again, finished, flattened, looked_again, refused_key, restrained
+from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained
 from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Level, States
@@ -72,7 +72,7 @@ class OrderManager:
         self.sleeves = sleeves
         self.follower = Follower(table, settings.patience)
         self.guard = Guard(settings.limits, settings.order_limits, account, states, market, sleeves.net)
-        self._opening = Opening(states)
+        self._readiness = Readiness(states)
         self.wave: Wave | None = None
         self.last_wave: WaveSettled | None = None
         self.decision: Decision | None = None
@@ -84,7 +84,7 @@ class OrderManager:
         self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
         self.bench = Workbench(account, self.guard, states, self._dispatch)
         self.approval = Approval(settings.approve, settings.approve_within)
-        self._flattened_at: datetime | None = None  # when something was last sold because a hold says so
+        self._flattening = Flattening(states, sleeves.symbols_of)
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -128,32 +128,32 @@ class OrderManager:
     @property
     def trading(self) -> Trading:
         """How far the daemon has come."""
-        return self._opening.trading
+        return self._readiness.trading
 
     @property
     def reason(self) -> str:
         """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
-        return self._opening.reason or self.approval.reason
+        return self._readiness.reason or self.approval.reason
 
     @property
     def state(self) -> str:
         """The one word for how trading stands: starting, running, reducing, paused, flattening, halted, stopping."""
-        return self._opening.word
+        return self._readiness.word
 
     @property
     def planning(self) -> bool:
         """Whether new orders may be made at all; what each may be, the states say."""
-        return self._opening.planning
+        return self._readiness.planning
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """The first agreement of account and ledger opens trading."""
         self.follower.resolver.on_reconciled(event, self._account.foreign_locked)
-        if not self.follower.unheard and self._opening.read(event):
+        if not self.follower.unheard and self._readiness.read(event):
             yield TradingStarted(event.at)
 
     def on_awoken(self, event: Awoken) -> Iterable[Event]:
         """Nothing is sent before the account has been read again; as at a start."""
-        self._opening.awake(event.at)
+        self._readiness.awake(event.at)
         yield PollAccount(event.at)
 
     def on_hold(self, event: HoldPlaced) -> Iterable[Event]:
@@ -179,7 +179,7 @@ class OrderManager:
 
     def on_stop(self, event: StopRequested) -> Iterable[Event]:
         """No new plans; what is open is cancelled or kept, and the wave stays in the journal for the next start."""
-        self._opening.trading = Trading.STOPPING
+        self._readiness.trading = Trading.STOPPING
         if self.wave is not None:
             self.wave.waiting = ()
         return self._cancel_unwanted(event.at)
@@ -208,9 +208,8 @@ class OrderManager:
 
     def _flatten(self, at: datetime) -> Iterable[Event]:
         """Sell what holds say is to be sold, by a decision of their own; nobody's targets are changed by it."""
-        decision = flattened(self.states, self.decision, frozenset(self._account.markets), self.sleeves.symbols_of, at)
-        if decision is not None and self.trading is Trading.RUNNING:
-            self._flattened_at = at
+        decision = self._flattening.decide(self.decision, frozenset(self._account.markets), at) if self.trading is Trading.RUNNING else None
+        if decision is not None:
             yield TargetsChosen(decision, at)
 
     # --- decisions ---------------------------------------------------------------------------------------------------
@@ -361,7 +360,7 @@ class OrderManager:
             yield from self._advance(event.at)
         elif self._pending is not None and self.planning and self._account.priced(event.at):
             yield PlanWave(event.at)
-        elif self._pending is None and due_again(self.states, self._flattened_at, event.at):
+        elif self._pending is None and self._flattening.due(event.at):
             yield from self._flatten(event.at)
 
     def _cancel_unwanted(self, at: datetime) -> Iterable[Event]:

@@ -119,9 +119,24 @@ def _concerned(hold: Hold, symbols: frozenset[str], of: SymbolsOf) -> frozenset[
     return frozenset({scope.symbol}) if scope.symbol else of(scope.strategy) if scope.strategy else symbols
 
 
-def due_again(states: States, tried_at: datetime | None, at: datetime) -> bool:
-    """Whether something is to be sold still: not tried in this process, or tried a while ago and stopped by what passes."""
-    return bool(flattening(states)) and (tried_at is None or at - tried_at >= AGAIN)
+class Flattening:
+    """Sells what holds want sold, and again after a while where something that passes has stopped it."""
+
+    def __init__(self, states: States, of: SymbolsOf) -> None:
+        self._states = states
+        self._of = of
+        self._tried_at: datetime | None = None  # in this process
+
+    def decide(self, last: Decision | None, symbols: frozenset[str], at: datetime) -> Decision | None:
+        """The decision by which it is sold now; None where nothing is to be."""
+        decision = flattened(self._states, last, symbols, self._of, at)
+        if decision is not None:
+            self._tried_at = at
+        return decision
+
+    def due(self, at: datetime) -> bool:
+        """Whether something is to be sold still that was not tried lately."""
+        return bool(flattening(self._states)) and (self._tried_at is None or at - self._tried_at >= AGAIN)
 
 
 def finished(states: States, wave: WaveSettled, of: SymbolsOf, at: datetime) -> Iterator[Hold]:

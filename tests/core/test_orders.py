@@ -377,7 +377,7 @@ def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
     old.want({"BTC/USDT": 0.5})
     (order,) = old.orders()
     new = Desk()
-    new.manager._opening.trading = Trading.STARTING
+    new.manager._readiness.trading = Trading.STARTING
     new.out.clear()
     new.manager.follower.replay(order, [])
     new.manager.follower.doubt(after(10))
@@ -395,7 +395,7 @@ def test_trading_starts_only_when_every_old_order_was_looked_up() -> None:
 def test_what_an_order_in_doubt_may_have_done_keeps_nobody_else_from_trading(held: tuple[str, ...], opens: int) -> None:
     """Trading opens where every difference is held as that; one that may be anything else is waited for."""
     desk = Desk()
-    desk.manager._opening.trading = Trading.STARTING
+    desk.manager._readiness.trading = Trading.STARTING
     desk.out.clear()
     differences = {"BTC": Decimal(1), "USDT": Decimal(-100)}
     desk.take(desk.manager.on_reconciled(e.AccountReconciled(differences, after(11), after(11), held=frozenset(held))))

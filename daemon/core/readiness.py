@@ -1,4 +1,4 @@
-"""Opening: how far the daemon has come, what opens trading, and in which word that is told.
+"""Readiness: how far the daemon has come, what opens trading, and in which word that is told.
 
 Rule: nothing is sent before the account was read and agrees, after a start and after a long sleep alike.
 """
@@ -10,7 +10,7 @@ from daemon.core.states import Level, States
 from daemon.core.trading import Trading
 
 
-class Opening:
+class Readiness:
     """`trading` says how far it has come; within that, the holds of `states` say what may be traded."""
 
     def __init__(self, states: States) -> None:
