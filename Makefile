@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws soak strategies swarm stories kills doubts drift projections sleeves plans limits bench optimize check setup lock clean
+.PHONY: help run test draws soak endurance silence strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,6 +42,9 @@ draws: setup ## Judge the properties by cases that are drawn anew, TIMES=5 times
 soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
 	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
 
+endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 connections, and see what it holds in the end (six minutes)
+	@exec .venv/bin/python -m tests.soak.endurance --messages $(or $(MESSAGES),2000000)
+
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
 
@@ -69,7 +72,7 @@ projections: setup ## Judge CASES=100000 random projections of weights, and as m
 plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targets (some forty minutes); SEED=N takes others
 	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_planner.py
 
-bench: setup ## Measure how long planning, the limits and the indicators take
+bench: setup ## Measure how long planning, the limits, the indicators and a restart take
 	@exec .venv/bin/python -m tests.bench
 
 limits: setup ## Judge CASES=20000 random wishes by random limits over random accounts (three minutes)

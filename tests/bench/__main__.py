@@ -5,7 +5,7 @@ Times are of one process that does nothing else; a machine that does makes the l
 
 import gc
 
-from tests.bench import indicators, limits, planning
+from tests.bench import indicators, limits, planning, restart
 
 if __name__ == "__main__":
     gc.collect()
@@ -13,3 +13,4 @@ if __name__ == "__main__":
     planning.table()
     limits.table()
     indicators.table()
+    restart.table()

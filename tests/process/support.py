@@ -25,13 +25,18 @@ Line = Mapping[str, Any]
 KEY, SECRET = "canary-key-5b1f0c9d7e", "canary-secret-e07a44c2b6"
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 
+ROOT: Final = Path(__file__).parents[2]
+
 # Two cores may be shared by several test processes; what takes a second alone may take ten beside them.
 PATIENCE_S: Final = 30.0
 STOP_S: Final = 3.0
 
 
 class Program:
-    """A running `rebalanced`. Its stdout is read line by line as it comes, its stderr when it is asked for."""
+    """A running `rebalanced`, or what `program` (a module and its first arguments) makes of it.
+
+    Its stdout is read line by line as it comes, its stderr when it is asked for.
+    """
 
     def __init__(
         self, *arguments: str | Path, folder: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ("daemon",)
@@ -44,7 +49,7 @@ class Program:
         self._process = subprocess.Popen(
             [sys.executable, "-m", *program, *self.arguments],
             cwd=folder,
-            env=environment(environ),
+            env={"PYTHONPATH": str(ROOT), **environment(environ)},  # programs of the tests are not installed
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
@@ -147,8 +152,10 @@ class Program:
 class Venue(Program):
     """`rebalanced venue` as a process, on a free port unless given; ready when the constructor returns."""
 
-    def __init__(self, *options: str, folder: Path, port: int = 0, within: float = PATIENCE_S) -> None:
-        super().__init__("venue", "--port", str(port), "--key", KEY, "--secret", SECRET, *options, folder=folder)
+    def __init__(
+        self, *options: str, folder: Path, port: int = 0, within: float = PATIENCE_S, program: Sequence[str] = ("daemon", "venue")
+    ) -> None:
+        super().__init__("--port", str(port), "--key", KEY, "--secret", SECRET, *options, folder=folder, program=program)
         said = self.wait(within=within)
         self.url: str = said["url"]
         self.urls: Mapping[str, Any] = said["urls"]
@@ -183,8 +190,8 @@ class Venue(Program):
 class Daemon(Program):
     """`rebalanced run` as a process; `program` is what runs it."""
 
-    def __init__(self, config: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ("daemon",)) -> None:
-        super().__init__("run", config, folder=config.parent, environ=environ, program=program)
+    def __init__(self, config: Path, environ: Mapping[str, str] | None = None, program: Sequence[str] = ("daemon", "run")) -> None:
+        super().__init__(config, folder=config.parent, environ=environ, program=program)
 
     def url(self) -> str:
         """Where its API listens, once it does."""

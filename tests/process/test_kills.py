@@ -20,8 +20,7 @@ from tests.process.books import Waves, disagreements, intents, of_venue, opening
 from tests.process.crashpoints import POINTS, Point
 from tests.process.support import SYMBOLS, Daemon, Venue, written
 
-ROOT = Path(__file__).parents[2]
-IN_ALL = int(os.environ.get("REBALANCED_KILLS", "6"))
+IN_ALL = int(os.environ.get("REBALANCED_KILLS", "5"))
 KILLS = max(IN_ALL // 4, 2)
 NAMED = IN_ALL - KILLS
 SEED = int(os.environ.get("REBALANCED_SEED", "1"))
@@ -100,8 +99,7 @@ def killed_at(point: Point, passing: int, venue: Venue, config: Path) -> None:
     """One life that ends at this point, by its own hand."""
     if point.trouble:
         venue.post("/venue/faults", **point.trouble)
-    environ = {"PYTHONPATH": str(ROOT)}
-    with Daemon(config, environ, ("tests.process.crashpoints", point.name, str(passing))) as daemon:
+    with Daemon(config, program=("tests.process.crashpoints", point.name, str(passing), "run")) as daemon:
         if point.stops:
             daemon.planned(within=RESOLVED_S)
             daemon.send(signal.SIGTERM)

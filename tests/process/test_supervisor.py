@@ -1,13 +1,19 @@
 """Supervisor: what systemd is told of a start, a life and an end."""
 
+import fcntl
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.process.support import Daemon, Venue, written
+from daemon.io.journal import read
+from tests.process.support import PATIENCE_S, STOP_S, Daemon, Venue, environment, written
 
 
 class Supervisor:
@@ -66,3 +72,24 @@ def test_venue_outage_is_no_reason_for_a_restart(supervisor: Supervisor, tmp_pat
         daemon.stop()
     assert supervisor.told.count("READY=1") == 1
     assert supervisor.told.count("WATCHDOG=1") >= 5
+
+
+def test_e14_a_pipe_that_nobody_reads_stops_nothing(venue: Venue, tmp_path: Path) -> None:
+    """With the pipe of its log full and nobody reading, it trades on and ends in order."""
+    config = written(tmp_path, venue, logging={"level": "debug"})
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # full within a second
+    command = [sys.executable, "-m", "daemon", "run", str(config)]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=writing, stderr=subprocess.DEVNULL) as daemon:
+        os.close(writing)
+        deadline, orders = time.monotonic() + PATIENCE_S, 0
+        while orders < 12:  # some waves: their lines would fill the pipe many times
+            assert daemon.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+            orders = len(venue.state()["orders"])
+        daemon.terminate()
+        assert daemon.wait(STOP_S + 3.0) == 0  # the log is waited for, but not for ever
+    with os.fdopen(reading, "rb") as pipe:
+        assert len(pipe.read()) <= 2 * size
+    assert read(tmp_path / "momo.sqlite").open_orders == ()
