@@ -42,8 +42,11 @@ draws: setup ## Judge the properties by cases that are drawn anew, TIMES=5 times
 soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
 	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
 
-endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 connections, and see what it holds in the end (six minutes)
+endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 connections, and see what it holds in the end (half an hour)
 	@exec .venv/bin/python -m tests.soak.endurance --messages $(or $(MESSAGES),2000000)
+
+silence: setup ## Mute the streams ROUNDS=6 times with the daemon's own figures, and time when it stops trading and is back (four minutes)
+	@exec .venv/bin/python -m tests.soak.silence --rounds $(or $(ROUNDS),6)
 
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
@@ -71,6 +74,9 @@ projections: setup ## Judge CASES=100000 random projections of weights, and as m
 
 plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targets (some forty minutes); SEED=N takes others
 	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_planner.py
+
+mutants: setup ## Break the safety core on purpose, line by line in a copy, and say which breaks no test notices (twenty minutes)
+	@exec .venv/bin/python -m tests.mutants
 
 bench: setup ## Measure how long planning, the limits, the indicators and a restart take
 	@exec .venv/bin/python -m tests.bench

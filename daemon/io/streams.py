@@ -34,6 +34,8 @@ DIAL_SPACING_S: Final = 1.0
 STANDING_AFTER_S: Final = 2.0
 # A connection that has lived this long was no failed attempt.
 PROVEN_AFTER_S: Final = 30.0
+# One that was let in and told nothing for so long is no refusal either: whoever is muted need not be left alone for longer and longer.
+LET_IN_S: Final = 5.0
 # The Guard's share of `stale_after` before it asks; the rest is for the probe and for the frame that may just be on its way.
 PATIENCE_SHARE: Final = 0.5
 PROBE_TIMEOUT_S: Final = 3.0
@@ -109,6 +111,8 @@ class Feed:
         except VenueError as error:
             reason, retry_after_s = error.text, error.retry_after_s or 0.0
         self._scope = None
+        if self._dropped and self._clock.monotonic() - began_at >= LET_IN_S:
+            self._dial.recovered()
         self._dial.failed(began_at, self._clock.monotonic(), retry_after_s)
         return STALE if self._dropped else reason
 
@@ -149,6 +153,8 @@ class Pacer:
         if not polling and not self._feed.standing(mono):
             return
         for stream in self._feed.streams.values():
+            if stream.is_back():
+                self._rest.is_back()
             if stream.wants(now, mono, polling=polling) and (polling or stream.flow.lost or self._spend(stream, now)):
                 self._rest.ask(stream)
             self._check_silence(stream, now, mono, polling=polling)

@@ -25,6 +25,8 @@ Source = Literal["auto", "stream", "poll"]
 WORKERS: Final = 8
 # Candles in one REST call: what venues give at most, and one back-fill holds in memory.
 PAGE: Final = 1000
+# A websocket that speaks again after so long a silence tells that the venue is back: what waits for its turn to be asked need not wait.
+SILENCE_S: Final = 5.0
 # Closed bars that may wait for their stream's turn. Only a blocked loop fills it; the oldest go then, and the gap is filled by REST.
 INBOX_MAX: Final = 256
 
@@ -74,6 +76,7 @@ class BarStream:
         self._forming: Bar | None = None
         self._wake = asyncio.Event()
         self._heard_at = float("-inf")
+        self._back = False  # a websocket has spoken again, and nobody has made use of that yet
         self._occasion: tuple[bool, datetime | None] = (False, None)  # whether lost, else up to which close was asked
         self._patience = Patience(max(0.05, terms.grace_s / 8))
 
@@ -96,7 +99,9 @@ class BarStream:
 
     def offer(self, update: BarUpdate) -> None:
         """Take a candle from a websocket; never waits. Of forming ones only the newest is kept."""
-        self._heard_at = self._clock.monotonic()
+        mono = self._clock.monotonic()
+        self._back |= self.flow.lost and mono - self._heard_at >= SILENCE_S
+        self._heard_at = mono
         if update.closed:
             self._closed.append(update.bar)
         else:
@@ -136,6 +141,13 @@ class BarStream:
             return True
         return polling and mono - self._patience.asked_at >= self._terms.marks_every_s
 
+    def is_back(self) -> bool:
+        """Whether a websocket speaks again after a silence in which bars were lost. Told once: what is missing may then be asked for."""
+        back, self._back = self._back, False
+        if back:
+            self._patience.renew()
+        return back
+
     def asked(self, mono: float) -> None:
         """A question went: the next one waits a little longer."""
         self._patience.asked(mono)
@@ -161,6 +173,10 @@ class RestLine:
         self._queue: asyncio.Queue[BarStream] = asyncio.Queue(maxsize=size)  # a symbol stands in it once at most
         self._pending: set[str] = set()
         self._newest: datetime | None = None
+
+    def is_back(self) -> None:
+        """The venue has spoken by another way: the line may be tried at once."""
+        self._backoff.recovered()
 
     def ask(self, stream: BarStream) -> bool:
         """Queue a question for one symbol. False: one is under way, or the line is down and it is not the time to try it."""
