@@ -6,14 +6,17 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon.core.ordertable import State
 from tests.sim.swarm.__main__ import command, quietly
-from tests.sim.swarm.faults import FAULTS_MIN, schedule
+from tests.sim.swarm.faults import FAULTS_MIN, Kind, schedule
 from tests.sim.swarm.life import tell
+from tests.sim.swarm.matrix import Matrix, empty
 from tests.sim.swarm.setting import SYMBOLS
 
 SEEDS = int(os.environ.get("REBALANCED_SEEDS", "24"))
@@ -34,6 +37,16 @@ def test_no_story_breaks_a_rule(part: int, folder: Path) -> None:
         assert len(faults) >= FAULTS_MIN
         problems = tell(seed, faults, folder).problems
         assert not problems, f"{problems[0]}; again: {command(seed, faults)}"
+
+
+def test_a_meeting_that_never_came_is_named() -> None:
+    """Of an order's states and the faults, each pair that can come must have come: an empty matrix says so, and a full one nothing."""
+    nothing: Matrix = Counter()
+    full: Matrix = Counter({(state.value, kind.value): 1 for state in State for kind in Kind})
+    assert len(list(empty(nothing))) > 250
+    assert list(empty(full)) == []
+    full[(State.UNKNOWN.value, Kind.LAG_TRADES.value)] = 0
+    assert list(empty(full)) == ["no order has been unknown while there was lag_trades"]
 
 
 def test_a_seed_tells_the_same_story_everywhere(folder: Path) -> None:

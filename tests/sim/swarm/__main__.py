@@ -17,8 +17,9 @@ from typing import Any
 
 import structlog
 
-from tests.sim.swarm.faults import Fault, Kind, schedule
+from tests.sim.swarm.faults import Fault, schedule
 from tests.sim.swarm.life import tell
+from tests.sim.swarm.matrix import SEEDS_MIN, empty, table
 from tests.sim.swarm.oracle import Oracle
 from tests.sim.swarm.setting import SYMBOLS
 
@@ -78,14 +79,6 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def table(matrix: Counter[tuple[str, str]]) -> str:
-    """Order states against faults, with how often each met the other."""
-    states = sorted({state for state, _ in matrix})
-    rows = [f"{'':22}" + "".join(f"{state:>12}" for state in states)]
-    rows += [f"{kind.value:22}" + "".join(f"{matrix[(state, kind.value)]:>12}" for state in states) for kind in Kind]
-    return "\n".join(rows)
-
-
 def one(seed: int, only: str, *, aloud: bool) -> int:
     """One story again."""
     faults = list(schedule(seed, SYMBOLS))
@@ -128,7 +121,9 @@ def main() -> int:
     _say(table(matrix))
     _say("\n".join(f"{name:32}{count:>10}" for name, count in sorted(counts.items())))
     _say(f"{told} seeds in {took:.1f} s ({told / took:.1f}/s), {len(failures)} failed: {[seed for seed, _, _ in failures][:50]}")
-    return 1 if failures else 0
+    unmet = list(empty(matrix)) if told >= SEEDS_MIN else []
+    _say("\n".join(unmet))
+    return 1 if failures or unmet else 0
 
 
 if __name__ == "__main__":

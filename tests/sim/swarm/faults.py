@@ -110,6 +110,7 @@ GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
 
 FAULTS_MIN: Final = 5
 STORMS: Final = 4  # every so many seeds, most answers to orders are lost from the beginning to the last fault
+SLOW: Final = 5  # every so many seeds, orders stay in the book from the beginning to the last fault
 BEGIN_S: Final = 80.0  # the last fault begins so long after the start
 LONG: Final = frozenset({Kind.LAG_ORDERS, Kind.LAG_BALANCES, Kind.LAG_TRADES, Kind.LOOKUP_404})
 
@@ -139,6 +140,9 @@ def schedule(seed: int, symbols: Sequence[str], faults: int | None = None) -> tu
     drawn = [_drawn(kind, chance, symbols) for kind in kinds]
     if seed % STORMS == 0:
         kind = chance.choice(AMBIGUOUS)
+        drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
+    if seed % SLOW == 0:
+        kind = chance.choice(MANNERS)
         drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
     return tuple(sorted(drawn, key=lambda fault: fault.at))
 
