@@ -96,7 +96,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PlanMade, [d.recorder.accept]),
         (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept]),
         # requests to the edges
-        *((kind, [d.gateway.accept]) for kind in (e.SubmitOrders, e.CancelOrder, e.QueryOrder, e.QueryTrades)),
+        *((kind, [d.gateway.accept]) for kind in (e.SubmitOrders, e.CancelOrder, e.QueryOrder, e.QueryTrades, e.RecallOrder)),
         *((kind, [d.gateway.accept]) for kind in (e.ReadTouch, e.BookFlows, e.BookSleeves)),
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
@@ -107,6 +107,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),
         (e.TradesListed, [p.reconciler.on_listed]),
         (e.TouchRead, [p.manager.on_touch]),
+        (e.OrderRecalled, [p.reconciler.on_recalled]),
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
@@ -124,7 +125,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.LoopLagged, [p.breakers.on_lag]),
         (e.Awoken, [p.account.on_awoken, p.breakers.on_awoken, p.manager.on_awoken]),
         (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
-        (e.HoldLifted, [d.recorder.accept, p.breakers.on_lifted, p.manager.on_lifted]),
+        (e.HoldLifted, [d.recorder.accept, p.reconciler.on_lifted, p.breakers.on_lifted, p.manager.on_lifted]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop, p.curves.on_stop]),

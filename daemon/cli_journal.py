@@ -45,13 +45,15 @@ def rebase(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="
     settings, secrets = load_config(config, os.environ)
     with mistakes(), open_journal(settings) as kept:
         found = asyncio.run(compared(settings, secrets, kept.recover(), SystemClock()))
-        if not found.differences and not found.orders:
+        if not found.differences and not found.orders and found.epoch is None:
             typer.echo("the account is what the journal says; there is nothing to do")
             return
         for currency, amount in found.differences.items():
             typer.echo(f"{currency}: {shortest(amount):+f} against the journal, booked as a flow")
         for order_id in found.orders:
             typer.echo(f"order {order_id}: unknown to the exchange, given up")
+        if found.epoch is not None:
+            typer.echo("the exchange knows none of our orders any more: from here on its numbers are counted as new ones")
         if not yes:
             confirmed("Write this?")
         facts = found.facts(SystemClock().now(), f"{user() or 'somebody'}@journal")

@@ -37,6 +37,7 @@ Request = (
     | e.ReadTouch
     | e.BookFlows
     | e.BookSleeves
+    | e.RecallOrder
 )
 Untold = (
     e.PriceTicked
@@ -53,6 +54,7 @@ Untold = (
     | e.MarketsListed
     | e.BalanceMoved
     | e.TouchRead
+    | e.OrderRecalled
 )
 MarketEvent = e.BarClosed | e.StreamLost | e.StreamCaughtUp | e.SliceClosed
 

@@ -12,14 +12,17 @@ from decimal import Decimal
 from daemon.config import Config, Secrets
 from daemon.core.events import FlowBooked, HoldLifted, OrderGivenUp
 from daemon.core.ledger import Ledger
-from daemon.core.model import ZERO, Balance, Flow, currencies
+from daemon.core.memory import FORGOT
+from daemon.core.model import ZERO, Balance, Flow, Status, currencies
 from daemon.core.reconciler import EMPTIED
 from daemon.core.states import ACCOUNT
+from daemon.io.ccxt_epochs import KEY, Epoch
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, NotFound, VenueError
-from daemon.io.journal import Recovered
+from daemon.io.journal import Put, Recovered
 from daemon.parts import StartRefused
 from daemon.planning import refused
+from daemon.restoring import newest_trade
 from daemon.worlds import account_of
 
 REBASE = "rebase"  # the kind of flow, and who lifts the halt
@@ -27,17 +30,23 @@ REBASE = "rebase"  # the kind of flow, and who lifts the halt
 
 @dataclass(frozen=True, slots=True)
 class Rebase:
-    """What is to be written: `differences` are account minus journal, by currency, `orders` those that the exchange knows no more."""
+    """What is to be written: `differences` are account minus journal, by currency, `orders` those that the exchange knows no more.
+
+    `epoch`: the exchange has forgotten all of our orders, so that its numbers begin anew; None: it has not.
+    """
 
     differences: Mapping[str, Decimal]
     orders: tuple[str, ...]
+    epoch: Epoch | None = None
 
-    def facts(self, at: datetime, by: str) -> tuple[FlowBooked | OrderGivenUp | HoldLifted, ...]:
+    def facts(self, at: datetime, by: str) -> tuple[FlowBooked | OrderGivenUp | HoldLifted | Put, ...]:
         """The facts for the journal, in one commit."""
         moment = at.strftime("%Y%m%dT%H%M%SZ")
         flows = (Flow(f"{REBASE}-{moment}-{c}", c, amount, REBASE, at) for c, amount in self.differences.items())
         given_up = (OrderGivenUp(order_id, by, at) for order_id in self.orders)
-        return (*given_up, *(FlowBooked(flow, at) for flow in flows), HoldLifted(ACCOUNT, EMPTIED, by, at))
+        lifted = (HoldLifted(ACCOUNT, code, by, at) for code in (EMPTIED, FORGOT))
+        anew = () if self.epoch is None else (Put(KEY, str(self.epoch)),)
+        return (*given_up, *(FlowBooked(flow, at) for flow in flows), *lifted, *anew)
 
 
 async def rebase(settings: Config, secrets: Secrets, record: Recovered, clock: Clock) -> Rebase:
@@ -53,20 +62,39 @@ async def rebase(settings: Config, secrets: Secrets, record: Recovered, clock: C
     exchange = account_of(settings, secrets, record, clock)
     try:
         await exchange.connect()
+        began = await exchange.server_time()
         held = await exchange.balances()
         doubtful = [order for order, facts in record.open_orders if not any(isinstance(fact, OrderGivenUp) for fact in facts)]
-        orders = [order.id for order in doubtful if await _forgotten(exchange, order.id, order.symbol)]
+        forgot = await _forgot(exchange, record)
+        orders = [order.id for order in doubtful if await _given_up(exchange, order.id, order.symbol, ended=forgot)]
+        # What traded before this moment is in the balances, those that were read after it.
+        epoch = Epoch.after(Epoch.of(record.values), began) if forgot else None
     except VenueError as error:
         raise refused(settings, error) from None
     finally:
         await exchange.close()
-    return Rebase(_differences(settings, held, record), tuple(orders))
+    return Rebase(_differences(settings, held, record), tuple(orders), epoch)
 
 
-async def _forgotten(exchange: Exchange, order_id: str, symbol: str) -> bool:
+async def _forgot(exchange: Exchange, record: Recovered) -> bool:
+    """Whether the exchange knows nothing of the newest order of ours that has traded: it was reset, and counts anew."""
+    last = newest_trade(record)
+    if last is None:
+        return False
     try:
-        await exchange.order(order_id, symbol)
+        await exchange.order(last.order_id, last.symbol)
     except NotFound:
+        return True
+    return False
+
+
+async def _given_up(exchange: Exchange, order_id: str, symbol: str, *, ended: bool) -> bool:
+    """Whether an order is to be given up: the exchange does not know it, or (`ended`) has ended it, with trades under old numbers."""
+    try:
+        report = await exchange.order(order_id, symbol)
+    except NotFound:
+        return True
+    if ended and report.status is not Status.OPEN:
         return True
     raise StartRefused(f"the exchange knows order {order_id} of {symbol}; start the daemon, which follows it to its end", 1)
 

@@ -3,9 +3,14 @@
 Rule: the same facts through the same code as when they happened; nothing is concluded here that a running daemon would not conclude.
 """
 
+from dataclasses import replace
+
 from daemon.commander import APPROVED
 from daemon.core import curves
 from daemon.core import events as e
+from daemon.core.model import Fill
+from daemon.io.ccxt_epochs import Epoch
+from daemon.io.journal import Recovered
 from daemon.parts import Parts
 
 
@@ -39,5 +44,12 @@ def restored(p: Parts) -> list[e.Event]:
         )
         p.manager.bench.restore(record.last_decision, record.parents, record.recent_orders)
         p.analyzer.resume(record.last_decision, p.manager.targets)
-    p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None))
+    p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None), newest_trade(record))
     return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
+
+
+def newest_trade(record: Recovered) -> Fill | None:
+    """The newest trade of an order of ours, with that order's id, that the venue should know of; None: there is none."""
+    epoch = Epoch.of(record.values)
+    mine = ((fill, record.owner(fill)) for fill in record.fills if epoch is None or fill.at >= epoch.began)
+    return max((replace(fill, order_id=owner) for fill, owner in mine if owner), key=lambda fill: fill.at, default=None)

@@ -82,6 +82,7 @@ WORDS: Final[Mapping[str, str]] = {
     "flatten": "somebody has flattened it",
     "exclude": "somebody has excluded it",
     "credentials": "trading was halted, because the exchange refuses the credentials",
+    "venue_forgot": "trading was halted, because the exchange knew nothing of our orders any more",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
     "moved": "prices have moved, or money has come or gone, since it was planned",
     "drawdown": "the account had fallen too far from its highest value (risk.breakers.drawdown)",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ from daemon.core.states import States
 from daemon.core.styles import MakerTerms, Terms, TwapTerms
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
+from daemon.io.ccxt_epochs import Epoch, Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Fatal
@@ -71,7 +73,7 @@ def build(
     """
     core = deciding(config)
     return Parts(
-        exchange=exchange or _exchange(config, secrets, _paper_store(journal), recovered.values.get("paper"), clock),
+        exchange=exchange or _exchange(config, secrets, _paper_store(journal), recovered.values, clock),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -169,8 +171,8 @@ def watched(config: Config) -> tuple[str, ...]:
     return tuple(sorted({*config.universe.quotes.values(), *config.universe.watch}))
 
 
-def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
-    """The venue as ccxt reaches it; without keys in mode paper.
+def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = None) -> CcxtExchange:
+    """The venue as ccxt reaches it; without keys in mode paper. `epoch`: since when it has counted anew, where it has.
 
     Raises:
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
@@ -178,7 +180,7 @@ def door(config: Config, secrets: Secrets, clock: Clock) -> CcxtExchange:
     if config.exchange.market == "swap":
         raise StartRefused(f"{config.source}: exchange.market swap can be backtested, not traded yet; write spot to run it", 78)
     try:
-        venue = CcxtExchange(
+        venue = (CcxtExchange if epoch is None else partial(Renumbered, epoch=epoch))(
             config.exchange.id,
             tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
@@ -259,13 +261,13 @@ def account_of(config: Config, secrets: Secrets, record: Recovered | None, clock
 
     async def forget(_state: str) -> None: ...
 
-    return _exchange(config, secrets, forget, record.values.get("paper") if record else None, clock)
+    return _exchange(config, secrets, forget, record.values if record else {}, clock)
 
 
 def _exchange(
-    config: Config, secrets: Secrets, save: Callable[[str], Coroutine[Any, Any, None]], state: str | None, clock: Clock
+    config: Config, secrets: Secrets, save: Callable[[str], Coroutine[Any, Any, None]], values: Mapping[str, str], clock: Clock
 ) -> Exchange:
-    market = door(config, secrets, clock)
+    market = door(config, secrets, clock, Epoch.of(values))
     if config.mode != "paper":
         return market
     paper = config.paper
@@ -276,7 +278,7 @@ def _exchange(
         slippage_bps=paper.slippage_bps,
         clock=clock,
         save=save,
-        state=state,
+        state=values.get("paper"),
     )
 
 

@@ -39,7 +39,7 @@ from daemon.narrator import ORDERS_MAX, Narrator, narrate
 from daemon.narrator_lines import Line
 from daemon.narrator_orders import Known
 from daemon.narrator_waves import SIGNALS_MAX
-from tests.core.builders import halted
+from tests.core.builders import fill, halted
 
 ROOT = Path(__file__).parents[1]
 AT = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -183,6 +183,8 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.TimePassed(AT),
+    e.RecallOrder(fill(order()), AT),
+    e.OrderRecalled("r-1", True, AT, AT),
     e.BookSleeves(Booking("d1-cross-1", "cross", (), AT), AT),
     e.KeepState("curves", "{}", AT),
     paused(Level.PAUSED),

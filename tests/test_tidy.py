@@ -44,7 +44,7 @@ CORE_ORDER: Final = [
     {"working"},
     {"account", "portfolio", "desk", "optimised", "quoting", "resolver", "risk_orders", "slicing", "wave"},
     {"settlement", "staff", "trading"},
-    {"approval", "arrears", "curves", "follower", "ordergate", "rebalancing", "restraint", "sleeves"},
+    {"approval", "arrears", "curves", "follower", "memory", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},
     {"dispatch", "occasion", "readiness"},

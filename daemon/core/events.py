@@ -43,8 +43,10 @@ from daemon.core.steering import KeepState as KeepState
 from daemon.core.steering import LoopLagged as LoopLagged
 from daemon.core.steering import MarketsListed as MarketsListed
 from daemon.core.steering import MeasureClock as MeasureClock
+from daemon.core.steering import OrderRecalled as OrderRecalled
 from daemon.core.steering import ReadMarkets as ReadMarkets
 from daemon.core.steering import RebalanceRequested as RebalanceRequested
+from daemon.core.steering import RecallOrder as RecallOrder
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
 from daemon.core.steering import TradingStarted as TradingStarted
@@ -328,17 +330,7 @@ _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
 _Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
 _Request = (
-    SubmitOrders
-    | CancelOrder
-    | QueryOrder
-    | QueryTrades
-    | PollAccount
-    | BookFlows
-    | BookSleeves
-    | KeepState
-    | MeasureClock
-    | ReadMarkets
-    | ReadTouch
+    SubmitOrders | CancelOrder | QueryOrder | QueryTrades | PollAccount | BookFlows | BookSleeves | KeepState | MeasureClock | ReadTouch
 )
 _Order = (
     OrderSent
@@ -353,8 +345,9 @@ _Order = (
     | TradesListed
 )
 _Worked = ParentBegun | ParentEnded | TouchRead
+_Reading = ReadMarkets | RecallOrder | OrderRecalled
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
-Event = _Market | _Away | _Deciding | _Limit | _Request | _Order | _Worked | _Poll | _Account | _Trading | _Person
+Event = _Market | _Away | _Deciding | _Limit | _Request | _Reading | _Order | _Worked | _Poll | _Account | _Trading | _Person

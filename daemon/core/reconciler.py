@@ -7,7 +7,7 @@ not explain it. Absence is not zero, and nothing is concluded on the evidence of
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -23,20 +23,27 @@ from daemon.core.events import (
     Event,
     FlowBooked,
     ForeignOrdersSeen,
+    HoldLifted,
     HoldPlaced,
     OrderFilled,
+    OrderRecalled,
     PollAccount,
     QueryTrades,
     TimePassed,
     TradesListed,
 )
 from daemon.core.ledger import OPENING, Ledger
-from daemon.core.model import ZERO, AccountSnapshot, Flow, currencies
+from daemon.core.memory import FORGOT, Memory
+from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
 
 # Why trading is halted where nothing is left of what the journal knows.
 EMPTIED: Final = "account_emptied"
+
+
+# After so many polls in a row that differed on an account that never was quiet, the venue is asked whether it still knows us.
+UNQUIET: Final = 10
 
 
 @dataclass(slots=True)
@@ -108,21 +115,49 @@ class PositionReconciler:
         self._unsure = 0
         self._empty_since: datetime | None = None
         self._opening: Opening | None = None
-        self._halted = False
+        self._halted = frozenset[str]()
+        self._memory = Memory(self._calm.lag, self._calm.again)
         self._foreign: dict[str, int] = {}
         self._suspicions: dict[str, Suspicion] = {}
         self.last_reconciled: datetime | None = None
         self.differences: Mapping[str, Decimal] = {}
         self.ringfenced: Mapping[str, Decimal] = {}
 
-    def since(self, moment: datetime | None) -> None:
-        """After a restart: the last trade or flow that is known. The account agreed no later, and balances may lag behind it still."""
+    def since(self, moment: datetime | None, last: Fill | None = None) -> None:
+        """After a restart: the last trade or flow that is known. The account agreed no later, and balances may lag behind it still.
+
+        `last`: the newest trade of an order of ours, with that order's id.
+        """
         self._agreed_at = self._last_fill = moment
+        if last is not None:
+            self._memory.traded(last)
 
     def on_fill(self, event: OrderFilled) -> Iterable[Event]:
         """Balances polled right after a trade may not show it yet."""
         self._last_fill = event.at
+        mine = self._table.get(event.fill.order_id, event.fill.symbol, event.fill.venue_id)
+        if mine is not None:
+            self._memory.traded(replace(event.fill, order_id=mine.order.id))
         return ()
+
+    def on_recalled(self, event: OrderRecalled) -> Iterable[Event]:
+        """A venue that has forgotten our orders was reset: nothing is concluded from what its account holds."""
+        if self._memory.recalled(event):
+            text = (
+                f"the exchange knows nothing of our orders any more ({event.order_id} was the last that traded): it was reset, as testnets "
+                "are; stop, and let `rebalanced journal rebase` accept the account as it is"
+            )
+            yield from self._halt(FORGOT, text, event.at)
+
+    def on_lifted(self, event: HoldLifted) -> Iterable[Event]:
+        """A person has resumed; if the cause is still there, it is told again."""
+        self._halted -= {event.code}
+        return ()
+
+    def _halt(self, code: str, text: str, at: datetime) -> Iterable[Event]:
+        if code not in self._halted:
+            self._halted |= {code}
+            yield HoldPlaced(Hold(level=Level.HALTED, code=code, text=text, since=at), at)
 
     def on_moved(self, event: BalanceMoved) -> Iterable[Event]:
         """The venue itself says that money came or went: a flow. Before the opening balance is booked, it is part of that."""
@@ -180,6 +215,8 @@ class PositionReconciler:
             self.last_reconciled, self.differences = at, differences
             for currency, amount in differences.items():
                 yield from self._suspect(currency, amount, snapshot, at)
+        elif self._unsure > UNQUIET:
+            yield from self._memory.ask(at)
 
     def _foreign_orders(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Tell of the open orders that are not ours, once, and again when they have changed."""
@@ -218,13 +255,12 @@ class PositionReconciler:
         """Conclude nothing; if it stays so, a person must look, since nothing can be traded and nothing should be booked."""
         since = self._empty_since = self._empty_since or snapshot.asked_at
         self._poll_at = at + self._calm.again
-        if not self._halted and snapshot.asked_at - since >= self._calm.lag:
-            self._halted = True
+        if snapshot.asked_at - since >= self._calm.lag:
             text = (
                 "the account holds nothing of what the journal knows of: it was emptied, reset, or is another account; "
                 "stop, and let `rebalanced journal rebase` accept it as it is"
             )
-            yield HoldPlaced(Hold(level=Level.HALTED, code=EMPTIED, text=text, since=at), at)
+            yield from self._halt(EMPTIED, text, at)
 
     def _quiet(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing of ours was moving while the account was read; an order that look-ups do not find is not moving."""
@@ -250,6 +286,9 @@ class PositionReconciler:
         if not known.found:
             known.found = True
             yield DriftFound(currency, amount, at, self._in_doubt(currency))
+            yield from self._memory.ask(at)
+        elif not self._memory.vouches(known.since):
+            yield from self._memory.ask(at)
         elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
             self._unsure, self._poll_at = 0, at + self._calm.again
             yield BookFlows((Flow(_flow_id(currency, amount, known.since), currency, amount, "unexplained", at),), at)

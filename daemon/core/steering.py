@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.core.model import Booking, Instrument, Order
+from daemon.core.model import Booking, Fill, Instrument, Order
 from daemon.core.states import Hold, Scope
 
 
@@ -156,4 +156,22 @@ class ApprovalLapsed:
     """Nobody has said a word in time: the decision is not worked on."""
 
     decision_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RecallOrder:
+    """Ask the venue, by every way it offers, whether it still knows of this trade of ours, or of its order."""
+
+    fill: Fill
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecalled:
+    """The venue was asked from `asked_at` on whether it knows of an order of ours that has traded."""
+
+    order_id: str
+    known: bool
+    asked_at: datetime
     at: datetime

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol
 
 from daemon.core.events import (
@@ -19,6 +20,7 @@ from daemon.core.events import (
     OrderFilled,
     OrderNotFound,
     OrderNotSent,
+    OrderRecalled,
     OrderRefused,
     OrderReported,
     OrderSent,
@@ -26,6 +28,7 @@ from daemon.core.events import (
     QueryOrder,
     QueryTrades,
     ReadTouch,
+    RecallOrder,
     SleevesBooked,
     SubmitOrders,
     TouchRead,
@@ -39,7 +42,7 @@ from daemon.io.exchange import MAY_LEAVE, Exchange, Fatal, NotFound, NotSent, Re
 
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
 Fact = Decision | Parent | Order | Learnt
-Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | BookFlows | BookSleeves | ReadTouch
+Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | RecallOrder | BookFlows | BookSleeves | ReadTouch
 
 
 class Record(Protocol):
@@ -100,10 +103,10 @@ class Gateway:
                 await self._list(request)
             case ReadTouch():
                 await self._read_touch(request)
-            case BookFlows():
-                await self.learn(*(FlowBooked(flow, self._clock.now()) for flow in request.flows))
-            case BookSleeves(booking):
-                await self.learn(SleevesBooked(booking, self._clock.now()))
+            case RecallOrder():
+                await self._recall(request)
+            case BookFlows() | BookSleeves():
+                await self.learn(*_booked(request, self._clock.now()))
 
     async def learn(self, *facts: Learnt) -> None:
         """Write facts to the journal, then publish them; a trade that is booked already is not told twice."""
@@ -208,3 +211,26 @@ class Gateway:
             at = self._clock.now()
             await self.learn(*(OrderFilled(fill, at) for fill in trades if not self._booked(symbol, fill.trade_id)))
         self._publish(TradesListed(request.symbols, request.since, self._clock.now()))
+
+    async def _recall(self, request: RecallOrder) -> None:
+        """Whether the venue still knows an order of ours that has traded: by its id, or in the trades."""
+        fill, asked_at = request.fill, self._clock.now()
+        try:
+            known = await self._recalled(fill)
+        except VenueError:
+            return  # a failed look-up says nothing
+        self._publish(OrderRecalled(fill.order_id, known, asked_at, self._clock.now()))
+
+    async def _recalled(self, fill: Fill) -> bool:
+        try:
+            await self._exchange.order(fill.order_id, fill.symbol)
+        except NotFound:
+            # A venue that counts its trades from 1 again may have another of that number.
+            traded = await self._exchange.trades(fill.symbol, fill.at - CLOCK_MARGIN)
+            return any((each.trade_id, each.at, each.amount) == (fill.trade_id, fill.at, fill.amount) for each in traded)
+        return True
+
+
+def _booked(request: BookFlows | BookSleeves, at: datetime) -> Iterable[Learnt]:
+    """What is known once a booking is on disk."""
+    return [FlowBooked(flow, at) for flow in request.flows] if isinstance(request, BookFlows) else [SleevesBooked(request.booking, at)]

@@ -45,7 +45,8 @@ class AtOnce:
         | e.PollAccount
         | e.MeasureClock
         | e.ReadMarkets
-        | e.ReadTouch,
+        | e.ReadTouch
+        | e.RecallOrder,
     ) -> Iterable[e.Event]:
         """What is known after a request."""
         at = request.at
@@ -65,8 +66,8 @@ class AtOnce:
                 return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
-            case e.MeasureClock() | e.ReadMarkets() | e.ReadTouch():
-                return ()  # stored bars have no clock but their own, rules that never change, and no book
+            case e.MeasureClock() | e.ReadMarkets() | e.ReadTouch() | e.RecallOrder():
+                return ()  # stored bars have no clock but their own, rules that never change, no book, and an account that forgets nothing
 
     def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
         found = chain.from_iterable(self._venue.trades(symbol, request.since, request.at) for symbol in request.symbols)

@@ -18,8 +18,10 @@ from daemon.core.events import (
     FlowBooked,
     HoldPlaced,
     OrderFilled,
+    OrderRecalled,
     PollAccount,
     QueryTrades,
+    RecallOrder,
     TimePassed,
     TradesListed,
 )
@@ -40,6 +42,7 @@ class Office:
         self.balances = {"USDT": Decimal(1000), "BTC": Decimal(1), "ETH": Decimal(0), "DOGE": Decimal(7)}
         self.trades: list[Fill] = []
         self.answers = True
+        self.remembers: bool | None = True  # whether the venue still knows our orders; None: it does not answer
         self.out: list[Event] = []
         if open_account:
             self.poll()
@@ -58,6 +61,9 @@ class Office:
                         if trade.symbol in event.symbols and not self.ledger.has_trade(trade.symbol, trade.trade_id):
                             self.filled(trade)
                     self.take(self.reconciler.on_listed(TradesListed(event.symbols, event.since, after(self.at))))
+                case RecallOrder() if self.remembers is not None:
+                    asked = after(self.at)
+                    self.take(self.reconciler.on_recalled(OrderRecalled(event.fill.order_id, self.remembers, asked, asked)))
                 case _:
                     pass
 

@@ -291,6 +291,9 @@ class ToyWire:
             self.later(self.rng.uniform(0, self.weather.late_s), lambda: self.publish(e.TouchRead(read, self.now)))
         return ()
 
+    def _recall(self, event: e.RecallOrder) -> Iterable[e.Event]:
+        yield e.OrderRecalled(event.fill.order_id, True, event.at, event.at)
+
     def _poll(self, _: e.PollAccount) -> Iterable[e.Event]:
         self._poll_due = True
         return ()

@@ -183,6 +183,8 @@ class ToyWorld(ToyWire):
             (e.BookFlows, [self._book]),
             (e.BookSleeves, [self._book_sleeves]),
             (e.PollAccount, [self._poll]),
+            (e.RecallOrder, [self._recall]),
+            (e.OrderRecalled, [reconciler.on_recalled]),
             (e.OrderSent, [manager.on_order]),
             (e.OrderFilled, [portfolio.on_fill, reconciler.on_fill, manager.on_order]),
             (e.OrderReported, [portfolio.on_reported, manager.on_order]),

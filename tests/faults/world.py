@@ -19,6 +19,7 @@ import pytest
 
 from daemon.core import events as e
 from daemon.core.events import WaveSettled
+from daemon.core.memory import Memory
 from daemon.core.model import Decision, TargetWeights, decision_id
 from daemon.core.ordertable import State, Tracked
 from daemon.core.reconciler import Calm
@@ -67,7 +68,7 @@ def quick(parts: Parts) -> None:
     )
     manager.follower.resolver._patience = QUICK
     parts.account._fresh = STALE
-    parts.reconciler._calm = CALM
+    parts.reconciler._calm, parts.reconciler._memory = CALM, Memory(CALM.lag, CALM.again)
     parts.poll_every = timedelta(milliseconds=600)
 
 

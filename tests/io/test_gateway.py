@@ -18,12 +18,14 @@ from daemon.core.events import (
     OrderFilled,
     OrderNotFound,
     OrderNotSent,
+    OrderRecalled,
     OrderRefused,
     OrderReported,
     OrderSent,
     OrderUnknown,
     QueryOrder,
     QueryTrades,
+    RecallOrder,
     SubmitOrders,
     TradesListed,
 )
@@ -81,7 +83,9 @@ class Desk:
             case _:
                 return any(fact in facts for _, facts in record.open_orders)
 
-    async def work(self, *requests: SubmitOrders | CancelOrder | QueryOrder | QueryTrades | BookFlows, workers: int = 1) -> None:
+    async def work(
+        self, *requests: SubmitOrders | CancelOrder | QueryOrder | QueryTrades | RecallOrder | BookFlows, workers: int = 1
+    ) -> None:
         """Accept requests and work until nothing is left to do."""
         for request in requests:
             assert not list(self.gateway.accept(request))
@@ -296,6 +300,17 @@ async def test_absence_takes_all_three_answers(desk: Desk) -> None:
     assert desk.exchange.calls == [("order", ORDER.id), ("open_orders",), ("trades", ORDER.symbol)]
     assert desk.told == [OrderNotFound(ORDER.id, START, START)]
     assert desk.exchange.asked_since == [START - timedelta(minutes=1)], "clocks differ"
+
+
+async def test_an_order_is_recalled_by_its_id_or_by_its_trade(desk: Desk) -> None:
+    """Denied by id, it is known if its very trade is listed; another trade of the same number is none; a failed look-up says nothing."""
+    traded = a_fill(ORDER, "7001")
+    for listed in ((traded,), (replace(traded, at=traded.at + timedelta(days=30)),), ()):
+        desk.exchange.traded[ORDER.symbol] = listed
+        await desk.work(RecallOrder(traded, START))
+    desk.exchange.traded[ORDER.symbol] = Unknown("reset")
+    await desk.work(RecallOrder(traded, START))
+    assert [event.known for event in desk.told if isinstance(event, OrderRecalled)] == [True, False, False]
 
 
 async def test_an_order_that_only_the_listing_knows_is_found(desk: Desk) -> None:
