@@ -9,15 +9,18 @@ from tests.core.test_orders import Desk, in_doubt
 
 
 def test_an_order_that_a_person_gives_up_frees_its_money_and_its_symbol() -> None:
-    """It ends as rejected under a code of its own, and whatever shows it later makes it count again."""
+    """It ends as rejected under a code of its own, its money buys what it was to buy, and whatever shows it later makes it count again."""
     desk, order = in_doubt()
     desk.wait(100)
     desk.take(desk.manager.on_order(e.OrderGivenUp(order.id, "ann", after(desk.at))))
     (closed,) = [event for event in desk.out if isinstance(event, e.OrderClosed)]
     assert (closed.state, closed.reason) == ("rejected", "given_up")
-    assert desk.account.cash_free()["USDT"] == Decimal(1000)
+    (_, instead) = desk.orders()
+    assert (instead.symbol, instead.amount) == (order.symbol, order.amount)
+    left = desk.account.cash_free()["USDT"]
+    assert left == Decimal(1000) - instead.reserve
     desk.take(desk.manager.on_order(e.OrderReported(report(order, Status.FILLED), "query", after(desk.at))))
-    assert desk.account.cash_free()["USDT"] < Decimal(1000)
+    assert desk.account.cash_free()["USDT"] < left
     assert desk.tracked(order).reason == ""
 
 

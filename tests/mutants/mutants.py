@@ -106,7 +106,7 @@ MUTANTS: Final = (
     Mutant(RECONCILER, ">= self._stands(currency) and not self._in_doubt(currency)", ">= self._stands(currency)"),
     Mutant(RECONCILER, "return bool(held) and all(", "return False and all("),
     Mutant(RECONCILER, "if suspicion.asked and suspicion.asked <= frozenset(event.symbols):", "if True:"),
-    Mutant(RECONCILER, "lost = [r for r in others if self._ours and r.order_id.startswith(self._ours)]", "lost = others"),
+    Mutant(RECONCILER, "lost = [r for r in others if self.ours and r.order_id.startswith(self.ours)]", "lost = others"),
     Mutant(RECONCILER, "(self._agreed_at or suspicion.since) - self._calm.overlap", "suspicion.since"),
     Mutant(RECONCILER, "        if snapshot.asked_at - known.since < wait:\n            return\n", ""),
     Mutant(
@@ -121,7 +121,7 @@ MUTANTS: Final = (
     Mutant(ORDERS, "if tracked is None or tracked.state not in (State.NEW, State.SENT):", "if tracked is None:"),
     Mutant(ORDERS, "if self.trading is not Trading.RUNNING or self._settings.shadow:", "if self._settings.shadow:"),
     Mutant(GATEWAY, "        if not self._may_send(order.id):", "        if False:"),
-    Mutant(GATEWAY, "                await self._record.commit(request.decision, *request.orders)\n", ""),
+    Mutant(GATEWAY, "                await self._record.commit(request.decision, *request.parents, *request.orders)\n", ""),
     Mutant(GATEWAY, "        await self._record.commit(*facts)\n        for fact in facts:", "        for fact in facts:"),
     Mutant(GATEWAY, "case Refused(reason=Reason.DUPLICATE_ID):", "case Refused(reason=Reason.RATE_LIMITED):"),
     Mutant(
