@@ -418,17 +418,15 @@ class OrderManager:
 
     def _work(self, wave: Wave, at: datetime, symbols: frozenset[str] | None) -> Iterable[Event]:
         """Go on with what is worked on over time, or stop it where nothing more of this wave is to be sent."""
-        if not wave.at_work:
-            return
+        if not wave.at_work or (self.trading is Trading.STARTING and self._pending is None):
+            return  # after a long sleep the account is read first
         worst = self.states.worst()
-        if self._pending is not None:
-            yield from self.bench.stop(wave, Reason.SUPERSEDED.value, at)
-        elif not self.planning:
-            yield from self.bench.stop(wave, worst.code if worst and self.trading is Trading.RUNNING else self.trading.value, at)
-        else:
+        if self._pending is None and self.planning:
             yield from self.bench.work(wave, at, symbols)
-        if self.bench.recalled:
-            self.bench.recalled = False
+        else:
+            held = self.trading.value if worst is None else worst.code
+            yield from self.bench.stop(wave, held if self._pending is None else Reason.SUPERSEDED.value, at)
+        if self.bench.recalls():
             yield from self._cancel_unwanted(at)
 
     def on_touch(self, event: TouchRead) -> Iterable[Event]:

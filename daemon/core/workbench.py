@@ -66,7 +66,7 @@ class Workbench:
         self._dispatch = dispatch
         self._touches: dict[str, Touch] = {}
         self._looked_at = EPOCH
-        self.recalled = False  # a child is to be cancelled that was not before
+        self._recalled = False  # a child is to be cancelled that was not before
         self._schedules: dict[tuple[str, str, Side], tuple[Parent, datetime]] = {}
 
     # --- what it knows -----------------------------------------------------------------------------------------------
@@ -110,6 +110,11 @@ class Workbench:
             if not work.over and (symbols is None or work.leg.symbol in symbols):
                 yield from self._end(wave, work, reason, at)
 
+    def recalls(self) -> bool:
+        """Whether a child is to be cancelled that was not when this was asked last."""
+        recalled, self._recalled = self._recalled, False
+        return recalled
+
     def give_up(self, wave: Wave, theirs: Callable[[Leg], bool], reason: str, at: datetime) -> Iterable[Event]:
         """What is bought for somebody who is not to have more is bought no further; the part of others follows with the next decision."""
         symbols = {work.leg.symbol for work in wave.works if work.leg.side is Side.BUY and theirs(work.leg)}
@@ -129,7 +134,7 @@ class Workbench:
                 self._place(wave, work, place, terms, made, at)
             case Withdraw():
                 work.withdrawn = work.live
-                self.recalled = True
+                self._recalled = True
             case Look(pressing=pressing):
                 made.looks.add(work.leg.symbol)
                 made.pressing |= pressing
@@ -243,7 +248,7 @@ class Workbench:
     def _end(self, wave: Wave, work: Working, reason: str, at: datetime) -> Iterable[Event]:
         """It is worked on no more. What a limit took from a child is the reason of what is left, unless other children made up for it."""
         work.end(reason)
-        self.recalled |= work.live is not None
+        self._recalled |= work.live is not None
         symbol = work.leg.symbol
         limited = wave.left.get(symbol, "") not in ("", work.planned)
         if not reason or symbol in wave.refused:

@@ -199,3 +199,15 @@ def test_a_step_is_pure() -> None:
     steps = {next_step(work, twap(), market(), Decimal(100), None, after(11)) for _ in range(3)}
     assert len(steps) == 1
     assert isinstance(steps.pop(), Place)
+
+
+def test_after_a_long_sleep_the_account_is_read_first() -> None:
+    """Nothing is sent and nothing is given up until account and ledger have agreed again; then it goes on by the clock."""
+    desk = begun()
+    desk.take(desk.manager.on_awoken(e.Awoken(timedelta(hours=1), after(desk.at))))
+    desk.wait(25)
+    assert len(desk.orders()) == 1
+    assert not desk.of(e.ParentEnded)
+    desk.take(desk.manager.on_reconciled(e.AccountReconciled({}, after(desk.at), after(desk.at))))
+    desk.wait(0.5)
+    assert len(desk.orders()) == 2
