@@ -27,11 +27,11 @@ class Patience:
     """How long to wait for what.
 
     `fence`: after this much time since the doubt began, a request that has not surfaced cannot be executed any more. It is above the
-    request's own validity (recvWindow, 5 s), the clock's skew and the venue's settling. `lookups` successful look-ups after it, at least
-    `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end. `first_ask`: the
-    wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often a cancel is asked for of an order that
-    the venue does not show any more; then only reading is left. `vanish`: an order that existed is given up no sooner than this after it
-    was last seen; venues may lag that long.
+    request's own validity (recvWindow, 5 s), the clock's skew and the venue's settling. `lookups` successful look-ups after it, at
+    least `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end; one that
+    rests every `ask_max`. `first_ask`: the wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often
+    a cancel is asked for of an order that the venue does not show any more; then only reading is left. `vanish`: an order that existed
+    is given up no sooner than this after it was last seen; venues may lag that long.
     """
 
     fence: timedelta = timedelta(seconds=15)
@@ -85,7 +85,9 @@ class Resolver:
             return min(p.spacing * 1.5 ** min(max(0, tracked.asks - 8), 20), p.ask_max) if tracked.asks else p.first_ask
         if tracked.open:
             # A market order that its answer leaves open, or that a restart found, has most likely ended by now: look soon, then less often.
-            return min(p.first_ask * (1 << min(tracked.asks, 10)), p.open_every)
+            # One that rests is meant to be open, and there may be hundreds: the stream tells of it, and asking is for what that loses.
+            rests = tracked.order.post_only and tracked.state is not State.CANCEL_SENT
+            return min(p.first_ask * (1 << min(tracked.asks, 10)), p.ask_max if rests else p.open_every)
         return None
 
     def may_cancel(self, tracked: Tracked, at: datetime) -> bool:

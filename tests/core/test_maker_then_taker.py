@@ -221,6 +221,19 @@ def test_a_stop_cancels_and_leaves_the_wave_open() -> None:
     assert desk.manager.idle
 
 
+def test_a_stop_that_keeps_leaves_it_in_the_book() -> None:
+    """With `on_stop: keep` a resting child is not cancelled by a stop, and nothing follows it."""
+    desk = WorkDesk(maker(), keep_open=True)
+    desk.want({BTC: 0.5})
+    desk.touch()
+    desk.open(desk.newest())
+    desk.take(desk.manager.on_stop(e.StopRequested(after(desk.at))))
+    desk.wait(130)
+    assert desk.cancels() == []
+    assert len(desk.orders()) == 1
+    assert desk.manager.idle
+
+
 def test_a_venue_that_is_away_costs_no_time() -> None:
     """A parent none of whose children was taken begins its time anew, for as long as that lasts."""
     desk = WorkDesk(maker())

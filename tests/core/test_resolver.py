@@ -8,7 +8,7 @@ import pytest
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
 from daemon.core.model import Side, Status
-from daemon.core.ordertable import OrderTable, State, Tracked
+from daemon.core.ordertable import OrderTable, Saw, State, Tracked
 from daemon.core.resolver import Patience, Resolver, may_explain
 from tests.core.builders import after, fill, order, report
 
@@ -221,6 +221,15 @@ def test_open_orders_are_asked_about_in_case_the_stream_has_lost_their_end() -> 
     case.tracked.doubt(after(100))
     (first,) = [event for event in case.resolver.questions(after(100.5)) if isinstance(event, QueryOrder)]
     assert first.order_id == case.tracked.order.id
+
+
+def test_an_order_that_rests_is_asked_about_less() -> None:
+    """It is meant to be open: up to every half minute, and as often as others once its cancel was asked for."""
+    case = Inquiry(State.ACKED)
+    case.tracked.order = replace(case.tracked.order, limit=Decimal(99), post_only=True)
+    assert case.asked(QueryOrder, 70) == [0.5, 1.5, 3.5, 7.5, 15.5, 31.5, 61.5]
+    case.tracked.learn(Saw.CANCELING)
+    assert [event for event in case.resolver.questions(after(66.5)) if isinstance(event, QueryOrder)]
 
 
 def test_an_ended_order_without_its_trades_asks_for_trades() -> None:

@@ -43,7 +43,9 @@ class WorkDesk(Desk):
 
     def __init__(self, terms: Terms, *markets: Instrument, price_cap: str | None = None, **more: Any) -> None:
         cap = Decimal(price_cap) if price_cap else Decimal("0.002") if isinstance(terms, MakerTerms) else None
-        super().__init__(*markets, settings=Settings(instance="desk", quote="USDT", terms=terms, price_cap=cap), **more)
+        keep_open = more.pop("keep_open", False)
+        settings = Settings(instance="desk", quote="USDT", terms=terms, price_cap=cap, keep_open=keep_open)
+        super().__init__(*markets, settings=settings, **more)
 
     @property
     def work(self) -> Working:
