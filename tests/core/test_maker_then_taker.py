@@ -11,7 +11,7 @@ from daemon.core.states import Hold, Level
 from daemon.core.styles import Touch
 from daemon.core.trading import Trading
 from tests.core.builders import START, after, decision, market
-from tests.core.workdesk import BTC, WorkDesk, maker
+from tests.core.workdesk import BTC, WorkDesk, maker, twap
 
 
 def resting(**terms: object) -> WorkDesk:
@@ -285,3 +285,48 @@ def test_no_touch_is_made_of_a_book_that_cannot_be(bid: str, ask: str) -> None:
     """Locked, crossed and empty books say nothing."""
     with pytest.raises(ValueError, match="no touch"):
         Touch(BTC, Decimal(bid), Decimal(ask), START)
+
+
+def test_a_touch_from_before_a_child_ended_quotes_nothing() -> None:
+    """What was read while the last child stood may be its own price, or what it was refused at: the book is read again first."""
+    desk = WorkDesk(maker())
+    desk.want({BTC: 0.5})
+    desk.touch()
+    desk.sent(desk.newest())
+    desk.wait(0.5)
+    desk.refused(desk.newest(), "would_cross")
+    desk.touch(age_s=0.5)
+    desk.wait(3)
+    assert len(desk.orders()) == 1
+    desk.touch()
+    assert len(desk.orders()) == 2
+
+
+def test_a_child_that_is_in_doubt_at_the_end_is_named() -> None:
+    """Its parent ends in time all the same, and the wave says that nobody knows."""
+    desk = WorkDesk(maker())
+    desk.want({BTC: 0.5})
+    desk.touch()
+    desk.sent(desk.newest())
+    desk.unknown(desk.newest())
+    desk.wait(119)
+    assert not desk.of(e.ParentEnded)
+    desk.wait(2)
+    (ended,) = desk.of(e.ParentEnded)
+    assert isinstance(ended, e.ParentEnded)
+    assert ended.reason == "order_unknown"
+    assert desk.settled().left == {BTC: "order_unknown"}
+
+
+def test_what_is_not_sent_yet_has_its_money() -> None:
+    """Money that the rest of a parent will need is not free for anybody else, whatever has been sent of it."""
+    desk = WorkDesk(twap())
+    desk.want({BTC: 0.6})
+    (part,) = desk.orders()
+    assert desk.manager.wave is not None
+    assert desk.account.cash_free()["USDT"] > 850
+    free = desk.manager._dispatch.cash(desk.manager.wave)["USDT"]
+    assert free < 400
+    desk.sent(part)
+    desk.filled(part)
+    assert desk.manager._dispatch.cash(desk.manager.wave)["USDT"] >= free
