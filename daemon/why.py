@@ -82,6 +82,8 @@ WORDS: Final[Mapping[str, str]] = {
     "flatten": "somebody has flattened it",
     "exclude": "somebody has excluded it",
     "credentials": "trading was halted, because the exchange refuses the credentials",
+    "unexplained_drift": "trading was halted, because the account held something that nothing explains (reconcile.foreign: halt)",
+    "foreign_orders": "trading was halted, because orders of other hands stood in the account (reconcile.foreign: halt)",
     "venue_forgot": "trading was halted, because the exchange knew nothing of our orders any more",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
     "moved": "prices have moved, or money has come or gone, since it was planned",

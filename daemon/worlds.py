@@ -25,7 +25,7 @@ from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, beginning
 from daemon.core.planner_inputs import Rules
 from daemon.core.portfolio import Portfolio
-from daemon.core.reconciler import PositionReconciler
+from daemon.core.reconciler import Foreign, PositionReconciler
 from daemon.core.risk_orders import OrderLimits
 from daemon.core.runner import StrategyRunner
 from daemon.core.shares import ruled
@@ -132,7 +132,9 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     quotes, bar = config.universe.quotes, config.bar_length
     account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
     portfolio, states = Portfolio((each.name for each in config.strategies), ledger, table), States()
-    sleeves = Sleeves(portfolio, account, table, states, keep_removed=config.removed_strategies == "keep")
+    foreign = Foreign(config.reconcile.foreign)
+    keep_removed, fenced = config.removed_strategies == "keep", foreign is Foreign.RINGFENCE
+    sleeves = Sleeves(portfolio, account, table, states, keep_removed=keep_removed, fenced=fenced)
     curves = Curves(account, ledger, portfolio)
     breakers = Breakers(riskrules.breakers(config), states, account, curves, table, symbols, bar, live=not simulated)
     account.believes = breakers.believes
@@ -158,7 +160,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         curves=curves,
         portfolio=portfolio,
         manager=OrderManager(settings, account, table, states, sleeves, analyzer),
-        reconciler=PositionReconciler(symbols, ledger, table, ours=beginning(settings.instance)),
+        reconciler=PositionReconciler(symbols, ledger, table, ours=beginning(settings.instance), foreign=foreign),
         runner=at_work,
         analyzer=analyzer,
         breakers=breakers,

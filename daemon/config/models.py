@@ -285,8 +285,10 @@ class ReconcileConfig(Section):
         default=timedelta(seconds=30),
         description="How often the account is polled; every 5s at least while the exchange does not tell of our trades by itself.",
     )
-    foreign: Annotated[Literal["ringfence"], choice("ringfence")] = Field(
-        default="ringfence", description="What is done with coins of no universe: they are shown, left alone, and counted in nothing."
+    foreign: Annotated[Literal["adopt", "ringfence", "halt"], choice("adopt", "ringfence", "halt")] = Field(
+        default="ringfence",
+        description="What is done with what nothing explains. ringfence: coins that came are kept apart, money is put to work; adopt: both "
+        "are traded; halt: trading halts, also for orders of other hands. Coins of no universe are always left alone.",
     )
 
 

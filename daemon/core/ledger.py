@@ -13,6 +13,9 @@ from daemon.core.model import EXACT, ZERO, Fill, Flow, currencies
 # The kind of flow that a first start books for what the account holds already.
 OPENING: Final = "opening"
 
+# The kind of flow that books coins which came without a trade or a transfer, and are kept apart.
+RINGFENCED: Final = "ringfenced"
+
 # Former holdings that are remembered by currency. A venue's balances lag by minutes at worst, and a minute has few trades in one currency.
 FORMER_KEPT: Final = 64
 

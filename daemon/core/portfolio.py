@@ -11,7 +11,7 @@ from typing import Final
 
 from daemon.core.apportion import GRAIN, share_out
 from daemon.core.events import BookSleeves, Event, FlowBooked, OrderFilled, OrderReported, SleevesBooked
-from daemon.core.ledger import Ledger
+from daemon.core.ledger import RINGFENCED, Ledger
 from daemon.core.model import EXACT, ZERO, Booking, Fill, Flow, currencies
 from daemon.core.ordertable import OrderTable, Tracked
 
@@ -78,6 +78,7 @@ class Portfolio:
         self._held: dict[tuple[str, str], Decimal] = {}
         self._asked: dict[str, Booking] = {}
         self._frozen: dict[str, Decimal] = {}
+        self._fenced: dict[str, Decimal] = {}
         self._dealt: dict[str, _Dealt] = {}
         self._strays: dict[tuple[str, str], list[_Trade]] = {}
         self._splits: Mapping[str, Split] = {}  # of orders of earlier processes
@@ -162,6 +163,9 @@ class Portfolio:
         """Count a flow, once, as the ledger does."""
         if self._ledger.flow(flow):
             self._add(UNASSIGNED, flow.currency, flow.amount)
+            fenced = self._fenced.get(flow.currency, ZERO)
+            if flow.kind == RINGFENCED or (flow.amount < 0 < fenced):  # what goes was theirs first
+                self._fenced[flow.currency] = max(ZERO, EXACT.add(fenced, flow.amount))
 
     def booking(self, booking: Booking) -> None:
         """Count a booking."""
@@ -281,9 +285,10 @@ class Portfolio:
         known = self._dealt.get(order.id) or _Dealt(order.split or NOBODY)
         return share_out(amount, known.behind(amount), known.lot)
 
-    def frozen(self, currency: str) -> Decimal:
-        """Units that removed strategies have left to `unassigned` and that are still there."""
-        return min(self._frozen.get(currency, ZERO), max(ZERO, self.held(UNASSIGNED, currency)))
+    def aside(self, currency: str, *, removed: bool, fenced: bool) -> Decimal:
+        """Units of `unassigned` that are kept: what removed strategies have left to it, and what came from nobody knows where."""
+        kept = (self._frozen.get(currency, ZERO) if removed else ZERO) + (self._fenced.get(currency, ZERO) if fenced else ZERO)
+        return min(kept, max(ZERO, self.held(UNASSIGNED, currency)))
 
     def left_over(self) -> dict[str, Decimal]:
         """By currency, what the ledger holds and no sleeve does: nothing, or this program is wrong."""

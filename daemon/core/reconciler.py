@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
 from daemon.core.events import (
@@ -32,7 +33,7 @@ from daemon.core.events import (
     TimePassed,
     TradesListed,
 )
-from daemon.core.ledger import OPENING, Ledger
+from daemon.core.ledger import OPENING, RINGFENCED, Ledger
 from daemon.core.memory import FORGOT, Memory
 from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies
 from daemon.core.ordertable import OrderTable
@@ -42,8 +43,24 @@ from daemon.core.states import Hold, Level
 EMPTIED: Final = "account_emptied"
 
 
+# Why trading is halted where a person wants to hear of everything that is not ours: a difference, and orders of other hands.
+UNEXPLAINED: Final = "unexplained_drift"
+OTHERS: Final = "foreign_orders"
+
 # After so many polls in a row that differed on an account that never was quiet, the venue is asked whether it still knows us.
 UNQUIET: Final = 10
+
+
+class Foreign(StrEnum):
+    """What becomes of a difference that stands and nothing explains. Whatever is missing is booked as gone, unless that halts.
+
+    ADOPT: what has come is a flow, to be traded. RINGFENCE: coins are counted and kept apart, money is a flow. HALT: trading halts, also
+    where somebody else's orders stand in the account; a person's `resume` accepts what there is.
+    """
+
+    ADOPT = "adopt"
+    RINGFENCE = "ringfence"
+    HALT = "halt"
 
 
 @dataclass(slots=True)
@@ -102,10 +119,21 @@ class PositionReconciler:
     equity and no plan.
     """
 
-    def __init__(self, symbols: Iterable[str], ledger: Ledger, table: OrderTable, calm: Calm | None = None, ours: str = "") -> None:
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        ledger: Ledger,
+        table: OrderTable,
+        calm: Calm | None = None,
+        ours: str = "",
+        foreign: Foreign = Foreign.RINGFENCE,
+    ) -> None:
+        self._policy = foreign
+        self._accepted = False
         self.ours = ours
         self._symbols = tuple(symbols)
         self._managed = frozenset(c for s in self._symbols for c in currencies(s))
+        self._quotes = frozenset(currencies(s)[1] for s in self._symbols)
         self._ledger = ledger
         self._table = table
         self._calm = calm or Calm()
@@ -150,8 +178,9 @@ class PositionReconciler:
             yield from self._halt(FORGOT, text, event.at)
 
     def on_lifted(self, event: HoldLifted) -> Iterable[Event]:
-        """A person has resumed; if the cause is still there, it is told again."""
+        """A person has resumed; if the cause is still there, it is told again, or taken for accepted where that is what was asked."""
         self._halted -= {event.code}
+        self._accepted |= event.code == UNEXPLAINED
         return ()
 
     def _halt(self, code: str, text: str, at: datetime) -> Iterable[Event]:
@@ -210,7 +239,7 @@ class PositionReconciler:
             self._poll_at = self._next_look(at)
             self._unsure += 1
         else:
-            self._agreed_at, self._unsure = snapshot.asked_at, 0
+            self._agreed_at, self._unsure, self._accepted = snapshot.asked_at, 0, False
         if quiet or not differences:
             self.last_reconciled, self.differences = at, differences
             for currency, amount in differences.items():
@@ -225,6 +254,9 @@ class PositionReconciler:
         if seen != self._foreign:
             self._foreign = seen
             yield ForeignOrdersSeen(seen, at)
+            if seen and self._policy is Foreign.HALT:
+                text = f"orders of other hands stand in {', '.join(seen)} (reconcile.foreign: halt); `rebalanced resume` accepts them"
+                yield from self._halt(OTHERS, text, at)
         # Ours by its id, and no intent wants it: it would fill hours later, against whatever is wanted then.
         lost = [r for r in others if self.ours and r.order_id.startswith(self.ours)]
         yield from (CancelOrder(r.order_id, r.symbol, r.at, at) for r in lost)
@@ -290,10 +322,22 @@ class PositionReconciler:
         elif not self._memory.vouches(known.since):
             yield from self._memory.ask(at)
         elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
-            self._unsure, self._poll_at = 0, at + self._calm.again
-            yield BookFlows((Flow(_flow_id(currency, amount, known.since), currency, amount, "unexplained", at),), at)
+            yield from self._accept(known, at)
             return
         yield from self._read_trades(known, at)
+
+    def _accept(self, known: Suspicion, at: datetime) -> Iterable[Event]:
+        """What stands and nothing explains is taken for true, as the policy says."""
+        self._poll_at = at + self._calm.again
+        if self._policy is Foreign.HALT and not self._accepted:
+            moved = f"{abs(known.amount)} {known.currency} {'more' if known.amount > 0 else 'less'}"
+            text = f"the account holds {moved} than trades and transfers explain (reconcile.foreign: halt); `rebalanced resume` accepts it"
+            yield from self._halt(UNEXPLAINED, text, at)
+            return
+        self._unsure = 0
+        fenced = self._policy is Foreign.RINGFENCE and known.amount > 0 and known.currency not in self._quotes
+        kind = RINGFENCED if fenced else "unexplained"
+        yield BookFlows((Flow(_flow_id(known.currency, known.amount, known.since), known.currency, known.amount, kind, at),), at)
 
     def _believable(self, suspicion: Suspicion, snapshot: AccountSnapshot) -> bool:
         """Whether a balance that lags behind our own trades cannot be what is seen."""

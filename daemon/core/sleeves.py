@@ -7,6 +7,7 @@ is traded by the account as one. What sleeves give each other never changes the 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, localcontext
+from functools import partial
 from math import fsum
 from typing import Final
 
@@ -30,19 +31,23 @@ CENT: Final = Decimal("1E-8")
 class Sleeves:
     """What the order manager asks about the strategies behind a decision.
 
-    `keep_removed`: what strategies that are configured no more have left is kept and counted, and neither traded nor put to work.
+    `keep_removed`: what strategies that are configured no more have left is kept and counted, and neither traded nor put to work; so is,
+    with `fenced`, what has been ring-fenced.
     """
 
-    def __init__(self, portfolio: Portfolio, account: Account, table: OrderTable, states: States, *, keep_removed: bool = False) -> None:
+    def __init__(
+        self, portfolio: Portfolio, account: Account, table: OrderTable, states: States, *, keep_removed: bool = False, fenced: bool = True
+    ) -> None:
         self.portfolio = portfolio
         self._account, self._table, self._states = account, table, states
+        self._fenced = fenced
         self.renew(portfolio.names, keep_removed=keep_removed)
 
     def renew(self, names: Iterable[str], *, keep_removed: bool) -> None:
         """Take up which strategies are configured, and what becomes of what others have left; `hand_over` follows."""
         self.portfolio.names = tuple(names)
         self._keep_removed = keep_removed
-        self._account.aside = self.portfolio.frozen if keep_removed else _nothing
+        self._account.aside = partial(self.portfolio.aside, removed=keep_removed, fenced=self._fenced)
 
     # --- what the account wants --------------------------------------------------------------------------------------
 
@@ -224,10 +229,6 @@ class Sleeves:
         """The symbols of which it holds something."""
         held = self.portfolio.planned()
         return frozenset(s for s, m in self._account.markets.items() if held.get((sleeve, m.base), ZERO))
-
-
-def _nothing(_currency: str) -> Decimal:
-    return ZERO
 
 
 def _goal(whole: Decimal, wants: Mapping[str, float], still: Amounts, per_weight: Decimal, market: Instrument) -> Amounts:

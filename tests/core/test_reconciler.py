@@ -28,16 +28,16 @@ from daemon.core.events import (
 from daemon.core.ledger import Ledger
 from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, Side, currencies
 from daemon.core.ordertable import OrderTable, State
-from daemon.core.reconciler import PositionReconciler
+from daemon.core.reconciler import Foreign, PositionReconciler
 from tests.core.builders import after, fill, order, report
 
 
 class Office:
     """A reconciler whose questions are answered: trades are listed, flows are booked, polls come every three seconds."""
 
-    def __init__(self, *, open_account: bool = True) -> None:
+    def __init__(self, *, open_account: bool = True, foreign: Foreign = Foreign.RINGFENCE) -> None:
         self.ledger, self.table = Ledger(), OrderTable()
-        self.reconciler = PositionReconciler(("BTC/USDT", "ETH/USDT"), self.ledger, self.table)
+        self.reconciler = PositionReconciler(("BTC/USDT", "ETH/USDT"), self.ledger, self.table, foreign=foreign)
         self.at = 0.0
         self.balances = {"USDT": Decimal(1000), "BTC": Decimal(1), "ETH": Decimal(0), "DOGE": Decimal(7)}
         self.trades: list[Fill] = []

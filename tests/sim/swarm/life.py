@@ -308,7 +308,9 @@ class World:
         wave = process.daemon.parts.manager.last_wave
         assert wave is not None
         books, now = self.books, self.clock.now()
-        worths = {s: books.balances[s.partition("/")[0]] * books.prices.now(s, now) for s in SYMBOLS}
+        kept = process.daemon.parts.account.aside
+        coins = {s: s.partition("/")[0] for s in SYMBOLS}
+        worths = {s: (books.balances[coin] - kept(coin)) * books.prices.now(s, now) for s, coin in coins.items()}
         equity = books.balances["USDT"] + sum(worths.values(), Decimal(0))
         for symbol, worth in worths.items():
             weight = wave.targets.get(symbol, 0.0)

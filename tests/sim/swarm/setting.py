@@ -50,6 +50,7 @@ def configured(folder: Path, profile: int, style: int = 0) -> Config:
         "timeframe": "10s",
         "bars": {"grace": "4s"},
         "strategies": list(PROFILES[profile]),
+        "reconcile": {"foreign": "adopt" if profile == 2 else "ringfence"},
         "execution": {"band": 0.02, **STYLES[style]},
         "api": {"port": 0},
     }
