@@ -15,7 +15,7 @@ from daemon.core.account import Account
 from daemon.core.dispatch import Dispatch, Standing
 from daemon.core.events import Event, ParentBegun, ParentEnded, ReadTouch, SubmitOrders, TouchRead
 from daemon.core.guard import Guard
-from daemon.core.model import EPOCH, ZERO, Decision, Order, Side
+from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import Leg, Reason, smallest
 from daemon.core.states import States
@@ -153,8 +153,10 @@ class Workbench:
         return slicing.next_step(work, terms, market, self._account.fresh_price(symbol, at), self._guard.volume(symbol), at)
 
     def _stopped(self, wave: Wave, work: Working) -> str:
-        """Why nothing more of it may be sent, as a stable code; "" if it may: a hold, or a refusal that stands."""
+        """Why nothing more of it may be sent, as a stable code; "" if it may: a hold, drift of what it buys, or a refusal that stands."""
         leg = work.leg
+        if leg.side is Side.BUY and currencies(leg.symbol)[0] in self._account.drift:
+            return Reason.DRIFT.value
         hold = self._states.of_symbol(leg.symbol)
         if hold is not None and not self._states.permits(leg.symbol, leg.side, self._account.sign(leg.symbol)):
             return hold.code

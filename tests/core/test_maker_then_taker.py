@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from daemon.core import events as e
-from daemon.core.model import Side, Status
+from daemon.core.model import Flow, Side, Status
 from daemon.core.quoting import quote
 from daemon.core.states import Hold, Level
 from daemon.core.styles import Touch
@@ -330,3 +330,19 @@ def test_what_is_not_sent_yet_has_its_money() -> None:
     desk.sent(part)
     desk.filled(part)
     assert desk.manager._dispatch.cash(desk.manager.wave)["USDT"] >= free
+
+
+def test_what_must_be_completed_and_cannot_be_ends_all_the_same() -> None:
+    """Coins that somebody took away in the middle are not waited for beyond a minute after the end."""
+    desk = WorkDesk(maker(must_complete=True), held="5")
+    desk.want({BTC: 0.0})
+    desk.touch()
+    desk.open(desk.newest())
+    desk.ledger.flow(Flow("taken", "BTC", Decimal("-4.99"), "withdrawal", after(desk.at)))
+    desk.wait(61)
+    desk.reported(desk.newest(), Status.CANCELED, "0")
+    for _ in range(300):
+        desk.wait(0.5)
+        desk.touch()
+    assert len(desk.orders()) == 1
+    assert desk.settled().sent == 1

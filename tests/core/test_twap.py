@@ -201,6 +201,15 @@ def test_a_step_is_pure() -> None:
     assert isinstance(steps.pop(), Place)
 
 
+def test_what_nobody_explains_is_bought_no_further() -> None:
+    """A difference in what is being bought ends it for now: nobody knows how much of it there is."""
+    desk = begun()
+    desk.take(desk.account.on_drift_found(e.DriftFound("BTC", Decimal(1), after(desk.at))))
+    desk.wait(11)
+    assert len(desk.orders()) == 1
+    assert desk.settled().left == {BTC: "drift"}
+
+
 def test_after_a_long_sleep_the_account_is_read_first() -> None:
     """Nothing is sent and nothing is given up until account and ledger have agreed again; then it goes on by the clock."""
     desk = begun()
