@@ -262,6 +262,17 @@ def test_money_of_what_is_worked_on_is_not_spent_twice() -> None:
     assert btc.reserve + eth.reserve <= 1000
 
 
+def test_two_children_of_one_look_share_what_there_is() -> None:
+    """Prices have risen since the plan, and both are read together: the second has what the first has left."""
+    desk = WorkDesk(maker(), cash="1000")
+    desk.want({BTC: 0.5, "ETH/USDT": 0.49})
+    touches = tuple(Touch(symbol, Decimal("100.90"), Decimal("100.92"), after(0)) for symbol in (BTC, "ETH/USDT"))
+    desk.take(desk.manager.on_touch(e.TouchRead(touches, after(0))))
+    one, other = desk.orders()
+    assert one.symbol != other.symbol
+    assert one.reserve + other.reserve <= 1000
+
+
 @pytest.mark.parametrize(
     ("side", "improve", "back", "price"),
     [
