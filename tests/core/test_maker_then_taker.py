@@ -357,3 +357,17 @@ def test_what_must_be_completed_and_cannot_be_ends_all_the_same() -> None:
         desk.touch()
     assert len(desk.orders()) == 1
     assert desk.settled().sent == 1
+
+
+def test_what_waiting_cost_is_told_apart_from_what_trading_cost() -> None:
+    """From the plan's price to the middle at the child is timing, from there to the price paid spread, and what rested is counted."""
+    desk = WorkDesk(maker())
+    desk.want({BTC: 0.5})
+    desk.touch("100.49", "100.51")
+    child = desk.newest()
+    desk.open(child)
+    desk.filled(child)  # at its reference, the middle
+    wave = desk.settled()
+    assert wave.cost_parts == pytest.approx({"fee": 0, "spread": 0, "timing": 50}, abs=0.5)
+    assert wave.cost_bps == pytest.approx(50, abs=0.5)
+    assert wave.maker_ratio == 1
