@@ -23,6 +23,9 @@ class Readiness:
         """Why trading is not what it could be, as a sentence; "" while nothing restricts the account."""
         match self.trading:
             case Trading.STARTING:
+                worst = self._states.worst()
+                if worst is not None and worst.level is Level.HALTED:
+                    return worst.text  # what a person must do goes before what will come by itself
                 return f"the account has not been read {'yet' if self._awoken_at is None else 'since a long sleep'}"
             case Trading.STOPPING:
                 return "stopping"

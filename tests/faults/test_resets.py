@@ -66,3 +66,24 @@ async def test_a_reset_testnet_halts_and_is_taken_as_it_is_by_a_rebase(tmp_path:
         async with at_work(path, KEYS, quick) as run:
             await run.until(lambda: run.daemon.views.ready()[0])
             assert all(run.parts.ledger.held(asset) == held(venue, asset) for asset in ("USDT", "BTC", "ETH", "SOL"))
+
+
+async def test_a_testnet_that_was_reset_between_two_lives_halts_the_second(tmp_path: Path) -> None:
+    """It never begins to trade, says so with the remedy, and a rebase lets the third life trade."""
+    settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
+    async with Venue(settings) as venue:
+        path = await config(tmp_path, venue)
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            await World(venue, run).wave(BTC=0.3)
+        venue.exchange.forget()
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: [hold.code for hold in run.parts.manager.states.holds()] == [FORGOT])
+            status = (await run.get("/api/v1/status"))[1]
+            assert status["state"] == "halted"
+            assert "`rebalanced journal rebase`" in status["reason"]
+            assert not World(venue, run).booked
+        assert await rebased(path) == []
+        async with at_work(path, KEYS, quick) as run:
+            await run.until(lambda: run.daemon.views.ready()[0])
+            assert (await World(venue, run).wave(ETH=0.2)).filled == 1
