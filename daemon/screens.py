@@ -53,8 +53,12 @@ def disabled_lines(told: Row) -> list[Text]:
 
 
 def others_lines(told: Row) -> list[Text]:
-    """What the account holds that is none of the daemon's business: coins of no universe, and what orders of other hands lock."""
-    kinds = (("in no universe, left alone", told.get("ringfenced")), ("locked by orders of others", told.get("foreign_locked")))
+    """What the account holds and does not trade: coins of no universe, coins that are kept apart, and what orders of other hands lock."""
+    kinds = (
+        ("in no universe, left alone", told.get("ringfenced")),
+        ("kept apart, not traded", told.get("kept_apart")),
+        ("locked by orders of others", told.get("foreign_locked")),
+    )
     return [Text.assemble((f"{label}: ", "dim"), cells.tame(_amounts(_mapping(held)))) for label, held in kinds if held]
 
 

@@ -117,7 +117,7 @@ def test_what_restricts_trading_is_told_with_what_to_do() -> None:
 def test_what_is_none_of_the_daemons_business_is_told_apart() -> None:
     """Coins of no universe and what others have locked have a line each, where there are any; of hundreds of coins a dozen are named."""
     many = {f"AIR{n}": "1" for n in range(40)}
-    told = {"ringfenced": {"DOGE[x]": "7.5", **many}, "foreign_locked": {"USDT": "500"}}
+    told = {"ringfenced": {"DOGE[x]": "7.5", **many}, "foreign_locked": {"USDT": "500"}, "kept_apart": {"BTC": "0.25"}}
     serve({"status": STATUS | told, "positions": POSITIONS, "targets": TARGETS})
     text = " ".join(screen("status").split())
     assert "in no universe, left alone: 7.5 DOGE[x], 1 AIR0" in text

@@ -228,6 +228,11 @@ class Account:
         """What orders that are not ours hold locked, by currency: ours by the ledger, and not ours to spend."""
         return dict(sorted(self._foreign.items()))
 
+    @property
+    def kept_apart(self) -> dict[str, Decimal]:
+        """Coins that are counted and not traded, by currency: what was ring-fenced, and what removed strategies have left to be kept."""
+        return {m.base: kept for _, m in sorted(self.markets.items()) if (kept := self.aside(m.base))}
+
     # --- what may be spent -------------------------------------------------------------------------------------------
 
     def cash_free(self) -> dict[str, Decimal]:
