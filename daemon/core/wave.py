@@ -44,9 +44,9 @@ class Wave:
 
     `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
-    reasons by symbol; a symbol in `refused` is not tried again. `changed` are targets that the newest plan has fitted to the account.
-    `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not take at all: they are no
-    rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
+    reasons by symbol; a symbol in `refused` is not tried again, one in `readmitted` is. `changed` are targets that the newest plan has
+    fitted to the account. `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not
+    take at all: they are no rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
 
     `decided` are the closes that were decided on, as far as they are known: from there to the reference price is the delay.
 
@@ -69,6 +69,7 @@ class Wave:
     left: dict[str, str] = field(default_factory=dict)
     changed: Mapping[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    readmitted: set[str] = field(default_factory=set)
     retry_at: datetime | None = None
     refusals: int = 0
     slices: int = 0
@@ -100,6 +101,7 @@ class Wave:
         for symbol in symbols:
             if self.refused.get(symbol) in RULES_DOUBTED:
                 del self.refused[symbol]
+                self.readmitted.add(symbol)
 
     @property
     def tries(self) -> int:
@@ -116,6 +118,7 @@ class Wave:
         self.slices += int(self._sliced())
         self.round += 1
         self.retry_at = None
+        self.readmitted.clear()
         self.current = list(unsettled)
 
     def take(self, tracked: Tracked) -> None:
@@ -164,8 +167,9 @@ class Wave:
     def _leaves(self, tracked: Tracked) -> bool:
         """Ended short; stood in its symbol's way until now; or was a sell in doubt that brought money after all, when buys went without."""
         late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
-        # A child that ends short is its parent's matter, whose time is what bounds it.
-        short = tracked.booked < tracked.order.amount and self.work_of(tracked) is None
+        # A child that ends short is its parent's matter, whose time is what bounds it, unless rules ended both that are others now.
+        own = self.work_of(tracked) is None or tracked.order.symbol in self.readmitted
+        short = tracked.booked < tracked.order.amount and own
         return late_money or short or self.left.get(tracked.order.symbol) in IN_THE_WAY
 
     def explain(

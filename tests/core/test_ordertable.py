@@ -218,3 +218,14 @@ def test_memory_stays_flat() -> None:
     assert table.get("r0") is None
     assert table.get("r4999") is not None
     assert len(table._closed) == len(table._by_venue_id) == len(table._strays) == 2_000
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.SENT, State.UNKNOWN])
+def test_an_order_of_the_process_before_is_in_doubt_whether_it_was_sent_or_not(state: State) -> None:
+    """Nobody knows how far a process came that has died: from an intent on, its orders are unknown, and asked for from the beginning."""
+    tracked = in_state(state)
+    tracked.absences, tracked.asks, tracked.heard = [after(1)], 5, True
+    tracked.doubt(after(10))
+    assert (tracked.state, tracked.doubted_at) == (State.UNKNOWN, after(10))
+    assert (tracked.absences, tracked.asks, tracked.heard) == ([], 0, False)
+    assert tracked.reserved == tracked.order.reserve

@@ -7,10 +7,12 @@ import pytest
 
 from daemon.core import events as e
 from daemon.core.model import Cause, Order, Status
+from daemon.core.ordertable import State
 from daemon.core.planner_inputs import Rules
 from daemon.core.trading import Settings
 from tests.core.builders import after, market
 from tests.core.test_orders import Desk, in_doubt
+from tests.core.workdesk import WorkDesk, twap
 
 
 def looked_up(desk: Desk, order: Order) -> None:
@@ -124,3 +126,23 @@ def test_a_wave_that_is_under_way_tries_the_new_rules_in_another_round() -> None
     desk.filled(other)
     assert [order.symbol for order in desk.orders()[2:]] == [refused.symbol]
     assert desk.of(e.WaveSettled) == []
+
+
+def test_what_is_worked_on_is_begun_again_by_the_new_rules() -> None:
+    """A part is refused, which ends its whole; the rules come while another whole is worked on, and then the first is begun anew."""
+    desk = WorkDesk(twap(horizon_s=20))
+    desk.want({"BTC/USDT": 0.4, "ETH/USDT": 0.4})
+    refused, _ = desk.orders()
+    desk.sent(refused)
+    desk.refused(refused, "venue_filter")
+    listed = e.MarketsListed({symbol: market(symbol, step="0.1") for symbol in ("BTC/USDT", "ETH/USDT")}, after(1))
+    desk.take(desk.manager.on_markets(listed))
+    desk.account.on_markets(listed)
+    for _ in range(100):
+        for order in desk.orders():
+            if desk.tracked(order).state is State.NEW:
+                desk.sent(order)
+                desk.filled(order)
+        desk.wait(0.5)
+    assert [parent.symbol for parent in desk.parents()].count(refused.symbol) == 2
+    assert desk.settled().refused == {}

@@ -21,7 +21,9 @@ LASTING: Final = (State.NEW, State.SENT, State.UNKNOWN, State.ACKED, State.PARTI
 PLANLESS: Final = frozenset({Kind.AWAY, Kind.UNREACHED, Kind.BANNED, Kind.LIMITED, Kind.DISK_FULL})
 # What is waited for when a silence begins is hardly ever partly filled: it is over within the minute that silences last at most.
 RARE: Final = frozenset({Kind.BANNED, Kind.LIMITED})
-LEFT_OUT: Final = {State.NEW: PLANLESS, State.PARTIAL: RARE, State.CANCEL_SENT: RARE}
+# A journal that has failed ends the process within a moment, and leaves its orders to the next one in doubt.
+ENDING: Final = frozenset({Kind.DISK_FULL})
+LEFT_OUT: Final = {State.NEW: PLANLESS, State.SENT: ENDING, State.PARTIAL: RARE, State.CANCEL_SENT: RARE}
 
 
 def empty(matrix: Matrix) -> Iterator[str]:
