@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from daemon.venue import recorded
 from daemon.venue.accounts import Account, Transfer
 from daemon.venue.book import Book
+from daemon.venue.clearing import Clearing, Fees, SpotClearing
 from daemon.venue.errors import bad_symbol
 from daemon.venue.faults import Faults, Filling, Patch, Shift
 from daemon.venue.generator import GeneratedRows
@@ -36,6 +37,8 @@ ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 class Exchange:
     """Everything the venue knows. `clock` gives seconds since the epoch."""
 
+    first_tier: ClassVar = Fees(Decimal("0.001"), Decimal("0.001"))  # what an account without volume pays
+
     def __init__(self, settings: VenueSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
@@ -54,15 +57,13 @@ class Exchange:
         self.tape = Tape(rows, self.markets, settings.interval, step, origin)
         self.book = Book(settings.spread_bps, settings.slippage_bps, settings.depth_notional, settings.depth_levels)
         self.account = Account(settings.balance, self.started)
+        self.fees = _fees(settings, self.first_tier)
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self._ids = random.Random(f"{settings.seed} ids")
         self.matching = Matching(
             self.tape,
             self.book,
-            self.account,
-            self.publish,
-            taker=settings.fee,
-            maker=settings.fee if settings.maker_fee is None else settings.maker_fee,
+            self._clearing(),
             partial=settings.partial,
             first_id=settings.first_id,
             chance=random.Random(f"{settings.seed} dice"),
@@ -117,6 +118,10 @@ class Exchange:
         """The market's last price now."""
         return self.matching.last(market, self.now())
 
+    def _clearing(self) -> Clearing:
+        """Who keeps the money."""
+        return SpotClearing(self.account, self.fees, self.publish)
+
     def _filling(self, new: NewOrder) -> Filling | None:
         """How much of a new order a fault holds back, if one does."""
         if new.amount is None or new.kind == "LIMIT_MAKER":
@@ -152,6 +157,13 @@ class Exchange:
     def make_id(self) -> str:
         """A client id for a request that brought none."""
         return "".join(self._ids.choices(ID_LETTERS, k=22))
+
+
+def _fees(settings: VenueSettings, usual: Fees) -> Fees:
+    """The rates of a venue: those it was told, or the usual ones."""
+    if settings.fee is None:
+        return usual if settings.maker_fee is None else replace(usual, maker=settings.maker_fee)
+    return Fees(settings.fee, settings.fee if settings.maker_fee is None else settings.maker_fee)
 
 
 def _sources(settings: VenueSettings) -> tuple[list[Market], Rows]:

@@ -11,19 +11,15 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
 
-from daemon.venue import reports
-from daemon.venue.accounts import Account
 from daemon.venue.book import Book, Level
-from daemon.venue.errors import cancel_rejected, filter_failure, rejected
+from daemon.venue.clearing import Clearing
+from daemon.venue.errors import VenueError, cancel_rejected
 from daemon.venue.faults import Filling
 from daemon.venue.markets import MAX_OPEN_ORDERS, Market
-from daemon.venue.money import ZERO, floor_to, share
+from daemon.venue.money import ZERO, floor_to
 from daemon.venue.orders import NewOrder, Order, Status, Trade
 from daemon.venue.tape import Tape
-
-Publish = Callable[[dict[str, Any]], None]
 
 
 class Matching:
@@ -33,19 +29,15 @@ class Matching:
         self,
         tape: Tape,
         book: Book,
-        account: Account,
-        publish: Publish,
+        clearing: Clearing,
         *,
-        taker: Decimal,
-        maker: Decimal,
         partial: float,
         first_id: int,
         chance: random.Random,
         filling: Callable[[NewOrder], Filling | None] = lambda _new: None,
         judge: Callable[[Order, Decimal], None] = lambda _order, _before: None,
     ) -> None:
-        self._tape, self._book, self._account, self._publish = tape, book, account, publish
-        self._fee = {False: taker, True: maker}
+        self._tape, self._book, self._clearing = tape, book, clearing
         self._partial, self._chance = partial, chance
         self._filling, self._judge = filling, judge
         self._first_id = first_id
@@ -63,11 +55,11 @@ class Matching:
         self.advance(new.market, now)
         waiting = self.open.get(new.market.symbol, [])
         if any(order.client_id == new.client_id for order in waiting):
-            raise rejected("Duplicate order sent.")
+            raise VenueError(*self._clearing.refusals.duplicate)
         if len(waiting) >= MAX_OPEN_ORDERS:
-            raise filter_failure("MAX_NUM_ORDERS")
+            raise VenueError(*self._clearing.refusals.too_many)
         fills = self._crossing(new, now)
-        self._affordable(new, fills)
+        self._clearing.admit(new, fills)
         return self._book_order(new, fills, now, self._filling(new))
 
     def cancel(self, order: Order, cancel_id: str, now: int) -> Order:
@@ -79,6 +71,7 @@ class Matching:
             raise cancel_rejected()
         order.cancel_id = cancel_id
         self._end(order, "CANCELED", now)
+        self._clearing.tell_account(order.market, now)
         return order
 
     def advance(self, market: Market, now: int) -> None:
@@ -107,7 +100,8 @@ class Matching:
         """What the order takes from the book at once; raises where its type forbids that."""
         last = self.last(new.market, now)
         taken: list[Level] = []
-        amount, quote = new.amount, new.quote
+        cap = self._clearing.cap(new)
+        amount, quote = new.amount if new.amount is None or cap is None else min(new.amount, cap), new.quote
         for price, available in self._book.levels(new.market, last, new.side):
             if new.price is not None and (price > new.price if new.side == "BUY" else price < new.price):
                 break
@@ -119,9 +113,11 @@ class Matching:
             quote = None if quote is None else quote - size * price
             if size < available:
                 break
-        if new.kind == "LIMIT_MAKER" and taken:
-            raise rejected("Order would immediately match and take.")
+        if new.post_only and taken:
+            raise VenueError(*self._clearing.refusals.would_take)
         if new.life == "FOK" and new.kind == "LIMIT" and amount:
+            if self._clearing.refusals.unfillable is not None:
+                raise VenueError(*self._clearing.refusals.unfillable)
             return []
         return self._split(taken, new.market)
 
@@ -132,17 +128,6 @@ class Matching:
         price, size = taken[0]
         half = floor_to(size / 2, market.step)
         return [Level(price, half), Level(price, size - half), *taken[1:]] if half else taken
-
-    def _affordable(self, new: NewOrder, fills: Iterable[Level]) -> None:
-        """Refuse what the free balance does not cover: Binance reckons a limit order at its limit."""
-        if new.side == "SELL":
-            amount = sum((size for _, size in fills), ZERO) if new.amount is None else new.amount
-            self._account.require(new.market.base, amount)
-        elif new.price is not None and new.amount is not None:
-            self._account.require(new.market.quote, new.price * new.amount)
-        else:
-            spent = sum((price * size for price, size in fills), ZERO)
-            self._account.require(new.market.quote, max(spent, new.quote or ZERO))
 
     def _book_order(self, new: NewOrder, fills: list[Level], now: int, filling: Filling | None) -> Order:
         history = self.orders[new.market.symbol]
@@ -157,6 +142,7 @@ class Matching:
             price=new.price or ZERO,
             amount=_amount(new, fills),
             quote=new.quote or ZERO,
+            reduce_only=new.reduce_only,
             created=now,
             updated=now,
         )
@@ -167,25 +153,23 @@ class Matching:
             fills = _first(fills, floor_to(order.amount * filling.share, new.market.step))
         history.append(order)
         self._judge(order, before)
-        self._tell(order, "NEW")
+        self._clearing.tell(order, "NEW")
         for price, size in fills:
             self._fill(order, price, size, now, maker=False)
         if order.remaining or not order.executed:
             self._rest_or_expire(order, now)
-        self._tell_balances(order, now)
+        self._settled(order.market, now)
         return order
 
     def _heading_for(self, market: Market) -> Decimal:
-        """What the account will hold of the market's base once its open orders have filled."""
-        held = self._account.of(market.base)
+        """What the account will hold of the market once its open orders have filled."""
         waiting = self.open.get(market.symbol, ())
-        return held.free + held.locked + sum((o.remaining if o.side == "BUY" else -o.remaining for o in waiting), ZERO)
+        return self._clearing.held(market) + sum((o.remaining if o.side == "BUY" else -o.remaining for o in waiting), ZERO)
 
     def _let_go(self, order: Order, now: int) -> None:
         """Fill what a fault has held back, as if it had just come, as far as there is money for it."""
         order.held = order.held_until = None
-        self._account.unlock(order.pays, order.locked)
-        order.locked = ZERO
+        self._clearing.unlock(order)
         rest = NewOrder(
             market=order.market,
             side=order.side,
@@ -194,77 +178,68 @@ class Matching:
             price=order.price or None,
             amount=order.remaining,
             quote=None,
+            reduce_only=order.reduce_only,
             client_id=order.client_id,
         )
         self._close(order)
         for price, size in self._crossing(rest, now):
-            if self._account.of(order.pays).free >= (price * size if order.side == "BUY" else size):
+            if self._clearing.affords(order, price, size):
                 self._fill(order, price, size, now, maker=False)
         if order.remaining:
             self._rest_or_expire(order, now)
-        self._tell_balances(order, now)
+        self._settled(order.market, now)
 
     def _rest_or_expire(self, order: Order, now: int) -> None:
-        if order.held is None and (order.kind == "MARKET" or order.life != "GTC"):
+        if order.held is None and not order.rests:
             self._end(order, "EXPIRED", now)
             return
-        order.locked = order.sets_aside
-        self._account.lock(order.pays, order.locked)
+        self._clearing.lock(order)
         self.open.setdefault(order.market.symbol, []).append(order)
 
     def _fill_resting(self, order: Order, now: int) -> None:
-        """Fill a crossed order whole, or its first part if the dice say so."""
-        size = order.remaining
+        """Fill a crossed order whole, or its first part if the dice say so; one that may not be filled has ended."""
+        cap = self._clearing.cap(order)
+        size = order.remaining if cap is None else min(order.remaining, cap)
+        if not size:
+            self._end(order, "EXPIRED", now)
+            return
         half = floor_to(size / 2, order.market.step)
         if not order.parted and half and self._chance.random() < self._partial:
             order.parted, size = True, half
-        cost = size * (order.price if order.side == "BUY" else 1)
-        order.locked -= cost
-        self._account.unlock(order.pays, cost)
+        self._clearing.unlock(order, size)
         self._fill(order, order.price, size, now, maker=True)
-        self._tell_balances(order, now)
         if not order.open:
             self._close(order)
+        self._settled(order.market, now)
 
     def _fill(self, order: Order, price: Decimal, size: Decimal, now: int, *, maker: bool) -> None:
-        """Book one trade: order, balances, fee, event."""
-        quote = price * size
-        gets, gives = (size, quote) if order.side == "BUY" else (quote, size)
-        fee = share(gets, self._fee[maker])
+        """Book one trade: order, account, event."""
         book = self.trades[order.market.symbol]
-        trade = Trade(
-            id=self._first_id + len(book),
-            order_id=order.id,
-            market=order.market,
-            side=order.side,
-            price=price,
-            amount=size,
-            quote=quote,
-            fee=fee,
-            fee_asset=order.receives,
-            at=now,
-            maker=maker,
-        )
+        trade = self._clearing.settle(self._first_id + len(book), order, Level(price, size), now, maker=maker)
         book.append(trade)
         order.trades.append(trade)
-        self._account.credit(order.pays, -gives)
-        self._account.credit(order.receives, gets - fee)
         order.executed += size
-        order.spent += quote
+        order.spent += trade.quote
         order.status = "PARTIALLY_FILLED" if order.remaining else "FILLED"
-        order.updated = self._account.updated = now
-        self._tell(order, "TRADE", trade)
+        order.updated = now
+        self._clearing.touch(now)
+        self._clearing.tell(order, "TRADE", trade)
+
+    def _settled(self, market: Market, now: int) -> None:
+        """Tell what the account has now, and end the open orders that may not be filled any more."""
+        self._clearing.tell_account(market, now)
+        for order in list(self.open.get(market.symbol, ())):
+            if self._clearing.cap(order) == 0:
+                self._end(order, "EXPIRED", now)
 
     def _end(self, order: Order, status: Status, now: int) -> None:
         """Close an order that is not filled whole, and give its money back."""
-        self._account.unlock(order.pays, order.locked)
-        order.locked = ZERO
+        self._clearing.unlock(order)
         order.status = status
-        order.updated = self._account.updated = now
+        order.updated = now
+        self._clearing.touch(now)
         self._close(order)
-        self._tell(order, status)
-        if status == "CANCELED":
-            self._tell_balances(order, now)
+        self._clearing.tell(order, status)
 
     def _close(self, order: Order) -> None:
         waiting = self.open.get(order.market.symbol, [])
@@ -272,12 +247,6 @@ class Matching:
             waiting.remove(order)
         if not waiting:
             self.open.pop(order.market.symbol, None)
-
-    def _tell(self, order: Order, what: str, trade: Trade | None = None) -> None:
-        self._publish(reports.execution(order, what, trade))
-
-    def _tell_balances(self, order: Order, now: int) -> None:
-        self._publish(reports.position(self._account, (order.market.base, order.market.quote), now))
 
 
 def _first(fills: Iterable[Level], amount: Decimal) -> list[Level]:

@@ -15,8 +15,9 @@ from daemon.venue.markets import Market
 from daemon.venue.money import ZERO
 
 Kind = Literal["MARKET", "LIMIT", "LIMIT_MAKER"]
-Life = Literal["GTC", "IOC", "FOK"]
+Life = Literal["GTC", "IOC", "FOK", "GTX"]
 Status = Literal["NEW", "PARTIALLY_FILLED", "FILLED", "CANCELED", "EXPIRED"]
+RESTING: Final = frozenset({"GTC", "GTX"})
 OPEN: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
@@ -32,6 +33,12 @@ class NewOrder:
     amount: Decimal | None  # None: MARKET by quote
     quote: Decimal | None  # MARKET by quote: how much to spend or to receive
     client_id: str
+    reduce_only: bool = False  # of a swap: it may only bring the position nearer to nothing
+
+    @property
+    def post_only(self) -> bool:
+        """Whether it may only rest."""
+        return self.kind == "LIMIT_MAKER" or self.life == "GTX"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,7 @@ class Trade:
     fee_asset: str
     at: int  # UTC ms
     maker: bool
+    realized: Decimal = ZERO  # of a swap: profit or loss of what it closed, fee not counted, quote units
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -75,12 +83,19 @@ class Order:
     trades: list[Trade] = field(default_factory=list)
     held: Filling | None = None  # a fault keeps the rest from being filled
     held_until: int | None = None  # UTC ms
+    reduce_only: bool = False  # of a swap
+    forced: bool = False  # the venue's own: a liquidation or a deleveraging
     reference: Decimal = ZERO  # the price at which such a market buy sets its money aside
 
     @property
     def open(self) -> bool:
         """Whether it may still trade."""
         return self.status in OPEN
+
+    @property
+    def rests(self) -> bool:
+        """Whether what is not filled at once waits in the book."""
+        return self.kind != "MARKET" and self.life in RESTING
 
     @property
     def remaining(self) -> Decimal:

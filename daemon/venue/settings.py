@@ -28,7 +28,7 @@ class VenueSettings:
     key: str = "venue-key"
     secret: str = "venue-secret"  # noqa: S105 - a loopback venue's well-known default, worth nothing anywhere else
     first_id: int = 1  # of the first order and trade in every market; a venue that goes on for an earlier one starts above its ids
-    fee: Decimal = Decimal("0.001")  # taker, and maker unless maker_fee says otherwise
+    fee: Decimal | None = None  # taker, and maker unless maker_fee says otherwise; None: those of Binance's first tier
     maker_fee: Decimal | None = None
     spread_bps: Decimal = Decimal(2)  # between best bid and best ask, around the last price
     slippage_bps: Decimal = Decimal(1)  # from one level of the book to the next

@@ -30,11 +30,9 @@ def account(exchange: Exchange, params: Params) -> Any:
     """Balances and rates."""
     exchange.matching.advance_all(exchange.now())
     seen_at = lagging.seen_at(exchange, "account.status")
-    settings = exchange.settings
-    maker = settings.fee if settings.maker_fee is None else settings.maker_fee
     return {
-        "makerCommission": int(maker * 10_000),
-        "takerCommission": int(settings.fee * 10_000),
+        "makerCommission": int(exchange.fees.maker * 10_000),
+        "takerCommission": int(exchange.fees.taker * 10_000),
         "buyerCommission": 0,
         "sellerCommission": 0,
         "commissionRates": _rates(exchange),
@@ -65,9 +63,7 @@ def _balances(exchange: Exchange, held: Mapping[str, Balance], *, omit_zero: boo
 
 
 def _rates(exchange: Exchange) -> dict[str, str]:
-    settings = exchange.settings
-    maker = settings.fee if settings.maker_fee is None else settings.maker_fee
-    return {"maker": text(maker), "taker": text(settings.fee), "buyer": "0.00000000", "seller": "0.00000000"}
+    return {"maker": text(exchange.fees.maker), "taker": text(exchange.fees.taker), "buyer": "0.00000000", "seller": "0.00000000"}
 
 
 def commission(exchange: Exchange, params: Params) -> Any:
