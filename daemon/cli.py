@@ -195,10 +195,12 @@ def schema() -> None:
 
 @app.command()
 def venue(
-    data: Annotated[Path | None, typer.Option(help="Replay BASE_QUOTE-TIMEFRAME.parquet files of this directory.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Replay BASE_QUOTE-TIMEFRAME.parquet files of this directory (swaps: BASE_QUOTE_SETTLE-).")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8900,
-    market: Annotated[str, typer.Option(help="Kind of market: spot.")] = "spot",
+    market: Annotated[str, typer.Option(help="Kind of market: spot, or swap (USD-M futures).")] = "spot",
     interval: Annotated[str, typer.Option(help="Length of a live bar; a stored row plays per bar.")] = "1s",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the prices, where no data is given.")] = 1,
     markets: Annotated[int, typer.Option(min=1, help="How many markets are listed.")] = 12,
@@ -210,13 +212,15 @@ def venue(
     closed_only: Annotated[bool, typer.Option("--closed-only", help="Stream closed candles only.")] = False,
     faults: Annotated[Path | None, typer.Option(help="What goes wrong, as YAML or JSON; see docs/venue.md.")] = None,
 ) -> None:
-    """The embedded exchange alone, speaking Binance spot's wire protocol on loopback."""
+    """The embedded exchange alone, speaking the wire protocol of Binance's spot or USD-M futures on loopback."""
     from daemon.venue import Venue, VenueSettings, serve
+    from daemon.venue.urls import needed
 
-    if market != "spot":
-        fail(f"--market {market} is not there: the embedded exchange has spot", 2)
+    if market not in ("spot", "swap"):
+        fail(f"--market {market} is not there: the embedded exchange has spot and swap", 2)
     try:
         settings = VenueSettings(
+            market=market,
             data=data,
             interval=interval,
             seed=seed,
@@ -233,10 +237,9 @@ def venue(
         fail(str(error), 2)
 
     def ready(running: Venue) -> None:
-        streams = {"spot": f"{running.ws_url}/stream", "ws-api": {"spot": f"{running.ws_url}/ws-api/v3"}}
-        urls = {"public": f"{running.url}/api/v3", "private": f"{running.url}/api/v3", "ws": streams}
-        # What exchange.ccxt.urls of a configuration needs to lead here, in mode live or paper (api) and sandbox (test).
-        typer.echo(json.dumps({"url": running.url, "ws": running.ws_url, "urls": {"api": urls, "test": urls}}))
+        # What exchange.ccxt.urls of a configuration needs to lead here.
+        urls = needed(running.ccxt_urls(), running.settings.market)
+        typer.echo(json.dumps({"url": running.url, "ws": running.ws_url, "urls": urls}))
 
     try:
         asyncio.run(serve(settings, host, port, ready))

@@ -134,7 +134,7 @@ def test_a_balance_that_is_none_is_wrong_use(balance: str) -> None:
     assert "ASSET=AMOUNT" in answer.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--interval", "7s"], ["--market", "swap"], ["--balance", "USDT=-5"]])
+@pytest.mark.parametrize("arguments", [["--interval", "7s"], ["--market", "options"], ["--balance", "USDT=-5"]])
 def test_a_venue_that_cannot_be_is_wrong_use(arguments: list[str]) -> None:
     """Options that do not go together, or are not there, end with one sentence."""
     answer = said("venue", "--port", "0", *arguments)

@@ -8,31 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from daemon.venue import trading
+from daemon.venue.endpoints import Handler
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
-from daemon.venue.faults import Ban, Close, Deposit, InForce, Plant, Reset
+from daemon.venue.faults import Ban, Close, Deleverage, Deposit, InForce, Plant, Reset
 from daemon.venue.money import floor_to, text
 from daemon.venue.params import Params
 
 Closing = Callable[[int, Collection[str]], None]
 
 
-def act(exchange: Exchange, close: Closing) -> None:
-    """Do what is due now; `close` ends the websockets of some kinds with a code."""
+def act(exchange: Exchange, place: Handler, close: Closing) -> None:
+    """Do what is due now; `place` books orders, `close` ends the websockets of some kinds with a code."""
     for fault in exchange.faults.due(exchange.now()):
         try:
-            _do(exchange, fault, close)
+            _do(exchange, fault, place, close)
         except VenueError as error:
             fault.failed = error.message
 
 
-def _do(exchange: Exchange, fault: InForce, close: Closing) -> None:
+def _do(exchange: Exchange, fault: InForce, place: Handler, close: Closing) -> None:
     match fault.fault.effect:
         case Deposit(asset, amount):
             exchange.transfer(asset, amount)
         case Plant() as plant:
-            _plant(exchange, plant)
+            _plant(exchange, place, plant)
+        case Deleverage(symbol, share):
+            exchange.deleverage(symbol, share)
         case Ban(ms):
             exchange.limits.ban(exchange.now() + ms)
         case Reset():
@@ -43,7 +45,7 @@ def _do(exchange: Exchange, fault: InForce, close: Closing) -> None:
             raise TypeError(f"{fault.fault.do} is nothing that is done once")
 
 
-def _plant(exchange: Exchange, plant: Plant) -> None:
+def _plant(exchange: Exchange, place: Handler, plant: Plant) -> None:
     market = exchange.market(plant.symbol)
     values = {"symbol": plant.symbol, "side": plant.side, "type": plant.kind, "quantity": text(plant.amount)}
     if plant.kind == "LIMIT":
@@ -53,6 +55,6 @@ def _plant(exchange: Exchange, plant: Plant) -> None:
         values["newClientOrderId"] = plant.client_id
     exchange.planting = True
     try:
-        trading.place(exchange, Params(values))
+        place(exchange, Params(values))
     finally:
         exchange.planting = False

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from aiohttp import web
 
-from daemon.venue import faultscript, reports
+from daemon.venue import faultscript
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
+from daemon.venue.faces import Face
 from daemon.venue.faultscript import FaultsRefused
 from daemon.venue.intervals import divides
 from daemon.venue.listeners import Listeners, dumps
@@ -42,6 +43,11 @@ class Venue(Protocol):
     @property
     def listeners(self) -> Listeners:
         """The open websockets."""
+        ...
+
+    @property
+    def face(self) -> Face:
+        """The kind of market."""
         ...
 
     def audit(self) -> list[str]:
@@ -94,17 +100,17 @@ def state(venue: Venue) -> dict[str, Any]:
     """Everything the venue has booked and counted."""
     exchange = venue.exchange
     account, matching, now = exchange.account, exchange.matching, exchange.now()
-    matching.advance_all(now)
+    exchange.advance(now)
     return {
         "time": now,
         "started": exchange.started,
         "interval": exchange.settings.interval,
         "markets": len(exchange.markets),
         "initial": {asset: text(amount) for asset, amount in account.initial.items()},
-        "balances": {asset: {"free": text(b.free), "locked": text(b.locked)} for asset, b in account.balances.items()},
+        **venue.face.holdings(exchange),
         "transfers": [{"asset": t.asset, "amount": text(t.amount), "at": t.at} for t in account.transfers],
-        "orders": [reports.queried(order) for orders in matching.orders.values() for order in orders],
-        "trades": [reports.trade(trade) for trades in matching.trades.values() for trade in trades],
+        "orders": [exchange.words.queried(order) for orders in matching.orders.values() for order in orders],
+        "trades": [exchange.words.trade(trade) for trades in matching.trades.values() for trade in trades],
         "requests": dict(exchange.requests),
         "unknown_paths": dict(exchange.unknown),
         "weight": {"used": exchange.limits.weight.add(0, now), "limit": exchange.limits.weight.limit, "refused": exchange.limits.refused},
@@ -156,7 +162,7 @@ def dump(exchange: Exchange, folder: Path, markets: list[Market]) -> list[Path]:
         times = exchange.tape.origin + np.arange(live, dtype=np.int64) * exchange.tape.step
         present = ~np.isnan(table[:, 0])
         columns = {"timestamp": times[present]} | {name: table[present, place] for place, name in enumerate(COLUMNS)}
-        path = folder / f"{market.base}_{market.quote}-{exchange.tape.interval}.parquet"
+        path = folder / f"{exchange.file_name(market)}-{exchange.tape.interval}.parquet"
         parquet.write_table(pa.table(columns), path)
         written.append(path)
     return written

@@ -13,11 +13,16 @@ from daemon.venue.money import ZERO
 
 
 def audit(exchange: Exchange) -> list[str]:
-    """What is wrong with the books.
+    """What is wrong with the books of spot.
 
     Empty when balances = initial + transfers + trades - fees, no client id was used twice, and no order led away from a declared target.
     """
-    return [*_balances(exchange), *_locks(exchange), *_orders(exchange), *_client_ids(exchange), *exchange.targets.findings]
+    return [*_balances(exchange), *_locks(exchange), *common(exchange)]
+
+
+def common(exchange: Exchange) -> list[str]:
+    """What is wrong with the books whatever the kind of market."""
+    return [*_orders(exchange), *_client_ids(exchange), *exchange.targets.findings]
 
 
 def _expected(exchange: Exchange) -> dict[str, Decimal]:
@@ -69,5 +74,5 @@ def _orders(exchange: Exchange) -> list[str]:
 
 
 def _client_ids(exchange: Exchange) -> list[str]:
-    used = Counter(order.client_id for orders in exchange.matching.orders.values() for order in orders)
+    used = Counter(order.client_id for orders in exchange.matching.orders.values() for order in orders if not order.forced)
     return [f"client id {name} was used {count} times" for name, count in used.items() if count > 1]

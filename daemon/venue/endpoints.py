@@ -7,16 +7,15 @@ documentation.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from daemon.venue import market_data, trading
 from daemon.venue.errors import VenueError
-from daemon.venue.exchange import Exchange
 from daemon.venue.params import Params
 
-Handler = Callable[[Exchange, Params], Any]
+Handler = Callable[[Any, Params], Any]  # of the exchange of its kind of market
 SIGNED: Final = frozenset({"timestamp", "recvWindow", "signature", "apiKey"})
 
 
@@ -28,6 +27,7 @@ class Endpoint:
     weight: Callable[[Params], int]
     reads: frozenset[str]
     signed: bool = False
+    keyed: bool = False  # needs the key, and no signature
     order: bool = False  # counts against the order limits
 
     def check_names(self, params: Params) -> None:
@@ -39,15 +39,35 @@ class Endpoint:
             raise VenueError(-1104, f"Not all sent parameters were read; read '{count - len(unread)}' parameter(s) but was sent '{count}'.")
 
 
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """All end points of a kind of market: by method and path, and by name on the WebSocket API, empty where it is not spoken.
+
+    `name_of`: what a fault calls them. `gone`: paths that the real one has ended.
+    """
+
+    rest: Mapping[tuple[str, str], Endpoint]
+    calls: Mapping[str, Endpoint]
+    name_of: Mapping[tuple[str, str], str]
+    gone: frozenset[str] = frozenset()
+
+    @property
+    def private(self) -> frozenset[str]:
+        """Names of what asks for a key."""
+        return frozenset(name for key, name in self.name_of.items() if self.rest[key].signed or self.rest[key].keyed)
+
+
 def _flat(weight: int) -> Callable[[Params], int]:
     return lambda _params: weight
 
 
-def _by_symbol(one: int, rest: int) -> Callable[[Params], int]:
+def by_symbol(one: int, rest: int) -> Callable[[Params], int]:
+    """A weight that depends on whether one market is asked for."""
     return lambda params: one if "symbol" in params else rest
 
 
-def _day_weight(params: Params) -> int:
+def day_weight(params: Params) -> int:
+    """The weight of the 24 h statistics."""
     if "symbol" in params:
         return 2
     if "symbols" not in params:
@@ -59,16 +79,19 @@ def _day_weight(params: Params) -> int:
     return 2 if count <= 20 else 40 if count <= 100 else 80
 
 
-def _depth_weight(params: Params) -> int:
+def depth_weight(params: Params) -> int:
+    """The weight of a book, by its levels."""
     limit = params.limit(100, 5000)
     return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
 
 
-def _public(handle: Handler, weight: int | Callable[[Params], int], *reads: str) -> Endpoint:
+def public(handle: Handler, weight: int | Callable[[Params], int], *reads: str) -> Endpoint:
+    """An end point for everybody."""
     return Endpoint(handle, _flat(weight) if isinstance(weight, int) else weight, frozenset(reads))
 
 
-def _private(handle: Handler, weight: int | Callable[[Params], int], *reads: str, order: bool = False) -> Endpoint:
+def private(handle: Handler, weight: int | Callable[[Params], int], *reads: str, order: bool = False) -> Endpoint:
+    """An end point for who signs."""
     return Endpoint(handle, _flat(weight) if isinstance(weight, int) else weight, frozenset(reads), signed=True, order=order)
 
 
@@ -79,25 +102,25 @@ SYMBOLS: Final = ("symbol", "symbols")
 GONE: Final = frozenset({"/api/v3/userDataStream", "/api/v1/userDataStream"})
 
 REST: Final[dict[tuple[str, str], Endpoint]] = {
-    ("GET", "/api/v3/ping"): _public(market_data.ping, 1),
-    ("GET", "/api/v3/time"): _public(market_data.time, 1),
-    ("GET", "/api/v3/exchangeInfo"): _public(market_data.exchange_info, 20, *SYMBOLS, "permissions"),
-    ("GET", "/api/v3/klines"): _public(market_data.klines, 2, "symbol", "interval", "startTime", "endTime", "limit"),
-    ("GET", "/api/v3/ticker/price"): _public(market_data.ticker_price, _by_symbol(2, 4), *SYMBOLS),
-    ("GET", "/api/v3/ticker/bookTicker"): _public(market_data.book_ticker, _by_symbol(2, 4), *SYMBOLS),
-    ("GET", "/api/v3/ticker/24hr"): _public(market_data.ticker_day, _day_weight, *SYMBOLS),
-    ("GET", "/api/v3/depth"): _public(market_data.depth, _depth_weight, "symbol", "limit"),
-    ("GET", "/api/v3/account"): _private(trading.account, 20, "omitZeroBalances"),
-    ("GET", "/api/v3/account/commission"): _private(trading.commission, 20, "symbol"),
-    ("GET", "/api/v3/rateLimit/order"): _private(trading.order_counts, 40),
-    ("POST", "/api/v3/order"): _private(trading.place, 1, *NEW_ORDER, order=True),
-    ("POST", "/api/v3/order/test"): _private(trading.test, 1, *NEW_ORDER),
-    ("GET", "/api/v3/order"): _private(trading.query, 4, "symbol", "orderId", "origClientOrderId"),
-    ("DELETE", "/api/v3/order"): _private(trading.cancel, 1, "symbol", "orderId", "origClientOrderId", "newClientOrderId"),
-    ("GET", "/api/v3/openOrders"): _private(trading.open_orders, _by_symbol(6, 80), "symbol"),
-    ("DELETE", "/api/v3/openOrders"): _private(trading.cancel_all, 1, "symbol"),
-    ("GET", "/api/v3/allOrders"): _private(trading.all_orders, 20, "symbol", "orderId", "startTime", "endTime", "limit"),
-    ("GET", "/api/v3/myTrades"): _private(
+    ("GET", "/api/v3/ping"): public(market_data.ping, 1),
+    ("GET", "/api/v3/time"): public(market_data.time, 1),
+    ("GET", "/api/v3/exchangeInfo"): public(market_data.exchange_info, 20, *SYMBOLS, "permissions"),
+    ("GET", "/api/v3/klines"): public(market_data.klines, 2, "symbol", "interval", "startTime", "endTime", "limit"),
+    ("GET", "/api/v3/ticker/price"): public(market_data.ticker_price, by_symbol(2, 4), *SYMBOLS),
+    ("GET", "/api/v3/ticker/bookTicker"): public(market_data.book_ticker, by_symbol(2, 4), *SYMBOLS),
+    ("GET", "/api/v3/ticker/24hr"): public(market_data.ticker_day, day_weight, *SYMBOLS),
+    ("GET", "/api/v3/depth"): public(market_data.depth, depth_weight, "symbol", "limit"),
+    ("GET", "/api/v3/account"): private(trading.account, 20, "omitZeroBalances"),
+    ("GET", "/api/v3/account/commission"): private(trading.commission, 20, "symbol"),
+    ("GET", "/api/v3/rateLimit/order"): private(trading.order_counts, 40),
+    ("POST", "/api/v3/order"): private(trading.place, 1, *NEW_ORDER, order=True),
+    ("POST", "/api/v3/order/test"): private(trading.test, 1, *NEW_ORDER),
+    ("GET", "/api/v3/order"): private(trading.query, 4, "symbol", "orderId", "origClientOrderId"),
+    ("DELETE", "/api/v3/order"): private(trading.cancel, 1, "symbol", "orderId", "origClientOrderId", "newClientOrderId"),
+    ("GET", "/api/v3/openOrders"): private(trading.open_orders, by_symbol(6, 80), "symbol"),
+    ("DELETE", "/api/v3/openOrders"): private(trading.cancel_all, 1, "symbol"),
+    ("GET", "/api/v3/allOrders"): private(trading.all_orders, 20, "symbol", "orderId", "startTime", "endTime", "limit"),
+    ("GET", "/api/v3/myTrades"): private(
         trading.my_trades,
         lambda params: 5 if "orderId" in params else 20,
         *("symbol", "orderId", "startTime", "endTime", "fromId", "limit"),
@@ -127,6 +150,9 @@ WS_API: Final[dict[str, Endpoint]] = {
     "myTrades": REST["GET", "/api/v3/myTrades"],
 }
 
-NAMES: Final = frozenset(WS_API)
-PRIVATE: Final = frozenset(name for name, endpoint in WS_API.items() if endpoint.signed)
-NAME_OF: Final = {key: next(name for name, known in WS_API.items() if known is endpoint) for key, endpoint in REST.items()}
+SPOT: Final = Interface(
+    rest=REST,
+    calls=WS_API,
+    name_of={key: next(name for name, known in WS_API.items() if known is endpoint) for key, endpoint in REST.items()},
+    gone=GONE,
+)

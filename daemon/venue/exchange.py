@@ -7,29 +7,30 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from daemon.venue import recorded
+from daemon.venue import recorded, reports
 from daemon.venue.accounts import Account, Transfer
 from daemon.venue.book import Book
 from daemon.venue.clearing import Clearing, Fees, SpotClearing
-from daemon.venue.errors import bad_symbol
+from daemon.venue.errors import bad_symbol, rejected
 from daemon.venue.faults import Faults, Filling, Patch, Shift
 from daemon.venue.generator import GeneratedRows
-from daemon.venue.intervals import INTERVALS, opened
+from daemon.venue.intervals import DAY, INTERVALS, opened
 from daemon.venue.limits import RequestLimits
-from daemon.venue.markets import Market, listed
+from daemon.venue.markets import Market, listed, rules
 from daemon.venue.matching import Matching
 from daemon.venue.orders import NewOrder, Order
-from daemon.venue.reports import moved, position
+from daemon.venue.recorded import RecordedRows, Recording
 from daemon.venue.rows import JoinedRows, Rows
 from daemon.venue.settings import VenueSettings
 from daemon.venue.signing import Doorman
 from daemon.venue.tape import Tape
 from daemon.venue.targets import Targets
+from daemon.venue.words import Words
 
 ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -37,13 +38,18 @@ ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 class Exchange:
     """Everything the venue knows. `clock` gives seconds since the epoch."""
 
-    first_tier: ClassVar = Fees(Decimal("0.001"), Decimal("0.001"))  # what an account without volume pays
+    words: ClassVar[Words] = reports
+    client_id: ClassVar[str] = r"^[a-zA-Z0-9-_]{1,36}$"  # what a client may call an order
+    list_ms_max: ClassVar[int] = DAY  # between startTime and endTime of a list
+    klines_max: ClassVar[int] = 1000  # candles in one answer
+    closed_word: ClassVar[str] = "BREAK"  # the status of a market that takes no orders
+    first_tier: ClassVar[Fees] = Fees(Decimal("0.001"), Decimal("0.001"))  # what an account without volume pays
 
     def __init__(self, settings: VenueSettings, clock: Callable[[], float]) -> None:
         self.settings = settings
         self._clock = clock
         self._latest = 0
-        self.markets, rows = _sources(settings)
+        self.markets, self.rows = self._sources()
         self.by_symbol = {market.symbol: market for market in self.markets}
         self.started = self.now()
         script = settings.faults
@@ -54,7 +60,7 @@ class Exchange:
         step = INTERVALS[settings.interval]
         self.first_live = settings.history  # the row that is live at the start
         origin = opened(settings.interval, self.started) - settings.history * step
-        self.tape = Tape(rows, self.markets, settings.interval, step, origin)
+        self.tape = Tape(self.rows, self.markets, settings.interval, step, origin)
         self.book = Book(settings.spread_bps, settings.slippage_bps, settings.depth_notional, settings.depth_levels)
         self.account = Account(settings.balance, self.started)
         self.fees = _fees(settings, self.first_tier)
@@ -122,6 +128,41 @@ class Exchange:
         """Who keeps the money."""
         return SpotClearing(self.account, self.fees, self.publish)
 
+    def _sources(self) -> tuple[list[Market], Rows]:
+        """The listed markets and where their rows come from."""
+        recordings = recorded.read(self.settings.data, self.settings.timeframe) if self.settings.data is not None else []
+        return self._joined(recordings)
+
+    def _joined(self, recordings: Sequence[Recording]) -> tuple[list[Market], Rows]:
+        """Recorded markets first, generated ones behind them."""
+        settings = self.settings
+        markets = listed(recorded.markets(recordings), settings.markets, settings.seed)
+        generated = GeneratedRows(markets, settings.seed, settings.volatility, settings.gaps)
+        if not recordings:
+            return markets, generated
+        return markets, JoinedRows(RecordedRows(recordings), len(recordings), generated)
+
+    def advance(self, now: int) -> None:
+        """Do what has become due in all markets."""
+        self.matching.advance_all(now)
+
+    @property
+    def listen_key(self) -> str:
+        """What the user stream is called now, empty where there is none of that kind."""
+        return ""
+
+    def rules(self, market: Market) -> dict[str, Any]:
+        """A market's entry in exchangeInfo."""
+        return rules(market, self.notional_min(market.symbol))
+
+    def file_name(self, market: Market) -> str:
+        """How a recording of a market is called, without its timeframe."""
+        return f"{market.base}_{market.quote}"
+
+    def deleverage(self, symbol: str, share: Decimal) -> None:
+        """Close a share of a position, as in an auto-deleveraging; spot has none."""
+        raise rejected(f"There is no position in {symbol} on spot.")
+
     def _filling(self, new: NewOrder) -> Filling | None:
         """How much of a new order a fault holds back, if one does."""
         if new.amount is None or new.kind == "LIMIT_MAKER":
@@ -144,8 +185,8 @@ class Exchange:
     def transfer(self, asset: str, amount: Decimal) -> Transfer:
         """Book a deposit (positive) or a withdrawal (negative) and tell the user streams."""
         booked = self.account.transfer(asset, amount, self.now())
-        self.publish(moved(booked))
-        self.publish(position(self.account, (asset,), booked.at))
+        self.publish(reports.moved(booked))
+        self.publish(reports.position(self.account, (asset,), booked.at))
         return booked
 
     def forget(self) -> None:
@@ -164,13 +205,3 @@ def _fees(settings: VenueSettings, usual: Fees) -> Fees:
     if settings.fee is None:
         return usual if settings.maker_fee is None else replace(usual, maker=settings.maker_fee)
     return Fees(settings.fee, settings.fee if settings.maker_fee is None else settings.maker_fee)
-
-
-def _sources(settings: VenueSettings) -> tuple[list[Market], Rows]:
-    """The listed markets and where their rows come from."""
-    recordings = recorded.read(settings.data, settings.timeframe) if settings.data is not None else []
-    markets = listed(recorded.markets(recordings), settings.markets, settings.seed)
-    generated = GeneratedRows(markets, settings.seed, settings.volatility, settings.gaps)
-    if not recordings:
-        return markets, generated
-    return markets, JoinedRows(recorded.RecordedRows(recordings), len(recordings), generated)

@@ -105,6 +105,21 @@ class Deposit:
     amount: Decimal
 
 
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """The mark price of a swap is off by this fraction of itself: what is held is valued, and liquidated, by that."""
+
+    by: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Deleverage:
+    """The venue closes a `share` of a swap's position itself, as in an auto-deleveraging."""
+
+    symbol: str
+    share: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
     """An order that the client under test has not sent; `away` is how far from the last price a limit lies, a fraction."""
@@ -136,9 +151,9 @@ class Close:
     code: int
 
 
-Action = Deposit | Plant | Ban | Reset | Close
-Effect = Mishap | Lag | Silence | Freeze | Garble | Refusal | Shift | Patch | Filling | Action
-ACTIONS: Final = (Deposit, Plant, Ban, Reset, Close)
+Action = Deposit | Plant | Ban | Reset | Close | Deleverage
+Effect = Mishap | Lag | Silence | Freeze | Garble | Refusal | Shift | Patch | Filling | Skew | Action
+ACTIONS: Final = (Deposit, Plant, Ban, Reset, Close, Deleverage)
 
 E = TypeVar("E", bound=Effect)
 

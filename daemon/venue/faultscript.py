@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from daemon.venue.endpoints import NAMES, PRIVATE
+from daemon.venue.faces import NAMES, PRIVATE
 from daemon.venue.faults import (
     Ban,
     Close,
+    Deleverage,
     Deposit,
     Effect,
     Fault,
@@ -34,6 +35,7 @@ from daemon.venue.faults import (
     Script,
     Shift,
     Silence,
+    Skew,
 )
 
 UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -248,6 +250,10 @@ def _plant(r: Reader) -> Effect:
     )
 
 
+def _deleverage(r: Reader) -> Effect:
+    return Deleverage(r.symbol(required=True), r.decimal("share", Decimal(1), low=Decimal(0), high=Decimal(1)))
+
+
 def _garble(way: Any) -> Callable[[Reader], Effect]:
     return lambda _r: Garble(way=way)
 
@@ -284,7 +290,7 @@ WORDS: Final = {
 }
 LOOKS: Final[Mapping[str, frozenset[str]]] = {
     "orders": frozenset({"order.status", "openOrders.status", "allOrders"}),
-    "balances": frozenset({"account.status"}),
+    "balances": frozenset({"account.status", "account.balance", "account.position"}),
     "trades": frozenset({"myTrades"}),
 }
 
@@ -337,6 +343,8 @@ VERBS: Final[Mapping[str, Verb]] = {
     "ws.close": Verb(lambda r: Close(r.whole("code", 1000, 4999, 1001) or 1001), STREAMS, {}, symbols=False, once=True),
     "clock": Verb(_shift, counts=False, symbols=False),
     "market": Verb(_patch, counts=False),
+    "mark": Verb(lambda r: Skew(r.decimal("by", low=Decimal("-0.9"), high=Decimal(9))), counts=False),
+    "adl": Verb(_deleverage, symbols=False, once=True),
     "deposit": Verb(_deposit, symbols=False, once=True),
     "order": Verb(_plant, symbols=False, once=True),
     "ban": Verb(lambda r: Ban(r.length("for")), symbols=False, once=True),

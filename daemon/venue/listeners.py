@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from daemon.venue.endpoints import WS_API, Endpoint
+from daemon.venue.endpoints import Endpoint
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
 from daemon.venue.faults import Refusal
@@ -46,20 +46,24 @@ def dumps(value: Any) -> str:
 class Listeners:
     """All websocket connections of the venue."""
 
-    def __init__(self, exchange: Exchange, hub: Hub) -> None:
-        self._exchange, self._hub = exchange, hub
+    def __init__(self, exchange: Exchange, hub: Hub, calls: Mapping[str, Endpoint]) -> None:
+        self._exchange, self._hub, self._calls = exchange, hub, calls
         self.enabled = exchange.settings.streams
         self.market: set[Socket] = set()
         self.api: set[Socket] = set()
-        self.users: dict[Socket, int] = {}  # connection -> subscription id
+        self.users: dict[Socket, str] = {}  # connections with the user stream -> their listen key, empty where the protocol has none
         self.counts = {"market": counted(), "api": counted()}
         self._attempts = Sliding(FIVE_MINUTES, exchange.settings.connection_limit)
         exchange.listeners.append(self._publish)
 
     def _publish(self, event: dict[str, Any]) -> None:
-        for socket, number in self.users.items():
-            socket.tell(frame(dumps({"subscriptionId": number, "event": event}).encode()), str(event.get("s", "")))
+        symbol = str(event.get("s") or event.get("o", {}).get("s", ""))
+        for socket, key in list(self.users.items()):
+            told = event if key else {"subscriptionId": 0, "event": event}
+            socket.tell(frame(dumps(told).encode()), symbol)
             socket.flush()
+            if event["e"] == "listenKeyExpired":
+                self.users.pop(socket)
 
     def ping_all(self, now: int) -> None:
         """Ping every connection; the payload is the time."""
@@ -96,10 +100,24 @@ class Listeners:
                 raise web.HTTPServiceUnavailable
             await asyncio.sleep(LOOK_S)
 
+    async def serve_stream(self, request: web.Request) -> web.StreamResponse:
+        """A connection for streams: the user's if it names a listen key, else the market's."""
+        key = request.query.get("listenKey") or request.match_info.get("name", "")
+        known = key and key == self._exchange.listen_key
+        return await (self._serve_user(request, key) if known or request.path.startswith("/private") else self.serve_market(request))
+
+    async def _serve_user(self, request: web.Request, key: str) -> web.StreamResponse:
+        """The user stream of a listen key until the connection ends; of a key that is none, silence."""
+        response, socket = await self._accept(request, "api")
+        self.api.add(socket)
+        if key == self._exchange.listen_key:
+            self.users[socket] = key
+        return await self._talk(response, socket, lambda _text: "")
+
     async def serve_market(self, request: web.Request) -> web.StreamResponse:
         """A market stream connection until it ends: /ws, /ws/NAME, /stream, /stream?streams=A/B."""
         response, socket = await self._accept(request, "market")
-        talk = MarketTalk(self._exchange, self._hub, socket, combined=request.path.startswith("/stream"))
+        talk = MarketTalk(self._exchange, self._hub, socket, combined="/stream" in request.path)
         counts = self.counts["market"]
         self.market.add(socket)
         counts["open"] += 1
@@ -115,12 +133,16 @@ class Listeners:
     async def serve_api(self, request: web.Request) -> web.StreamResponse:
         """A WebSocket API connection until it ends."""
         response, socket = await self._accept(request, "api")
-        counts = self.counts["api"]
         self.api.add(socket)
+        return await self._talk(response, socket, lambda text: self._call(socket, text))
+
+    async def _talk(self, response: web.WebSocketResponse, socket: Socket, answer: Callable[[str], str]) -> web.StreamResponse:
+        """Answer on a connection of the account until it ends."""
+        counts = self.counts["api"]
         counts["open"] += 1
         try:
             limit = Sliding(1000, self._exchange.settings.message_limit)
-            await self._listen(response, socket, lambda text: self._call(socket, text), counts, limit, every=False)
+            await self._listen(response, socket, answer, counts, limit, every=False)
         finally:
             counts["open"] -= 1
             self.api.discard(socket)
@@ -155,7 +177,7 @@ class Listeners:
             number, method, values = request.get("id"), request["method"], request.get("params") or {}
             result: Any = self._subscription(socket, method, values) if method.startswith("userDataStream.") else None
             if result is None:
-                result = call(exchange, method, values)
+                result = call(exchange, self._calls, method, values)
         except VenueError as error:
             return dumps({"id": number, "status": error.status, "error": error.body(), "rateLimits": []})
         except (ValueError, KeyError, AttributeError, TypeError):
@@ -173,8 +195,8 @@ class Listeners:
         if method != "userDataStream.subscribe.signature":
             raise VenueError(-1016, "This service is no longer available.", 410)
         check_signed(exchange, values)
-        self.users[socket] = self.users.get(socket, 0)
-        return {"subscriptionId": self.users[socket]}
+        self.users[socket] = ""
+        return {"subscriptionId": 0}
 
 
 def check_signed(exchange: Exchange, values: dict[str, Any]) -> None:
@@ -184,9 +206,9 @@ def check_signed(exchange: Exchange, values: dict[str, Any]) -> None:
     exchange.doorman.check(params, sorted_payload(values), str(values.get("signature", "")), exchange.time())
 
 
-def call(exchange: Exchange, method: str, values: dict[str, Any]) -> Any:
+def call(exchange: Exchange, calls: Mapping[str, Endpoint], method: str, values: dict[str, Any]) -> Any:
     """An end point by its name on the WebSocket API."""
-    endpoint: Endpoint | None = WS_API.get(method)
+    endpoint: Endpoint | None = calls.get(method)
     exchange.count(f"WS {method}", known=endpoint is not None)
     if endpoint is None:
         raise VenueError(-1016, "This service is no longer available.", 404)

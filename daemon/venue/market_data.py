@@ -15,12 +15,11 @@ from daemon.venue.errors import VenueError, bad_interval
 from daemon.venue.exchange import Exchange
 from daemon.venue.faults import Patch
 from daemon.venue.intervals import DAY, divides
-from daemon.venue.markets import Market, rules
+from daemon.venue.markets import Market
 from daemon.venue.money import text
 from daemon.venue.params import SYMBOL, Params
-from daemon.venue.tape import Bar, extended
+from daemon.venue.tape import Bar, Tape, extended
 
-KLINES_MAX: Final = 1000
 STATISTICS_ROWS: Final = 300  # the 24 h statistics look back this many rows at most, so that asking for 3,500 markets stays cheap
 
 
@@ -71,10 +70,10 @@ def _entry(exchange: Exchange, market: Market) -> str:
     patched = exchange.patch(market.symbol) is not None
     entry = exchange.rule_texts.get(market.index)
     if entry is None or patched:
-        entry = json.dumps(rules(market, exchange.notional_min(market.symbol)), separators=(",", ":"))
+        entry = json.dumps(exchange.rules(market), separators=(",", ":"))
     if not patched:
         exchange.rule_texts[market.index] = entry
-    return entry.replace('"TRADING"', '"BREAK"') if exchange.is_closed(market.symbol) else entry
+    return entry.replace('"TRADING"', f'"{exchange.closed_word}"') if exchange.is_closed(market.symbol) else entry
 
 
 def rate_limits(exchange: Exchange) -> list[dict[str, Any]]:
@@ -93,24 +92,29 @@ def klines(exchange: Exchange, params: Params) -> Any:
     interval = params.text("interval")
     if not divides(exchange.settings.interval, interval):
         raise bad_interval()
-    limit = params.limit(500, KLINES_MAX)
-    start, stop, now = params.integer("startTime"), params.integer("endTime"), exchange.now()
     exchange.shown.add(market.index)
+    return candles(exchange, exchange.tape, market, interval, params)
+
+
+def candles(exchange: Exchange, tape: Tape, market: Market, interval: str, params: Params) -> Text:
+    """The candles of a tape that are asked for."""
+    limit = params.limit(500, exchange.klines_max)
+    start, stop, now = params.integer("startTime"), params.integer("endTime"), exchange.now()
     if start is None:
-        bars = latest(exchange.tape, market.index, interval, limit, min(now if stop is None else stop, now), now)
+        bars = latest(tape, market.index, interval, limit, min(now if stop is None else stop, now), now)
     else:
-        bars = earliest(exchange.tape, market.index, interval, limit, start, now if stop is None else stop, now)
+        bars = earliest(tape, market.index, interval, limit, start, now if stop is None else stop, now)
     return Text(f"[{','.join(map(kline, bars))}]")
 
 
 def ticker_price(exchange: Exchange, params: Params) -> Any:
     """Last prices."""
-    return _each(exchange, params, lambda market: {"symbol": market.symbol, "price": text(exchange.last(market))})
+    return each(exchange, params, lambda market: {"symbol": market.symbol, "price": text(exchange.last(market))})
 
 
 def book_ticker(exchange: Exchange, params: Params) -> Any:
     """Best prices and amounts."""
-    return _each(exchange, params, lambda market: best(exchange, market))
+    return each(exchange, params, lambda market: best(exchange, market))
 
 
 def best(exchange: Exchange, market: Market) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def best(exchange: Exchange, market: Market) -> dict[str, Any]:
 
 def ticker_day(exchange: Exchange, params: Params) -> Any:
     """Statistics of the last 24 h, or of the last rows where 24 h are more than `STATISTICS_ROWS`."""
-    return _each(exchange, params, lambda market: statistics(exchange, market))
+    return each(exchange, params, lambda market: statistics(exchange, market))
 
 
 def day(exchange: Exchange, market: Market) -> Bar:
@@ -184,7 +188,7 @@ def depth(exchange: Exchange, params: Params) -> Any:
     return {"lastUpdateId": exchange.now(), "bids": sides["SELL"], "asks": sides["BUY"]}
 
 
-def _each(exchange: Exchange, params: Params, view: Any) -> Any:
+def each(exchange: Exchange, params: Params, view: Any) -> Any:
     """One market's view for `symbol`, a list for `symbols` or for all."""
     symbols = params.symbols()
     if symbols is not None and "symbol" in params:

@@ -74,6 +74,20 @@ class Matching:
         self._clearing.tell_account(order.market, now)
         return order
 
+    def expire(self, market: Market, now: int) -> None:
+        """End all open orders of a market, as the venue does before it liquidates."""
+        for order in list(self.open.get(market.symbol, ())):
+            self._end(order, "EXPIRED", now)
+
+    def force(self, new: NewOrder, level: Level, now: int) -> Order:
+        """Book an order of the venue's own, filled whole at a price that is no book's."""
+        order = self._booked(new, new.amount or ZERO, now)
+        order.forced = True
+        self._clearing.tell(order, "NEW")
+        self._fill(order, level.price, level.amount, now, maker=False)
+        self._settled(order.market, now)
+        return order
+
     def advance(self, market: Market, now: int) -> None:
         """Fill the market's resting orders with what has happened since the last look."""
         waiting = self.open.get(market.symbol)
@@ -130,8 +144,25 @@ class Matching:
         return [Level(price, half), Level(price, size - half), *taken[1:]] if half else taken
 
     def _book_order(self, new: NewOrder, fills: list[Level], now: int, filling: Filling | None) -> Order:
-        history = self.orders[new.market.symbol]
         before = self._heading_for(new.market)
+        order = self._booked(new, _amount(new, fills), now)
+        if filling is not None:
+            order.held = filling
+            order.held_until = None if filling.after_ms is None else now + filling.after_ms
+            order.reference = fills[-1].price if fills else ZERO
+            fills = _first(fills, floor_to(order.amount * filling.share, new.market.step))
+        self._judge(order, before)
+        self._clearing.tell(order, "NEW")
+        for price, size in fills:
+            self._fill(order, price, size, now, maker=False)
+        if order.remaining or not order.executed:
+            self._rest_or_expire(order, now)
+        self._settled(order.market, now)
+        return order
+
+    def _booked(self, new: NewOrder, amount: Decimal, now: int) -> Order:
+        """A new order in the books, nothing of it filled."""
+        history = self.orders[new.market.symbol]
         order = Order(
             id=self._first_id + len(history),
             client_id=new.client_id,
@@ -140,25 +171,13 @@ class Matching:
             kind=new.kind,
             life=new.life,
             price=new.price or ZERO,
-            amount=_amount(new, fills),
+            amount=amount,
             quote=new.quote or ZERO,
             reduce_only=new.reduce_only,
             created=now,
             updated=now,
         )
-        if filling is not None:
-            order.held = filling
-            order.held_until = None if filling.after_ms is None else now + filling.after_ms
-            order.reference = fills[-1].price if fills else ZERO
-            fills = _first(fills, floor_to(order.amount * filling.share, new.market.step))
         history.append(order)
-        self._judge(order, before)
-        self._clearing.tell(order, "NEW")
-        for price, size in fills:
-            self._fill(order, price, size, now, maker=False)
-        if order.remaining or not order.executed:
-            self._rest_or_expire(order, now)
-        self._settled(order.market, now)
         return order
 
     def _heading_for(self, market: Market) -> Decimal:

@@ -15,7 +15,6 @@ from daemon.venue.errors import VenueError, illegal, mandatory, too_precise
 from daemon.venue.money import UNIT, multiple
 
 SYMBOL: Final = r"^[A-Z0-9-_.]{1,20}$"
-CLIENT_ID: Final = r"^[a-zA-Z0-9-_]{1,36}$"
 NUMBER: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"
 INTEGER: Final = r"^[0-9]{1,20}$"
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from daemon.venue.endpoints import GONE, NAME_OF, REST, Endpoint
+from daemon.venue.endpoints import Endpoint, Interface
 from daemon.venue.errors import VenueError
 from daemon.venue.exchange import Exchange
 from daemon.venue.faults import Mishap, Reply
@@ -41,17 +41,17 @@ class Answer:
         return web.Response(body=self.body, status=self.status, headers={"Content-Type": "application/json; charset=utf-8"} | self.headers)
 
 
-async def serve(exchange: Exchange, request: web.Request, sleep: Sleep) -> web.StreamResponse:
+async def serve(interface: Interface, exchange: Exchange, request: web.Request, sleep: Sleep) -> web.StreamResponse:
     """Answer any HTTP request that is not the venue's own."""
-    endpoint = REST.get((request.method, request.path))
+    endpoint = interface.rest.get((request.method, request.path))
     exchange.count(f"{request.method} {request.path}", known=endpoint is not None)
     if endpoint is None:
-        return web.Response(status=410 if request.path in GONE else 404, text=NOT_FOUND, content_type="text/html")
+        return web.Response(status=410 if request.path in interface.gone else 404, text=NOT_FOUND, content_type="text/html")
     query = request.raw_path.partition("?")[2]
     body = await request.text()
     sent = "&".join(part for part in (query, body) if part)
     key = request.headers.get("X-MBX-APIKEY")
-    mishap = _mishap(exchange, NAME_OF[request.method, request.path], sent)
+    mishap = _mishap(exchange, interface.name_of[request.method, request.path], sent)
     if mishap is None:
         return _answer(exchange, endpoint, key, sent).response()
     await _wait(mishap.before_ms, sleep)
@@ -109,6 +109,8 @@ def _answer(exchange: Exchange, endpoint: Endpoint, key: str | None, sent: str) 
 def _result(exchange: Exchange, endpoint: Endpoint, key: str | None, sent: str) -> object:
     params = Params(_read(sent))
     exchange.limits.charge(_weight(endpoint, params), exchange.now())
+    if endpoint.keyed:
+        exchange.doorman.check_key(key)
     if endpoint.signed:
         exchange.doorman.check_key(key)
         exchange.doorman.check(params, *payload_of(sent), exchange.time())

@@ -15,8 +15,7 @@ from aiohttp import web
 
 from daemon.venue import admin, rest
 from daemon.venue.actions import act
-from daemon.venue.audit import audit
-from daemon.venue.exchange import Exchange
+from daemon.venue.faces import FACES
 from daemon.venue.intervals import INTERVALS
 from daemon.venue.listeners import Listeners
 from daemon.venue.settings import VenueSettings
@@ -30,16 +29,17 @@ UPDATE_MIN, UPDATE_MAX = 250, 1000  # ms between two updates of a forming candle
 
 
 class Venue:
-    """An exchange that speaks Binance spot's wire protocol.
+    """An exchange that speaks the wire protocol of Binance's spot, or of its USD-M futures.
 
     `clock` gives seconds since the epoch, `sleep` waits that clock's seconds; prices, fills and ids follow from the settings and the clock.
     """
 
     def __init__(self, settings: VenueSettings, clock: Clock = time.time, sleep: Sleep = asyncio.sleep) -> None:
         self.settings = settings
-        self.exchange = Exchange(settings, clock)
-        self.hub = Hub(self.exchange)
-        self.listeners = Listeners(self.exchange, self.hub)
+        self.face = FACES[settings.market]
+        self.exchange = self.face.exchange(settings, clock)
+        self.hub = Hub(self.exchange, self.face.tickers)
+        self.listeners = Listeners(self.exchange, self.hub, self.face.interface.calls)
         self._sleep = sleep
         step = INTERVALS[settings.interval]
         self._beat = min(max(step // 2, UPDATE_MIN), UPDATE_MAX)
@@ -101,11 +101,11 @@ class Venue:
 
     def ccxt_urls(self) -> dict[str, Any]:
         """The `urls` for the constructor of ccxt's binance: normal, sandbox and demo mode all lead here."""
-        return ccxt_urls(self.url, self.ws_url)
+        return ccxt_urls(self.url, self.ws_url, self.settings.market)
 
     def audit(self) -> list[str]:
         """What is wrong with the books, one sentence each; empty when they agree."""
-        return audit(self.exchange)
+        return self.face.audit(self.exchange)
 
     def state(self) -> dict[str, Any]:
         """The whole state as JSON values."""
@@ -121,7 +121,7 @@ class Venue:
         while self._closed < live:
             self.hub.close_row(self._closed)
             self._closed += 1
-        self.exchange.matching.advance_all(now)
+        self.exchange.advance(now)
         self.hub.update(now, candles=not boundary)
         if now - self._pinged >= self.settings.ping_s * 1000:
             self._pinged = now
@@ -129,7 +129,7 @@ class Venue:
 
     def act(self) -> None:
         """Do what faults are to do once, and now."""
-        act(self.exchange, self._close)
+        act(self.exchange, self.face.place, self._close)
 
     def _close(self, code: int, kinds: Collection[str]) -> None:
         task = asyncio.create_task(self.listeners.close_all(code, kinds), name="venue close")
@@ -146,15 +146,16 @@ class Venue:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=1 << 20)
-        for path in ("/ws", "/ws/{name:.*}", "/stream", "/stream/{name:.*}"):
-            app.router.add_get(path, self.listeners.serve_market)
+        for start in ("", "/public", "/market", "/private"):
+            for path in ("/ws", "/ws/{name:.*}", "/stream", "/stream/{name:.*}"):
+                app.router.add_get(start + path, self.listeners.serve_stream)
         app.router.add_get("/ws-api/v3", self.listeners.serve_api)
         admin.add_routes(app, self)
         app.router.add_route("*", "/{path:.*}", self._rest)
         return app
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
-        return await rest.serve(self.exchange, request, self._sleep)
+        return await rest.serve(self.face.interface, self.exchange, request, self._sleep)
 
 
 async def serve(settings: VenueSettings, host: str = "127.0.0.1", port: int = 0, ready: Callable[[Venue], None] | None = None) -> None:

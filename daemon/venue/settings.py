@@ -18,7 +18,8 @@ from daemon.venue.intervals import INTERVALS
 class VenueSettings:
     """Settings of one venue. Money is Decimal in quote units, rates are fractions, bps are hundredths of a percent."""
 
-    data: Path | None = None  # directory of BASE_QUOTE-TIMEFRAME.parquet; None: the seeded generator
+    market: str = "spot"  # which of Binance's exchanges: spot, or the linear perpetuals of USD-M futures (swap)
+    data: Path | None = None  # directory of BASE_QUOTE-TIMEFRAME.parquet (swaps: BASE_QUOTE_SETTLE-); None: the seeded generator
     timeframe: str | None = None  # which files of `data` to play; None: 1h if there are any, else the most common
     interval: str = "1s"  # length of a live bar; one row per bar
     seed: int = 1
@@ -38,6 +39,8 @@ class VenueSettings:
     notional_min: Decimal = Decimal(5)
     volatility: float = 0.002  # of a generated row, a fraction; rows are lively whatever the interval
     gaps: float = 0.0  # probability that a generated row is missing
+    funding: str = "8h"  # between two settlements of a swap without recorded rates
+    listen_key_s: float = 3600.0  # how long a swap's listen key lives, as Binance's
     streams: bool = True  # False: every websocket is refused
     closed_only: bool = False  # True: streams send nothing but closed candles
     weight_limit: int = 6000  # request weight a minute, as Binance's spot API
@@ -53,6 +56,10 @@ class VenueSettings:
         """Refuse what could not run, in one sentence."""
         if self.interval not in INTERVALS or self.interval == "1M":
             raise ValueError(f"venue: interval {self.interval!r} is not one of {' '.join(i for i in INTERVALS if i != '1M')}")
+        if self.market not in ("spot", "swap"):
+            raise ValueError(f"venue: market {self.market!r} is neither spot nor swap")
+        if self.funding not in INTERVALS or self.funding == "1M":
+            raise ValueError(f"venue: funding {self.funding!r} is not one of {' '.join(i for i in INTERVALS if i != '1M')}")
         for name in ("markets", "depth_levels", "weight_limit", "order_limit", "message_limit", "stream_limit", "connection_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"venue: {name} must be at least 1")

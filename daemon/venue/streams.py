@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from daemon.venue.candles import kline_event, quote_volume
 from daemon.venue.exchange import Exchange
@@ -20,8 +21,10 @@ from daemon.venue.markets import Market
 from daemon.venue.sockets import Socket, frame
 from daemon.venue.tape import Bar, extended, within
 
-NAME: Final = re.compile(r"^([a-z0-9]+)@(kline_([0-9]+[smhdwM])|bookTicker|miniTicker)$")
+NAME: Final = re.compile(r"^([a-z0-9]+)@(kline_([0-9]+[smhdwM])|bookTicker|miniTicker|markPrice)(@1s)?$")
 FORM: Final = re.compile(r"^!?[A-Za-z0-9_]+@[A-Za-z0-9_@:+]+$")
+
+Ticker = Callable[[Any, Market], str]  # of the exchange of its kind of market
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +33,7 @@ class Stream:
 
     name: str
     market: Market
-    kind: str  # kline, bookTicker or miniTicker
+    kind: str  # kline, or the name of a ticker
     interval: str
     raw: set[Socket] = field(default_factory=set)
     combined: set[Socket] = field(default_factory=set)
@@ -55,10 +58,10 @@ class Stream:
 
 
 class Hub:
-    """All market streams."""
+    """All market streams; `tickers` say what the streams that are no candles say now, by their names."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, tickers: Mapping[str, Ticker]) -> None:
+        self._exchange, self._tickers = exchange, tickers
         self._tape = exchange.tape
         self.streams: dict[str, Stream] = {}
         self.sent = 0  # messages, each counted once however many listened
@@ -88,11 +91,13 @@ class Hub:
         market = self._exchange.by_symbol.get(found[1].upper()) if found else None
         if found is None or market is None:
             return None
-        interval = found[3] or ""
+        kind, interval = found[2].partition("_")[0], found[3] or ""
+        if kind != "kline" and kind not in self._tickers:
+            return None
         if interval and not divides(self._tape.interval, interval):
             return None
         self._exchange.shown.add(market.index)
-        return Stream(name, market, found[2].partition("_")[0], interval)
+        return Stream(name, market, kind, interval)
 
     def close_row(self, index: int) -> None:
         """Send the candles that end with row `index`."""
@@ -135,7 +140,7 @@ class Hub:
         if stream.kind == "kline":
             bar = self._forming(stream, now)
             return "" if bar is None else kline_event(stream.market.symbol, stream.interval, bar, now, closed=False)
-        text = book_text(self._exchange, stream.market) if stream.kind == "bookTicker" else mini_text(self._exchange, stream.market)
+        text = self._tickers[stream.kind](self._exchange, stream.market)
         fresh = text != stream.said
         stream.said = text
         return text if fresh else ""

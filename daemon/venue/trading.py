@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from daemon.venue import lagging, reports
+from daemon.venue import lagging
 from daemon.venue.accounts import Balance
 from daemon.venue.book import Side
 from daemon.venue.errors import VenueError, cancel_rejected, mandatory, no_such_order, not_required, rejected
 from daemon.venue.exchange import Exchange
 from daemon.venue.filters import check
-from daemon.venue.intervals import DAY
+from daemon.venue.intervals import HOUR
 from daemon.venue.markets import Market
 from daemon.venue.money import text
 from daemon.venue.orders import Kind, Life, NewOrder, Order
-from daemon.venue.params import CLIENT_ID, SYMBOL, Params
+from daemon.venue.params import SYMBOL, Params
 
 LIST_MAX: Final = 1000
 SIDES: Final[tuple[Side, ...]] = ("BUY", "SELL")
@@ -28,7 +28,7 @@ LIVES: Final[tuple[Life, ...]] = ("GTC", "IOC", "FOK")
 
 def account(exchange: Exchange, params: Params) -> Any:
     """Balances and rates."""
-    exchange.matching.advance_all(exchange.now())
+    exchange.advance(exchange.now())
     seen_at = lagging.seen_at(exchange, "account.status")
     return {
         "makerCommission": int(exchange.fees.maker * 10_000),
@@ -79,7 +79,7 @@ def place(exchange: Exchange, params: Params) -> Any:
     new = _new_order(exchange, params)
     detail = params.choice("newOrderRespType", ("ACK", "RESULT", "FULL"), VenueError(-1136, "Invalid newOrderRespType."), _detail(new.kind))
     order = exchange.matching.place(new, exchange.now())
-    return reports.placed(order, detail)
+    return exchange.words.placed(order, detail)
 
 
 def test(exchange: Exchange, params: Params) -> Any:
@@ -108,7 +108,7 @@ def _new_order(exchange: Exchange, params: Params) -> NewOrder:
         price=price,
         amount=amount,
         quote=quote,
-        client_id=params.maybe("newClientOrderId", CLIENT_ID) or exchange.make_id(),
+        client_id=params.maybe("newClientOrderId", exchange.client_id) or exchange.make_id(),
     )
     if exchange.is_closed(market.symbol):
         raise rejected("Market is closed.")
@@ -141,10 +141,10 @@ def _combination(kind: Kind, amount: bool, quote: bool, price: bool) -> None:  #
         raise not_required("quoteOrderQty")
 
 
-def _find(exchange: Exchange, params: Params, missing: VenueError) -> Order:
+def find(exchange: Exchange, params: Params, missing: VenueError) -> Order:
     """The order named by id or by client id: of several with the same client id the newest."""
     market = exchange.market(params.text("symbol", SYMBOL))
-    exchange.matching.advance(market, exchange.now())
+    exchange.advance(exchange.now())
     number, name = params.integer("orderId"), params.maybe("origClientOrderId")
     if number is None and name is None:
         raise VenueError(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
@@ -156,56 +156,56 @@ def _find(exchange: Exchange, params: Params, missing: VenueError) -> Order:
 
 def query(exchange: Exchange, params: Params) -> Any:
     """One order."""
-    order = _find(exchange, params, no_such_order())
+    order = find(exchange, params, no_such_order())
     seen = lagging.orders([order], lagging.seen_at(exchange, "order.status", order.market.symbol))
     if not seen:
         raise no_such_order()
-    return reports.queried(seen[0])
+    return exchange.words.queried(seen[0])
 
 
 def cancel(exchange: Exchange, params: Params) -> Any:
     """End one order."""
-    order = _find(exchange, params, cancel_rejected())
-    cancel_id = params.maybe("newClientOrderId", CLIENT_ID) or exchange.make_id()
-    return reports.canceled(exchange.matching.cancel(order, cancel_id, exchange.now()))
+    order = find(exchange, params, cancel_rejected())
+    cancel_id = params.maybe("newClientOrderId", exchange.client_id) or exchange.make_id()
+    return exchange.words.canceled(exchange.matching.cancel(order, cancel_id, exchange.now()))
 
 
 def cancel_all(exchange: Exchange, params: Params) -> Any:
     """End all open orders of a market."""
     market = exchange.market(params.text("symbol", SYMBOL))
-    exchange.matching.advance(market, exchange.now())
+    exchange.advance(exchange.now())
     waiting = list(exchange.matching.open.get(market.symbol, []))
     if not waiting:
         raise cancel_rejected()
-    return [reports.canceled(exchange.matching.cancel(order, exchange.make_id(), exchange.now())) for order in waiting]
+    return [exchange.words.canceled(exchange.matching.cancel(order, exchange.make_id(), exchange.now())) for order in waiting]
 
 
 def open_orders(exchange: Exchange, params: Params) -> Any:
     """Open orders of a market or of all."""
     symbol = params.maybe("symbol", SYMBOL)
     markets = exchange.markets if symbol is None else [exchange.market(symbol)]
-    exchange.matching.advance_all(exchange.now())
+    exchange.advance(exchange.now())
     seen_at = lagging.seen_at(exchange, "openOrders.status", symbol or "")
     waiting = exchange.matching.open if seen_at is None else exchange.matching.orders  # what has ended since was open then
     listed = [order for market in markets if market.symbol in waiting for order in waiting[market.symbol]]
-    return [reports.queried(order) for order in lagging.orders(listed, seen_at) if order.open]
+    return [exchange.words.queried(order) for order in lagging.orders(listed, seen_at) if order.open]
 
 
 def all_orders(exchange: Exchange, params: Params) -> Any:
     """Orders of a market, oldest first: the latest ones, or from an id or a time on."""
     market = _advanced(exchange, params)
-    start, stop = _period(params)
+    start, stop = period(exchange, params)
     first, limit = params.integer("orderId"), params.limit(500, LIST_MAX)
     booked = lagging.orders(exchange.matching.orders.get(market.symbol, []), lagging.seen_at(exchange, "allOrders", market.symbol))
     found = [o for o in booked if start <= o.created <= stop and o.id >= (first or 0)]
     forwards = first is not None or "startTime" in params
-    return [reports.queried(order) for order in (found[:limit] if forwards else found[-limit:])]
+    return [exchange.words.queried(order) for order in (found[:limit] if forwards else found[-limit:])]
 
 
 def my_trades(exchange: Exchange, params: Params) -> Any:
     """Trades of a market, oldest first: the latest ones, or from an id or a time on, or those of an order."""
     market = _advanced(exchange, params)
-    start, stop = _period(params)
+    start, stop = period(exchange, params)
     order, first, limit = params.integer("orderId"), params.integer("fromId"), params.limit(500, LIST_MAX)
     if first is not None and ("startTime" in params or "endTime" in params):
         raise VenueError(-1128, "Combination of optional parameters invalid.")
@@ -213,23 +213,23 @@ def my_trades(exchange: Exchange, params: Params) -> Any:
     found = [t for t in booked if start <= t.at <= stop and t.id >= (first or 0)]
     found = [t for t in found if order in (None, t.order_id)]
     forwards = first is not None or "startTime" in params
-    return [reports.trade(trade) for trade in (found[:limit] if forwards else found[-limit:])]
+    return [exchange.words.trade(trade) for trade in (found[:limit] if forwards else found[-limit:])]
 
 
 def _advanced(exchange: Exchange, params: Params) -> Market:
     market = exchange.market(params.text("symbol", SYMBOL))
-    exchange.matching.advance(market, exchange.now())
+    exchange.advance(exchange.now())
     return market
 
 
-def _period(params: Params) -> tuple[int, int]:
-    """Bounds of a list, startTime and endTime in ms, at most 24 h apart."""
+def period(exchange: Exchange, params: Params) -> tuple[int, int]:
+    """Bounds of a list, startTime and endTime in ms, and not too far apart."""
     start, stop = params.integer("startTime"), params.integer("endTime")
     if start is not None and stop is not None:
         if stop < start:
             raise VenueError(-1023, "Start time is greater than end time.")
-        if stop - start > DAY:
-            raise VenueError(-1127, "More than 24 hours between startTime and endTime.")
+        if stop - start > exchange.list_ms_max:
+            raise VenueError(-1127, f"More than {exchange.list_ms_max // HOUR} hours between startTime and endTime.")
     return start or 0, (1 << 62) if stop is None else stop
 
 

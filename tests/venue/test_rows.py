@@ -72,7 +72,7 @@ def test_generated_markets_move_together() -> None:
 def recording(base: str, first: int, values: list[float]) -> Recording:
     prices = np.array(values)
     table: Table = np.column_stack([prices, prices + 2, prices - 1, prices + 1, np.full(len(values), 5.0)])
-    return Recording(base, "USDT", np.arange(first, first + len(values), dtype=np.int64) * 3_600_000, table)
+    return Recording(base, "USDT", np.arange(first, first + len(values), dtype=np.int64) * 3_600_000, table, Path(base))
 
 
 def test_recordings_are_aligned_by_time() -> None:

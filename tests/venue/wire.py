@@ -13,11 +13,11 @@ from urllib.parse import urlencode
 import aiohttp
 
 from daemon.venue import Venue, VenueSettings
-from daemon.venue.endpoints import REST
-from daemon.venue.exchange import Exchange
+from daemon.venue.faces import FACES
 from daemon.venue.faultscript import read
 from daemon.venue.params import Params
 from daemon.venue.signing import signature, sorted_payload
+from daemon.venue.swap.exchange import SwapExchange
 
 KEY, SECRET = "venue-key", "venue-secret"
 START = 1_700_000_000.0  # on a second
@@ -45,15 +45,19 @@ async def never(_seconds: float) -> None:
 class Desk:
     """An exchange without sockets, called by end point; events of the user stream are kept."""
 
+    market = "spot"
+    root = "/api/v3/"
+
     def __init__(self, **settings: Any) -> None:
         self.clock = HandClock()
-        self.exchange = Exchange(VenueSettings(**settings), self.clock)
+        self.face = FACES[self.market]
+        self.exchange = self.face.exchange(VenueSettings(market=self.market, **settings), self.clock)
         self.events: list[dict[str, Any]] = []
         self.exchange.listeners.append(self.events.append)
 
     def call(self, method: str, path: str, **params: Any) -> Any:
         """An answered request; raises VenueError for a refused one."""
-        endpoint = REST[method, f"/api/v3/{path}"]
+        endpoint = self.face.interface.rest[method, f"{self.root}{path}"]
         answer = endpoint.handle(self.exchange, Params({name: str(value) for name, value in params.items()}))
         return json.loads(answer) if isinstance(answer, str) else answer
 
@@ -68,6 +72,28 @@ class Desk:
     def limit(self, side: str, amount: Any, price: Any, symbol: str = "BTCUSDT", life: str = "GTC", **params: Any) -> Any:
         """A new limit order."""
         return self.order(side, amount, "LIMIT", symbol, price=price, timeInForce=life, **params)
+
+
+class SwapDesk(Desk):
+    """The same of swaps; paths begin with their version."""
+
+    market = "swap"
+    root = "/fapi/"
+    exchange: SwapExchange
+
+    def order(self, side: str, amount: Any, kind: str = "MARKET", symbol: str = "BTCUSDT", **params: Any) -> Any:
+        """A new order, and what has become of it."""
+        values = {"newOrderRespType": "RESULT", **params}
+        return self.call("POST", "v1/order", symbol=symbol, side=side, type=kind, quantity=amount, **values)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass and do what is due."""
+        self.clock.move(seconds)
+        self.exchange.advance(self.exchange.now())
+
+    def told(self, kind: str) -> list[dict[str, Any]]:
+        """The events of a kind on the user stream, oldest first."""
+        return [event for event in self.events if event["e"] == kind]
 
 
 class Wire:
