@@ -208,6 +208,7 @@ def venue(
     balance: Annotated[list[str] | None, typer.Option(help="ASSET=AMOUNT, repeatable; USDT=100000 unless given.")] = None,
     key: Annotated[str, typer.Option(help="The API key it accepts.")] = "venue-key",
     secret: Annotated[str, typer.Option(help="The secret it accepts.")] = "venue-secret",  # noqa: S107 - of a venue on loopback
+    funding: Annotated[str, typer.Option(help="Between two settlements of a swap without recorded rates.")] = "8h",
     streams: Annotated[bool, typer.Option("--streams/--no-streams", help="Serve or refuse websockets.")] = True,
     closed_only: Annotated[bool, typer.Option("--closed-only", help="Stream closed candles only.")] = False,
     faults: Annotated[Path | None, typer.Option(help="What goes wrong, as YAML or JSON; see docs/venue.md.")] = None,
@@ -229,6 +230,7 @@ def venue(
             balance=_balances(balance or ["USDT=100000"]),
             key=key,
             secret=secret,
+            funding=funding,
             streams=streams,
             closed_only=closed_only,
             faults=_script(faults),

@@ -10,7 +10,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from aiohttp import web
 
 from daemon.venue import faultscript
@@ -22,7 +21,6 @@ from daemon.venue.intervals import divides
 from daemon.venue.listeners import Listeners, dumps
 from daemon.venue.markets import Market
 from daemon.venue.money import text
-from daemon.venue.recorded import COLUMNS
 from daemon.venue.streams import Hub
 from daemon.venue.targets import Target
 
@@ -155,16 +153,11 @@ def dump(exchange: Exchange, folder: Path, markets: list[Market]) -> list[Path]:
     from pyarrow import parquet
 
     folder.mkdir(parents=True, exist_ok=True)
-    live = exchange.tape.index(exchange.now())
     written = []
     for market in markets:
-        table = exchange.tape.table(market.index, 0, live)
-        times = exchange.tape.origin + np.arange(live, dtype=np.int64) * exchange.tape.step
-        present = ~np.isnan(table[:, 0])
-        columns = {"timestamp": times[present]} | {name: table[present, place] for place, name in enumerate(COLUMNS)}
-        path = folder / f"{exchange.file_name(market)}-{exchange.tape.interval}.parquet"
-        parquet.write_table(pa.table(columns), path)
-        written.append(path)
+        for name, columns in exchange.recording(market).items():
+            written.append(folder / f"{name}.parquet")
+            parquet.write_table(pa.table(columns), written[-1])
     return written
 
 

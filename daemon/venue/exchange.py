@@ -12,6 +12,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from numpy.typing import NDArray
+
 from daemon.venue import recorded, reports
 from daemon.venue.accounts import Account, Transfer
 from daemon.venue.book import Book
@@ -155,9 +157,9 @@ class Exchange:
         """A market's entry in exchangeInfo."""
         return rules(market, self.notional_min(market.symbol))
 
-    def file_name(self, market: Market) -> str:
-        """How a recording of a market is called, without its timeframe."""
-        return f"{market.base}_{market.quote}"
+    def recording(self, market: Market) -> dict[str, dict[str, NDArray[Any]]]:
+        """The files, by their names, that would play a market's closed bars again: columns of equal length."""
+        return {f"{market.base}_{market.quote}-{self.tape.interval}": self.tape.columns(market.index, self.now())}
 
     def deleverage(self, symbol: str, share: Decimal) -> None:
         """Close a share of a position, as in an auto-deleveraging; spot has none."""

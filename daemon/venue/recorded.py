@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from daemon.venue.intervals import INTERVALS
 from daemon.venue.markets import DECIMALS, Market, market
-from daemon.venue.rows import Row, Table, as_row
+from daemon.venue.rows import COLUMNS, Row, Table, as_row
 
 SPOT = "BASE_QUOTE"
-COLUMNS = ["open", "high", "low", "close", "volume"]
 BACKWARDS = [3, 1, 2, 0, 4]  # columns of a row played in reverse
 
 

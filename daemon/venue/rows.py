@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Table = NDArray[np.float64]  # (rows, 5): open high low close volume, NaN where there is no row
+COLUMNS = ["open", "high", "low", "close", "volume"]
+Table = NDArray[np.float64]  # (rows, 5), in the order of COLUMNS, NaN where there is no row
 
 
 class Row(NamedTuple):

@@ -7,13 +7,14 @@ extremes to the close (the low first in a rising bar, the high first in a fallin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.venue.intervals import following, opened, opened_all
 from daemon.venue.markets import Market
-from daemon.venue.rows import Row, Rows, Table
+from daemon.venue.rows import COLUMNS, Row, Rows, Table
 
 LEGS = 3  # straight lines in a bar
 
@@ -113,6 +114,14 @@ class Tape:
     def table(self, market: int, start: int, stop: int) -> Table:
         """Whole rows start..stop-1; see `Rows.table`."""
         return self._rows.table(market, max(start, 0), max(stop, 0))
+
+    def columns(self, market: int, now: int) -> dict[str, NDArray[Any]]:
+        """The closed bars of a market as the columns of a market data file, gaps left out."""
+        live = self.index(now)
+        table = self.table(market, 0, live)
+        present = ~np.isnan(table[:, 0])
+        times = self.origin + np.arange(live, dtype=np.int64) * self.step
+        return {"timestamp": times[present]} | {name: table[present, place] for place, name in enumerate(COLUMNS)}
 
     def bars(self, market: int, interval: str, start: int, stop: int, now: int) -> list[Bar]:
         """Candles of `interval` that open in start..stop (ms, both included), the last one as far as it has come at `now`."""

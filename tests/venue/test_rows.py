@@ -16,8 +16,8 @@ from daemon.venue.candles import earliest, latest
 from daemon.venue.generator import BLOCK, GeneratedRows
 from daemon.venue.intervals import INTERVALS, divides, following, opened
 from daemon.venue.markets import Market, listed
-from daemon.venue.recorded import COLUMNS, RecordedRows, Recording, markets, read
-from daemon.venue.rows import Rows, Table
+from daemon.venue.recorded import RecordedRows, Recording, markets, read
+from daemon.venue.rows import COLUMNS, Rows, Table
 from daemon.venue.tape import Tape, extended, price_at, span
 
 ORIGIN = 1_699_999_980_000  # on a minute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 from decimal import Decimal
@@ -360,6 +361,39 @@ def test_the_books_hold_whatever_happens(seed: int, actions: list[Any]) -> None:
     assert {symbol: D(amount) for symbol, amount in seen.items()} == {symbol: held(desk, symbol).amount for symbol in seen}
 
 
+def test_a_look_up_that_lags_shows_the_account_of_then() -> None:
+    """Wallet, position and margin of orders are told as they were, and only by the look-ups that lag."""
+    desk = SwapDesk(funding="1m")
+    desk.order("BUY", "0.4")
+    desk.order("BUY", "0.1", "LIMIT", price=58_000, timeInForce="GTC", newClientOrderId="rest")
+    then = wallet(desk)
+    desk.pass_time(70)
+    desk.call("DELETE", "v1/order", symbol="BTCUSDT", origClientOrderId="rest")
+    desk.order("SELL", "1")
+    desk.exchange.transfer("USDT", D(500))
+    desk.fault("lag", of="balances", delay="65s", on="account.status")
+    told = desk.call("GET", "v3/account")
+    assert D(told["totalWalletBalance"]) == then
+    assert [(each["symbol"], D(each["positionAmt"])) for each in told["positions"]] == [("BTCUSDT", D("0.4"))]
+    assert D(told["totalOpenOrderInitialMargin"]) == 290
+    assert D(desk.call("GET", "v3/balance")[0]["balance"]) == wallet(desk) != then
+    assert D(desk.call("GET", "v3/positionRisk")[0]["positionAmt"]) == D("-0.6")
+
+
+def test_a_reset_leaves_what_the_account_began_with() -> None:
+    """After the reset of a testnet there is no position, no income, no setting, and the first balance."""
+    desk = SwapDesk(funding="1m")
+    desk.call("POST", "v1/leverage", symbol="BTCUSDT", leverage=3)
+    desk.order("BUY", "0.4")
+    desk.pass_time(60)
+    desk.exchange.forget()
+    assert (wallet(desk), desk.call("GET", "v3/account")["positions"], incomes(desk, "FUNDING_FEE")) == (D(100_000), [], [])
+    assert desk.call("GET", "v1/symbolConfig", symbol="BTCUSDT")[0]["leverage"] == 20
+    desk.order("SELL", "0.1")
+    desk.pass_time(60)
+    assert audit(desk.exchange) == []
+
+
 def test_the_audit_sees_every_kind_of_error() -> None:
     """Money from nowhere, an amount or a cost without a trade, margin where none belongs and funding paid twice are each named."""
     desk = SwapDesk(funding="1m")
@@ -370,6 +404,11 @@ def test_the_audit_sees_every_kind_of_error() -> None:
     held(desk, "ETHUSDT").cost += 2
     held(desk).margin += 3
     desk.exchange.margin.incomes.append(next(each for each in desk.exchange.margin.incomes if each.kind == "FUNDING_FEE"))
+    first = next(each for each in desk.exchange.margin.incomes if each.kind == "FUNDING_FEE")
+    desk.exchange.margin.incomes.append(dataclasses.replace(first, at=first.at + 1))
+    desk.order("BUY", "1", symbol="SOLUSDT")
+    desk.pass_time(60)
+    desk.exchange.margin.incomes = [each for each in desk.exchange.margin.incomes if each.symbol != "SOLUSDT"]
     found = " ".join(audit(desk.exchange))
     for words in (
         "the USDT wallet is",
@@ -378,5 +417,7 @@ def test_the_audit_sees_every_kind_of_error() -> None:
         "ETHUSDT has cost",
         "BTCUSDT has margin",
         "was paid 2 times",
+        "was paid at no settlement",
+        "was not paid",
     ):
         assert words in found

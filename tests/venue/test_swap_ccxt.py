@@ -298,14 +298,16 @@ async def test_a_listen_key_ends_unless_it_is_kept() -> None:
         assert (await ask("PUT"))["code"] == -1125
         key = (await ask("POST"))["listenKey"]
         assert (await ask("POST"))["listenKey"] == key
-        async with session.ws_connect(f"{venue.ws_url}/private/ws?listenKey={key}") as socket:
-            listener = Listener(socket)
+        here, there = f"{venue.ws_url}/private/ws?listenKey={key}", f"{venue.ws_url}/ws/{key}"
+        async with session.ws_connect(here) as socket, session.ws_connect(there) as other:
+            listener, second = Listener(socket), Listener(other)
             clock.move(3599)
             assert (await ask("PUT"))["listenKey"] == key
             clock.move(3599)
             order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.1"}
             assert (await wire.signed("POST", "/fapi/v1/order", **order))[0] == 200
             assert [(await listener.next())["e"] for _ in range(3)] == ["ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"]
+            assert [(await second.next())["e"] for _ in range(3)][-1] == "ACCOUNT_UPDATE"
             clock.move(2)
             venue.pump()
             ended = await listener.next()

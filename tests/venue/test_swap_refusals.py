@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from daemon.venue.admin import dump
 from daemon.venue.errors import VenueError
 from daemon.venue.params import Params
 from daemon.venue.swap.audit import audit
@@ -186,6 +187,21 @@ def test_recorded_marks_and_funding_are_played_with_their_trades(tmp_path: Path)
     bars = desk.call("GET", "v1/markPriceKlines", symbol="AAAUSDT", interval="1s", endTime=NOW - 1)
     assert [float(bar[1]) for bar in bars] == [1001, 1011]
     assert audit(desk.exchange) == []
+
+
+def test_a_dump_of_swaps_replays(tmp_path: Path) -> None:
+    """A venue that plays a dump has the same trades, mark prices and rates as the venue that wrote it."""
+    desk = SwapDesk(history=20, markets=2, funding="1m")
+    desk.clock.move(200)
+    names = [path.name for path in dump(desk.exchange, tmp_path, desk.exchange.markets[:1])]
+    assert names == [f"BTC_USDT_USDT-{kind}.parquet" for kind in ("1s", "1s-mark", "funding")]
+    again = SwapDesk(data=tmp_path, timeframe="1s", history=20, markets=1)
+    again.clock.move(199)
+    for played, first in ((again.exchange.tape, desk.exchange.tape), (again.exchange.marks.tape, desk.exchange.marks.tape)):
+        assert played.table(0, 0, 219).tolist() == first.table(0, 0, 219).tolist()
+    settled = desk.exchange.funding.between(0, NOW - 20_001, NOW + 199_000)
+    assert len(settled) >= 3
+    assert again.exchange.funding.between(0, NOW - 20_001, NOW + 199_000) == settled
 
 
 @pytest.mark.skipif("REBALANCED_DATA" not in os.environ, reason="REBALANCED_DATA is not set: no recorded market data to replay")

@@ -69,12 +69,20 @@ def _positions(exchange: SwapExchange) -> list[str]:
 
 
 def _funding(exchange: SwapExchange) -> list[str]:
-    """Funding that was paid twice, or otherwise than position x mark price x rate."""
-    paid = [income for income in exchange.margin.incomes if income.kind == "FUNDING_FEE"]
-    twice = Counter((income.symbol, income.at) for income in paid)
-    findings = [f"funding of {symbol} at {at} was paid {count} times" for (symbol, at), count in twice.items() if count > 1]
-    for income in paid:
-        trades: Sequence[Trade] = exchange.matching.trades.get(income.symbol, [])
-        if not any(trade.at <= income.at for trade in trades):
-            findings.append(f"funding of {income.symbol} at {income.at} was paid without a position")
+    """Funding that was paid twice, or at no time of its market, or not at all although there was a position."""
+    paid = Counter((income.symbol, income.at) for income in exchange.margin.incomes if income.kind == "FUNDING_FEE")
+    findings = [f"funding of {symbol} at {at} was paid {count} times" for (symbol, at), count in paid.items() if count > 1]
+    for symbol, trades in exchange.matching.trades.items():
+        index = exchange.by_symbol[symbol].index
+        due = {each.at: each for each in exchange.funding.between(index, exchange.started, exchange.moment)}
+        findings += [f"funding of {symbol} at {at} was paid at no settlement" for name, at in paid if name == symbol and at not in due]
+        for at, settlement in due.items():
+            if settlement.rate and _surely_held(trades, at) and (symbol, at) not in paid:
+                findings.append(f"funding of {symbol} at {at} was not paid")
     return findings
+
+
+def _surely_held(trades: Sequence[Trade], at: int) -> bool:
+    """Whether there was a position at a moment; what was traded in that very millisecond leaves that open."""
+    held = sum((sign(trade.side) * trade.amount for trade in trades if trade.at < at), ZERO)
+    return bool(held) and all(trade.at != at for trade in trades)

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from daemon.venue.accounts import Transfer
 from daemon.venue.clearing import Clearing, Fees
 from daemon.venue.exchange import Exchange
@@ -86,9 +89,18 @@ class SwapExchange(Exchange):
         """See `Exchange.rules`."""
         return rules(market, self.notional_min(market.symbol), self.started)
 
-    def file_name(self, market: Market) -> str:
-        """See `Exchange.file_name`."""
-        return f"{market.base}_{market.quote}_{market.quote}"
+    def recording(self, market: Market) -> dict[str, dict[str, NDArray[Any]]]:
+        """See `Exchange.recording`; with mark prices and funding."""
+        name, now = f"{market.base}_{market.quote}_{market.quote}", self.now()
+        marks = self.marks.tape.columns(market.index, now)
+        del marks["volume"]
+        settled = self.funding.between(market.index, self.tape.origin - 1, self.tape.opens(self.tape.index(now)) - 1)
+        times, rates = np.array([each.at for each in settled], np.int64), np.array([float(each.rate) for each in settled])
+        return {
+            f"{name}-{self.tape.interval}": self.tape.columns(market.index, now),
+            f"{name}-{self.tape.interval}-mark": marks,
+            f"{name}-funding": {"timestamp": times, "funding_rate": rates},
+        }
 
     def advance(self, now: int) -> None:
         """Match, pay funding and liquidate, in the order of time; end a listen key that nobody has asked for."""
