@@ -33,6 +33,9 @@ FLAT_SHARE: Final = 0.8
 SENDING: Final = frozenset({Urgency.REDUCE, Urgency.GROW})
 NAP_S: Final = 0.5
 
+# Through a longer silence an order does not wait: its price would be too old by then, and whoever wants it plans anew.
+SILENCE_MAX_S: Final = 5.0
+
 EPSILON: Final = 1e-9  # weights are sums of fifths: do not refuse the last one for a rounding error
 
 
@@ -185,7 +188,7 @@ class RateGate:
         """Return once `charges`, weight by lane, may be spent; they are spent then.
 
         Raises:
-            NotSent: the wait would exceed `wait_max_s`, or has, or the gate was shut.
+            NotSent: the wait would exceed `wait_max_s`, or has, or the gate was shut; an order does not sit out a long silence either.
         """
         self._check_open(urgency)
         deadline = self._clock.monotonic() + self._wait_max_s
@@ -224,6 +227,9 @@ class RateGate:
             raise NotSent("the daemon is stopping")
         if not MAY_LEAVE.get()():
             raise NotSent("trading was restricted while the order waited for its turn")
+        silence_s = self.paused_for_s
+        if silence_s > SILENCE_MAX_S:
+            raise NotSent(f"the venue has asked for another {silence_s:.0f} s of silence", Reason.RATE_LIMITED, silence_s)
 
     def _wait_s(self, lane: _Lane, turn: _Turn, now: float) -> float:
         return max(self._silent_until - now, lane.window.wait_s(now, turn.weight, turn.urgency))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.io import ccxt_client
 from daemon.io.exchange import MAY_LEAVE, NotSent, Reason, Urgency
-from daemon.io.rategate import MESSAGES, ORDERS, RANK, WEIGHT, RateGate
+from daemon.io.rategate import MESSAGES, ORDERS, RANK, SENDING, SILENCE_MAX_S, WEIGHT, RateGate
 
 Passed = list[tuple[float, str]]
 
@@ -161,6 +161,26 @@ async def test_silence_is_kept() -> None:
     await clock.advance(0.2)
     await waiting
     assert [at for at, _ in passed] == [pytest.approx(1035)]
+
+
+@pytest.mark.parametrize("urgency", list(Urgency))
+async def test_an_order_does_not_sit_out_a_long_silence(urgency: Urgency) -> None:
+    """Its price would be old at the end: it is not sent, also when the silence begins while it waits; everything else waits."""
+    gate, clock = gated()
+    passed: Passed = []
+    gate.pause(SILENCE_MAX_S)
+    waiting = spawn(ask(gate, clock, passed, "asked", urgency))
+    await clock.advance(1)
+    gate.pause(30)
+    await clock.advance(40)
+    if urgency in SENDING:
+        with pytest.raises(NotSent, match="silence") as refused:
+            await waiting
+        assert refused.value.reason is Reason.RATE_LIMITED
+        assert passed == []
+    else:
+        await waiting
+        assert [at for at, _ in passed] == [pytest.approx(1031)]
 
 
 def test_a_longer_silence_is_told() -> None:
