@@ -16,6 +16,7 @@ from daemon.core.dispatch import Dispatch, Standing
 from daemon.core.events import Event, ParentBegun, ParentEnded, ReadTouch, SubmitOrders, TouchRead
 from daemon.core.guard import Guard
 from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
+from daemon.core.ordertable import State, Tracked
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import Leg, Reason, smallest
 from daemon.core.states import States
@@ -124,6 +125,8 @@ class Workbench:
         stopped = self._stopped(wave, work)
         if stopped:
             made.told += self._end(wave, work, stopped, at)
+            return
+        if any(_hinders(work.leg, tracked) for tracked in wave.inherited):
             return
         work.judge(at)
         if work.turned_away(PASSING):
@@ -261,6 +264,12 @@ class Workbench:
         if work.parent is not None:
             made = sum((child.filled for child in work.children if child.order.post_only), ZERO)
             yield ParentEnded(work.parent, work.filled, made, reason, at)
+
+
+def _hinders(leg: Leg, tracked: Tracked) -> bool:
+    """Whether an order of the process before is still to end, cancelled as it is: there is one child at a time, across a restart too."""
+    order = tracked.order
+    return (order.symbol, order.side) == (leg.symbol, leg.side) and not (tracked.settled or tracked.state is State.UNKNOWN)
 
 
 def _style(terms: Terms) -> Style:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core import events as e
-from daemon.core.model import Cause, Slice, Status
+from daemon.core.model import Cause, Side, Slice, Status
 from daemon.core.slicing import next_step, parts
 from daemon.core.working import Place, Working
-from tests.core.builders import START, after, decision, market
+from tests.core.builders import START, after, decision, market, report
 from tests.core.test_orders import Desk
 from tests.core.workdesk import BTC, WorkDesk, twap
 
@@ -102,6 +102,23 @@ def test_a_part_that_was_sent_is_not_sent_again_by_a_restart_in_its_time() -> No
     assert not desk.orders()
     desk.wait(1.5)
     assert len(desk.orders()) == 1
+
+
+def test_an_exit_waits_for_the_part_of_an_earlier_process_to_end() -> None:
+    """What was open at the crash is cancelled; while it is not known to have ended, what is free beside it is not sold by another."""
+    before = WorkDesk(twap(), held="5")
+    before.want({})
+    first = before.newest()
+    desk = WorkDesk(twap(), held="5")
+    desk.at = 4.0
+    desk.manager.follower.replay(first, [e.OrderReported(report(first, Status.OPEN, "0"), "submit", after(1))])
+    desk.manager.restore(decision({}, "d1", after(0)), {BTC: 1}, unfinished=True)
+    desk.wait(20)
+    assert desk.orders() == []
+    assert set(desk.cancels()) == {first.id}
+    desk.reported(first, Status.CANCELED, "0")
+    desk.wait(0.5)
+    assert [order.side for order in desk.orders()] == [Side.SELL]
 
 
 def test_a_restart_after_its_end_begins_a_new_one() -> None:
