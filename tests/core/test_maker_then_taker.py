@@ -1,5 +1,6 @@
 """Style maker_then_taker, step by step: where it rests, when it follows, when it takes, and what it never does."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -109,6 +110,29 @@ def test_what_would_trade_at_once_steps_back_and_then_takes() -> None:
     assert limits[:3] == [(Decimal("99.99"), True), (Decimal("99.98"), True), (Decimal("99.97"), True)]
     assert limits[3] == (Decimal("100.2"), False)
     assert BTC not in desk.manager.wave.refused  # type: ignore[union-attr]
+
+
+def test_what_changed_rules_have_refused_is_ordered_by_the_new_ones() -> None:
+    """A refusal ends the parent; once the market's rules are read anew, the same wave works on what is left by these."""
+    desk = WorkDesk(maker())
+    desk.want({BTC: 0.5, "ETH/USDT": 0.3})
+    desk.touch()
+    refused = desk.newest()
+    desk.touch("99.99", "100.01", "ETH/USDT")
+    other = desk.newest()
+    desk.sent(refused)
+    desk.refused(refused, "venue_filter")
+    listed = {symbol: replace(known, amount_step=Decimal("0.1")) for symbol, known in desk.account.listed.items()}
+    changed = e.MarketsListed(listed, after(desk.at))
+    desk.take(desk.manager.on_markets(changed))
+    desk.account.on_markets(changed)
+    desk.sent(other)
+    desk.filled(other)
+    desk.wait(0.5)
+    desk.touch()
+    again = desk.newest()
+    assert (again.symbol, again.amount % Decimal("0.1")) == (BTC, 0)
+    assert again.decision_id == refused.decision_id
 
 
 def test_a_venue_that_cancels_what_would_cross_is_understood_alike() -> None:
