@@ -131,7 +131,7 @@ def test_what_changed_rules_have_refused_is_ordered_by_the_new_ones() -> None:
     desk.wait(0.5)
     desk.touch()
     again = desk.newest()
-    assert (again.symbol, again.amount % Decimal("0.1")) == (BTC, 0)
+    assert (again.symbol, again.amount % Decimal("0.1")) == (BTC, Decimal(0))
     assert again.decision_id == refused.decision_id
 
 
