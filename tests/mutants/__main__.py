@@ -66,10 +66,11 @@ def main() -> int:
         for mutant in MUTANTS:
             what = noticed(mutant, folder)
             found[what] += 1
+            print(".", end="", flush=True)  # noqa: T201
             if what != "noticed":
-                print(f"{what}: {mutant.path}: {mutant.original.strip()!r} -> {mutant.changed.strip()!r}", flush=True)  # noqa: T201
+                print(f"\n{what}: {mutant.path}: {mutant.original.strip()!r} -> {mutant.changed.strip()!r}", flush=True)  # noqa: T201
     share = found["noticed"] / (found["noticed"] + found["survived"])
-    print(f"{found}, {share:.0%} noticed, {time.monotonic() - began:.0f} s")  # noqa: T201
+    print(f"\n{found}, {share:.0%} noticed, {time.monotonic() - began:.0f} s")  # noqa: T201
     return 0 if share >= AIM else 1
 
 

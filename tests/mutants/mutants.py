@@ -129,8 +129,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         GATEWAY,
-        "        except VenueError:\n            return  # a failed look-up",
-        "        except VenueError:\n            report, trades = None, ()  # a failed look-up",
+        "        except VenueError:\n            return  # a failed look-up says nothing; the",
+        "        except VenueError:\n            report, trades = None, ()  # a failed look-up says nothing; the",
     ),
     Mutant(RATEGATE, "if until > self._silent_until:", "if True:"),
     Mutant(RATEGATE, "return max(self._silent_until - now, lane.window", "return max(0.0, lane.window"),
