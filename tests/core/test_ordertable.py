@@ -229,3 +229,13 @@ def test_an_order_of_the_process_before_is_in_doubt_whether_it_was_sent_or_not(s
     assert (tracked.state, tracked.doubted_at) == (State.UNKNOWN, after(10))
     assert (tracked.absences, tracked.asks, tracked.heard) == ([], 0, False)
     assert tracked.reserved == tracked.order.reserve
+
+
+@pytest.mark.parametrize(
+    ("state", "saw"), [(State.PARTIAL, Saw.OPEN), (State.CANCEL_SENT, Saw.OPEN), (State.CANCEL_SENT, Saw.PART), (State.FILLED, Saw.OPEN)]
+)
+def test_a_report_older_than_what_is_known_takes_nothing_back(state: State, saw: Saw) -> None:
+    """An order that has fills is not merely open again, nor one whose cancel is under way, until its end is seen."""
+    tracked = in_state(state)
+    assert tracked.learn(saw)
+    assert tracked.state is state
