@@ -128,9 +128,38 @@ def test_what_reduces_needs_no_margin() -> None:
     assert audit(desk.exchange) == []
 
 
+def test_an_order_needs_margin_and_fee_and_what_it_loses_at_once() -> None:
+    """With a cent less than initial margin, fee and the distance to the mark price an order is refused, with all of it it is taken."""
+    desk = SwapDesk(volatility=0.0)
+    price, worst = mark(desk), D(desk.call("GET", "v1/ticker/bookTicker", symbol="BTCUSDT")["askPrice"])
+    needs = worst * D("0.2") * (D(1) / 20 + D("0.0005")) + (worst - price) * D("0.2")
+    for change, taken in ((D("-0.01"), False), (D("0.01"), True)):
+        desk = SwapDesk(volatility=0.0, balance={"USDT": round(needs + change, 8)})
+        with contextlib.nullcontext() if taken else pytest.raises(VenueError, match="Margin is insufficient"):
+            desk.order("BUY", "0.2")
+        assert bool(held(desk).amount) is taken
+
+
+def test_profit_that_is_not_realised_cannot_be_taken_out() -> None:
+    """A risen position frees margin for orders, but not for a withdrawal."""
+    desk = SwapDesk(balance={"USDT": D(5000)}, volatility=0.0, fee=D(0))
+    desk.order("BUY", "1")
+    desk.fault("mark", by="0.05")
+    desk.pass_time(1)
+    account = desk.call("GET", "v3/account")
+    free = 5000 - mark(desk) / 20
+    assert D(account["availableBalance"]) == round(free + held(desk).unrealized(mark(desk)), 8)
+    assert D(account["maxWithdrawAmount"]) == round(free, 8)
+
+
 def test_leverage_bounds_the_position() -> None:
     """At the highest leverage no more than the first bracket may be held, and leverage may not be raised above what is held."""
     desk = SwapDesk()
+    desk.call("POST", "v1/leverage", symbol="ETHUSDT", leverage=125)
+    desk.order("BUY", "18", symbol="ETHUSDT")
+    desk.fault("mark", symbol="ETH/USDT", by="0.1")
+    desk.pass_time(1)
+    desk.order("SELL", "0.1", symbol="ETHUSDT")
     desk.call("POST", "v1/leverage", symbol="BTCUSDT", leverage=125)
     with pytest.raises(VenueError) as caught:
         desk.order("BUY", "0.9")
@@ -160,6 +189,22 @@ def test_a_reduce_only_order_never_turns_a_position() -> None:
     with pytest.raises(VenueError) as caught:
         desk.order("BUY", "0.1", reduceOnly="true")
     assert caught.value.code == -2022
+
+
+def test_a_resting_reduce_only_order_fills_what_is_left_to_reduce() -> None:
+    """It needs no margin; of one for more than is held when its price comes, only that much is filled, and the rest expires."""
+    desk = SwapDesk()
+    desk.order("BUY", "0.5")
+    before = desk.call("GET", "v3/account")["totalOpenOrderInitialMargin"]
+    price = round(mark(desk) * D("1.004"), 2)
+    resting = desk.order("SELL", "1.5", "LIMIT", price=price, timeInForce="GTC", reduceOnly="true")
+    assert desk.call("GET", "v3/account")["totalOpenOrderInitialMargin"] == before == "0.00000000"
+    desk.order("SELL", "0.3")
+    for _ in range(600):
+        desk.pass_time(1)
+    found = desk.call("GET", "v1/order", symbol="BTCUSDT", orderId=resting["orderId"])
+    assert (found["status"], D(found["executedQty"]), held(desk).amount) == ("EXPIRED", D("0.2"), D(0))
+    assert audit(desk.exchange) == []
 
 
 # --- funding ---------------------------------------------------------------------------------------------------------
@@ -197,6 +242,18 @@ def test_funding_is_paid_at_its_time_by_what_is_held_then() -> None:
 
 def _settled(desk: SwapDesk, symbol: str, since: int) -> list[Any]:
     return desk.exchange.funding.between(desk.exchange.market(symbol).index, since, desk.exchange.now())
+
+
+def test_funding_of_an_isolated_position_moves_its_margin() -> None:
+    """An isolated position pays from its own margin, and the user stream tells of the position too."""
+    desk = SwapDesk(funding="1m", volatility=0.0, fee=D(0))
+    desk.call("POST", "v1/marginType", symbol="BTCUSDT", marginType="ISOLATED")
+    desk.order("BUY", "1")
+    margin = held(desk).margin
+    desk.pass_time(60)
+    (paid,) = incomes(desk, "FUNDING_FEE")
+    assert held(desk).margin == margin + paid
+    assert desk.told("ACCOUNT_UPDATE")[-1]["a"]["P"][0]["iw"] == f"{margin + paid:.8f}"
 
 
 def test_the_next_rate_is_the_one_that_is_settled() -> None:

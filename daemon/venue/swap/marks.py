@@ -18,7 +18,7 @@ from daemon.venue.tape import Tape
 
 
 class MarkRows:
-    """Rows of mark prices; the first `count` markets from `recorded`, as far as it has them. They have no volume."""
+    """Rows of mark prices; the first `count` markets from `recorded`, as far as it has them."""
 
     def __init__(self, traded: Rows, recorded: Rows | None, count: int) -> None:
         self._traded, self._recorded, self._count = traded, recorded, count
@@ -27,7 +27,7 @@ class MarkRows:
         """See `Rows.row`."""
         found = self._recorded.row(market, index) if self._recorded is not None and market < self._count else None
         if found is not None:
-            return found._replace(volume=0.0)
+            return found
         traded = self._traded.row(market, index)
         return None if traded is None else Row(*_calm(np.array([traded]))[0].tolist())
 
@@ -36,8 +36,7 @@ class MarkRows:
         calm = _calm(self._traded.table(market, start, stop))
         if self._recorded is None or market >= self._count:
             return calm
-        found = self._recorded.table(market, start, stop).copy()
-        found[:, 4] = 0.0
+        found = self._recorded.table(market, start, stop)
         return np.where(np.isnan(found), calm, found)
 
 
