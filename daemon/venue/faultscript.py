@@ -291,7 +291,7 @@ WORDS: Final = {
 LOOKS: Final[Mapping[str, frozenset[str]]] = {
     "orders": frozenset({"order.status", "openOrders.status", "allOrders"}),
     "balances": frozenset({"account.status", "account.balance", "account.position"}),
-    "trades": frozenset({"myTrades"}),
+    "trades": frozenset({"myTrades", "income"}),
 }
 
 

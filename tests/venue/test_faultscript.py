@@ -46,7 +46,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     ),
     "a look-up that shows no trades": (
         {"do": "lag", "of": "trades", "delay": "1s", "on": "order.status"},
-        "here: faults[0].on names something that is not there; write one of myTrades",
+        "here: faults[0].on names something that is not there; write one of income, myTrades",
     ),
     "a side of none": (
         {"do": "lose", "side": "buy"},

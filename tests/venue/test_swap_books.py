@@ -437,6 +437,31 @@ def test_a_look_up_that_lags_shows_the_account_of_then() -> None:
     assert D(desk.call("GET", "v3/positionRisk")[0]["positionAmt"]) == D("-0.6")
 
 
+def test_incomes_lag_with_the_trades() -> None:
+    """A list of incomes that lags leaves out what was booked since."""
+    desk = SwapDesk()
+    desk.order("BUY", "0.1")
+    desk.clock.move(10)
+    desk.order("BUY", "0.2")
+    desk.fault("lag", of="trades", delay="5s", count=2)
+    assert [len(incomes(desk, "COMMISSION")), len(desk.call("GET", "v1/userTrades", symbol="BTCUSDT"))] == [1, 1]
+    assert len(incomes(desk, "COMMISSION")) == 2
+
+
+def test_a_fill_that_is_held_back_comes_with_the_cancel() -> None:
+    """The fault `fill` leaves half of an order waiting, for which margin is kept; the cancel finds it just filled and is refused."""
+    desk = SwapDesk(volatility=0.0)
+    desk.fault("fill", share="0.5", at_cancel=True, count=1)
+    order = desk.order("BUY", "0.2")
+    assert (order["status"], held(desk).amount) == ("PARTIALLY_FILLED", D("0.1"))
+    assert D(desk.call("GET", "v3/account")["totalOpenOrderInitialMargin"]) > 300
+    with pytest.raises(VenueError) as caught:
+        desk.call("DELETE", "v1/order", symbol="BTCUSDT", orderId=order["orderId"])
+    assert caught.value.code == -2011
+    assert held(desk).amount == D("0.2")
+    assert audit(desk.exchange) == []
+
+
 def test_a_reset_leaves_what_the_account_began_with() -> None:
     """After the reset of a testnet there is no position, no income, no setting, and the first balance."""
     desk = SwapDesk(funding="1m")

@@ -271,6 +271,10 @@ async def test_a_deleveraging_and_a_lost_answer_are_faults() -> None:
             pass
         assert D((await position(exchange))["contracts"]) == D("0.75")
         assert (await exchange.fetch_orders(BTC))[-1]["clientOrderId"] == "adl_autoclose"
+        foreign = {"do": "order", "symbol": "ETH/USDT", "side": "SELL", "amount": 2, "type": "MARKET", "client_id": "by-hand"}
+        async with exchange.session.post(f"{venue.url}/venue/faults", json=foreign):
+            pass
+        assert ((await position(exchange, ETH))["side"], (await exchange.fetch_orders(ETH))[0]["clientOrderId"]) == ("short", "by-hand")
 
 
 async def test_the_state_of_swaps_is_the_whole_truth() -> None:

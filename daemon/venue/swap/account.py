@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from daemon.venue import lagging
 from daemon.venue.errors import VenueError
 from daemon.venue.markets import Market
 from daemon.venue.money import brief
@@ -94,6 +95,8 @@ def incomes(exchange: SwapExchange, params: Params) -> Any:
     symbol, kind = params.maybe("symbol", SYMBOL), params.maybe("incomeType")
     start, stop = params.integer("startTime"), params.integer("endTime")
     limit, page = params.limit(100, INCOMES_MAX), params.integer("page") or 1
+    seen_at = lagging.seen_at(exchange, "income", symbol or "")
+    stop = stop if seen_at is None else min(seen_at, stop or seen_at)
     found = [i for i in exchange.margin.incomes if symbol in (None, i.symbol) and kind in (None, i.kind)]
     found = [i for i in found if (start or 0) <= i.at <= ((1 << 62) if stop is None else stop)]
     listed = found[(page - 1) * limit : page * limit] if start is not None or "page" in params else found[-limit:]
