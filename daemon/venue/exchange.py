@@ -54,6 +54,7 @@ class Exchange:
         self.markets, self.rows = self._sources()
         self.by_symbol = {market.symbol: market for market in self.markets}
         self.started = self.now()
+        self.moment = self.started  # up to which everything has happened; what a request does, it does then
         script = settings.faults
         self.faults = Faults(settings.seed if script.seed is None else script.seed)
         self.faults.add(script.faults, self.started)
@@ -145,7 +146,8 @@ class Exchange:
         return markets, JoinedRows(RecordedRows(recordings), len(recordings), generated)
 
     def advance(self, now: int) -> None:
-        """Do what has become due in all markets."""
+        """Do what has become due in all markets up to a time, ms, which is the exchange's `moment` from then on."""
+        self.moment = max(self.moment, now)
         self.matching.advance_all(now)
 
     @property

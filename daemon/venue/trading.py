@@ -167,7 +167,7 @@ def cancel(exchange: Exchange, params: Params) -> Any:
     """End one order."""
     order = find(exchange, params, cancel_rejected())
     cancel_id = params.maybe("newClientOrderId", exchange.client_id) or exchange.make_id()
-    return exchange.words.canceled(exchange.matching.cancel(order, cancel_id, exchange.now()))
+    return exchange.words.canceled(exchange.matching.cancel(order, cancel_id, exchange.moment))
 
 
 def cancel_all(exchange: Exchange, params: Params) -> Any:
@@ -177,7 +177,7 @@ def cancel_all(exchange: Exchange, params: Params) -> Any:
     waiting = list(exchange.matching.open.get(market.symbol, []))
     if not waiting:
         raise cancel_rejected()
-    return [exchange.words.canceled(exchange.matching.cancel(order, exchange.make_id(), exchange.now())) for order in waiting]
+    return [exchange.words.canceled(exchange.matching.cancel(order, exchange.make_id(), exchange.moment)) for order in waiting]
 
 
 def open_orders(exchange: Exchange, params: Params) -> Any:

@@ -256,6 +256,21 @@ def test_funding_of_an_isolated_position_moves_its_margin() -> None:
     assert desk.told("ACCOUNT_UPDATE")[-1]["a"]["P"][0]["iw"] == f"{margin + paid:.8f}"
 
 
+def test_a_settlement_never_falls_into_the_middle_of_a_request() -> None:
+    """While time goes on between any two looks at the clock, a settlement finds what was held at its moment."""
+    desk = SwapDesk(funding="1s", volatility=0.0)
+
+    def ticking() -> float:
+        desk.clock.move(0.001)
+        return desk.clock.at
+
+    desk.exchange._clock = ticking
+    for turn in range(1500):
+        desk.order("SELL" if turn % 2 else "BUY", "0.01")
+    assert len(incomes(desk, "FUNDING_FEE")) > 1
+    assert audit(desk.exchange) == []
+
+
 def test_the_next_rate_is_the_one_that_is_settled() -> None:
     """What premiumIndex announces is what fundingRate lists once its time has come."""
     desk = SwapDesk(funding="1m")

@@ -69,7 +69,7 @@ def _positions(exchange: SwapExchange) -> list[str]:
 
 
 def _funding(exchange: SwapExchange) -> list[str]:
-    """Funding that was paid twice, or at no time of its market, or not at all although there was a position."""
+    """Funding that was paid twice, at no time of its market, without a position, or not at all although there was one."""
     paid = Counter((income.symbol, income.at) for income in exchange.margin.incomes if income.kind == "FUNDING_FEE")
     findings = [f"funding of {symbol} at {at} was paid {count} times" for (symbol, at), count in paid.items() if count > 1]
     for symbol, trades in exchange.matching.trades.items():
@@ -77,12 +77,18 @@ def _funding(exchange: SwapExchange) -> list[str]:
         due = {each.at: each for each in exchange.funding.between(index, exchange.started, exchange.moment)}
         findings += [f"funding of {symbol} at {at} was paid at no settlement" for name, at in paid if name == symbol and at not in due]
         for at, settlement in due.items():
-            if settlement.rate and _surely_held(trades, at) and (symbol, at) not in paid:
+            held = _held(trades, at)
+            if held is None or not settlement.rate:
+                continue
+            if held and (symbol, at) not in paid:
                 findings.append(f"funding of {symbol} at {at} was not paid")
+            if not held and (symbol, at) in paid:
+                findings.append(f"funding of {symbol} at {at} was paid without a position")
     return findings
 
 
-def _surely_held(trades: Sequence[Trade], at: int) -> bool:
-    """Whether there was a position at a moment; what was traded in that very millisecond leaves that open."""
-    held = sum((sign(trade.side) * trade.amount for trade in trades if trade.at < at), ZERO)
-    return bool(held) and all(trade.at != at for trade in trades)
+def _held(trades: Sequence[Trade], at: int) -> Decimal | None:
+    """What was held at a moment; None where something was traded in that very millisecond, which leaves it open."""
+    if any(trade.at == at for trade in trades):
+        return None
+    return sum((sign(trade.side) * trade.amount for trade in trades if trade.at < at), ZERO)

@@ -65,7 +65,6 @@ class SwapExchange(Exchange):
         return self._joined(recordings)
 
     def _clearing(self) -> Clearing:
-        self.moment = self.started  # up to which everything has happened; what is held is valued then
         count = len(self._recorded_marks.values) if self._recorded_marks is not None else 0
         self.marks = Marks(MarkRows(self.rows, self._recorded_marks, count), self.markets, self.tape, self._skew)
         self.margin = Margin(self.account, self.by_symbol, self.mark, lambda: self.matching.open)
@@ -118,8 +117,7 @@ class SwapExchange(Exchange):
         return sorted(found, key=lambda each: (each[0].at, each[1].index))
 
     def _reach(self, at: int) -> None:
-        self.moment = max(self.moment, at)
-        self.matching.advance_all(at)
+        super().advance(at)
         self.liquidator.look(at)
 
     def _pay(self, market: Market, settlement: Settlement) -> None:
@@ -149,7 +147,7 @@ class SwapExchange(Exchange):
     def deleverage(self, symbol: str, share: Decimal) -> None:
         """See `Exchange.deleverage`."""
         self.advance(self.now())
-        self.liquidator.deleverage(self.market(symbol), share, self.now())
+        self.liquidator.deleverage(self.market(symbol), share, self.moment)
 
     def forget(self) -> None:
         """See `Exchange.forget`."""

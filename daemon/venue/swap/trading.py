@@ -25,7 +25,7 @@ def place(exchange: SwapExchange, params: Params) -> Any:
     """A new order."""
     new = _new_order(exchange, params)
     detail = params.choice("newOrderRespType", ("ACK", "RESULT"), VenueError(-1136, "Invalid newOrderRespType."), "ACK")
-    return exchange.words.placed(exchange.matching.place(new, exchange.now()), detail)
+    return exchange.words.placed(exchange.matching.place(new, exchange.moment), detail)
 
 
 def test(exchange: SwapExchange, params: Params) -> Any:
@@ -95,7 +95,7 @@ def cancel_all(exchange: SwapExchange, params: Params) -> Any:
     exchange.advance(exchange.now())
     market = exchange.market(params.text("symbol", SYMBOL))
     for order in list(exchange.matching.open.get(market.symbol, [])):
-        exchange.matching.cancel(order, exchange.make_id(), exchange.now())
+        exchange.matching.cancel(order, exchange.make_id(), exchange.moment)
     return DONE
 
 
