@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from daemon.venue.faultscript import read
 from daemon.venue.params import Params
 from daemon.venue.signing import signature, sorted_payload
 from daemon.venue.swap.exchange import SwapExchange
+from daemon.venue.swap.positions import Position
 
 KEY, SECRET = "venue-key", "venue-secret"
 START = 1_700_000_000.0  # on a second
@@ -90,6 +92,23 @@ class SwapDesk(Desk):
         """Let time pass and do what is due."""
         self.clock.move(seconds)
         self.exchange.advance(self.exchange.now())
+
+    @property
+    def wallet(self) -> Decimal:
+        """What the account has without its positions."""
+        return self.exchange.account.of("USDT").free
+
+    def held(self, symbol: str = "BTCUSDT") -> Position:
+        """What is held of a market."""
+        return self.exchange.margin.positions[symbol]
+
+    def mark(self, symbol: str = "BTCUSDT") -> Decimal:
+        """A market's mark price."""
+        return self.exchange.mark(self.exchange.market(symbol))
+
+    def incomes(self, kind: str) -> list[Decimal]:
+        """What moved the wallets for a reason."""
+        return [Decimal(each["income"]) for each in self.call("GET", "v1/income", incomeType=kind)]
 
     def told(self, kind: str) -> list[dict[str, Any]]:
         """The events of a kind on the user stream, oldest first."""
