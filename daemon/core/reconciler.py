@@ -80,7 +80,7 @@ class Suspicion:
 
 @dataclass(slots=True)
 class Opening:
-    """What a first start has seen: `held` has stood unchanged since `since`. `ever`: all currencies that a poll has shown."""
+    """What a first start has seen: `held` has stood unchanged since `since`, once told. `ever`: all currencies that a poll has shown."""
 
     held: dict[str, Decimal]
     since: datetime
@@ -285,7 +285,7 @@ class PositionReconciler:
 
     def _doubt_emptiness(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Conclude nothing; if it stays so, a person must look, since nothing can be traded and nothing should be booked."""
-        since = self._empty_since = self._empty_since or snapshot.asked_at
+        since = self._empty_since = self._empty_since or snapshot.at
         self._poll_at = at + self._calm.again
         if snapshot.asked_at - since >= self._calm.lag:
             text = (
@@ -307,7 +307,7 @@ class PositionReconciler:
         """First sight: read the trades. Still there after that: drift. Still there, unchanged, after reading them again: a flow."""
         known = self._suspicions.get(currency)
         if known is None or known.amount != amount:
-            self._suspicions[currency] = Suspicion(currency, amount, snapshot.asked_at, found=known.found if known else False)
+            self._suspicions[currency] = Suspicion(currency, amount, snapshot.at, found=known.found if known else False)
             yield from self._read_trades(self._suspicions[currency], at)
             return
         if known.read_at is None:
@@ -400,7 +400,7 @@ class PositionReconciler:
         held = {c: b.total for c, b in snapshot.balances.items() if c in self._managed and b.total}
         known = self._opening
         if known is None or known.held != held:
-            self._opening = Opening(held, snapshot.asked_at, (known.ever if known else frozenset()) | held.keys())
+            self._opening = Opening(held, snapshot.at, (known.ever if known else frozenset()) | held.keys())
             return
         wait = self._calm.opens if held and known.ever <= held.keys() else self._calm.lag
         if snapshot.asked_at - known.since < wait:

@@ -71,12 +71,13 @@ class Office:
         self.ledger.book(trade)
         self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
 
-    def poll(self, **shown: str) -> None:
-        """A poll, with some balances shown otherwise than they are."""
+    def poll(self, took: float = 0.0, /, **shown: str) -> None:
+        """A poll that took so many seconds, with some balances shown otherwise than they are."""
         self.at += 3
+        asked_at, self.at = self.at, self.at + took
         balances = {c: Balance(amount, Decimal(0)) for c, amount in self.balances.items()}
         balances.update({c: Balance(Decimal(amount), Decimal(0)) for c, amount in shown.items()})
-        snapshot = AccountSnapshot(balances, (), after(self.at), after(self.at))
+        snapshot = AccountSnapshot(balances, (), after(asked_at), after(self.at))
         self.take(self.reconciler.on_polled(AccountPolled(snapshot, after(self.at))))
 
     def polls(self, count: int, **shown: str) -> None:
@@ -130,6 +131,14 @@ def test_a_partial_answer_opens_nothing(hidden: tuple[str, ...], times: int) -> 
     office.polls(2)
     assert office.agreed
     assert office.flows() == []
+
+
+def test_what_a_poll_shows_stands_from_its_answer_on() -> None:
+    """A poll that waited half a minute for its answer has not shown for half a minute that there is nothing: it opens nothing."""
+    office = Office(open_account=False)
+    office.poll(31, USDT="0", BTC="0")
+    office.polls(2, USDT="0", BTC="0")
+    assert not office.ledger.opened
 
 
 def test_polls_side_by_side_are_one_look() -> None:
