@@ -144,8 +144,8 @@ async def test_paper_trades_without_a_key_and_goes_on(venue: Venue, tmp_path: Pa
     config = written(tmp_path, venue.ccxt_urls(), mode="paper")
     async with at_work(config, {}) as run:
         first = await run.settled()
+        await run.until(lambda: len(run.parts.ledger.holdings()) > 1)  # a newer decision may have ended the first wave's orders
     held = held_in(run.path)
-    assert len(held) > 1
     async with at_work(config, {}) as again:
         await again.until(lambda: again.parts.reconciler.last_reconciled is not None)
         assert again.parts.ledger.holdings() == held
