@@ -1,6 +1,7 @@
 """The order table: its life, its amounts, its ids."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from daemon.core.model import ZERO, Side, Status
 from daemon.core.ordertable import ENDED, LIFE, OrderTable, Saw, State, Tracked, client_id, diagram, tag
-from tests.core.builders import after, fill, order, report
+from tests.core.builders import START, after, fill, order, report
 
 # What venues with string ids take (ccxt's own checks and the venues' manuals).
 VENUE_IDS = {
@@ -48,6 +49,51 @@ def test_an_order_that_is_known_to_exist_cannot_become_unknown_refused_or_new() 
 def test_a_filled_order_stays_filled() -> None:
     """Nothing leads out of FILLED."""
     assert {to for (state, _), to in LIFE.items() if state is State.FILLED} == {State.FILLED}
+
+
+def test_what_was_not_sent_may_be_sent_and_what_was_cancelled_may_have_filled() -> None:
+    """A request that did not leave is an intent as before; trades that are told after a cancel are what happened."""
+    assert LIFE[(State.SENT, Saw.NOT_SENT)] is State.NEW
+    assert LIFE[(State.CANCELED, Saw.FULL)] is State.FILLED
+
+
+def test_the_last_trade_fills_an_order() -> None:
+    """Trades that add up to the whole amount end it, to the unit; less than that is a part."""
+    tracked = in_state(State.ACKED)
+    states = []
+    for trade_id, amount in (("t1", "0.4"), ("t2", "0.6")):
+        tracked.fill(fill(order(), amount, trade_id=trade_id), after(1))
+        states.append(tracked.state)
+    assert states == [State.PARTIAL, State.FILLED]
+
+
+def test_a_sighting_takes_back_every_look_up_that_found_nothing() -> None:
+    """Whatever shows the order, its absence is counted from the beginning after it."""
+    tracked = in_state(State.UNKNOWN)
+    tracked.absences = [after(1), after(2)]
+    tracked.report(report(order()), after(3))
+    assert tracked.absences == []
+
+
+def test_what_is_reported_and_not_booked_is_reserved() -> None:
+    """An order that the venue calls filled holds its money until its trades are in the ledger."""
+    tracked = in_state(State.ACKED)
+    tracked.report(report(order(), Status.FILLED, "1"), after(1))
+    assert tracked.reserved == order().reserve
+    tracked.fill(fill(order()), after(2))
+    assert tracked.reserved == 0
+
+
+def test_a_trade_that_has_found_its_order_is_nobody_s_no_more() -> None:
+    """A trade under the venue's id alone is given to the order once that is known, and explains nothing else from then on."""
+    table = OrderTable()
+    table.stray(replace(fill(order()), order_id=""))
+    assert table.strayed("BTC/USDT", Side.BUY, START) == {"v-r0": 1}
+    tracked = table.add(order())
+    tracked.report(report(order()), after(1))
+    table.link(tracked, after(1))
+    assert tracked.booked == 1
+    assert table.strayed("BTC/USDT", Side.BUY, START) == {}
 
 
 def test_unknown_ends_only_by_evidence() -> None:

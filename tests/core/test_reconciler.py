@@ -141,6 +141,29 @@ def test_what_a_poll_shows_stands_from_its_answer_on() -> None:
     assert not office.ledger.opened
 
 
+def test_a_difference_that_changes_is_another_one() -> None:
+    """What is more or less at each look has not stood: nothing is booked until it does."""
+    office = Office()
+    for lost in range(1, 20):
+        office.poll(USDT=str(1000 - lost))
+    assert office.flows() == []
+    office.polls(5, USDT="981")
+    assert [flow.amount for flow in office.flows()] == [-19]
+
+
+def test_only_the_trades_that_were_asked_for_answer() -> None:
+    """A listing of another market explains nothing and excuses nothing."""
+    office = Office()
+    office.answers = False
+    for _ in range(20):
+        office.poll(BTC="2")
+        office.take(office.reconciler.on_listed(TradesListed(("ETH/USDT",), after(0), after(office.at))))
+    assert office.flows() == []
+    office.answers = True
+    office.polls(4, BTC="2")
+    assert [flow.currency for flow in office.flows()] == ["BTC"]
+
+
 def test_polls_side_by_side_are_one_look() -> None:
     """What was read twice within a second was read once."""
     office = Office(open_account=False)

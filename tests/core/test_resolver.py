@@ -57,6 +57,25 @@ def test_look_ups_before_the_fence_count_for_nothing() -> None:
     assert not case.not_found(14.9, answered=40)
 
 
+def test_the_fence_counts_from_the_doubt() -> None:
+    """What was asked before a restart counts for nothing: an order of long ago that is doubted now has the whole fence before it."""
+    case = Inquiry()
+    case.tracked.doubted_at = after(100)
+    case.account(200)
+    assert not any(case.not_found(n) for n in range(20, 115, 3))
+    assert case.tracked.absences == []
+    assert any(case.not_found(n) for n in range(115, 125, 3))
+
+
+def test_one_cancel_in_vain_gives_nothing_up() -> None:
+    """An order that was open is believed to be gone only after several cancels, however long it is not found."""
+    case = Inquiry(State.CANCEL_SENT)
+    case.tracked.seen_at = after(0)
+    case.tracked.cancels = 1
+    case.account(1000)
+    assert not any(case.not_found(n) for n in range(500, 1000, 5))
+
+
 def test_look_ups_too_close_together_count_once() -> None:
     """Ten answers within a second are one."""
     case = Inquiry()

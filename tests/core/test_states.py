@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from daemon.core import events as e
-from daemon.core.model import Cause, Order, Side
+from daemon.core.model import Cause, Order, Side, Status
 from daemon.core.restraint import restore
 from daemon.core.states import ACCOUNT, Hold, Level, Scope, States
+from daemon.core.trading import Trading
 from tests.core.builders import after, decision, halted
 from tests.core.test_orders import Desk
 
@@ -131,6 +132,22 @@ def test_while_paused_a_decision_waits_and_is_worked_on_after() -> None:
     desk.manager.on_lifted(e.HoldLifted(ACCOUNT, "pause", "me", after(desk.at)))
     desk.wait(1)
     assert [o.symbol for o in desk.orders()] == [BTC]
+
+
+def test_only_an_intent_of_a_running_daemon_leaves() -> None:
+    """Nothing that nobody knows, nothing that the exchange has already, and nothing while the account is not read."""
+    desk = Desk()
+    desk.want({BTC: 0.5})
+    (order,) = desk.orders()
+    assert desk.manager.may_send(order.id)
+    assert not desk.manager.may_send("nobody's")
+    desk.manager._readiness.trading = Trading.STARTING
+    assert not desk.manager.may_send(order.id)
+    desk.manager._readiness.trading = Trading.RUNNING
+    desk.sent(order)
+    assert desk.manager.may_send(order.id), "it waits for its turn"
+    desk.reported(order, Status.OPEN, "0")
+    assert not desk.manager.may_send(order.id)
 
 
 def test_flattening_sells_everything_and_then_halts() -> None:
