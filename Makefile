@@ -60,8 +60,8 @@ swarm: setup ## Tell SEEDS=1000 stories of a daemon among faults, crashes and re
 doubts: setup ## Send ORDERS=500 orders through ccxt whose every answer is lost or garbled, and count them (two minutes)
 	@REBALANCED_ORDERS=$(or $(ORDERS),500) exec .venv/bin/pytest -q --timeout 0 tests/faults/test_orders.py -k a2_
 
-stories: setup ## Tell STORIES=20000 stories of the core in a toy world, and judge them (ten minutes)
-	@REBALANCED_STORIES=$(or $(STORIES),20000) exec .venv/bin/pytest -q --timeout 0 -n 2 tests/core/test_stories.py
+stories: setup ## Tell STORIES=20000 stories of the core in a toy world, and as many of orders worked on over time, and judge them (an hour)
+	@REBALANCED_STORIES=$(or $(STORIES),20000) exec .venv/bin/pytest -q --timeout 0 -n 2 tests/core/test_stories.py tests/core/test_worked_stories.py
 
 drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exact two-pass sums on the way (a minute)
 	@REBALANCED_ROWS=$(or $(ROWS),10000000) exec .venv/bin/pytest -q --timeout 0 tests/core/test_indicators_exact.py

@@ -1,6 +1,6 @@
 """The whole core in a toy world, working on its orders over time: seeded stories, and a crash between every two steps.
 
-A failing story names its seed; `STORIES=20000 pytest tests/core/test_worked_stories.py` tells more of them.
+A failing story names its seed; `make stories STORIES=20000` tells more of them.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.core.toywire import Weather
 from tests.core.toyworld import ToyWorld
 from tests.core.workdesk import maker, twap
 
-STORIES = int(os.environ.get("STORIES", "240"))
+STORIES = int(os.environ.get("REBALANCED_STORIES", "240"))
 CHUNKS = 6
 TERMS: dict[str, Terms] = {
     "maker": maker(passive=timedelta(seconds=10), total=timedelta(seconds=25), min_reprice=timedelta(seconds=2)),
