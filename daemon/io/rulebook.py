@@ -18,7 +18,8 @@ from daemon.io.exchange import Exchange, VenueError
 log = structlog.get_logger()
 
 EVERY_S: Final = 3600.0
-SPACING_S: Final = 60.0  # refusals may come by the dozen
+SPACING_S: Final = 5.0  # refusals may come by the dozen
+VAIN_MAX_S: Final = 60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
 
 
 class Rulebook:
@@ -40,28 +41,32 @@ class Rulebook:
 
     async def run(self) -> None:
         """Read until cancelled. The start has just done so."""
+        spacing_s = SPACING_S
         while True:
             try:
                 async with asyncio.timeout(EVERY_S):
                     await self._asked.wait()
             except TimeoutError:
-                pass
+                spacing_s = SPACING_S
             self._asked.clear()
-            await self._read()
-            await self._clock.sleep(SPACING_S)
+            spacing_s = SPACING_S if await self._changed() else min(2 * spacing_s, VAIN_MAX_S)
+            await self._clock.sleep(spacing_s)
 
-    async def _read(self) -> None:
+    async def _changed(self) -> bool:
+        """Read once; whether the rules are others than they were."""
         try:
             listed = await self._exchange.markets()
         except VenueError as error:
             log.warning("markets.unread", error=error.text)
-            return
+            return False
         known = self._known()
         now = {symbol: listed.get(symbol) or replace(market, active=False) for symbol, market in known.items()}
         for symbol in (symbol for symbol, market in now.items() if market != known[symbol]):
             log.warning("market.changed", symbol=symbol, listed=symbol in listed, changed=_changes(known[symbol], now[symbol]))
-        if now != known:
-            self._publish(MarketsListed(now, self._clock.now()))
+        if now == known:
+            return False
+        self._publish(MarketsListed(now, self._clock.now()))
+        return True
 
 
 def _changes(before: Instrument, now: Instrument) -> dict[str, str]:

@@ -73,11 +73,20 @@ def test_rules_are_read_every_hour_and_told_when_they_have_changed() -> None:
     assert line["changed"]["amount_step"].endswith("-> 0.01")
 
 
-def test_a_doubt_reads_them_at_once_and_many_doubts_once_a_minute() -> None:
-    """A refusal that the rules should have prevented does not wait for the hour; a dozen of them ask once."""
-    told, registrar = read(2 * SPACING_S, COARSE, pokes_s=(10.0, 10.1, 10.2, 30.0))
+def test_a_doubt_reads_them_at_once_and_a_dozen_doubts_once() -> None:
+    """A refusal that the rules should have prevented does not wait for the hour; what is refused along with it asks once more, later."""
+    told, registrar = read(10.0 + 2 * SPACING_S, COARSE, pokes_s=(10.0, 10.1, 10.2, 10.3))
     assert [round((event.at - START).total_seconds()) for event in told] == [10]
     assert registrar.reads == 2
+
+
+def test_readings_in_vain_grow_rare_and_do_not_hide_a_change() -> None:
+    """Refusals that the rules do not explain have them read less and less, down to once a minute; a step that changes is found by the next."""
+    refusals = tuple(10.0 + each for each in range(600))
+    _, registrar = read(610.0, AS_KNOWN, pokes_s=refusals)
+    assert 10 <= registrar.reads <= 15
+    told, _ = read(60.0, AS_KNOWN, COARSE, pokes_s=(10.0, 30.0))
+    assert [round((event.at - START).total_seconds()) for event in told] == [30]
 
 
 def test_a_market_that_is_gone_is_known_and_not_traded() -> None:
