@@ -94,10 +94,11 @@ class Calm:
 
     `quiet`: nothing of ours has moved within this time before the poll began. `lag`: balances may be that old after a trade, so that a
     difference is only believed when no trade is younger, or when it has not changed for so long. `stale`: a balance that is exactly what
-    the account held less than this ago is taken for an old one, and nothing is booked. `flow`: no difference is booked before it has stood
-    for this long. `opens`: two polls so far apart that show the same make an opening balance. `again`: a difference is polled again after
-    this long, growing to `again_max`. `overlap`: trades are read from this long before the difference was last known not to be. `lookups`:
-    an order in doubt that so many look-ups have not found no longer makes the account restless.
+    the account held less than this ago is taken for an old one, and nothing is booked; nor is an account opened sooner without what it was
+    once shown to hold. `flow`: no difference is booked before it has stood for this long. `opens`: two polls so far apart that show the
+    same make an opening balance. `again`: a difference is polled again after this long, growing to `again_max`. `overlap`: trades are read
+    from this long before the difference was last known not to be. `lookups`: an order in doubt that so many look-ups have not found no
+    longer makes the account restless.
     """
 
     quiet: timedelta = timedelta(seconds=3)
@@ -391,8 +392,8 @@ class PositionReconciler:
     def _open(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """A first start: what the account holds of the managed currencies is its opening balance, not a profit.
 
-        It is booked once it has stood for a while. What a poll has shown is not taken for gone because the next leaves it out, nor an
-        account for empty, unless that stands for much longer: an answer that is partial opens nothing.
+        It is booked once it has stood for a while. An account is not taken for empty, nor, longer still, what a poll has shown for gone
+        because the next ones leave it out: an answer that is partial opens nothing.
         """
         if any(True for _ in self._table):
             return
@@ -402,8 +403,8 @@ class PositionReconciler:
         if known is None or known.held != held:
             self._opening = Opening(held, snapshot.at, (known.ever if known else frozenset()) | held.keys())
             return
-        wait = self._calm.opens if held and known.ever <= held.keys() else self._calm.lag
-        if snapshot.asked_at - known.since < wait:
+        usual = self._calm.opens if held else self._calm.lag
+        if snapshot.asked_at - known.since < (usual if known.ever <= held.keys() else self._calm.stale):
             return
         known.confirmed = snapshot
         # An account that holds nothing is opened all the same, by one flow of nothing.

@@ -19,7 +19,9 @@ log = structlog.get_logger()
 
 EVERY_S: Final = 3600.0
 SPACING_S: Final = 5.0  # refusals may come by the dozen
-VAIN_MAX_S: Final = 60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
+VAIN_MAX_S: Final = (
+    60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
+)
 
 
 class Rulebook:

@@ -133,6 +133,19 @@ def test_a_partial_answer_opens_nothing(hidden: tuple[str, ...], times: int) -> 
     assert office.flows() == []
 
 
+@pytest.mark.parametrize(("shown_first", "minutes"), [(False, 0.5), (True, 5)])
+def test_an_account_that_stays_empty_is_opened_empty_after_a_while(shown_first: bool, minutes: float) -> None:
+    """Nothing at all is believed after half a minute, and after five where a poll had shown that there is something."""
+    office = Office(open_account=False)
+    nothing = dict.fromkeys(office.balances, "0")
+    if shown_first:
+        office.poll()
+    office.polls(int(minutes * 60 / 3), **nothing)
+    assert not office.ledger.opened
+    office.polls(2, **nothing)
+    assert office.ledger.opened
+
+
 def test_what_a_poll_shows_stands_from_its_answer_on() -> None:
     """A poll that waited half a minute for its answer has not shown for half a minute that there is nothing: it opens nothing."""
     office = Office(open_account=False)

@@ -257,10 +257,11 @@ class World:
                     process.task(self._ordered(process, "resolve", tracked.order.id))
 
     def _only_a_person_can_tell(self, order: Order) -> bool:
-        """Whether the owner has traded or moved money as this order would have, so that nobody can say whose doing that was."""
-        by_hand = any((trade.symbol, trade.side) == (order.symbol, order.side) for trade in self.books.trades if not trade.order_id)
+        """Whether somebody else has traded or moved money as this order would have, so that nobody can say whose doing that was."""
+        ours = {booked.id for booked in self.books.orders.values() if booked.ours}
+        others = any((trade.symbol, trade.side) == (order.symbol, order.side) for trade in self.books.trades if trade.order_id not in ours)
         moved = not self.books.transfers.keys().isdisjoint(currencies(order.symbol))
-        return (by_hand or moved) and order.id not in self.books.orders
+        return (others or moved) and order.id not in self.books.orders
 
     async def _ordered(self, process: Process, verb: str, argument: str) -> bool:
         """Have a person give a command; whether it was carried out."""

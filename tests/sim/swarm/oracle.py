@@ -303,13 +303,16 @@ class Oracle:
         for currency, amount in self.books.balances.items():
             if held.get(currency, ZERO) != amount:
                 self.broken(f"the journal holds {held.get(currency, ZERO)} {currency}, the venue {amount}")
-        corrections = [flow for flow in record.flows if flow.kind != "opening" and not self._overlooked(flow)]
+        shown = {flow.currency for flow in record.flows if flow.kind == "opening" and flow.amount}
+        corrections = [
+            flow for flow in record.flows if flow.kind != "opening" and not (self._overlooked(flow) and flow.currency not in shown)
+        ]
         if corrections and not self.books.foreign_hands:
             self.broken(f"nobody else was in the account, and these flows were booked: {corrections}")
 
     def _overlooked(self, flow: Flow) -> bool:
-        """Whether two polls in a row have left out a coin when the account was opened; nobody can know of it before a third shows it."""
-        return flow.currency != "USDT" and flow.amount == self.books.opening[flow.currency]
+        """Whether no poll had shown it when the account was opened; nobody can know of it before a later one does."""
+        return flow.amount == self.books.opening[flow.currency]
 
 
 def _short(line: str) -> str:
