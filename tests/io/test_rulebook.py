@@ -81,7 +81,7 @@ def test_a_doubt_reads_them_at_once_and_a_dozen_doubts_once() -> None:
 
 
 def test_readings_in_vain_grow_rare_and_do_not_hide_a_change() -> None:
-    """Refusals that the rules do not explain have them read less and less, down to once a minute; a step that changes is found by the next."""
+    """Refusals that the rules do not explain have them read ever less often, down to once a minute; the next finds a changed step."""
     refusals = tuple(10.0 + each for each in range(600))
     _, registrar = read(610.0, AS_KNOWN, pokes_s=refusals)
     assert 10 <= registrar.reads <= 15
