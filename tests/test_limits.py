@@ -15,6 +15,7 @@ from daemon.core.model import Cause
 from daemon.core.risk import Moments
 from daemon.core.risk_weights import volatility
 from daemon.venue import Venue, VenueSettings
+from daemon.venue.faultscript import read
 from tests.oneprocess import KEYS, Run, at_work, opened, written
 
 BTC, ETH, SOL = "BTC/USDT", "ETH/USDT", "SOL/USDT"
@@ -97,7 +98,7 @@ async def desk(venue: Venue, folder: Path, **risk: Any) -> AsyncIterator[Desk]:
         "urls": venue.ccxt_urls(),
         "strategies": [strategy],
         "universe": {"quote": "USDT", "symbols": [BTC, ETH, SOL], "sectors": {"majors": PAIR}},
-        "execution": {"band": 0.005, "band_relative": 0},
+        "execution": {"band": 0.005, "band_relative": 0, "on_stop": "keep"},
         "api": {"port": 0, "token": {"env": "TOKEN"}},
     }
     with capture_logs() as said:
@@ -228,3 +229,34 @@ async def test_a_day_is_not_over_because_of_a_restart(venue: Venue, tmp_path: Pa
         assert await at.codes(await at.decide()) == {"weight_max"}  # exits pass
         await at.limit(day_notional_max=85_000)
         assert await at.codes(await at.decide()) == {"day_notional_max"}
+
+
+def goes_wrong(venue: Venue, **fault: str) -> None:
+    """Put a fault into force."""
+    venue.exchange.faults.add(read(fault, "").faults, venue.exchange.now())
+
+
+async def test_nobody_trades_with_an_order_of_his_own(venue: Venue, tmp_path: Path) -> None:
+    """A buy that a stop has left open keeps back the sale of its symbol and of no other; once its cancel is confirmed the sale goes out."""
+    matching = venue.exchange.matching
+    async with desk(venue, tmp_path, weight_max=0.1) as at:
+        await at.decide()
+        goes_wrong(venue, do="fill", symbol="ETHUSDT", side="BUY")
+        goes_wrong(venue, do="lose", on="order.cancel")
+        await at.limit(weight_max=0.13)
+        at.run.daemon.publish(e.RebalanceRequested("test", at.run.parts.clock.now()))
+        await at.run.until(lambda: "ETHUSDT" in matching.open)
+    async with desk(venue, tmp_path, weight_max=0.13) as at:
+        manager = at.run.parts.manager
+        assert (await at.run.post("flatten"))[0] == 200
+        await at.run.until(lambda: "risk.refused" in [line["event"] for line in at.said])
+        assert manager.wave is not None
+        decided = manager.wave.decision.id
+        assert (await at.codes(decided), await at.codes(decided, BTC)) == ({"self_trade"}, set())
+        await at.run.until(lambda: [line["symbol"] for line in at.said if line["event"] == "order.submitted"] == [BTC])
+        venue.exchange.faults.clear()
+        await at.run.until(lambda: manager.wave is None)
+        assert [line["symbol"] for line in at.said if line["event"] == "order.submitted"] == [BTC, ETH]
+        assert manager.last_wave is not None
+        assert "self_trade" not in manager.last_wave.left.values()
+        assert matching.orders["ETHUSDT"][-1].status == "FILLED"
