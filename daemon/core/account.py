@@ -48,7 +48,8 @@ class Account:
         self._table = table
         self._fresh = fresh
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
-        self._prices: dict[str, tuple[float, datetime]] = {}
+        self._prices: dict[str, tuple[Decimal, datetime]] = {}
+        self._equity: tuple[int, Decimal] | None = None  # as of so many movements in the ledger; None: something else has moved it
         self._foreign: dict[str, Decimal] = {}
 
     # --- what is traded ----------------------------------------------------------------------------------------------
@@ -61,6 +62,7 @@ class Account:
     @markets.setter
     def markets(self, listed: Mapping[str, Instrument]) -> None:
         self.listed = listed
+        self._equity = None
         cap = self._price_cap
         self._markets = listed if cap is None else {symbol: limited(market, cap) for symbol, market in listed.items()}
 
@@ -115,7 +117,8 @@ class Account:
     def _mark(self, symbol: str, price: float, at: datetime) -> None:
         known = self._prices.get(symbol)
         if isfinite(price) and price > 0 and (known is None or known[1] <= at):
-            self._prices[symbol] = (float(price), at)
+            self._prices[symbol] = (Decimal(repr(float(price))), at)
+            self._equity = None
 
     # --- what it is worth --------------------------------------------------------------------------------------------
 
@@ -131,16 +134,16 @@ class Account:
     def mark(self, symbol: str) -> Decimal | None:
         """Last known price of a symbol, however old, or None."""
         known = self._prices.get(symbol)
-        return None if known is None else Decimal(repr(known[0]))
+        return None if known is None else known[0]
 
     def fresh_prices(self, at: datetime) -> dict[str, Decimal]:
         """The prices that are young enough to move money."""
-        return {s: Decimal(repr(p)) for s, (p, known) in self._prices.items() if at - known <= self._fresh}
+        return {s: price for s, (price, known) in self._prices.items() if at - known <= self._fresh}
 
     def fresh_price(self, symbol: str, at: datetime) -> Decimal | None:
         """The price of a symbol if it is young enough to move money."""
         known = self._prices.get(symbol)
-        return Decimal(repr(known[0])) if known is not None and at - known[1] <= self._fresh else None
+        return known[0] if known is not None and at - known[1] <= self._fresh else None
 
     def priced(self, at: datetime) -> bool:
         """Whether every symbol that is traded has a price that may move money."""
@@ -185,11 +188,15 @@ class Account:
 
     def equity(self) -> Decimal:
         """Worth of the quote currencies and of every symbol's base at the last known prices, to the last digit. Others are not ours."""
+        if self._equity is not None and self._equity[0] == self._ledger.moves:
+            return self._equity[1]
         equity = ZERO
         for currency in self.quotes:
             equity = EXACT.fma(self.money(currency), self.rate(currency) or ZERO, equity)
         for symbol in self.markets:
-            equity = EXACT.fma(self.held(symbol), self.worth(symbol), equity)
+            if held := self.held(symbol):
+                equity = EXACT.fma(held, self.worth(symbol), equity)
+        self._equity = self._ledger.moves, equity
         return equity
 
     def worths(self, holdings: Mapping[tuple[str, str], Decimal]) -> dict[str, Decimal]:
@@ -204,7 +211,7 @@ class Account:
 
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
-        kept = sum((self.aside(m.base) * self.worth(s) for s, m in self.markets.items()), ZERO)
+        kept = sum((kept * self.worth(s) for s, m in self.markets.items() if (kept := self.aside(m.base))), ZERO)
         return self.sizing.of(self.equity() - kept, self.contributed())
 
     def traded(self, symbol: str) -> Decimal:
@@ -221,7 +228,7 @@ class Account:
         return {s: self._share(s, self.traded(s), capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
 
     def _share(self, symbol: str, amount: Decimal, whole: Decimal) -> float:
-        return float(amount * self.worth(symbol) / whole) if whole > 0 else 0.0
+        return float(amount * self.worth(symbol) / whole) if amount and whole > 0 else 0.0
 
     @property
     def foreign_locked(self) -> dict[str, Decimal]:
@@ -273,7 +280,7 @@ class Account:
     def _rates(self, at: datetime) -> dict[str, Decimal]:
         """Worth of the quote currencies, as far as their prices are young enough to size targets."""
         known = {currency: self._prices.get(symbol) for currency, symbol in self._rated_by.items()}
-        fresh = {c: Decimal(repr(price[0])) for c, price in known.items() if price is not None and at - price[1] <= self._rates_fresh}
+        fresh = {c: price[0] for c, price in known.items() if price is not None and at - price[1] <= self._rates_fresh}
         return {self.quote: ONE} | fresh
 
     def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:

@@ -6,7 +6,7 @@ money is exact (Decimal: equity less what was contributed), the value of a unit 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import sqrt
@@ -121,8 +121,9 @@ class Curve:
 
     def told(self) -> dict[str, Any]:
         """For the journal; `of` reads it."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
         texts = {"contributed": str(self.contributed), "equity": str(self.equity)}
-        return {**asdict(self), **texts, "marked_at": None if self.marked_at is None else self.marked_at.isoformat()}
+        return {**numbers, **texts, "marked_at": None if self.marked_at is None else self.marked_at.isoformat()}
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Self:
@@ -130,6 +131,9 @@ class Curve:
         money = {name: Decimal(told[name]) for name in ("contributed", "equity")}
         at = told["marked_at"]
         return cls(**{**told, **money, "marked_at": None if at is None else datetime.fromisoformat(at)})
+
+
+_NUMBERS: Final = tuple(field.name for field in fields(Curve) if field.type in (float, int))
 
 
 def day_of(at: datetime) -> date:

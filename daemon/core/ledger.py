@@ -24,6 +24,7 @@ class Ledger:
     """Holdings by currency, in Decimal. Currencies outside the universe (say, a third coin that fees are paid in) may go below 0."""
 
     def __init__(self) -> None:
+        self.moves = 0  # how often a holding has changed
         self._held: dict[str, Decimal] = {}
         self._former: dict[str, deque[tuple[datetime, Decimal]]] = {}
         self._opened_at: datetime | None = None
@@ -89,3 +90,4 @@ class Ledger:
         held = self._held.get(currency, ZERO)
         self._former.setdefault(currency, deque(maxlen=FORMER_KEPT)).append((at, held))
         self._held[currency] = EXACT.add(held, amount)
+        self.moves += 1

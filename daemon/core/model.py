@@ -43,6 +43,7 @@ def from_epoch_ms(value: int) -> datetime:
     return EPOCH + timedelta(milliseconds=value)
 
 
+@lru_cache(maxsize=4096)  # asked for hundreds of times a slice
 def currencies(symbol: str) -> tuple[str, str]:
     """Base and quote of a symbol: "BTC/USDT" -> ("BTC", "USDT"), and the same of its swap "BTC/USDT:USDT"."""
     base, _, quote = symbol.partition("/")

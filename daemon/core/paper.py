@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
+from itertools import islice
 from typing import Any, Final, Self
 
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
@@ -65,7 +66,8 @@ class PaperAccount:
         self._slippage = slippage_bps / BPS
         self._balances = {currency: Balance(amount, ZERO) for currency, amount in balances.items()}
         self._orders: dict[str, PaperOrder] = {}
-        self._texts: dict[str, str] = {}  # each order as it is saved: few change between two saves, and all are written
+        self._open: dict[str, None] = {}  # the ids of those that wait for a price, oldest first
+        self._texts: dict[str, str] = {}  # orders as they were saved: few change between two saves, and all are written
         self._counter = 0  # of orders and trades, so that the same run has the same ids
         self._forgotten_at: datetime | None = None  # the newest intent among the orders that were dropped
 
@@ -83,7 +85,7 @@ class PaperAccount:
 
     def open_orders(self) -> tuple[OrderReport, ...]:
         """Every order that waits for a price, oldest first."""
-        return tuple(order.report for order in self._orders.values() if not order.report.status.ended)
+        return tuple(self._orders[order_id].report for order_id in self._open)
 
     def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
         """The trades of one symbol since a moment, oldest first."""
@@ -136,9 +138,8 @@ class PaperAccount:
         """
         waiting = [
             order
-            for order in self._orders.values()
-            if not order.report.status.ended
-            and order.report.symbol == market.symbol
+            for order in (self._orders[order_id] for order_id in self._open)
+            if order.report.symbol == market.symbol
             and (accepted_before is None or (order.report.at < accepted_before and not order.rests))
             and not (order.rests and not _beyond(order, price))
         ]
@@ -218,14 +219,23 @@ class PaperAccount:
         return self._counter
 
     def _put(self, order: PaperOrder) -> None:
-        self._orders[order.report.order_id] = order
-        self._texts[order.report.order_id] = json.dumps(_order_as_json(order))
+        order_id = order.report.order_id
+        self._orders[order_id] = order
+        self._texts.pop(order_id, None)
+        if order.report.status.ended:
+            self._open.pop(order_id, None)
+        else:
+            self._open[order_id] = None
 
     def _drop_old(self, at: datetime) -> None:
-        ended = [order for order in self._orders.values() if order.report.status.ended]
-        for order in ended[: max(0, len(ended) - ENDED_KEPT)]:
+        surplus = len(self._orders) - len(self._open) - ENDED_KEPT
+        if surplus <= 0:
+            return
+        ended = (order for order in self._orders.values() if order.report.status.ended)
+        for order in list(islice(ended, surplus)):
             if at - order.report.at > KEPT_FOR:
-                del self._orders[order.report.order_id], self._texts[order.report.order_id]
+                del self._orders[order.report.order_id]
+                self._texts.pop(order.report.order_id, None)
                 self._forgotten_at = max(order.intended_at, self._forgotten_at or order.intended_at)
 
     # --- on disk -----------------------------------------------------------------------------------------------------
@@ -238,7 +248,10 @@ class PaperAccount:
             "forgotten_at": self._forgotten_at.isoformat() if self._forgotten_at else None,
             "balances": {currency: [str(held.free), str(held.locked)] for currency, held in self._balances.items()},
         }
-        return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts.values())}]}}'
+        for order_id, order in self._orders.items():
+            if order_id not in self._texts:
+                self._texts[order_id] = json.dumps(_order_as_json(order))
+        return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts[order_id] for order_id in self._orders)}]}}'
 
     @classmethod
     def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> Self:

@@ -288,7 +288,7 @@ class Portfolio:
     def aside(self, currency: str, *, removed: bool, fenced: bool) -> Decimal:
         """Units of `unassigned` that are kept: what removed strategies have left to it, and what came from nobody knows where."""
         kept = (self._frozen.get(currency, ZERO) if removed else ZERO) + (self._fenced.get(currency, ZERO) if fenced else ZERO)
-        return min(kept, max(ZERO, self.held(UNASSIGNED, currency)))
+        return min(kept, max(ZERO, self.held(UNASSIGNED, currency))) if kept else ZERO
 
     def left_over(self) -> dict[str, Decimal]:
         """By currency, what the ledger holds and no sleeve does: nothing, or this program is wrong."""
