@@ -101,6 +101,10 @@ class PortfolioMomentum(Strategy):
         """The four numbers of every symbol, each from the bar on at which everything it needs is there."""
         return _by_symbol(view.slice.symbols, self.numbers(view.slice.close, view.rows))
 
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """The four numbers of every symbol at every slice."""
+        return self.numbers(closes, rows)
+
     def numbers(self, close: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
         """Every number that the decision rests on, by name; of one row (symbols,) or of many. NaN where a symbol is not warm."""
         factor = self.params.weights

@@ -81,7 +81,7 @@ class Account:
     def on_tick(self, event: PriceTicked) -> Iterable[Event]:
         """Mark a symbol to its last price; what cannot be one is not believed."""
         if self.believes(event.symbol, event.price):
-            self._mark(event.symbol, event.price, event.at)
+            self.mark_at(event.symbol, event.price, event.at)
         return ()
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
@@ -89,7 +89,7 @@ class Account:
         closes_at = event.slice.closes_at
         for symbol, price, real in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.real.tolist(), strict=True):
             if real:
-                self._mark(symbol, price, closes_at)
+                self.mark_at(symbol, price, closes_at)
         return ()
 
     def on_polled(self, event: AccountPolled) -> Iterable[Event]:
@@ -114,7 +114,8 @@ class Account:
         self.drift.pop(event.currency, None)
         return ()
 
-    def _mark(self, symbol: str, price: float, at: datetime) -> None:
+    def mark_at(self, symbol: str, price: float, at: datetime) -> None:
+        """A price of a symbol that is believed; what is older than the one known, or is no price, changes nothing."""
         known = self._prices.get(symbol)
         if isfinite(price) and price > 0 and (known is None or known[1] <= at):
             self._prices[symbol] = (Decimal(repr(float(price))), at)

@@ -74,6 +74,7 @@ class Analyzer:
         self._account, self._table = account, table
         self.portfolio, self.curves = curves.portfolio, curves
         self._slippage = slippage
+        self._skims = False
         self._pending: list[Slice] = []
         self._decided: dict[str, Floats] = {}
         self._judged = 0
@@ -104,6 +105,12 @@ class Analyzer:
         self._pending.append(event.slice)
         return self._measure(event.at) if len(self._pending) >= PENDING_MAX else ()
 
+    def skim(self, closes: Floats) -> None:
+        """Take slices (times, symbols) for what the limits ask of the newest ones. From here on there is no report, and no watch."""
+        self._skims = True
+        self._digest()
+        self.market.skim(closes)
+
     def on_time(self, event: TimePassed) -> Iterable[Watched]:
         """Measure what has closed since the last tick."""
         return self._measure(event.at)
@@ -125,7 +132,7 @@ class Analyzer:
         """Book what a trade moved and cost; somebody else's moves the holding, but is no turnover of ours. Before the ledger does."""
         self._digest()
         fill, column = event.fill, self._column.get(event.fill.symbol)
-        if column is None or not self.books.begun:
+        if column is None or not self.books.begun or self._skims:
             return ()
         rate = self._rate(fill.symbol)
         self.books.pay(column, fill.side.sign * float(fill.cost) * rate)
@@ -206,11 +213,14 @@ class Analyzer:
         """Measure what has closed, and have the watch judge it: of slices that were caught up with, only the newest."""
         self._digest()
         news, self._judged = self._judged < self.market.bars, self.market.bars
-        if news and self.market.full:
+        if news and self.market.full and not self._skims:
             self.market.watch.judge(self.market.window())
 
     def _digest(self) -> None:
         waiting, self._pending = self._pending, []
+        if self._skims and waiting:
+            self.market.skim(np.array([cross_section.close for cross_section in waiting]))
+            return
         for cross_section in waiting:
             closes = cross_section.close
             moves = self.market.step(closes)

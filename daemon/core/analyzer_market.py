@@ -145,6 +145,14 @@ class Market:
         self.bars += 1
         return moves
 
+    def skim(self, closes: Floats) -> None:
+        """Take many slices (times, symbols) for the window alone: what is told of the whole time is not known any more."""
+        moves = closes / np.vstack((self.last[None], closes[:-1])) - 1.0
+        newest = moves[-len(self._ring) :]
+        self.bars += len(closes)
+        self._ring[(self.bars - len(newest) + np.arange(len(newest))) % len(self._ring)] = newest
+        self.last = closes[-1].copy()
+
     @property
     def full(self) -> bool:
         """Whether the window holds nothing but returns; the first slice has none."""

@@ -12,6 +12,8 @@ from decimal import Decimal
 from math import sqrt
 from typing import Any, Final, Self, TypeVar
 
+import numpy as np
+
 from daemon.core.account import Account
 from daemon.core.apportion import total
 from daemon.core.events import Event, FlowBooked, KeepState, SleevesBooked, SliceClosed, StopRequested
@@ -98,12 +100,34 @@ class Curve:
 
     def close(self) -> None:
         """A bar has closed: take its return into the variance, if it has moved. What holds nothing says nothing of its risk."""
-        moved = self.value / self.closed - 1.0 if self.closed > 0 else 0.0
-        self.closed = self.value
+        self.close_at(self.value)
+
+    def close_at(self, value: float) -> None:
+        """The same, at this value of a unit."""
+        moved = value / self.closed - 1.0 if self.closed > 0 else 0.0
+        self.closed = value
         if moved:
             self.bars += 1
             weight = max(1.0 - 0.5 ** (1.0 / HALF_LIFE), 1.0 / self.bars)  # the plain mean, until there are bars enough to forget any
             self.variance += weight * (moved * moved - self.variance)
+
+    def extend(self, equities: Sequence[Decimal], closes_at: Sequence[datetime]) -> list[float]:
+        """`mark` at one close after the other, each later than the last mark: the same to the bit. Returns the value of a unit at each."""
+        values = [max(float(equity), 0.0) / self.units for equity in equities] if self.units > 0 else [self.value] * len(equities)
+        days = [day_of(at) for at in closes_at]
+        before = None if self.marked_at is None else day_of(self.marked_at)
+        turns = [row for row, day in enumerate(days) if day != (days[row - 1] if row else before)]
+        if turns:  # the last of them counts
+            row = turns[-1]
+            last, value = (days[row - 1], values[row - 1]) if row else (before, self.value)
+            self.opened = value if last is not None and last == days[row] - ONE_DAY else values[row]
+        self.marked_at, self.equity, self.value = closes_at[-1], equities[-1], values[-1]
+        if self.units > 0:
+            row_values = np.array(values)
+            highs = np.maximum.accumulate(np.maximum(row_values, self.high))
+            self.drawdown_max = max(self.drawdown_max, float(np.max(1.0 - row_values / highs)))
+            self.high = float(highs[-1])
+        return values
 
     @property
     def volatility(self) -> float:
@@ -196,6 +220,15 @@ class Curves:
             curve.close()
         if self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY:
             yield self._keep(event.at)
+
+    def skim(self, account: Sequence[Decimal], sleeves: Mapping[str, Sequence[Decimal]], closes_at: Sequence[datetime]) -> None:
+        """Mark at the closes of slices at which nothing happens, from what the account and every sleeve is worth at each of them."""
+        self.account.extend(account, closes_at)
+        for sleeve in {*self.portfolio.sleeves, *self.sleeves}:
+            curve = self.of(sleeve)
+            for value in curve.extend(sleeves.get(sleeve, [ZERO] * len(account)), closes_at):
+                curve.close_at(value)
+        self._kept_at = closes_at[-1]
 
     @property
     def known(self) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 from daemon.core.indicators import Indicator
 from daemon.core.indicators.base import checked
-from daemon.core.model import Bools, Floats, Slice, TargetWeights
+from daemon.core.model import CLOSE, Bools, Floats, Slice, TargetWeights
 from daemon.core.strategy import Failed, Strategy, View
 
 # Above any leverage that a strategy is run with, below what percent instead of shares add up to. Scaled down to the account's limit, such
@@ -67,6 +67,8 @@ class Desk:
         self._guard = guard
         self._indicators: Mapping[str, Indicator] = {}
         self._rows: dict[str, Floats] = {}
+        self._ahead: dict[str, Floats] = {}  # values that were worked out before their slices, and how many of these have passed
+        self._passed = 0
         self.warm_columns: Bools = np.zeros(width, np.bool_)
         guard("indicators", 0, self._take)
 
@@ -112,13 +114,36 @@ class Desk:
         """
         self._guard("warm", len(panels), lambda: self._feed(lambda indicator: indicator.last(indicator.rows(panels))))
 
+    def foresee(self, panels: Floats) -> Mapping[str, Floats] | None:
+        """Work out the indicators' values at slices to come (times, 5, symbols), which are then fed or skipped one after the other.
+
+        Returns the strategy's `columns` at them.
+
+        Raises:
+            Exception: as `warm`.
+        """
+
+        def values() -> dict[str, Floats]:
+            return {name: indicator.block(indicator.rows(panels)) for name, indicator in self._indicators.items()}
+
+        self._ahead, self._passed = self._guard("warm", len(panels), values), 0
+        return self._strategy.columns(panels[:, CLOSE], self._ahead)
+
+    def skip(self, count: int) -> None:
+        """So many of the slices that were foreseen have passed, and nobody has asked."""
+        self._passed += count
+
     def step(self, panel: Floats) -> None:
         """Feed one more slice's panel (5, symbols).
 
         Raises:
             Exception: as `warm`.
         """
-        self._guard("step", 1, lambda: self._feed(lambda indicator: indicator.step(indicator.rows(panel))))
+        if self._ahead:
+            self._look({name: values[self._passed] for name, values in self._ahead.items()})
+            self._passed += 1
+        else:
+            self._guard("step", 1, lambda: self._feed(lambda indicator: indicator.step(indicator.rows(panel))))
 
     def _feed(self, value_of: Callable[[Indicator], Floats]) -> None:
         rows = {}

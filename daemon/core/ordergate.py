@@ -12,9 +12,10 @@ from decimal import Decimal
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.core.account import Account
-from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Order, Slice, epoch_ms, from_epoch_ms
+from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Bools, Floats, Order, Slice, epoch_ms, from_epoch_ms
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import Leg, quote_of, smallest
 from daemon.core.risk_orders import Judged, OrderLimits, Situation, judge
@@ -143,13 +144,17 @@ class OrderGate:
 
     def take(self, cross_section: Slice) -> None:
         """Remember the close and the volume of every real bar."""
-        if len(self._place) != len(cross_section.symbols):
-            self._place = {symbol: column for column, symbol in enumerate(cross_section.symbols)}
+        closed_at = np.full(len(cross_section.symbols), epoch_ms(cross_section.closes_at))
+        self.learn(cross_section.symbols, cross_section.panel[[CLOSE, VOLUME]], closed_at, cross_section.age == 0)
+
+    def learn(self, symbols: tuple[str, ...], bars: Floats, closed_at: NDArray[np.int64], real: Bools) -> None:
+        """The same in columns: the newest `bars` (close and volume, symbols) with their close times (ms), of the symbols in `real`."""
+        if len(self._place) != len(symbols):
+            self._place = {symbol: column for column, symbol in enumerate(symbols)}
             self._bars = np.full((2, len(self._place)), np.nan)
             self._closed_at = np.zeros(len(self._place), np.int64)
-        real = cross_section.age == 0
-        self._bars = np.where(real, cross_section.panel[[CLOSE, VOLUME]], self._bars)
-        self._closed_at = np.where(real, epoch_ms(cross_section.closes_at), self._closed_at)
+        self._bars = np.where(real, bars, self._bars)
+        self._closed_at = np.where(real, closed_at, self._closed_at)
 
     def closes(self) -> dict[str, float]:
         """The close of every symbol's last real bar."""

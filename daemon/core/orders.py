@@ -197,6 +197,12 @@ class OrderManager:
         return self.states.permits(tracked.order.symbol, tracked.order.side, self._account.sign(tracked.order.symbol))
 
     @property
+    def rests(self) -> bool:
+        """Whether time and prices alone bring nothing about here: no order, no wave, no decision, and nothing that is restricted."""
+        busy = self.wave is not None or self._pending is not None or len(self.table) > 0 or self.follower.surprises
+        return self.trading is Trading.RUNNING and not busy and not self.states.holds()
+
+    @property
     def idle(self) -> bool:
         """Whether no order is on its way, or open and not to be kept; the unknown are not waited for, the journal carries them."""
         return all(t.settled or t.state is State.UNKNOWN or (t.open and self._settings.keep_open) for t in self.table)

@@ -207,6 +207,11 @@ class PositionReconciler:
             self._poll_at = None
             yield PollAccount(event.at)
 
+    @property
+    def rests(self) -> bool:
+        """Whether it waits for no moment of its own to look at the account, and finds no difference."""
+        return self._poll_at is None and not self.differences
+
     def on_listed(self, event: TradesListed) -> Iterable[Event]:
         """Trades were read: what is still different then, no trade explains."""
         for suspicion in self._suspicions.values():

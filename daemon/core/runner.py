@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from math import fsum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.core.desk import missing, named, reason
 from daemon.core.events import (
@@ -23,11 +24,13 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
 )
-from daemon.core.model import Cause, Decision, Slice, decision_id
+from daemon.core.model import Cause, Decision, Floats, Slice, decision_id, epoch_ms
 from daemon.core.plain import rfc3339
 from daemon.core.schedule import DueTimes
 from daemon.core.shares import Shares, fixed
 from daemon.core.staff import AwayDesk, LoopDesk, Sleeve, Staff
+
+Ints = NDArray[np.int64]
 
 # By the name of a strategy, what it holds by symbol.
 Holdings = Callable[[str], Mapping[str, float]]
@@ -186,6 +189,33 @@ class StrategyRunner:
             return self._decide(self._staff.able, event, Cause.OPERATOR, event.at)
         owed = [desk for desk in self._staff.able if self._owes(desk.sleeve, closed.closes_at, self._settled)]
         return self._decide(owed, event, Cause.DUE, event.at) if owed else self._unchanged(event)
+
+    def rests(self, closes_ms: Ints) -> int:
+        """How many slices in a row, which close at these moments, pass without a decision, and without a word that all stands."""
+        speaks = self.restate and any(desk.targets is not None for desk in self._staff.desks)
+        if self._settled is None or self._round is not None or self._requested or speaks:
+            return 0
+        if self._fresh and any(desk.sleeve.schedule.at_start for desk in self._staff.able):
+            return 0
+        due = [epoch_ms(desk.sleeve.schedule.after(self._settled)) for desk in self._staff.able]
+        return int(np.searchsorted(closes_ms, min(due))) if due else len(closes_ms)
+
+    def foresee(self, panels: Floats) -> Mapping[str, Mapping[str, Floats]] | None:
+        """Prepare for slices that are known before they come, as of the Staff."""
+        return self._staff.foresee(panels)
+
+    def rest(self, slices: Sequence[Slice]) -> None:
+        """Take slices at which nobody is owed a decision."""
+        self._advance(slices)
+        self._newest = SliceClosed(slices[-1], slices[-1].closes_at)
+        for cross_section in slices:
+            self._staff.step(cross_section)
+
+    def skip(self, count: int, last: Slice) -> None:
+        """The same of so many slices that were foreseen; `last` is the last of them."""
+        self._advance((last,))
+        self._newest = SliceClosed(last, last.closes_at)
+        self._staff.skip(count)
 
     def on_requested(self, event: RebalanceRequested) -> Iterable[AskStrategy | TargetsChosen]:
         """Have every strategy decide now, on the newest slice; where none can be decided on yet, on the next one."""

@@ -21,8 +21,11 @@ from math import isfinite, log
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.core.model import Bools, Floats
+
+Ints = NDArray[np.int64]
 
 # Whatever a symbol is used to, and however long it was away: a price five times another is a split, a redenomination or a mistake.
 LIMIT_MAX: Final = log(5)
@@ -40,6 +43,20 @@ class Spikes:
 
 
 _NOTHING: Final = Spikes()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Past:
+    """Rows (times, symbols): where there is a close, its logarithm, how far it is from the close before, and how long that is ago.
+
+    `last` is the row of each symbol's newest close, -1 where there is none.
+    """
+
+    there: Bools
+    logs: Floats
+    moves: Floats
+    elapsed: Floats
+    last: Ints
 
 
 class SpikeGuard:
@@ -108,6 +125,39 @@ class SpikeGuard:
         self._suspect = np.where(doubted, closes, np.where(believed, np.nan, self._suspect))
         self._believe(believed, closes, logs, moves)
         return spikes
+
+    def calm(self, closes: Floats, real: Bools, passed: Ints) -> int:
+        """How many of these rows, from the first on, `step` would believe at once: nothing waits, and nothing moves by more than `floor`.
+
+        `closes` and `real` are (times, symbols), `passed` (times,).
+        """
+        if self._waiting.any():
+            return 0
+        wild = (self._history(closes, real, passed).moves > self._floor).any(axis=1)
+        return int(wild.argmax()) if wild.any() else len(closes)
+
+    def take(self, closes: Floats, real: Bools, passed: Ints) -> None:
+        """Believe rows that are calm, at least one: what `step` does with one after the other, to the bit."""
+        past, count, length = self._history(closes, real, passed), len(closes), len(self._moves)
+        newest = np.where(past.there, past.moves / np.sqrt(past.elapsed), np.nan)[-length:]
+        self._moves[(self._at + count - len(newest) + np.arange(len(newest))) % length] = newest
+        self._at = (self._at + count) % length
+        seen, last = past.last >= 0, np.maximum(past.last, 0)[None]
+        self._trusted = np.where(seen, np.take_along_axis(closes, last, axis=0)[0], self._trusted)
+        self._log = np.where(seen, np.take_along_axis(past.logs, last, axis=0)[0], self._log)
+        times = np.cumsum(passed, dtype=np.float64)
+        self._elapsed = np.where(seen, times[-1] - times[last[0]], self._elapsed + times[-1])
+
+    def _history(self, closes: Floats, real: Bools, passed: Ints) -> "_Past":
+        """What each row finds when all before it are believed."""
+        there = real & (closes > 0) & (closes < np.inf)
+        logs = np.log(closes, out=np.full(closes.shape, np.nan), where=there)
+        newest = np.maximum.accumulate(np.where(there, np.arange(len(closes))[:, None], -1), axis=0)
+        before = np.vstack((np.full((1, closes.shape[1]), -1), newest[:-1]))
+        trusted = np.where(before >= 0, np.take_along_axis(logs, np.maximum(before, 0), axis=0), self._log)
+        times = np.cumsum(passed, dtype=np.float64)
+        elapsed = np.where(before >= 0, times[:, None] - times[np.maximum(before, 0)], self._elapsed + times[:, None])
+        return _Past(there, logs, np.abs(logs - trusted), elapsed, newest[-1])
 
     def tick(self, column: int, price: float) -> bool:
         """Whether a price between two bars may mark the account.

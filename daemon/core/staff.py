@@ -97,6 +97,22 @@ class Staff:
         """The desks that may be asked: a strategy that is disabled is not."""
         return [desk for desk in self.desks if desk.sleeve.name not in self.disabled]
 
+    def foresee(self, panels: Floats) -> dict[str, Mapping[str, Floats]] | None:
+        """Have every strategy that ships with the daemon work its indicators out at slices to come, as a Desk does.
+
+        Returns their numbers at them by name, as of `Strategy.columns`; None where somebody tells them slice by slice only.
+        """
+        ours = [desk for desk in self.able if isinstance(desk, LoopDesk) and not desk.sleeve.own]
+        told = {desk.sleeve.name: desk.foresee(panels) for desk in ours}
+        known = {name: columns for name, columns in told.items() if columns is not None}
+        return known if len(known) == len(self.desks) else None
+
+    def skip(self, count: int) -> None:
+        """So many slices have passed that were foreseen by all."""
+        for desk in self.desks:
+            if isinstance(desk, LoopDesk):
+                desk.skip(count)
+
     @property
     def away(self) -> Mapping[str, AwayDesk]:
         """By name, those whose strategy runs in a process of its own, or nowhere."""

@@ -106,6 +106,13 @@ class Strategy(ABC):
         """
         return self.decide(view).signals
 
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Mapping[str, Floats] | None:
+        """The same numbers of many slices, by name float64 (times, symbols), NaN for none; None where they are told one by one.
+
+        `closes` is (times, symbols), `rows` are the indicators' values (times, ...) by name.
+        """
+        return None
+
 
 def check_integer(name: str, value: object, least: int, most: int) -> None:
     """Raise ValueError, as a sentence, unless `value` is an integer between the two."""

@@ -10,10 +10,12 @@ from decimal import Inexact, InvalidOperation
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from daemon.core import events as e
 from daemon.core.bus import Bus, Handler
 from daemon.core.ledger import Ledger
-from daemon.core.model import Slice
+from daemon.core.model import Slice, epoch_ms, from_epoch_ms
 from daemon.core.orders import OrderManager
 from daemon.core.plain import rfc3339
 from daemon.core.reconciler import Calm
@@ -21,6 +23,7 @@ from daemon.core.slices import Aligner
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
 from daemon.research.record import Record
+from daemon.research.skim import Skim
 from daemon.research.venue import StoredVenue
 
 Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
@@ -92,6 +95,7 @@ class Backtest:
         self.gateway = self.poller = self.timekeeper = self.rulebook = AtOnce(venue, core.manager, core.ledger)
         self.recorder = self.views = record
         self._venue = venue
+        self._skim = Skim(core, venue, record)
         self._bus: Bus[e.Event] = Bus(routes(self))
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
@@ -106,23 +110,28 @@ class Backtest:
         """Every strategy runs in this process."""
         return []
 
-    def run(self, bars: Bars, start: datetime | None = None) -> None:
+    def run(self, bars: Bars, start: datetime | None = None, *, skims: bool = True) -> None:
         """Warm up on what closes before `start`, then trade every slice from there on; without it, from the first bar on.
+
+        `skims`: stretches at which nothing can happen are taken at once. Without that the same comes of it, later.
 
         Raises:
             Overgrown: prices or gains are so absurd that the account cannot be kept exactly.
         """
         history: list[Slice] = []
-        for cross_section in bars.slices():
-            if start is not None and cross_section.closes_at < start:
-                history += self.parts.breakers.warm((cross_section,))
-                continue
-            if not self.parts.ledger.opened:
-                self._begin(history, cross_section.closes_at - bars.timeframe)
-            try:
-                self._step(self.parts.breakers.judged(cross_section))
-            except (Inexact, InvalidOperation) as error:
-                raise Overgrown(f"at {rfc3339(cross_section.closes_at)} an amount needs more digits than can be kept exactly") from error
+        for block in bars.blocks():
+            row = 0 if start is None else int(np.searchsorted(block.times, epoch_ms(start)))
+            history += self.parts.breakers.warm([block.slice(before) for before in range(row)])
+            if row < len(block) and not self.parts.ledger.opened:
+                self._begin(history, from_epoch_ms(int(block.times[row])) - bars.timeframe)
+            if row < len(block) and skims:
+                self._skim.begin(block, row)
+            while row < len(block):
+                try:
+                    row += (self._skim.take(block, row) if skims else 0) or self._step(block.slice(row))
+                except (Inexact, InvalidOperation) as error:
+                    moment = rfc3339(from_epoch_ms(int(block.times[row])))
+                    raise Overgrown(f"at {moment} an amount needs more digits than can be kept exactly") from error
 
     def _begin(self, history: Sequence[Slice], at: datetime) -> None:
         """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""
@@ -135,10 +144,13 @@ class Backtest:
             self._bus.publish(e.PollAccount(moment))
         self._bus.publish(e.TimePassed(at))
 
-    def _step(self, cross_section: Slice) -> None:
+    def _step(self, closed: Slice) -> int:
+        """Trade one slice; how many that is."""
+        cross_section = self.parts.breakers.judged(closed)
         closes_at = cross_section.closes_at
         for event in self._venue.opened(closes_at - self.parts.timeframe):
             self._bus.publish(event)
         self._bus.publish(e.TimePassed(closes_at))
         self._bus.publish(e.SliceClosed(cross_section, closes_at))
         self.recorder.after(cross_section)
+        return 1

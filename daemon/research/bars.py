@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.model import HIGH, LOW, VOLUME, ZERO, Bools, Floats, Instrument, Slice, currencies, epoch_ms, from_epoch_ms
-from daemon.core.slices import align_columns
+from daemon.research.panels import ROWS, Block, blocks
 
 COLUMNS: Final = ("open", "high", "low", "close", "volume")  # in the order of a slice's panel
 UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
@@ -58,10 +58,14 @@ class Bars:
         """How many bars there are, of all symbols together."""
         return sum(len(each.closes) for each in self.series.values())
 
-    def slices(self, after: Slice | None = None) -> Iterator[Slice]:
-        """The cross-sections in order of time, as an Aligner would have made them; `after`: the slice to go on from."""
+    def blocks(self, rows: int = ROWS) -> Iterator[Block]:
+        """The cross-sections in order of time, as an Aligner would have made them, so many at once."""
         each = [self.series[symbol] for symbol in self.symbols]
-        return align_columns([one.closes for one in each], [one.values for one in each], self.symbols, after=after)
+        return blocks([one.closes for one in each], [one.values for one in each], self.symbols, rows)
+
+    def slices(self) -> Iterator[Slice]:
+        """The same, one by one."""
+        return (block.slice(row) for block in self.blocks() for row in range(len(block)))
 
 
 def load(folder: Path, symbols: Sequence[str], timeframe: timedelta, start: datetime | None = None, end: datetime | None = None) -> Bars:

@@ -3,7 +3,8 @@
 Rule: it only listens. Every number is taken from the parts at the moment it was in force, none is worked out again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 from daemon.core.events import (
     Event,
@@ -16,11 +17,11 @@ from daemon.core.events import (
     SliceClosed,
     SubmitOrders,
 )
-from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
+from daemon.core.model import ZERO, Decision, Fill, Order, Slice, currencies, epoch_ms
 from daemon.core.states import Hold, Level
 from daemon.parts import Core
-
-Signals = Mapping[str, Mapping[str, Mapping[str, float]]]
+from daemon.research.panels import Block
+from daemon.research.signals import Signals
 
 
 class Record:
@@ -29,8 +30,8 @@ class Record:
     def __init__(self, core: Core) -> None:
         self.equity: list[tuple[int, float, float, float, float, float]] = []  # timestamp, equity, cash, gross, net, drawdown
         self.targets: list[tuple[int, str, str, float]] = []  # timestamp, strategy, symbol, weight
-        self.signals: list[tuple[int, str, str, str, float]] = []  # bar_open, strategy, symbol, name, value
-        self.closes: list[tuple[int, tuple[float, ...]]] = []  # timestamp, last close by symbol, NaN before the first
+        self.signals = Signals()
+        self.closes: list[tuple[int, list[float]]] = []  # timestamp, last close by symbol, NaN before the first
         self.orders: list[Order] = []
         self.fills: list[Fill] = []
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
@@ -99,14 +100,34 @@ class Record:
         below = 1.0 - float(equity) / self._peak if self._peak > 0 else 0.0
         gross, net = sum(map(abs, weights)), sum(weights)
         self.equity.append((epoch_ms(event.slice.closes_at), float(equity), float(account.cash), gross, net, below))
-        self.closes.append((epoch_ms(event.slice.closes_at), tuple(event.slice.close.tolist())))
+        self.closes.append((epoch_ms(event.slice.closes_at), event.slice.close.tolist()))
         return ()
+
+    def skim(self, stretch: Block, equities: Sequence[Decimal]) -> None:
+        """The same of slices at which nothing happened, with what the account was worth at each."""
+        account, times = self._core.account, stretch.times.tolist()
+        shares: list[list[float]] = []
+        for column, symbol in enumerate(self._core.symbols):
+            if held := account.held(symbol):
+                rate = account.rate(currencies(symbol)[1]) or ZERO
+                worths = [held * (Decimal(repr(price)) * rate) for price in stretch.closes[:, column].tolist()]
+                shares.append([float(worth / e) if e > 0 else 0.0 for worth, e in zip(worths, equities, strict=True)])
+        gross = [sum(map(abs, row)) for row in zip(*shares, strict=True)] if shares else [0.0] * len(times)
+        net = [sum(row) for row in zip(*shares, strict=True)] if shares else [0.0] * len(times)
+        cash = float(account.cash)
+        for time, equity, bought, held_net in zip(times, map(float, equities), gross, net, strict=True):
+            self._peak = max(self._peak, equity)
+            below = 1.0 - equity / self._peak if self._peak > 0 else 0.0
+            self.equity.append((time, equity, cash, bought, held_net, below))
+        self.closes += zip(times, stretch.closes.tolist(), strict=True)
+        for name, problem in self._core.runner.problems.items():
+            self._count_trouble(f"{name}: {problem}", len(times))
 
     # --- after a slice -----------------------------------------------------------------------------------------------
 
     def after(self, cross_section: Slice) -> None:
         """What the slice has led to: the signals, and the targets if it was decided on."""
-        self._keep_signals(cross_section)
+        self.keep_signals(cross_section)
         decision = self._core.manager.decision
         if decision is not None and decision.id != self._decided:
             self._decided = decision.id
@@ -116,11 +137,10 @@ class Record:
             self._count_trouble(sentence)
         self._core.manager.follower.surprises.clear()
 
-    def _keep_signals(self, cross_section: Slice) -> None:
+    def keep_signals(self, cross_section: Slice) -> None:
+        """The numbers that a decision at the slice rests on, or would."""
         opened = epoch_ms(cross_section.closes_at - self._core.timeframe)
-        for strategy, symbols in self._core.runner.signals(cross_section).items():
-            for symbol, values in symbols.items():
-                self.signals += [(opened, strategy, symbol, name, value) for name, value in values.items()]
+        self.signals.add(opened, self._core.runner.signals(cross_section))
 
     def _keep_targets(self, decision: Decision, at: int) -> None:
         """Each strategy's weights of its own capital, and the account's after netting and every limit; all symbols, those at 0 as well."""
@@ -131,5 +151,5 @@ class Record:
             if targets.note:
                 self._count_trouble(f"{name}: {targets.note}")
 
-    def _count_trouble(self, sentence: str) -> None:
-        self.troubles[sentence] = self.troubles.get(sentence, 0) + 1
+    def _count_trouble(self, sentence: str, slices: int = 1) -> None:
+        self.troubles[sentence] = self.troubles.get(sentence, 0) + slices

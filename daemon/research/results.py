@@ -39,7 +39,7 @@ def _tables(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
     return {
         "equity": _columns(record.equity, "timestamp", "equity", "cash", "gross", "net", "drawdown"),
         "targets": _columns(record.targets, "timestamp", "strategy", "symbol", "weight"),
-        "signals": _columns(record.signals, "bar_open", "strategy", "symbol", "name", "value"),
+        "signals": record.signals.columns(),
         "orders": _orders(record.orders, record.fills),
         "fills": _fills(record.orders, record.fills),
         **_analysis(record, symbols),

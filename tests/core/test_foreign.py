@@ -87,7 +87,7 @@ def test_ringfenced_coins_are_counted_and_not_traded() -> None:
     Sleeves(portfolio, account, table, states)
     for flow_id, currency, amount, kind in (("1", "USDT", 1000, OPENING), ("2", "BTC", 2, OPENING), ("3", "BTC", 3, RINGFENCED)):
         portfolio.flow(Flow(flow_id, currency, Decimal(amount), kind, after(0)))
-    account._mark("BTC/USDT", 100.0, after(1))
+    account.mark_at("BTC/USDT", 100.0, after(1))
     book = account.book({"BTC/USDT": 0.0}, {}, after(1))
     assert (account.equity(), book.equity, book.free["BTC/USDT"]) == (Decimal(1500), Decimal(1200), Decimal(2))
     portfolio.flow(Flow("4", "BTC", Decimal(-1), "unexplained", after(2)))

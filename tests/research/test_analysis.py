@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from math import isnan, nan
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from daemon.config import load
 from daemon.core.analyzer import Analyzer
 from daemon.parts import Core
 from daemon.research import runs
+from daemon.research.backtest import Backtest
 from daemon.research.performance import performance
 from tests.research.files import HOUR, START, configured, stored
 
@@ -20,7 +22,7 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 
 @pytest.fixture
 def cores(monkeypatch: pytest.MonkeyPatch) -> list[Core]:
-    """The parts of the runs that follow."""
+    """The parts of the runs that follow, which look at every slice: the analyzer reports nothing of those that are taken at once."""
     made: list[Core] = []
 
     def kept(*args: object, **named: object) -> Core:
@@ -29,6 +31,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> list[Core]:
 
     deciding = worlds.deciding
     monkeypatch.setattr(runs, "deciding", kept)
+    monkeypatch.setattr(Backtest, "run", partialmethod(Backtest.run, skims=False))
     return made
 
 

@@ -35,8 +35,9 @@ from daemon.core.events import (
     StreamLost,
     TimePassed,
 )
-from daemon.core.model import Slice
+from daemon.core.model import Floats, Slice
 from daemon.core.ordertable import OrderTable
+from daemon.core.spikes import Ints
 from daemon.core.states import DAEMON, States
 
 # What only time brings about is looked for once a second: ten times a second would find it no sooner than a person could.
@@ -116,6 +117,20 @@ class Breakers:
     def judged(self, cross_section: Slice) -> Slice:
         """The slice with its bars that wait for confirmation, before it is told to anybody."""
         return self._prices.judged(cross_section) if self._prices else cross_section
+
+    def calm(self, closes_ms: Ints, closes: Floats, age: Ints) -> int:
+        """How many slices, from the first of these on, have no price that would have to wait. Columns are symbols."""
+        return self._prices.calm(closes_ms, closes, age) if self._prices else len(closes_ms)
+
+    def take(self, closes_ms: Ints, closes: Floats, age: Ints) -> None:
+        """Judge slices that are calm, all at once."""
+        if self._prices:
+            self._prices.take(closes_ms, closes, age)
+
+    @property
+    def watches_losses(self) -> bool:
+        """Whether what the account is worth may stop trading."""
+        return self.rules.drawdown is not None or self.rules.daily_loss is not None
 
     def believes(self, symbol: str, price: float) -> bool:
         """Whether a price between two bars may mark the account."""

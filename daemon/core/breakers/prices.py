@@ -12,8 +12,8 @@ import numpy as np
 
 from daemon.core.breakers.breaker import Change
 from daemon.core.breakers.rules import Code, SpikeRule
-from daemon.core.model import Slice
-from daemon.core.spikes import SpikeGuard
+from daemon.core.model import Floats, Slice, epoch_ms, from_epoch_ms
+from daemon.core.spikes import Ints, SpikeGuard
 from daemon.core.states import DAEMON, Hold, Level, Scope, States
 from daemon.core.steering import HoldLifted, HoldPlaced
 
@@ -42,6 +42,22 @@ class Prices:
             self._told[self._symbols[column]] = float(cross_section.close[column])
         waiting.setflags(write=False)
         return replace(cross_section, suspect=waiting)
+
+    def calm(self, closes_ms: Ints, closes: Floats, age: Ints) -> int:
+        """How many slices, from the first of these on, hold nothing that would have to wait, as of SpikeGuard."""
+        return self._guard.calm(closes, age == 0, self._passed(closes_ms))
+
+    def take(self, closes_ms: Ints, closes: Floats, age: Ints) -> None:
+        """Judge calm slices, as `judged` does one after the other."""
+        self._guard.take(closes, age == 0, self._passed(closes_ms))
+        self._seen = from_epoch_ms(int(closes_ms[-1]))
+
+    def _passed(self, closes_ms: Ints) -> Ints:
+        """How many bars each of these slices is after the one before it, at least one."""
+        length_ms = self._timeframe // timedelta(milliseconds=1)
+        before = int(closes_ms[0]) - length_ms if self._seen is None else epoch_ms(self._seen)
+        passed: Ints = np.maximum(np.diff(closes_ms, prepend=before) // length_ms, 1)
+        return passed
 
     def believes(self, symbol: str, price: float) -> bool:
         """Whether a price between two bars may mark the account; that of a symbol which is not traded is nobody's business here."""

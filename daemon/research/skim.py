@@ -1,0 +1,127 @@
+"""Skim: stretches of slices at which nothing can happen, taken all at once.
+
+Rule: the same as one slice after the other, to the bit and to the last digit of money. Where anything might follow from a slice (somebody
+is due, an order is open, a price waits, a loss may be too large, a rule acts between due times), the stretch ends before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from daemon.core.model import CLOSE, EXACT, VOLUME, ZERO, Floats, from_epoch_ms
+from daemon.parts import Core
+from daemon.research.panels import Block
+from daemon.research.record import Record
+from daemon.research.venue import StoredVenue
+
+# A fall is judged to twelve digits; whatever comes this near to its limit is left to the judge.
+MARGIN: Final = 1e-9
+
+
+class Skim:
+    """Takes stretches of a block. `record` is told what it would have heard."""
+
+    def __init__(self, core: Core, venue: StoredVenue, record: Record) -> None:
+        self._core = core
+        self._venue = venue
+        self._record = record
+        self._length_ms = core.timeframe // timedelta(milliseconds=1)
+        self._signals: Mapping[str, Mapping[str, Floats]] | None = None  # of the slices from row `_from` of the block on
+        self._from = 0
+        self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
+
+    def begin(self, block: Block, row: int) -> None:
+        """What follows are the slices of this block, from this row on."""
+        self._signals, self._from = self._core.runner.foresee(block.panel[row:]), row
+
+    def take(self, block: Block, row: int) -> int:
+        """Take as many slices as may be, from this row of the block on; how many that were."""
+        stretch = self._stretch(block, row)
+        if stretch is None:
+            return 0
+        worths = self._worths(stretch)
+        count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(worths[""])
+        if not count:
+            return 0
+        stretch = stretch.rows(0, count)
+        worths = {owner: equities[:count] for owner, equities in worths.items()}
+        self._pass(stretch, worths)
+        self._record.skim(stretch, worths[""])
+        self._decide_nothing(stretch, row - self._from)
+        return count
+
+    def _decide_nothing(self, stretch: Block, first: int) -> None:
+        """Let the strategies see the slices, and keep their numbers; `first`: how many slices were foreseen before these."""
+        runner, count = self._core.runner, len(stretch)
+        if self._signals is not None and not runner.untold:
+            runner.skip(count, stretch.slice(count - 1))
+            told = {
+                strategy: {name: rows[first : first + count] for name, rows in numbers.items()}
+                for strategy, numbers in self._signals.items()
+            }
+            self._record.signals.extend(stretch.times - self._length_ms, self._core.symbols, told)
+            return
+        for row in range(count):
+            cross_section = stretch.slice(row)
+            runner.rest((cross_section,))
+            self._record.keep_signals(cross_section)
+
+    def _stretch(self, block: Block, row: int) -> Block | None:
+        """The slices from here on at which, as far as can be told before, nothing happens; None: there is none."""
+        core = self._core
+        if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or core.account.unvalued or core.account.drift:
+            return None
+        stretch = block.rows(row, row + core.runner.rests(block.times[row:]))
+        calm = core.breakers.calm(stretch.times, stretch.closes, stretch.age) if len(stretch) else 0
+        return stretch.rows(0, calm) if calm else None
+
+    def _unharmed(self, equities: Sequence[Decimal]) -> int:
+        """How many slices pass before a loss might be too large: judged against the highest value of all, which is never too mild."""
+        rules, curve = self._core.breakers.rules, self._core.curves.account
+        if curve.units <= 0:
+            return len(equities)
+        limit = min(rule.limit for rule in (rules.drawdown, rules.daily_loss) if rule is not None)
+        values = np.array([float(equity) for equity in equities]) / curve.units
+        highs = np.maximum.accumulate(np.maximum(values, max(curve.high, curve.opened)))
+        harmed = 1.0 - values / highs >= limit - MARGIN
+        return int(harmed.argmax()) if harmed.any() else len(equities)
+
+    def _worths(self, stretch: Block) -> dict[str, list[Decimal]]:
+        """What the account ("") and every sleeve is worth at each of the closes."""
+        core = self._core
+        rate = core.account.rate(core.account.quote) or ZERO
+        prices = {
+            market.base: [Decimal(repr(price)) * rate for price in stretch.closes[:, self._column[symbol]].tolist()]
+            for symbol, market in core.account.markets.items()
+            if core.account.held(symbol) or any(currency == market.base for _, currency in core.portfolio.holdings())
+        }
+        holdings = [("", currency, amount) for currency, amount in core.ledger.holdings().items()]
+        holdings += [(owner, currency, amount) for (owner, currency), amount in core.portfolio.holdings().items()]
+        worths: dict[str, list[Decimal]] = {"": [ZERO] * len(stretch)}
+        for owner, currency, amount in holdings:
+            before = worths.get(owner) or [ZERO] * len(stretch)
+            if currency == core.account.quote:
+                worth = amount * rate
+                worths[owner] = [EXACT.add(worth, each) for each in before]
+            elif currency in prices:
+                worths[owner] = [EXACT.fma(amount, price, each) for price, each in zip(prices[currency], before, strict=True)]
+        return worths
+
+    def _pass(self, stretch: Block, worths: dict[str, list[Decimal]]) -> None:
+        """Let every part know what it would from the slices."""
+        core, last = self._core, len(stretch) - 1
+        closes_at: list[datetime] = [from_epoch_ms(moment) for moment in stretch.times.tolist()]
+        core.breakers.take(stretch.times, stretch.closes, stretch.age)
+        newest = last - stretch.age[last]  # the row of each symbol's last bar, negative where it has had none here
+        seen, rows = newest >= 0, np.maximum(newest, 0)
+        columns = np.arange(len(core.symbols))
+        for column in np.flatnonzero(seen).tolist():
+            price = float(stretch.closes[rows[column], column])
+            core.account.mark_at(core.symbols[column], price, closes_at[rows[column]])
+        bars = stretch.panel[rows, :, columns][:, [CLOSE, VOLUME]].T
+        core.manager.guard.gate.learn(core.symbols, bars, stretch.times[rows], seen)
+        core.curves.skim(worths[""], {owner: each for owner, each in worths.items() if owner}, closes_at)
+        core.analyzer.skim(stretch.closes)

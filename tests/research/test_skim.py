@@ -1,0 +1,136 @@
+"""Stretches at which nothing happens, taken at once: the same run as slice by slice, whatever is configured and whatever is missing."""
+
+import json
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from daemon.app import routes
+from daemon.config import load
+from daemon.core.slices import align_columns
+from daemon.core.spikes import SpikeGuard
+from daemon.research import bars as stored_bars
+from daemon.research import runs
+from daemon.research.backtest import Backtest
+from daemon.research.panels import Block, blocks
+from daemon.research.skim import Skim
+from tests.research.files import HOUR, configured, opens, store, walk
+
+SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT", "E/USDT")
+FILES = ("equity", "targets", "signals", "orders", "fills", "returns", "correlations")
+CASES = int(os.environ.get("SKIMS", "6"))
+
+
+def market(folder: Path, chance: Random, rows: int) -> Path:
+    """Bars with gaps, late beginnings, early ends and jumps."""
+    for seed, symbol in enumerate(SYMBOLS):
+        values = walk(rows, chance.randrange(10**6), 10.0 ** (seed - 1), chance.choice([0.002, 0.01, 0.05]))
+        first = chance.choice([0, 0, chance.randrange(rows // 2)])
+        last = chance.choice([rows, rows, rows - chance.randrange(rows // 3)])
+        gone = set(chance.sample(range(rows), chance.choice([0, 3, 40])))
+        for _ in range(chance.choice([0, 0, 2])):
+            at = chance.randrange(rows - 2)
+            values[at : at + chance.choice([1, 2, rows]), :4] *= chance.choice([0.3, 1.5, 3.0])
+        kept = [row for row in range(first, last) if row not in gone]
+        store(folder, symbol, [opens(rows)[row] for row in kept], values[kept])
+    return folder
+
+
+def sections(chance: Random) -> dict[str, Any]:
+    """What may be configured that has a say between two decisions."""
+    momentum = {"use": "portfolio_momentum", "params": {"lookback": chance.choice([3, 20]), "top": chance.randint(1, 3)}}
+    fixed = {"use": "fixed_weights", "params": {"weights": {"A/USDT": 0.3, "C/USDT": 0.2}}}
+    rotation = {"use": "risk_adjusted", "params": {"lookback": 10}}
+    chosen = chance.sample([momentum, momentum, fixed, rotation], chance.choice([1, 1, 2]))
+    schedules: list[dict[str, Any]] = [{"every": chance.choice([1, 3, 24])}, {"every": 24, "at_start": True}, {"cron": "30 8 * * mon-fri"}]
+    strategies: list[dict[str, Any]] = [
+        {"name": f"s{n}", "share": 0.4, "schedule": chance.choice(schedules) | chance.choice([{}, {}, {"off_target": 0.05}]), **each}
+        for n, each in enumerate(chosen)
+    ]
+    for each in strategies[1:]:
+        each["schedule"].pop("off_target", None)
+    breakers = {"drawdown": {"limit": chance.choice([0.02, 0.1])}, "daily_loss": {"limit": chance.choice([0.01, 0.05])}}
+    chosen_breakers = {
+        name: rule | {"action": chance.choice(["reduce", "halt"])} for name, rule in breakers.items() if chance.random() < 0.3
+    }
+    limits: dict[str, Any] = chance.choice([{}, {}, {"correlation_scale": 0.5}, {"volume_share_max": 0.5}, {"volatility_max": 0.3}])
+    return {
+        "strategies": strategies,
+        "risk": limits | ({"breakers": chosen_breakers} if chosen_breakers else {}),
+        "execution": {"band": chance.choice([0.0, 0.005])} | chance.choice([{}, {}, {"cooldown": "10h"}]),
+    }
+
+
+def files(config: Path, data: Path, out: Path, *, skims: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Every file of a run, and its summary without the times that it took."""
+    plain = Backtest.run
+    with patch.object(Backtest, "run", lambda self, bars, start=None: plain(self, bars, start, skims=skims)):
+        summary = runs.backtest(load(config, {}), data, out, None, None, routes)
+    measured = {key: value for key, value in summary.items() if key not in ("wall_s", "symbol_bars_per_s")}
+    return {name: (out / f"{name}.parquet").read_bytes() for name in FILES}, measured
+
+
+@pytest.mark.parametrize("seed", range(CASES))
+def test_a_run_is_the_same_slice_by_slice(seed: int, tmp_path: Path) -> None:
+    """Orders, fills, equity, signals and all there is to a run are the same bytes, with and without stretches."""
+    chance = Random(seed)
+    data = market(tmp_path / "data", chance, 160)
+    config = configured(tmp_path, SYMBOLS, **sections(chance))
+    at_once, one_by_one = (files(config, data, tmp_path / str(skims), skims=skims) for skims in (True, False))
+    assert json.dumps(at_once[1], sort_keys=True) == json.dumps(one_by_one[1], sort_keys=True)
+    assert at_once[0] == one_by_one[0]
+
+
+def test_most_slices_of_a_run_are_taken_in_stretches(tmp_path: Path) -> None:
+    """Where strategies decide once a day, few slices are looked at one by one: those at which something is due, or not known yet."""
+    data = market(tmp_path / "data", Random(5), 300)
+    taken: list[int] = []
+    take = Skim.take
+
+    def counted(self: Skim, block: Block, row: int) -> int:
+        taken.append(take(self, block, row))
+        return taken[-1]
+
+    with patch.object(Skim, "take", counted):
+        momentum = {"name": "m", "use": "portfolio_momentum", "schedule": {"every": 24}}
+        runs.backtest(load(configured(tmp_path, SYMBOLS, strategies=[momentum]), {}), data, tmp_path / "out", None, None, routes)
+    assert sum(taken) > 0.65 * 300
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8192])
+def test_blocks_are_the_slices_of_the_same_bars(rows: int, tmp_path: Path) -> None:
+    """However long a block is, its rows are what an Aligner would have made of their bars."""
+    bars = stored_bars.load(market(tmp_path, Random(3), 60), SYMBOLS, HOUR)
+    closes, values = [bars.series[s].closes for s in SYMBOLS], [bars.series[s].values for s in SYMBOLS]
+    made = [block.slice(row) for block in blocks(closes, values, SYMBOLS, rows) for row in range(len(block))]
+    expected = list(align_columns(closes, values, SYMBOLS))
+    assert [each.closes_at for each in made] == [each.closes_at for each in expected]
+    for mine, theirs in zip(made, expected, strict=True):
+        assert np.array_equal(mine.panel, theirs.panel, equal_nan=True)
+        assert np.array_equal(mine.synthetic, theirs.synthetic)
+        assert np.array_equal(mine.age, theirs.age)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calm_rows_leave_a_guard_as_steps_do(seed: int) -> None:
+    """Rows taken at once and rows taken one by one leave the same memory behind, and the first that is not calm is found."""
+    chance = np.random.default_rng(seed)
+    closes = 100.0 * np.exp(np.cumsum(chance.normal(0.0, 0.01, (200, 4)), axis=0))
+    closes[150:, 2] *= 2.0
+    real, passed = chance.random((200, 4)) < 0.8, chance.integers(1, 4, 200)
+    at_once, one_by_one = SpikeGuard(4), SpikeGuard(4)
+    for first, end in ((0, 7), (7, 120), (120, 140)):
+        part = slice(first, end)
+        assert at_once.calm(closes[part], real[part], passed[part]) == end - first
+        at_once.take(closes[part], real[part], passed[part])
+        for row in range(first, end):
+            one_by_one.step(closes[row], real[row], int(passed[row]))
+        for mine, theirs in zip(vars(at_once).values(), vars(one_by_one).values(), strict=True):
+            assert np.array_equal(np.asarray(mine), np.asarray(theirs), equal_nan=True)
+    jump = 150 - 140 + int(real[150:, 2].argmax())
+    assert at_once.calm(closes[140:], real[140:], passed[140:]) == jump
