@@ -208,10 +208,14 @@ def config_stays_outside(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def one_door_to_ccxt(modules: Sequence[Module]) -> Iterator[str]:
-    """Of the program, only daemon/io/ccxt_*.py imports ccxt; tests may, to trade on the venue with the real thing."""
+    """Only daemon/io/ccxt_*.py knows ccxt, and takes it from ccxt_library; tests may, to trade on the venue with the real thing."""
+    library = "daemon.io.ccxt_library"
     for module in modules:
         for node, name in module.imports():
-            if name.split(".")[0] == "ccxt" and module.name.split(".")[0] in OURS and not module.name.startswith("daemon.io.ccxt_"):
+            if name.split(".")[0] == "ccxt" and module.name != library:
+                yield module.at(node, f"{module.name} imports ccxt beside {library}, which loads all of it")
+            beyond = module.name.split(".")[0] in OURS and not module.name.startswith("daemon.io.ccxt_")
+            if within(name, [library]) and beyond:
                 yield module.at(node, f"{module.name} imports ccxt")
 
 
@@ -360,7 +364,8 @@ PLANTED: Final[list[tuple[Rule, str, str]]] = [
     (io_apart, "daemon/io/gateway.py", "from daemon.io import journal"),
     (io_apart, "daemon/io/gateway.py", "from .journal import Journal"),
     (config_stays_outside, "daemon/io/gateway.py", "from daemon.config import Config"),
-    (one_door_to_ccxt, "daemon/app.py", "import ccxt.async_support"),
+    (one_door_to_ccxt, "daemon/app.py", "from daemon.io.ccxt_library import ccxt"),
+    (one_door_to_ccxt, "daemon/io/ccxt_parse.py", "import ccxt.async_support"),
     (no_cycles, "daemon/core/planner.py", "def f():\n    from strategies.pairs import PAIRS"),
     (pure, "daemon/core/risk.py", "async def f(): ..."),
     (pure, "daemon/core/risk.py", "from time import monotonic"),

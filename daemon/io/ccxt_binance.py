@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-import ccxt
-
 from daemon.core.model import ZERO, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded, heard
+from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import stream_error, timeframe_name
 from daemon.io.ccxt_types import Json, Socket
 from daemon.io.exchange import AccountNews, BarUpdate, NotSent, Reason, Unknown, Urgency, VenueError

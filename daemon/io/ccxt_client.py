@@ -19,12 +19,11 @@ from types import SimpleNamespace
 from typing import Any, Final, Protocol, cast
 
 import aiohttp
-import ccxt.async_support
-import ccxt.pro
 
 from daemon.core.model import epoch_ms
 from daemon.io.ccxt_address import address, endpoint, merged
 from daemon.io.ccxt_errors import Answer
+from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_types import Ccxt, Json, Socket
 from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, NotSent, Reason, Urgency

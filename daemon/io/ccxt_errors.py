@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Final
 
 import aiohttp
-import ccxt
 
+from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, VenueError
 
 Outcome = tuple[type[VenueError], Reason]

@@ -10,8 +10,6 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-import ccxt
-
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
 from daemon.core.styles import Touch
 from daemon.io import ccxt_binance as binance
@@ -20,6 +18,7 @@ from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Gate, Guarded, build
 from daemon.io.ccxt_clock import VenueClock
 from daemon.io.ccxt_errors import classify
 from daemon.io.ccxt_history import Pages
+from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import RESET, Streams, UnifiedStreams, timeframe_name
 from daemon.io.ccxt_types import Json
 from daemon.io.clock import Clock

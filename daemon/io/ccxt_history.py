@@ -5,9 +5,8 @@ Rule: what comes back is complete, or an error says that it cannot be had.
 
 from typing import Any, Final
 
-import ccxt
-
 from daemon.io.ccxt_client import Guarded
+from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_types import Json
 
 PAGE: Final = 500  # where ccxt does not know a venue's page size

@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-import ccxt
-
 from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
 from daemon.core.styles import Touch
+from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown
 
 Json = Mapping[str, Any]

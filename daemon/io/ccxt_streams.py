@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-import ccxt
-
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, Guarded, calling
 from daemon.io.ccxt_errors import Answer, classify
+from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import AccountNews, BarUpdate, Fatal, NotSent, Reason, Refused, Urgency, VenueError
 
 BATCH: Final = 100  # symbols in one unified subscription; the smallest limit of the large venues

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import ccxt.pro
 import pytest
 
 from daemon.io.ccxt_address import Address, address
+from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import Fatal
 
 LOCAL = {"public": "http://127.0.0.1:80/api/v3", "private": "http://127.0.0.1:80/api/v3", "ws": {"spot": "ws://127.0.0.1:81/stream"}}

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import aiohttp
-import ccxt
-import ccxt.pro
 import pytest
 
 from daemon.io.ccxt_client import RECV_WINDOW_MS, Guarded, build, calling
 from daemon.io.ccxt_errors import BY_CLASS, Answer, classify, redact
+from daemon.io.ccxt_library import ccxt
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 from daemon.io.rategate import RateGate

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import ccxt
 import pytest
 
 from daemon.core.model import ZERO, Balance, Side, Status
@@ -12,6 +11,7 @@ from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_clock import VenueClock
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.ccxt_library import ccxt
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, NotFound, Unknown, Urgency
 from daemon.io.rategate import WEIGHT, RateGate

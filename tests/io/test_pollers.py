@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from itertools import pairwise
+from itertools import combinations, pairwise
 from random import Random
 
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from daemon.core.events import AccountPolled, Event, HoldPlaced, PollAccount, PollFailed
 from daemon.core.model import AccountSnapshot, Balance
 from daemon.io.exchange import Fatal, NotSent, Reason, Unknown, VenueError
-from daemon.io.pollers import SPACING_S, AccountPoller
+from daemon.io.pollers import CLOSE_S, SPACING_S, SPARE_MAX, AccountPoller
 from tests.io.scripted import ScriptedExchange
 from tests.io.tape_venue import START, VirtualClock, nest, run
 
@@ -79,18 +79,27 @@ def test_what_was_asked_while_it_read_is_read_again() -> None:
     """A request that comes during a poll is about what that poll may not have seen; the next one follows as soon as it may."""
     office = Office(takes_s=1.0)
     office.play(20, 0.5)
-    assert office.began == [0, 1 + SPACING_S]
+    assert office.began == [0, 1 + CLOSE_S]
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.0, 30.0), max_size=40).map(sorted), st.sampled_from([1.0, 2.0, 5.0, 30.0]))
 def test_it_never_asks_too_often(pokes_s: list[float], every_s: float) -> None:
-    """However often it is asked, and however short its period, polls are two seconds apart; and never further than the period or that."""
+    """However often it is asked, polls are two seconds apart, but for two; and never further apart than the period or that."""
     office = Office(every_s)
     office.play(40, *pokes_s)
-    gaps = [later - earlier for earlier, later in zip(office.began, office.began[1:], strict=False)]
-    assert min(gaps) >= SPACING_S - 1e-6
+    gaps = [later - earlier for earlier, later in pairwise(office.began)]
+    assert min(gaps) >= CLOSE_S - 1e-6
     assert max(gaps) <= max(every_s, SPACING_S) + 1e-6
+    for first, last in combinations(range(len(office.began)), 2):
+        assert last - first <= (office.began[last] - office.began[first]) / SPACING_S + SPARE_MAX + 1e-6
+
+
+def test_what_nobody_asks_for_is_not_read_closely() -> None:
+    """A period shorter than the spacing is stretched to it from the first poll on."""
+    office = Office(every_s=1.0)
+    office.play(7)
+    assert office.began == [0, 2, 4, 6]
 
 
 def test_a_poll_that_fails_is_told_and_changes_nothing() -> None:

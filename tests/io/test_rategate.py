@@ -183,6 +183,17 @@ async def test_an_order_does_not_sit_out_a_long_silence(urgency: Urgency) -> Non
         assert [at for at, _ in passed] == [pytest.approx(1031)]
 
 
+async def test_what_sat_out_a_silence_counts_from_its_end() -> None:
+    """The venue sees a request when it comes, so a window that counted it from the silence's beginning would let too much follow it."""
+    gate, clock = gated()
+    gate.pause(8)
+    waiting = spawn(gate.acquire(Urgency.CANCEL, {WEIGHT: 8}))
+    await clock.advance(9)
+    await waiting
+    await clock.advance(3)
+    assert gate.used(WEIGHT) == 8
+
+
 def test_a_longer_silence_is_told() -> None:
     """Whoever keeps it for the next process hears of each silence that ends later than the one before, and of no other."""
     gate, _ = gated()

@@ -1,12 +1,14 @@
 """Crash points: moments of an order's life, of a start and of a stop, and a daemon that kills itself when it comes to one.
 
-`python -m tests.process.crashpoints POINT PASSING run FILE` is `rebalanced run FILE` which SIGKILLs itself when it passes POINT for the
-PASSING-th time. Rule: the program is the one that ships; what knows of these moments is wrapped around it here, and nowhere in it.
+`python -m tests.process.crashpoints kill POINT PASSING run FILE` is `rebalanced run FILE` which SIGKILLs itself when it passes POINT for
+the PASSING-th time; with `freeze` it stands still there, and its event loop with it. Rule: the program is the one that ships; what knows of
+these moments is wrapped around it here, and nowhere in it.
 """
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -113,21 +115,33 @@ POINTS: Final = (
 )
 
 
-class Countdown:
-    """Ends the process, as a power cut would, at the `passing`-th call."""
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def __init__(self, only: Callable[[Arguments], bool], passing: int) -> None:
-        self._only, self._left = only, passing
+
+def _freeze() -> None:
+    time.sleep(FROZEN_S)
+
+
+FROZEN_S: Final = 600.0  # longer than any test waits
+BLOWS: Final[Mapping[str, Callable[[], None]]] = {"kill": _kill, "freeze": _freeze}
+
+
+class Countdown:
+    """Strikes the process at the `passing`-th call: ends it, as a power cut would, or has it stand still."""
+
+    def __init__(self, only: Callable[[Arguments], bool], passing: int, blow: Callable[[], None]) -> None:
+        self._only, self._left, self._blow = only, passing, blow
 
     def __call__(self, arguments: Arguments) -> None:
         """A call has come."""
         if self._only(arguments):
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._blow()
 
 
-def arm(point: Point, passing: int) -> None:
+def arm(point: Point, passing: int, blow: Callable[[], None]) -> None:
     """Wrap what the point names, wherever it is called from."""
     module, _, path = point.target.partition(":")
     *above, name = path.split(".")
@@ -135,7 +149,7 @@ def arm(point: Point, passing: int) -> None:
     for step in above:
         owner = getattr(owner, step)
     kept = vars(owner)[name]
-    passed = Countdown(point.only, passing)
+    passed = Countdown(point.only, passing, blow)
     made = isinstance(kept, classmethod)
     wrapped = _around(kept.__func__ if made else kept, point.when, passed)
     setattr(owner, name, classmethod(wrapped) if made else wrapped)
@@ -168,7 +182,7 @@ def _around(kept: Callable[..., Any], when: str, passed: Countdown) -> Callable[
 if __name__ == "__main__":
     from daemon.cli import main
 
-    (chosen,) = [point for point in POINTS if point.name == sys.argv[1]]
-    arm(chosen, int(sys.argv[2]))
-    sys.argv[1:] = sys.argv[3:]
+    (chosen,) = [point for point in POINTS if point.name == sys.argv[2]]
+    arm(chosen, int(sys.argv[3]), BLOWS[sys.argv[1]])
+    sys.argv[1:] = sys.argv[4:]
     main()

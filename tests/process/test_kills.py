@@ -99,7 +99,7 @@ def killed_at(point: Point, passing: int, venue: Venue, config: Path) -> None:
     """One life that ends at this point, by its own hand."""
     if point.trouble:
         venue.post("/venue/faults", **point.trouble)
-    with Daemon(config, program=("tests.process.crashpoints", point.name, str(passing), "run")) as daemon:
+    with Daemon(config, program=("tests.process.crashpoints", "kill", point.name, str(passing), "run")) as daemon:
         if point.stops:
             daemon.planned(within=RESOLVED_S)
             daemon.send(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from daemon.io.journal import read
-from tests.process.support import PATIENCE_S, STOP_S, Daemon, Venue, environment, written
+from tests.process.books import disagreements
+from tests.process.support import PATIENCE_S, STOP_S, SYMBOLS, Daemon, Venue, environment, written
 
 
 class Supervisor:
@@ -21,6 +23,7 @@ class Supervisor:
 
     def __init__(self, path: Path) -> None:
         self.told: list[str] = []
+        self.heard_at = 0.0  # monotonic seconds
         self.path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
@@ -30,6 +33,14 @@ class Supervisor:
     def _read(self) -> None:
         while message := self._socket.recv(4096):
             self.told.append(message.decode())
+            self.heard_at = time.monotonic()
+
+    def starved(self, watchdog_s: float) -> None:
+        """Return once it has been told that the program lives, and then nothing for as long as systemd waits."""
+        deadline = time.monotonic() + PATIENCE_S
+        while "WATCHDOG=1" not in self.told or time.monotonic() - self.heard_at < watchdog_s:
+            assert time.monotonic() < deadline, "the watchdog is fed for ever"
+            time.sleep(0.05)
 
     def close(self) -> None:
         """End reading, by the empty message that nobody else sends."""
@@ -72,6 +83,24 @@ def test_venue_outage_is_no_reason_for_a_restart(supervisor: Supervisor, tmp_pat
         daemon.stop()
     assert supervisor.told.count("READY=1") == 1
     assert supervisor.told.count("WATCHDOG=1") >= 5
+
+
+def test_c12_a_loop_that_is_blocked_is_aborted_and_what_it_left_is_taken_up(supervisor: Supervisor, venue: Venue, tmp_path: Path) -> None:
+    """A loop that stands still feeds no watchdog; the abort leaves its stack on stderr, and the next life loses and doubles nothing."""
+    watchdog_s = 3.0  # a third of a heartbeat's interval each second, so that a busy machine is not taken for a blocked loop
+    config = written(tmp_path, venue, every=2)
+    frozen = ("tests.process.crashpoints", "freeze", "answer read, not handled", "2", "run")
+    with Daemon(config, {**supervisor.environ(watchdog_s), "PYTHONFAULTHANDLER": "1"}, program=frozen) as daemon:
+        supervisor.starved(watchdog_s)
+        daemon.send(signal.SIGABRT)  # as systemd does
+        assert daemon.end(at="when aborted") == -signal.SIGABRT
+        assert "Fatal Python error: Aborted" in daemon.stderr
+        assert "in _freeze" in daemon.stderr, "the stack says where it stood"
+    assert read(tmp_path / "momo.sqlite").open_orders, "the answer that was read is in no journal"
+    with Daemon(config) as daemon:
+        daemon.settled(2, within=2 * PATIENCE_S)
+        daemon.stop()
+    assert disagreements(venue.state(), tmp_path / "momo.sqlite", SYMBOLS) == []
 
 
 def test_e14_a_pipe_that_nobody_reads_stops_nothing(venue: Venue, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-import ccxt.pro
 import pytest
 
+from daemon.io.ccxt_library import ccxt
 from daemon.venue import Venue, VenueSettings, serve
 
 

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
-import ccxt.pro
 import pytest
 
+from daemon.io.ccxt_library import ccxt
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap.exchange import SwapExchange
 from daemon.venue.urls import needed
