@@ -48,6 +48,7 @@ ESSENTIAL: Final = (
 # ten seconds is 2 MB a day, so an outage of 24 h with four kinds of complaint stays under 10 MB (E13). Fifty let a start show itself.
 KEY_BURST, KEY_EVERY_S = 5, 60.0
 EVENT_BURST, EVENT_EVERY_S = 50, 10.0
+TOLD_AFTER_S: Final = 120.0  # what was held back waits so long for a later line to tell of it, and is then told by itself
 KEYS_MAX: Final = 4096  # (event, key) pairs remembered: 500 symbols and eight kinds of event
 
 # Libraries print keys and signed bodies at DEBUG, so none of them gets below INFO whatever the program's own level (H1); httpx tells
@@ -164,6 +165,7 @@ class _Pipe:
             self.ear.hear(self._line(now, level, event, {name: value for name, value in fields.items() if name != "exc_info"}))
         if _levels[level] < self._least:
             raise structlog.DropEvent
+        self._account_for(self._limiter.overdue(now))
         if level != "debug" and not event.startswith(ESSENTIAL):
             held_back = self._limiter.admit(event, _key(fields), now)
             if held_back is None:
@@ -200,9 +202,12 @@ class _Pipe:
 
     def close(self, timeout_s: float) -> None:
         """Say what was held back and never said, then end the writer."""
-        for event, count in self._limiter.held_back():
-            self.msg(self._render(self._line(self._clock.now(), "info", "log.suppressed", {"of": event, "suppressed": count})))
+        self._account_for(self._limiter.held_back())
         self._writer.close(timeout_s)
+
+    def _account_for(self, held_back: Iterable[tuple[str, int]]) -> None:
+        for event, count in held_back:
+            self.msg(self._render(self._line(self._clock.now(), "info", "log.suppressed", {"of": event, "suppressed": count})))
 
 
 _running: Final[list[tuple[_Pipe, "_Libraries"]]] = []  # none or one: stdout is the process's, so its set-up is too
@@ -222,7 +227,7 @@ class Limiter:
 
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, str | None], _Bucket] = {}
-        self._held: dict[str, int] = {}
+        self._held: dict[str, tuple[int, datetime]] = {}  # by event: how many lines, and since when
         self._lock = threading.Lock()
 
     def admit(self, event: str, key: str, now: datetime) -> int | None:
@@ -231,14 +236,21 @@ class Limiter:
             one = self._bucket((event, key), KEY_BURST, KEY_EVERY_S, now)
             if one.full(now) and self._bucket((event, None), EVENT_BURST, EVENT_EVERY_S, now).take(now):
                 one.take(now)
-                return self._held.pop(event, 0)
-            self._held[event] = self._held.get(event, 0) + 1
+                return self._held.pop(event, (0, now))[0]
+            count, since = self._held.get(event, (0, now))
+            self._held[event] = count + 1, since
             return None
 
-    def held_back(self) -> list[tuple[str, int]]:
-        """Events with lines held back that no later line has told of."""
+    def overdue(self, now: datetime) -> list[tuple[str, int]]:
+        """Events with lines held back that no later line has told of in time, and how many; whoever asks tells of them."""
         with self._lock:
-            return sorted(self._held.items())
+            late = [event for event, (_, since) in self._held.items() if (now - since).total_seconds() >= TOLD_AFTER_S]
+            return [(event, self._held.pop(event)[0]) for event in sorted(late)]
+
+    def held_back(self) -> list[tuple[str, int]]:
+        """Events with lines held back that no later line has told of, and how many."""
+        with self._lock:
+            return sorted((event, count) for event, (count, _) in self._held.items())
 
     def _bucket(self, of: tuple[str, str | None], burst: int, every_s: float, now: datetime) -> "_Bucket":
         bucket = self._buckets.pop(of, None) or _Bucket(burst, every_s, now)

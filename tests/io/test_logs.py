@@ -191,6 +191,18 @@ def test_what_was_held_back_is_told_at_the_end() -> None:
     assert (last["event"], last["of"], last["suppressed"]) == ("log.suppressed", "stream.stale", 4)
 
 
+def test_what_was_held_back_is_told_while_the_daemon_runs() -> None:
+    """Complaints that end while some are held back are accounted for after two minutes, beside whatever is said then."""
+    paper = Paper()
+    for _ in range(9):
+        paper.log.warning("stream.stale", symbol="BTC/USDT")
+    for seconds in (60, 60, 60):
+        paper.clock.moment += timedelta(seconds=seconds)
+        paper.log.info("slice.closed")
+    told = [(line["event"], line.get("of"), line.get("suppressed")) for line in paper.lines()[5:]]
+    assert told == [("slice.closed", None, None), ("log.suppressed", "stream.stale", 4), *[("slice.closed", None, None)] * 2]
+
+
 @pytest.mark.parametrize("event", ["order.filled", "wave.settled", "trading.halted", "targets.chosen", "plan.made", "slice.closed"])
 def test_facts_of_trading_are_never_held_back(event: str) -> None:
     """However fast they come, every one is written."""
