@@ -1,8 +1,8 @@
 """The analyzer beside a backtest: two counts of the same run, one from equity and one from fills and holdings, agree."""
 
 from datetime import timedelta
-from math import isnan, nan
 from functools import partialmethod
+from math import isnan, nan
 from pathlib import Path
 
 import pytest
