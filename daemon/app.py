@@ -28,7 +28,7 @@ from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
-from daemon.io.rulebook import Rulebook
+from daemon.io.rulebook import Rulebook, complete
 from daemon.io.streams import BarStreams, Job
 from daemon.io.timekeeper import Timekeeper
 from daemon.io.userstream import UserStream
@@ -79,11 +79,12 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
             e.SliceClosed,
             [
                 *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, p.breakers.on_slice, d.views.on_slice),
-                *(p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
+                *(p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
             ],
         ),
         (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time, p.breakers.on_time]),
         # decisions
+        (e.UniverseChosen, [p.breakers.on_universe]),
         (e.AskStrategy, d.away_on(e.AskStrategy)),
         (e.StrategyStarted, [p.runner.on_started]),
         (e.StrategyAnswered, [p.runner.on_answered]),
@@ -94,7 +95,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         *((kind, [d.recorder.accept]) for kind in (e.RiskLimited, e.OrderLimited, e.RiskRefused)),
         *((kind, [d.recorder.accept]) for kind in (e.CorrelationHigh, e.CorrelationCalmed)),
         (e.PlanMade, [d.recorder.accept]),
-        (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept]),
+        (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept, p.membership.on_settled]),
         # requests to the edges
         *((kind, [d.gateway.accept]) for kind in (e.SubmitOrders, e.CancelOrder, e.QueryOrder, e.QueryTrades, e.RecallOrder)),
         *((kind, [d.gateway.accept]) for kind in (e.ReadTouch, e.BookFlows, e.BookSleeves)),
@@ -111,7 +112,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # the account
         (e.AccountPolled, [d.views.on_polled, p.account.on_polled, p.reconciler.on_polled]),
         (e.PollFailed, [d.views.on_poll_failed]),
-        (e.MarketsListed, [p.manager.on_markets, p.account.on_markets]),
+        (e.MarketsListed, [p.manager.on_markets, p.account.on_markets, p.membership.on_markets]),
         (e.BalanceMoved, [p.reconciler.on_moved]),
         (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow, p.reconciler.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
@@ -132,7 +133,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.KeepState, [d.recorder.accept]),
         # told, and acted on by nobody
         *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
-        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded)),
+        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 
@@ -146,7 +147,7 @@ class Daemon:
         self._narrate = Narrator()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self.aligner = Aligner(p.symbols, p.timeframe, p.grace, judge=p.breakers.judged)
+        self.aligner = Aligner(p.symbols, p.timeframe, p.grace, silent_max=p.membership.silent_max, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.connected, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
@@ -157,7 +158,8 @@ class Daemon:
         self.renewing = Renewing(p, self.workers, self.publish, together)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
-        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, fresh, p.analyzer, p.runner.disabled)
+        told = fresh, p.analyzer, p.runner.disabled, p.membership
+        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, *told)
         self.transport = Transport(self.views, p.clock)
         self.pulse = Pulse(p, self.publish, self.views, self.aligner, self._look)
         self.bus: Bus[e.Event] = Bus(routes(self))
@@ -240,7 +242,8 @@ class Daemon:
         """The start path; recovery is the same path with a longer journal."""
         p = self.parts
         markets = await self._connect()
-        p.account.markets = {symbol: markets[symbol] for symbol in p.symbols}
+        p.account.markets = complete(markets, p.symbols)
+        p.unlisted = frozenset(p.symbols) - markets.keys()
         self._narrate.remember(order for order, _ in p.recovered.open_orders)
         conclusions = restored(p)
         for name, job in self._edges():
@@ -315,9 +318,9 @@ class Daemon:
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
-        streams = BarStreams(p.exchange, p.symbols, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
-        last = slices[-1].closes_at if slices else None
-        return streams, dict.fromkeys(p.symbols, last)
+        last, listed = slices[-1].closes_at if slices else None, tuple(s for s in p.symbols if s not in p.unlisted)
+        streams = BarStreams(p.exchange, listed, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
+        return streams, dict.fromkeys(listed, last)
 
     def _watch(self) -> list[Job]:
         """Streams of what is watched; a close that the start has missed is missed by nobody."""

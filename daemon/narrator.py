@@ -122,6 +122,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.ParentBegun()
             | e.ParentEnded()
             | e.WaveSettled()
+            | e.UniverseChosen()
+            | e.SymbolWoundDown()
         ):
             return (*note_lines(event), wave_line(event))
         case e.OrderFilled(fill=fill):

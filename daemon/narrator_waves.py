@@ -10,7 +10,9 @@ from daemon.narrator_lines import Line, digits
 # Five signals of fifty symbols are some 6 kB; journald cuts a line at 48 kB. Beyond, the chosen and kept symbols are told.
 SIGNALS_MAX: Final = 50
 
-WaveEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.ParentBegun | e.ParentEnded | e.WaveSettled
+RollEvent = e.UniverseChosen | e.SymbolWoundDown
+DecisionEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.ParentBegun | e.ParentEnded | e.WaveSettled
+WaveEvent = DecisionEvent | RollEvent
 RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
 
 
@@ -43,6 +45,8 @@ def wave_line(event: WaveEvent) -> Line:
             return _parent(event)
         case e.WaveSettled():
             return Line("info", "wave.settled", _settled(event))
+        case e.UniverseChosen() | e.SymbolWoundDown():
+            return _roll(event)
         case _:
             assert_never(event)
 
@@ -62,6 +66,18 @@ def _parent(event: e.ParentBegun | e.ParentEnded) -> Line:
         case e.ParentEnded():
             ended = {"filled": event.filled, "made": event.made, "reason": event.reason}
             return Line("info", "parent.ended", told | ended)
+        case _:
+            assert_never(event)
+
+
+def _roll(event: RollEvent) -> Line:
+    match event:
+        case e.UniverseChosen():
+            left = {symbol: event.places[symbol].outside for symbol in event.left}
+            told = {"as_of": event.as_of, "symbols": event.members, "entered": event.entered, "left": left}
+            return Line("info", "universe.chosen", told)
+        case e.SymbolWoundDown(symbol=symbol, rest=rest):
+            return Line("info", "universe.wound_down", {"symbol": symbol, "rest": rest})
         case _:
             assert_never(event)
 

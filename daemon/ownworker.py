@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -74,11 +75,16 @@ class Bench:
             case "decide" if self._last is not None:
                 desk.targets = targets_from(header["last"])
                 desk.held = header.get("held", {})
-                targets = desk.decide(self._last, self._synthetic_max)
+                targets = desk.decide(self._inside(self._last, header.get("outside", [])), self._synthetic_max)
                 return {"targets": targets_to(targets), "warm": sorted(named(self._last, desk.warm_columns))}
             case other:
                 raise RuntimeError(f"nothing to {other}")
         return {}
+
+    def _inside(self, cross_section: Slice, outside: list[str]) -> Slice:
+        """The slice with who is in the universe; everybody, unless some are not."""
+        members = np.array([symbol not in outside for symbol in self._symbols], np.bool_)
+        return replace(cross_section, members=members) if outside else cross_section
 
 
 def main() -> None:

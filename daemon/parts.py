@@ -15,6 +15,7 @@ from daemon.core.capital import Capital
 from daemon.core.curves import Curves
 from daemon.core.events import Event
 from daemon.core.ledger import Ledger
+from daemon.core.membership import Membership
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.portfolio import Portfolio
@@ -91,6 +92,7 @@ class Core:
     manager: OrderManager
     reconciler: PositionReconciler
     runner: StrategyRunner
+    membership: Membership
     analyzer: Analyzer
     breakers: Breakers
     watched: tuple[str, ...] = ()
@@ -98,7 +100,7 @@ class Core:
     @property
     def need(self) -> int:
         """Bars of history that a start fetches."""
-        return max(self.runner.need, self.manager.guard.need, self.breakers.need)
+        return max(self.runner.need, self.manager.guard.need, self.breakers.need, self.membership.need)
 
 
 class Deciding(Protocol):
@@ -132,6 +134,11 @@ class Deciding(Protocol):
     @property
     def runner(self) -> StrategyRunner:
         """The strategies."""
+        ...
+
+    @property
+    def membership(self) -> Membership:
+        """Who is in the universe."""
         ...
 
     @property
@@ -230,7 +237,8 @@ class Parts:
     """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
 
     `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `webhooks` the
-    channels to a person; `remarks` are sentences for the user at the start. `reread` reads the configuration again, in a thread.
+    channels to a person; `remarks` are sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the
+    start has found. `reread` reads the configuration again, in a thread.
     """
 
     exchange: Exchange
@@ -252,6 +260,7 @@ class Parts:
     manager: OrderManager
     reconciler: PositionReconciler
     runner: StrategyRunner
+    membership: Membership
     analyzer: Analyzer
     breakers: Breakers
     notifier: Notifier
@@ -263,9 +272,10 @@ class Parts:
     away: tuple[Job, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
     remarks: tuple[str, ...] = ()
+    unlisted: frozenset[str] = frozenset()
     seed: int = 0
 
     @property
     def need(self) -> int:
         """Bars of history that the start fetches."""
-        return max(self.runner.need, self.manager.guard.need, self.breakers.need)
+        return max(self.runner.need, self.manager.guard.need, self.breakers.need, self.membership.need)

@@ -12,6 +12,7 @@ from typing import Any
 
 from daemon.config import Config, Secrets
 from daemon.core import events as e
+from daemon.core import membership
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import ZERO, AccountSnapshot, Balance, Bar, Decision, Flow, Order, currencies
 from daemon.core.planner_inputs import exact
@@ -22,6 +23,7 @@ from daemon.core.states import Hold, Level
 from daemon.io.clock import Clock, SystemClock
 from daemon.io.exchange import Exchange, Fatal, Reason, VenueError
 from daemon.io.journal import Recovered
+from daemon.io.rulebook import complete
 from daemon.io.warmup import Together, warm_up
 from daemon.parts import Core, Joined, StartRefused, refused_key
 from daemon.worlds import account_of, foreseeing
@@ -116,9 +118,10 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
     core = foreseeing(settings)
     try:
         markets = await exchange.connect()
-        core.account.markets = {symbol: markets[symbol] for symbol in core.symbols}
+        core.account.markets = complete(markets, core.symbols)
         held = await exchange.balances()
-        history, prices = await _market(exchange, core, clock, together)
+        listed = [symbol for symbol in core.symbols if symbol in markets]
+        history, prices = await _market(exchange, core, listed, clock, together)
     except VenueError as error:
         raise refused(settings, error) from None
     finally:
@@ -141,12 +144,10 @@ def refused(settings: Config, error: VenueError) -> StartRefused:
 
 
 async def _market(
-    exchange: Exchange, core: Core, clock: Clock, together: Together
+    exchange: Exchange, core: Core, symbols: Sequence[str], clock: Clock, together: Together
 ) -> tuple[Mapping[str, Sequence[Bar]], Mapping[str, float]]:
     """The history that the indicators need, and the last price of each symbol."""
-    history = await warm_up(
-        exchange, core.symbols, core.timeframe, core.need, clock, lambda _done, _all: None, together=together, rng=Random(0)
-    )
+    history = await warm_up(exchange, symbols, core.timeframe, core.need, clock, lambda _done, _all: None, together=together, rng=Random(0))
     prices: dict[str, float] = {}
 
     async def ask(symbol: str) -> None:
@@ -154,7 +155,7 @@ async def _market(
         if newest:
             prices[symbol] = newest[-1].bar.close
 
-    await together(*(ask(symbol) for symbol in (*core.symbols, *core.watched)))
+    await together(*(ask(symbol) for symbol in (*symbols, *core.watched)))
     return history, prices
 
 
@@ -171,9 +172,13 @@ def _decide(
     core.runner.warm(slices)
     core.analyzer.warm(slices)
     core.manager.guard.gate.warm(slices)
-    if slices:
-        core.account.on_slice(e.SliceClosed(slices[-1], slices[-1].closes_at))
+    core.membership.warm_up(slices[:-1])
     publish = onlooker.bus.publish
+    if slices:
+        newest = e.SliceClosed(slices[-1], slices[-1].closes_at)
+        core.account.on_slice(newest)
+        for told in core.membership.on_slice(newest):
+            publish(told)
     for symbol, price in prices.items():
         publish(e.PriceTicked(symbol, price, now))
     for currency in sorted({c for s in core.symbols for c in currencies(s)}):
@@ -190,6 +195,7 @@ def _recall(core: Core, record: Recovered) -> None:
     core.portfolio.restore(record.flows, record.fills, record.bookings, record.splits, record.order_ids)
     core.manager.guard.restore(record.traded())
     core.analyzer.restore(high=record.correlation_high)
+    core.membership.restore(record.values.get(membership.KEY))
     core.runner.restore(record.last_decision, record.began)
     restore(core.manager.states, record.holds)
 

@@ -6,7 +6,7 @@ Rule: the same facts through the same code as when they happened; nothing is con
 from dataclasses import replace
 
 from daemon.commander import APPROVED
-from daemon.core import curves
+from daemon.core import curves, membership
 from daemon.core import events as e
 from daemon.core.model import Fill
 from daemon.io.ccxt_epochs import Epoch
@@ -31,6 +31,8 @@ def restored(p: Parts) -> list[e.Event]:
     conclusions += p.manager.follower.doubt(p.clock.now())
     p.manager.guard.restore(record.traded())
     p.analyzer.restore(high=record.correlation_high)
+    p.membership.restore(record.values.get(membership.KEY))
+    p.breakers.follow(p.membership.followed)
     p.runner.restore(record.last_decision, record.began)
     if record.last_decision is not None:
         overtaken = p.runner.overtaken(record.last_decision, p.clock.now())

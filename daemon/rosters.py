@@ -1,4 +1,4 @@
-"""Rosters: the section strategies becomes plain sleeves, processes and shares.
+"""Rosters: the sections strategies and universe become plain sleeves, processes, shares and who is in the universe.
 
 Rule: Config objects end here, as they do in worlds.py.
 """
@@ -14,7 +14,11 @@ from daemon.config.params import misfit
 from daemon.config.sentences import dotted, sentence
 from daemon.config.times import zone
 from daemon.core import sectors
+from daemon.core.account import Account
 from daemon.core.cron import Cron
+from daemon.core.membership import Membership
+from daemon.core.orders import OrderManager
+from daemon.core.runner import StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.staff import Sleeve
 from daemon.core.strategy import Failed, Strategy, Universe
@@ -99,6 +103,25 @@ def away(config: Config) -> tuple[Job, ...]:
 def shares(config: Config) -> dict[str, float]:
     """By strategy, the share of the capital that is configured, equal ones under every rule."""
     return {each.name: each.share for each in (plain(config, index) for index in range(len(config.strategies)))}
+
+
+def membership(config: Config, at_work: StrategyRunner, manager: OrderManager, account: Account) -> Membership:
+    """Who is in the universe, joined to the parts that it asks."""
+    select, bar, bars = config.universe.select, config.bar_length, config.bars
+    made = Membership(
+        tuple(sorted(config.universe.symbols)),
+        bar,
+        None if select is None else select.rule(bar),
+        silent_max=bars.synthetic_max,
+        coverage_min=bars.min_coverage,
+    )
+    made.warm = lambda: at_work.warm_columns
+    made.closed = lambda: frozenset(symbol for symbol, market in account.listed.items() if not market.active)
+    made.busy = lambda: manager.wave is not None or at_work.asking
+    made.pending = lambda: manager.owes
+    made.held = lambda symbol: account.traded(symbol) != 0
+    at_work.membership = made
+    return made
 
 
 def by_volatility(config: Config) -> bool:

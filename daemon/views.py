@@ -13,6 +13,7 @@ from daemon import __version__
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.events import AccountPolled, PollFailed, SliceClosed, WaveSettled
+from daemon.core.membership import Membership
 from daemon.core.model import Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
@@ -56,6 +57,7 @@ class DaemonViews:
         freshness: Freshness,
         analyzer: Analyzer,
         disabled: Mapping[str, str],
+        membership: Membership,
     ) -> None:
         """`disabled`: by strategy that is asked no more the reason, as it is at any time."""
         self._identity = identity
@@ -67,6 +69,7 @@ class DaemonViews:
         self._freshness = freshness
         self._analyzer = analyzer
         self._disabled = disabled
+        self._membership = membership
         self._started = clock.now()
         self._last_slice: datetime | None = None
         self.trouble = ""
@@ -118,8 +121,16 @@ class DaemonViews:
             "last_wave": wave_row(wave) if wave else None,
             "disabled": dict(self._disabled),
             "limited": {reason: sorted(symbols)[:NAMED_MAX] for reason, symbols in sorted(manager.guard.cuts.items())},
+            "universe": self._universe(),
             "strategies": self._strategies(),
         }
+
+    def _universe(self) -> Mapping[str, object]:
+        """Who is traded, where that changes by itself; `leaving` is still to be sold, since when; of `rest` something could not be."""
+        told = self._membership
+        if told.rule is None:
+            return {}
+        return {"as_of": told.as_of, "symbols": sorted(told.members), "leaving": dict(told.leaving), "rest": dict(told.rest)}
 
     def _strategies(self) -> Sequence[Mapping[str, object]]:
         portfolio, manager = self._analyzer.portfolio, self._manager
@@ -183,6 +194,7 @@ class DaemonViews:
             "target": None,
             "account": self._identity["name"],
             "hold": None,
+            "outside": None,
         }
 
     def _position(self, symbol: str, equity: Decimal | None, decision: Decision | None) -> Mapping[str, object]:
@@ -196,7 +208,13 @@ class DaemonViews:
             "target": self._target(symbol, equity) if decision else None,
             "account": self._identity["name"],
             "hold": self._hold(symbol),
+            "outside": self._outside(symbol),
         }
+
+    def _outside(self, symbol: str) -> str | None:
+        """The code of why a symbol is not in the universe; None: it is."""
+        place = self._membership.places.get(symbol)
+        return None if place is None or place.outside is None else place.outside.value
 
     def _target(self, symbol: str, equity: Decimal | None) -> float:
         """What is wanted as a share of the equity, like the weight beside it; decisions speak of shares of the capital."""

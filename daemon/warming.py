@@ -57,7 +57,7 @@ async def taught(p: Parts, strategies: Learns, workers: Workers, need: int, unti
     """
     slices: list[Slice] = []
     history: dict[str, list[Bar]] = {}
-    asked, count = list(p.symbols), need
+    asked, count = [symbol for symbol in p.symbols if symbol not in p.unlisted], need
     while asked:
         history |= await warm_up(p.exchange, asked, p.timeframe, count, p.clock, p.progress, together=together, rng=Random(p.seed))
         slices = await asyncio.to_thread(_digest, p, strategies, history, until)
@@ -81,4 +81,6 @@ def _digest(p: Parts, strategies: Learns, history: Mapping[str, Sequence[Bar]], 
 def _tell(p: Parts, slices: Sequence[Slice]) -> list[Slice]:
     p.analyzer.warm(slices)
     p.manager.guard.gate.warm(slices)
-    return p.breakers.warm(slices)
+    judged = p.breakers.warm(slices)
+    p.membership.warm_up(judged)
+    return judged

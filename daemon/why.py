@@ -86,6 +86,12 @@ WORDS: Final[Mapping[str, str]] = {
     "foreign_orders": "trading was halted, because orders of other hands stood in the account (reconcile.foreign: halt)",
     "venue_forgot": "trading was halted, because the exchange knew nothing of our orders any more",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
+    "excluded": "it is left out by name (universe.select.exclude)",
+    "market_closed": "the exchange has closed its market",
+    "silent": "it has had no bar for too long (bars.synthetic_max)",
+    "young": "it has not been traded for long enough (universe.select.min_age)",
+    "cold": "no strategy has history enough of it",
+    "rank": "others are traded more (universe.select.top)",
     "moved": "prices have moved, or money has come or gone, since it was planned",
     "drawdown": "the account had fallen too far from its highest value (risk.breakers.drawdown)",
     "daily_loss": "the account had lost too much since the day began (risk.breakers.daily_loss)",
@@ -150,6 +156,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
         "cause": decision.cause.value,
         "exits_until": decision.exits_until,
         "summary": _summary(symbol, decision, told, wanted, target, left),
+        "in_universe": _inside(symbol, decision),
         "strategies": _strategies(symbol, decision, crossed),
         "wanted": wanted,
         "kept": symbol in decision.keep,
@@ -167,9 +174,16 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
 
 
 def _present(now: Row | None) -> Row | None:
-    """The holding at this moment, and in words what restricts its symbol, if anything does."""
-    held = now.get("hold") if now else None
-    return {**now, "hold_says": says(str(held))} if now and held else now
+    """The holding at this moment, and in words what restricts its symbol, or keeps it out of the universe, if anything does."""
+    if now is None:
+        return None
+    worded = {f"{key}_says": says(str(now[key])) for key in ("hold", "outside") if now.get(key)}
+    return {**now, **worded}
+
+
+def _inside(symbol: str, decision: Decision) -> bool:
+    """Whether a decision chose among symbols of which this was one."""
+    return decision.universe is None or symbol in decision.universe
 
 
 def says(code: str) -> str:
@@ -366,7 +380,8 @@ def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float
         parts = [f"kept as it was: {WORDS['kept']}"]
     else:
         asked = [name for name, targets in sorted(decision.by_strategy.items()) if targets.weights.get(symbol)]
-        parts = [f"{' and '.join(asked)} wanted {wanted:.2%}" if asked else "no strategy wanted it"]
+        others = "no strategy wanted it" if _inside(symbol, decision) else "it was not in the universe"
+        parts = [f"{' and '.join(asked)} wanted {wanted:.2%}" if asked else others]
         cuts = [cut.reason for cut in _limits(told.limits)]
         if cuts:
             parts.append(f"{' and '.join(cuts)} left {target:.2%}")

@@ -45,7 +45,7 @@ from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
 from daemon.parts import Core, Parts, Renewal, StartRefused
 from daemon.reloading import Reloader
-from daemon.rosters import away, by_volatility, newcomers, plain, remarks, shares, sleeve, sleeves
+from daemon.rosters import away, by_volatility, membership, newcomers, plain, remarks, shares, sleeve, sleeves
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -92,6 +92,7 @@ def build(
         manager=core.manager,
         reconciler=core.reconciler,
         runner=core.runner,
+        membership=core.membership,
         analyzer=core.analyzer,
         breakers=core.breakers,
         notifier=Notifier(environ.get("NOTIFY_SOCKET")),
@@ -151,6 +152,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     at_work.shares = ruled(shares(config), curves, inverse_volatility=by_volatility(config))
     at_work.holdings = lambda name: sleeves.held(name, at_work.shares().get(name, 0.0))
     account.contributed = lambda: curves.account.contributed if curves.known else None
+    manager = OrderManager(settings, account, table, states, sleeves, analyzer)
     return Core(
         symbols=symbols,
         timeframe=config.bar_length,
@@ -159,9 +161,10 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         account=account,
         curves=curves,
         portfolio=portfolio,
-        manager=OrderManager(settings, account, table, states, sleeves, analyzer),
+        manager=manager,
         reconciler=PositionReconciler(symbols, ledger, table, ours=beginning(settings.instance), foreign=foreign),
         runner=at_work,
+        membership=membership(config, at_work, manager, account),
         analyzer=analyzer,
         breakers=breakers,
         watched=watched(config),
@@ -192,6 +195,7 @@ def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = N
             overrides=config.exchange.ccxt,
             gate=RateGate(clock),
             clock=clock,
+            may_lack=frozenset() if config.universe.select is None else frozenset(config.universe.symbols),
         )
     except Fatal as error:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None

@@ -47,12 +47,14 @@ class EqualWeight(Strategy):
         for symbol in self._symbols:
             if symbol not in universe.symbols:
                 raise ValueError(f"symbols has {symbol}, which is not in universe.symbols; add it there, or leave it out here")
-        self._weight = params.exposure / len(self._symbols)
+        self._exposure = params.exposure
 
     def indicators(self) -> Mapping[str, Indicator]:
         """None: the weights rest on no number."""
         return {}
 
     def decide(self, view: View) -> TargetWeights:
-        """The same for each."""
-        return TargetWeights(dict.fromkeys(self._symbols, self._weight))
+        """The same for each that is in the universe."""
+        inside = dict(zip(view.slice.symbols, view.slice.inside.tolist(), strict=True))
+        symbols = [symbol for symbol in self._symbols if inside[symbol]]
+        return TargetWeights(dict.fromkeys(symbols, self._exposure / max(1, len(symbols))))

@@ -31,6 +31,7 @@ from daemon.core.model import (
     Status,
     TargetWeights,
 )
+from daemon.core.roll import Outside, Place
 from daemon.core.states import ACCOUNT, Hold, Level
 from daemon.core.styles import Parent, Style, Touch
 from daemon.io import alerts_sieve as sieve
@@ -133,6 +134,8 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.SliceClosed(cross_section(missing=True), AT), None),
     (e.StrategyStarted("mine", 240, AT), None),
     (e.StrategyDisabled("mine", "ZeroDivisionError: division by zero (my.py line 61, in decide)", AT), None),
+    (e.UniverseChosen(AT, {BTC: Place(1, 2.5e6, None), ETH: Place(5, 1e4, Outside.RANK)}, (BTC,), (ETH,), AT), None),
+    (e.SymbolWoundDown(ETH, "dust", AT), None),
     (e.TargetsChosen(DECISION, AT), None),
     (e.RiskLimited("d1", BTC, 0.5, 0.25, "weight_max", AT), None),
     (e.RiskLimited("d1", BTC, 0.4, 0.25, "sector_max", AT, found=0.8, most=0.5, group="layer1"), None),

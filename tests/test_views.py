@@ -16,6 +16,7 @@ from daemon.core.analyzer import Analyzer
 from daemon.core.bus import Bus
 from daemon.core.curves import Curves
 from daemon.core.ledger import OPENING, Ledger
+from daemon.core.membership import Membership
 from daemon.core.model import AccountSnapshot, Balance, Decision, Flow, Side, Slice, Status, TargetWeights
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, Saw
@@ -70,9 +71,9 @@ class World:
         self.curves = Curves(self.account, self.ledger, self.portfolio)
         self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, self.curves, jump=0.2)
         self.disabled: dict[str, str] = {}
-        self.views = DaemonViews(
-            IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, freshness, self.analyzer, self.disabled
-        )
+        self.membership = Membership(SYMBOLS, timedelta(hours=1), None, silent_max=5, coverage_min=0.8)
+        told = freshness, self.analyzer, self.disabled, self.membership
+        self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, *told)
         routes: list[tuple[type, list[Any]]] = [
             (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
@@ -297,7 +298,9 @@ async def test_positions_are_the_universe_and_the_cash(world: World) -> None:
     """One row a symbol, held or not, and one for the cash; weights sum to one."""
     rows = [shown(row) for row in running(world).views.positions()]
     assert [row["symbol"] for row in rows] == ["BTC/USDT", "ETH/USDT", "USDT"]
-    assert all(row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account", "hold", "strategies"} for row in rows)
+    assert all(
+        row.keys() == {"symbol", "amount", "price", "value", "weight", "target", "account", "hold", "outside", "strategies"} for row in rows
+    )
     assert [(row["amount"], row["price"], row["value"]) for row in rows] == [
         ("0.5", "50000", "25000"),
         ("0", "3000", "0"),

@@ -85,6 +85,8 @@ NAMES: Final = (
     "trading.reducing",
     "trading.resumed",
     "trading.started",
+    "universe.chosen",
+    "universe.wound_down",
     "wave.settled",
 )  # fmt: skip
 _BEGINNINGS: Final = tuple(sorted({f"{name.partition('.')[0]}." for name in NAMES}))

@@ -31,6 +31,7 @@ from daemon.config.risk import RiskConfig
 from daemon.config.rules import ShareRule, mistakes
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
+from daemon.config.selection import SelectConfig
 from daemon.config.sentences import combined
 from daemon.config.times import bars_or_duration, cron_text, zone_name
 from daemon.config.values import (
@@ -149,6 +150,9 @@ class UniverseConfig(Section):
     quote: Asset = Field(description="Asset that everything is paid in and measured in.", examples=["USDT"])
     symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_some), Field(max_length=MAX_SYMBOLS)] = Field(
         description="Markets to trade, BASE/QUOTE, each once.", examples=["[BTC/USDT, ETH/USDT]"]
+    )
+    select: SelectConfig | None = Field(
+        default=None, description="Of the symbols, only those that are traded most: a universe that changes by itself."
     )
     sectors: Mapping[SectorName, Annotated[tuple[Symbol, ...], BeforeValidator(_some)]] = Field(
         default={}, description="Groups of symbols by name; a symbol is in one at most. Those that are not traded are skipped."

@@ -16,6 +16,7 @@ from daemon.config.execution import MakerThenTakerConfig, TwapConfig
 from daemon.config.ownuse import is_contained
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 from daemon.core.portfolio import UNASSIGNED
+from daemon.core.strategy import BARS_MAX
 
 # By what the shares of all strategies may follow.
 ShareRule = Literal["equal", "inverse_volatility"]
@@ -115,6 +116,32 @@ def watched_are_not_traded(tree: Any) -> Iterator[Mistake]:
             yield Mistake(("universe", "watch", index), f"is the same as universe.watch[{watch.index(symbol)}]", "leave one of them out")
         elif isinstance(symbols, list | tuple) and symbol in symbols:
             yield Mistake(("universe", "watch", index), "is traded, and so watched anyway", "leave it out")
+
+
+def selections_fit(tree: Any) -> Iterator[Mistake]:
+    """What is named is one of the symbols, in one list, and what is looked back over is read at a start."""
+    select, symbols, bar = at(tree, "universe", "select"), at(tree, "universe", "symbols"), _length(at(tree, "timeframe"))
+    known = symbols if isinstance(symbols, list | tuple) else ()
+    named = {key: at(select, key) for key in ("exclude", "always")}
+    for key, given in named.items():
+        for index, symbol in enumerate(given if isinstance(given, list | tuple) else ()):
+            if symbol not in known:
+                yield Mistake(("universe", "select", key, index), "is none of universe.symbols", "add it there, or leave it out here")
+            elif key == "always" and symbol in (named["exclude"] or ()):
+                yield Mistake(("universe", "select", key, index), "is excluded as well", "leave it in one of the two")
+    yield from _looks_back(select, bar) if bar else ()
+
+
+def _looks_back(select: Any, bar: timedelta) -> Iterator[Mistake]:
+    for key in ("window", "every", "min_age"):
+        place, span = ("universe", "select", key), _length(at(select, key))
+        count = at(select, key) if span is None else span // bar
+        if span is not None and span % bar:
+            yield Mistake(place, "is not a whole number of bars", "give a multiple of timeframe, or a number of bars")
+        elif key != "every" and isinstance(count, int) and count >= BARS_MAX:
+            yield Mistake(
+                place, f"is {count} bars, and a start reads {BARS_MAX} of each symbol at most", "shorten it, or trade longer bars"
+            )
 
 
 def paper_fills_within_the_cap(tree: Any) -> Iterator[Mistake]:
@@ -377,6 +404,7 @@ RULES: Final = (
     symbols_are_of_the_market,
     quotes_have_a_price,
     watched_are_not_traded,
+    selections_fit,
     sectors_fit,
     strategies_fit,
     budgets_are_of_own_strategies,

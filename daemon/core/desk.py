@@ -167,7 +167,7 @@ class Desk:
         """
         view = self._view(cross_section, synthetic_max)
         answer = self._guard("decide", 1, lambda: usable(self._strategy.decide(view), cross_section.symbols))
-        gone = missing(cross_section)
+        gone = missing(cross_section) | named(cross_section, ~cross_section.inside)
         wanted = {symbol: weight for symbol, weight in answer.weights.items() if symbol not in gone}
         self.targets = replace(answer, weights={**wanted, **view.carried})
         self._decided_at = cross_section.closes_at
@@ -185,9 +185,9 @@ class Desk:
         return self._guard("signals", 1, lambda: numbers(self._strategy.signals(view)))
 
     def _view(self, cross_section: Slice, synthetic_max: int) -> View:
-        tradable = cross_section.real & self.warm_columns
+        tradable = cross_section.real & self.warm_columns & cross_section.inside
         last = self.targets.weights if self.targets else {}
-        stay = named(cross_section, ~tradable & (cross_section.age <= synthetic_max))
+        stay = named(cross_section, ~tradable & cross_section.inside & (cross_section.age <= synthetic_max))
         carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
         return View(cross_section, dict(self._rows), tradable, last, carried, self.targets.signals if self.targets else {}, self.held)
 

@@ -30,6 +30,8 @@ from daemon.core.orderfacts import OrderSent as OrderSent
 from daemon.core.orderfacts import OrderUnknown as OrderUnknown
 from daemon.core.orderfacts import TradesListed as TradesListed
 from daemon.core.planner_inputs import Inputs
+from daemon.core.roll import SymbolWoundDown as SymbolWoundDown
+from daemon.core.roll import UniverseChosen as UniverseChosen
 from daemon.core.steering import ApprovalAsked as ApprovalAsked
 from daemon.core.steering import ApprovalGiven as ApprovalGiven
 from daemon.core.steering import ApprovalLapsed as ApprovalLapsed
@@ -326,6 +328,7 @@ class DriftCleared:
 
 
 _Market = BarClosed | PriceTicked | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
+_Roll = UniverseChosen | SymbolWoundDown
 _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled
 _Limit = RiskLimited | OrderLimited | RiskRefused | CorrelationHigh | CorrelationCalmed
@@ -350,4 +353,4 @@ _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsL
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
-Event = _Market | _Away | _Deciding | _Limit | _Request | _Reading | _Order | _Worked | _Poll | _Account | _Trading | _Person
+Event = _Market | _Roll | _Away | _Deciding | _Limit | _Request | _Reading | _Order | _Worked | _Poll | _Account | _Trading | _Person

@@ -48,6 +48,7 @@ class Slice:
     `synthetic` is bool (symbols,): True where the bar was made from the last close because none arrived.
     `age` is int64 (symbols,): slices since the last real bar, 0 when it is in this slice.
     `suspect` is bool (symbols,): True where the price waits for confirmation; None: nowhere.
+    `members` is bool (symbols,): True where the symbol is in the universe as it stands; None: everywhere.
     """
 
     closes_at: datetime
@@ -56,6 +57,7 @@ class Slice:
     synthetic: Bools
     age: NDArray[np.int64]
     suspect: Bools | None = None
+    members: Bools | None = None
 
     @property
     def real(self) -> Bools:
@@ -70,9 +72,15 @@ class Slice:
         return row
 
     @property
+    def inside(self) -> Bools:
+        """Where a symbol is in the universe, bool (symbols,)."""
+        return np.ones(len(self.symbols), np.bool_) if self.members is None else self.members
+
+    @property
     def coverage(self) -> float:
-        """Share of the symbols that have a real bar in this slice, and one that can be believed."""
-        return float(np.count_nonzero(self.real)) / len(self.symbols)
+        """Share of the universe that has a real bar in this slice, and one that can be believed; 0 of an empty one."""
+        inside = self.inside
+        return float(np.count_nonzero(self.real & inside)) / max(1, int(np.count_nonzero(inside)))
 
     def prices(self) -> dict[str, float]:
         """Last close by symbol, without the symbols that never had a bar."""

@@ -360,6 +360,7 @@ class Cause(StrEnum):
     RESOLVED = "resolved"  # nobody was due; it is known what became of an order in doubt, and something is missing
     RULES = "rules"  # nobody was due; a market that had refused an order has other rules now
     OPERATOR = "operator"  # a person asked for it
+    UNIVERSE = "universe"  # nobody was due; what is held of symbols that have left the universe is sold
     FLATTENING = "flattening"  # a hold says that everything, or one symbol or strategy, is to be sold
 
 
@@ -370,6 +371,8 @@ class Decision:
     `shares` are those of the capital, by strategy, that the sum was made with.
 
     `exits_until`: it came while an earlier rebalance cooled down. Until then, only what is wanted at 0 is traded; the rest waits.
+
+    `universe`: the symbols it chose among, where those change by themselves; None: all that are configured.
     """
 
     id: str
@@ -381,6 +384,7 @@ class Decision:
     cause: Cause = Cause.DUE
     exits_until: datetime | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
+    universe: frozenset[str] | None = None
 
 
 def decision_id(moment: datetime, cause: Cause = Cause.DUE) -> str:

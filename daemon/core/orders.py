@@ -47,7 +47,7 @@ from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.readiness import Readiness
 from daemon.core.rebalancing import Cooldown, begin, planned
-from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained
+from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained, unwanted
 from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Level, States
@@ -208,6 +208,11 @@ class OrderManager:
         return all(t.settled or t.state is State.UNKNOWN or (t.open and self._settings.keep_open) for t in self.table)
 
     @property
+    def owes(self) -> bool:
+        """Whether a decision waits for its wave."""
+        return self._pending is not None
+
+    @property
     def keeps_open(self) -> bool:
         """Whether a stop leaves open orders as they are."""
         return self._settings.keep_open
@@ -224,7 +229,7 @@ class OrderManager:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
         decision = event.decision
         # What must be sold, is too much while everything moves together, or was owed already, does not wait for a cooldown.
-        at_once = decision.cause in (Cause.FLATTENING, Cause.RESOLVED, Cause.RULES) or self.guard.alarmed
+        at_once = decision.cause in (Cause.FLATTENING, Cause.UNIVERSE, Cause.RESOLVED, Cause.RULES) or self.guard.alarmed
         self._arrears.overtaken = False
         self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
         self.targets, self._closes = self.guard.weights(decision), self.guard.gate.closes()
@@ -370,19 +375,10 @@ class OrderManager:
             yield from self._flatten(event.at)
 
     def _cancel_unwanted(self, at: datetime) -> Iterable[Event]:
-        return self.follower.cancel(lambda tracked: self._unwanted(tracked, at), at)
-
-    def _unwanted(self, tracked: Tracked, at: datetime) -> bool:
-        """Whether an open order should not be: too old, of a decision that is no longer worked on, or while the process ends."""
         if self.trading is Trading.STOPPING:
-            return not self._settings.keep_open
-        if self._pending is not None:
-            return True
-        work = None if self.wave is None else self.wave.work_of(tracked)
-        if work is not None and work.unwanted(tracked):
-            return True
-        superseded = self.wave is not None and tracked.order.decision_id != self.wave.decision.id
-        return superseded or at - tracked.order.at > self._settings.working_for(tracked.order)
+            return () if self._settings.keep_open else self.follower.cancel(lambda _: True, at)
+        superseded = self._pending is not None
+        return self.follower.cancel(lambda tracked: superseded or unwanted(tracked, self.wave, self._settings, at), at)
 
     def _progress(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
         """After news of an order: conclude what follows from it, and see what the wave can do now."""

@@ -11,10 +11,12 @@ from typing import Final
 from daemon.core.account import Account
 from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
+from daemon.core.ordertable import Tracked
 from daemon.core.planner_inputs import Book
 from daemon.core.planner_legs import Reason
 from daemon.core.risk import Reason as Risk
 from daemon.core.states import Hold, Level, Scope, States
+from daemon.core.trading import Settings
 from daemon.core.wave import Wave
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
@@ -76,6 +78,15 @@ def restrained(book: Book, states: States) -> Book:
         elif hold is not None and hold.level in (Level.PAUSED, Level.HALTED):
             untouchable[symbol] = hold.code
     return replace(book, frozen=frozen, untouchable=untouchable)
+
+
+def unwanted(tracked: Tracked, wave: Wave | None, settings: Settings, at: datetime) -> bool:
+    """Whether an open order should not be: too old, of a decision that is no longer worked on, or of a leg that wants it away."""
+    work = None if wave is None else wave.work_of(tracked)
+    if work is not None and work.unwanted(tracked):
+        return True
+    superseded = wave is not None and tracked.order.decision_id != wave.decision.id
+    return superseded or at - tracked.order.at > settings.working_for(tracked.order)
 
 
 def looked_again(wave: Wave, account: Account, states: States, fresh: timedelta, at: datetime) -> None:

@@ -6,7 +6,7 @@ user's own is then disabled: not asked again before it is made anew.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import fsum
 
@@ -24,7 +24,8 @@ from daemon.core.events import (
     TargetsChosen,
     TargetsUnchanged,
 )
-from daemon.core.model import Cause, Decision, Floats, Slice, decision_id, epoch_ms
+from daemon.core.membership import Membership
+from daemon.core.model import Bools, Cause, Decision, Floats, Slice, decision_id, epoch_ms
 from daemon.core.plain import rfc3339
 from daemon.core.schedule import DueTimes
 from daemon.core.shares import Shares, fixed
@@ -56,6 +57,9 @@ class StrategyRunner:
 
     `restate`: full and live slices at which nobody is due say so (TargetsUnchanged), for rules that act between due times.
 
+    `membership` says who is in the universe: nobody is decided on who is not. While that is to be gone over and cannot be, nothing is
+    decided; what has left and no decision has sold is sold by one for that alone.
+
     `shares` says what share of the capital each has, `holdings` what each holds, in weights of its own; both are asked at a decision.
 
     `problems` says, by sleeve, in one sentence, why its last decision failed; it is asked again at its next due time. `disabled` says why
@@ -77,6 +81,7 @@ class StrategyRunner:
         self.untold: dict[str, str] = {}
         self.holdings: Holdings = lambda _: {}
         self.shares: Shares = fixed({sleeve.name: sleeve.share for sleeve in sleeves})
+        self.membership = Membership(symbols, timeframe, None, silent_max=synthetic_max, coverage_min=min_coverage)
         self.restate = restate
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
@@ -119,6 +124,11 @@ class StrategyRunner:
     def need(self) -> int:
         """Bars of history that a start fetches for the strategies."""
         return self._staff.need
+
+    @property
+    def warm_columns(self) -> Bools:
+        """Where there is history enough for a decision, as of the Staff."""
+        return self._staff.warm_columns
 
     @property
     def short(self) -> frozenset[str]:
@@ -174,6 +184,7 @@ class StrategyRunner:
 
     def on_slice(self, event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen | TargetsUnchanged]:
         """Step every indicator, then decide if a sleeve is owed a decision and the slice can carry one."""
+        event = self._stamped(event)
         closed = event.slice
         before = self._seen or closed.closes_at - self._timeframe
         self._advance((closed,))
@@ -183,17 +194,19 @@ class StrategyRunner:
         self._staff.step(closed)
         if self._round is not None:
             return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
+        if self.membership.waits:
+            return ()  # likewise: the wave that is under way ends, and then the universe is gone over
         if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
             return ()
         if self._requested:
             return self._decide(self._staff.able, event, Cause.OPERATOR, event.at)
         owed = [desk for desk in self._staff.able if self._owes(desk.sleeve, closed.closes_at, self._settled)]
-        return self._decide(owed, event, Cause.DUE, event.at) if owed else self._unchanged(event)
+        return self._decide(owed, event, Cause.DUE, event.at) if owed else self._undecided(event)
 
     def rests(self, closes_ms: Ints) -> int:
         """How many slices in a row, which close at these moments, pass without a decision, and without a word that all stands."""
         speaks = self.restate and any(desk.targets is not None for desk in self._staff.desks)
-        if self._settled is None or self._round is not None or self._requested or speaks:
+        if self._settled is None or self._round is not None or self._requested or speaks or self.membership.rule is not None:
             return 0
         if self._fresh and any(desk.sleeve.schedule.at_start for desk in self._staff.able):
             return 0
@@ -222,7 +235,14 @@ class StrategyRunner:
         if self._newest is None or self._round is not None:
             self._requested = True
             return ()
-        return self._decide(self._staff.able, self._newest, Cause.OPERATOR, event.at)
+        return self._decide(self._staff.able, self._stamped(self._newest), Cause.OPERATOR, event.at)
+
+    def _stamped(self, event: SliceClosed) -> SliceClosed:
+        """The slice with who is in the universe now; what somebody wanted of others is forgotten."""
+        stamped = self.membership.stamped(event.slice)
+        if stamped.members is not None:
+            self._staff.confine(named(stamped, ~stamped.members))
+        return replace(event, slice=stamped)
 
     def _advance(self, slices: Sequence[Slice]) -> None:
         """Hold what everything rests on: each slice once, in order, of these symbols."""
@@ -233,6 +253,14 @@ class StrategyRunner:
 
     def _owes(self, sleeve: Sleeve, closes_at: datetime, settled: datetime) -> bool:
         return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
+
+    def _undecided(self, event: SliceClosed) -> Iterable[TargetsChosen | TargetsUnchanged]:
+        """Nobody is due: sell what must be, or say that all stands."""
+        out = self.membership.overdue(event.slice)
+        if not out:
+            return self._unchanged(event)
+        stands = self._sum(event, event.at, Cause.DUE)
+        return (TargetsChosen(replace(stands, keep=frozenset(self._symbols) - out, cause=Cause.UNIVERSE), event.at),)
 
     def _unchanged(self, event: SliceClosed) -> Iterable[TargetsUnchanged]:
         wanted = self.restate and any(desk.targets is not None for desk in self._staff.desks)
@@ -267,6 +295,7 @@ class StrategyRunner:
 
     def signals(self, cross_section: Slice) -> dict[str, Mapping[str, Mapping[str, float]]]:
         """By strategy in the loop, the numbers of the slice that was handled last: what its decision rests on, or would if it were due."""
+        cross_section = self.membership.stamped(cross_section)
         told: dict[str, Mapping[str, Mapping[str, float]]] = {}
         for desk in self._staff.desks:
             name = desk.sleeve.name
@@ -321,8 +350,10 @@ class StrategyRunner:
             for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
         }
         cold = ~np.any([desk.warm_columns for desk in self._staff.desks], axis=0)
-        keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held))
+        outside = named(event.slice, ~event.slice.inside)
+        keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held)) - outside
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
         # A slice has one decision of its own; what a person asks for comes beside it, at its own moment.
         own_id = decision_id(as_of) if cause is Cause.DUE else decision_id(at, cause)
-        return Decision(own_id, as_of, weights, keep, by_strategy, at, cause, shares=shares)
+        universe = None if event.slice.members is None else frozenset(self._symbols) - outside
+        return Decision(own_id, as_of, weights, keep, by_strategy, at, cause, shares=shares, universe=universe)

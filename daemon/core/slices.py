@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +111,9 @@ class Aligner:
     back-fill brings and in whatever order of symbols. One that does not come in that time holds nothing any more until its stream has
     caught up and is lost anew.
 
+    `silent_max`: a symbol whose last bar is so many bars behind is waited for only once it has one again, so that a market which is gone
+    does not delay every slice; None: each is always waited for.
+
     `judge` looks at each slice before it goes out, and says which of its prices wait for confirmation.
 
     A bar is written into its panel as it arrives: O(1). `late` counts the bars that came after their close time was emitted; they are
@@ -124,6 +127,7 @@ class Aligner:
         grace: timedelta,
         *,
         hold_max: timedelta = timedelta(seconds=15),
+        silent_max: int | None = None,
         after: Slice | None = None,
         judge: Callable[[Slice], Slice] = lambda cross_section: cross_section,
     ) -> None:
@@ -132,6 +136,7 @@ class Aligner:
         self._columns = {symbol: column for column, symbol in enumerate(symbols)}
         self._grace = min(grace, timeframe / 2)
         self._hold_max = hold_max
+        self._forgets_ms = None if silent_max is None else silent_max * timeframe // timedelta(milliseconds=1)
         self._completer = _Completer(symbols, after)
         self._emitted = _BEFORE_ALL
         self._newest = np.full(len(symbols), _BEFORE_ALL)  # close time (ms) of each symbol's newest bar
@@ -168,7 +173,7 @@ class Aligner:
             self._count()
         elif before < head <= closes:
             self._waiting[head].moved_at = event.at
-            self._behind -= 1
+            self._behind -= int(bool(self._holds[column]) or not self._forgotten(before, head))
             self._holding -= int(self._holds[column])
         return self._due(event.at)
 
@@ -208,9 +213,14 @@ class Aligner:
     def _count(self) -> None:
         """Look at the oldest close time afresh: once for each, and when a stream is lost or back."""
         if self._order:
-            behind = self._newest < self._order[0]
+            head = self._order[0]
+            behind = (self._newest < head) & (self._holds | ~np.asarray(self._forgotten(self._newest, head)))
             self._behind = int(np.count_nonzero(behind))
             self._holding = int(np.count_nonzero(behind & self._holds))
+
+    def _forgotten(self, newest: Any, head: int) -> Any:
+        """Whether a symbol, or each of several, with its newest bar then is not waited for at the close time `head`."""
+        return newest < (_BEFORE_ALL if self._forgets_ms is None else head - self._forgets_ms)
 
     def _due(self, at: datetime) -> list[SliceClosed]:
         closed: list[SliceClosed] = []

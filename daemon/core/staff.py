@@ -159,6 +159,13 @@ class Staff:
             except Exception as error:
                 self.disable(desk.sleeve, f"an indicator failed at {rfc3339(closed.closes_at)}: ", error)
 
+    @property
+    def warm_columns(self) -> Bools:
+        """Where one of them at least has history enough to decide, or may have: bool (symbols,)."""
+        unknown = np.ones(len(self._symbols), np.bool_)  # a process tells with its answer
+        columns: Bools = np.any([unknown if isinstance(desk, AwayDesk) else desk.warm_columns for desk in self.desks], axis=0)
+        return columns
+
     # --- who comes and who goes --------------------------------------------------------------------------------------
 
     def recall(self, last: Decision) -> None:
@@ -169,6 +176,13 @@ class Staff:
             if targets is not None:
                 weights = {symbol: weight for symbol, weight in targets.weights.items() if symbol in known}
                 desk.targets = replace(targets, weights=weights)
+
+    def confine(self, outside: frozenset[str]) -> None:
+        """Have nobody want these symbols any more."""
+        for desk in self.desks:
+            if desk.targets is not None and not outside.isdisjoint(desk.targets.weights):
+                inside = {symbol: weight for symbol, weight in desk.targets.weights.items() if symbol not in outside}
+                desk.targets = replace(desk.targets, weights=inside)
 
     def change(self, sleeves: Sequence[Sleeve], newcomers: "Staff") -> None:
         """Have these at work from here on: the newcomers at desks of their own, everybody else at his, with his share and due times.

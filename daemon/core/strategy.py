@@ -39,9 +39,10 @@ class View:
     """All that a strategy knows when it decides.
 
     `rows` are its indicators' values at this slice, by the names it gave them, float64 (symbols,), NaN where not warm.
-    `tradable` is bool (symbols,): a real bar in this slice and every indicator warm. `weights` is what this strategy wanted last, weights
-    of its own capital, empty before its first decision; `held` is what it holds now, in the same weights. `carried` is the part of
-    `weights` that stays, whatever is decided now, because its symbols are not tradable: count it against what there is to spend.
+    `tradable` is bool (symbols,): in the universe, a real bar in this slice and every indicator warm. `weights` is what this strategy
+    wanted last, weights of its own capital, empty before its first decision; `held` is what it holds now, in the same weights. `carried`
+    is the part of `weights` that stays, whatever is decided now, because its symbols are in the universe and not tradable: count it
+    against what there is to spend.
     `signals` are the numbers its last decision rested on, by symbol and name, as the journal keeps them: what a strategy must remember
     beside its weights, it tells as a signal.
     """

@@ -58,9 +58,11 @@ class CcxtExchange:
         secret: str = "",
         password: str = "",
         overrides: Mapping[str, object] | None = None,
+        may_lack: frozenset[str] = frozenset(),
     ) -> None:
         self._venue = exchange_id
         self._symbols = tuple(symbols)
+        self._may_lack = may_lack
         self._clock = clock
         self._gate = gate
         self._keyed = bool(api_key)
@@ -94,14 +96,14 @@ class CcxtExchange:
         await self.server_time()  # pays for the connection, so its time says little;
         await self.server_time()  # the second look is the quicker one, and counts
         found = await self._ask(Urgency.RECONCILE, self._listed)
-        missing = [symbol for symbol in self._symbols if symbol not in found]
+        missing = [symbol for symbol in self._symbols if symbol not in found and symbol not in self._may_lack]
         if missing:
             raise Fatal(
                 "; ".join(f"{self._venue} has no market {symbol}{_hint(symbol, set(found))}" for symbol in missing), Reason.BAD_REQUEST
             )
         instruments = self._ruled(found)
         if self._keyed:
-            await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(self._symbols[0]))
+            await self._private(Urgency.RECONCILE, lambda: self._client.fetch_open_orders(next(iter(instruments))))
         return instruments
 
     async def markets(self) -> Mapping[str, Instrument]:
@@ -300,7 +302,8 @@ class CcxtExchange:
         """The rules of the symbols that were found, which ccxt goes by from now on; of others it keeps those it had."""
         # Each of these is asked for alone: together with one that is gone, the venue would have to list its thousands each time.
         self._delisted = frozenset(self._symbols).difference(found)
-        self._client.set_markets([found[s] if s in found else self._client.market(s) for s in self._symbols])
+        rules = {**(self._client.markets or {}), **found}
+        self._client.set_markets([rules[symbol] for symbol in self._symbols if symbol in rules])
         return {s: self._instrument(self._client.market(s)) for s in self._symbols if s in found}
 
     def _instrument(self, market: Json) -> Instrument:

@@ -6,12 +6,13 @@ Rule: a listing that fails changes nothing; a market that is gone is known still
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
+from decimal import Decimal
 from typing import Final
 
 import structlog
 
 from daemon.core.events import Event, MarketsListed, ReadMarkets
-from daemon.core.model import Instrument
+from daemon.core.model import Instrument, currencies
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, VenueError
 
@@ -22,6 +23,17 @@ SPACING_S: Final = 5.0  # refusals may come by the dozen
 VAIN_MAX_S: Final = (
     60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
 )
+
+
+def complete(listed: Mapping[str, Instrument], symbols: Iterable[str]) -> dict[str, Instrument]:
+    """The rules of all these symbols; one that the venue does not have, or has no more, is known as closed, with none to speak of."""
+    return {symbol: listed.get(symbol) or _gone(symbol) for symbol in symbols}
+
+
+def _gone(symbol: str) -> Instrument:
+    base, quote = currencies(symbol)
+    finest = Decimal("1e-12")
+    return Instrument(symbol=symbol, base=base, quote=quote, amount_step=finest, price_tick=finest, active=False)
 
 
 class Rulebook:

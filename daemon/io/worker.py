@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from daemon.core.desk import usable
+from daemon.core.desk import named, usable
 from daemon.core.events import AskStrategy, Event, SliceClosed, StrategyAnswered, StrategyDisabled, StrategyStarted
 from daemon.core.model import Slice
 from daemon.core.strategy import Failed
@@ -221,7 +221,9 @@ class Worker:
         if isinstance(event, SliceClosed):
             await self._give("step", [event.slice], budget, "taking in a bar")
             return
-        answer = await self._asked(frame({"op": "decide", "last": targets_to(event.last), "held": dict(event.held)}), budget, "deciding")
+        outside = sorted(named(event.slice, ~event.slice.inside))
+        request = {"op": "decide", "last": targets_to(event.last), "held": dict(event.held), "outside": outside}
+        answer = await self._asked(frame(request), budget, "deciding")
         try:
             targets = targets_from(answer.get("targets"))
         except ValueError as error:

@@ -138,6 +138,7 @@ class Backtest:
         self.parts.runner.warm(history)
         self.parts.analyzer.warm(history)
         self.parts.manager.guard.gate.warm(history)
+        self.parts.membership.warm_up(history)
         if history:
             self.parts.account.on_slice(e.SliceClosed(history[-1], at))
         for moment in (at - Calm().opens, at):  # two looks at the account, as of a start

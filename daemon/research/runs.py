@@ -51,7 +51,7 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     wall_s = perf_counter() - began
     if not record.equity:
         raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
-    notes = [*_assumptions(config, without), *_warnings(record, venue)]
+    notes = [*_assumptions(config, without), *_warnings(record, venue), *_left_over(core)]
     summary = _summary(config, bars, record, wall_s) | {"strategies": _strategies(core), "notes": notes}
     write(out, record, core.symbols, summary)
     return summary
@@ -102,6 +102,12 @@ def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
     yield from (f"{count} times {told}" for told, count in sorted(record.restricted.items()))
     yield from (f"at {count} bars: {sentence}" for sentence, count in sorted(record.troubles.items()))
     yield from record.untold
+
+
+def _left_over(core: Core) -> Iterator[str]:
+    """What is still held of symbols that have left the universe."""
+    for symbol, since in sorted(core.membership.leaving.items()):
+        yield f"{symbol} left the universe at {rfc3339(since)}, had no bar to be sold at, and counts at its last price"
 
 
 def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:

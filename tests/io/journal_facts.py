@@ -42,7 +42,15 @@ def a_decision(number: int = 1) -> Decision:
     as_of = START + timedelta(hours=number)
     weights = {symbol: 0.1 * (k + 1) / 3 for k, symbol in enumerate(SYMBOLS)}
     momo = TargetWeights(weights, frozenset({"XRP/USDT"}), {"BTC/USDT": {"rsi": 1 / 3, "trend": -1.0}})
-    return Decision(f"decision-{number}", as_of, weights, frozenset({"XRP/USDT"}), {"momo": momo}, as_of)
+    return Decision(
+        f"decision-{number}",
+        as_of,
+        weights,
+        frozenset({"XRP/USDT"}),
+        {"momo": momo},
+        as_of,
+        universe=frozenset(weights) if number % 2 else None,
+    )
 
 
 def an_order(symbol: str = "BTC/USDT", number: int = 1, attempt: int = 1, amount: str = "0.00120") -> Order:

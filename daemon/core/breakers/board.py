@@ -34,6 +34,7 @@ from daemon.core.events import (
     StreamCaughtUp,
     StreamLost,
     TimePassed,
+    UniverseChosen,
 )
 from daemon.core.model import Floats, Slice
 from daemon.core.ordertable import OrderTable
@@ -67,7 +68,7 @@ class Breakers:
         self._account = account
         self._curves = curves
         self._table = table
-        self._symbols = tuple(symbols)
+        self._followed = tuple(symbols)
         self._timeframe = timeframe
         self._live = live
         self._next_look: datetime | None = None
@@ -82,7 +83,7 @@ class Breakers:
         self._refusals = Refusals(rules.rejects, states) if rules.rejects else None
         self._unknown = UnknownOrders(rules.unknown_order, states, self._table) if rules.unknown_order else None
         self._drifts = Drifts(rules.drift, states, self._account) if rules.drift else None
-        self._stale = StaleData(rules.stale_data, states, self._symbols, self._timeframe) if rules.stale_data and self._live else None
+        self._stale = StaleData(rules.stale_data, states, self._followed, self._timeframe) if rules.stale_data and self._live else None
         self._peg = Peg(rules.peg, states) if rules.peg else None
         self._clock = ClockSkew(rules.clock_skew, states) if rules.clock_skew else None
         self._lag = LoopLag(rules.loop_lag, states) if rules.loop_lag else None
@@ -95,6 +96,17 @@ class Breakers:
             self.rules = replace(rules, price_spike=self.rules.price_spike)
             self._arm(self.rules)
             yield from self.begin(at)
+
+    def follow(self, symbols: Sequence[str]) -> None:
+        """Judge the data of these symbols from here on."""
+        self._followed = tuple(symbols)
+        if self._stale:
+            self._stale.symbols = self._followed
+
+    def on_universe(self, event: UniverseChosen) -> Iterable[Event]:
+        """Only those who are in it matter."""
+        self.follow(sorted(event.members))
+        return ()
 
     @property
     def need(self) -> int:

@@ -20,13 +20,13 @@ PEG_SURE: Final = timedelta(seconds=10)
 
 
 class StaleData:
-    """Trips when too large a share of the symbols has no data."""
+    """Trips when too large a share of `symbols` has no data; which those are may change."""
 
     def __init__(self, rule: StaleRule, states: States, symbols: Sequence[str], timeframe: timedelta) -> None:
         self.breaker = Breaker(Code.STALE_DATA, rule, states)
         self._age = rule.age
         self._timeframe = timeframe
-        self._symbols = tuple(symbols)
+        self.symbols = tuple(symbols)
         self._lost: dict[str, datetime] = {}
         self._newest: dict[str, datetime] = {}  # close of the newest bar of its own
 
@@ -46,9 +46,9 @@ class StaleData:
 
     def on_time(self, at: datetime) -> Iterator[Change]:
         """Count the symbols without data."""
-        stale = [symbol for symbol in self._symbols if self._is_stale(symbol, at)]
-        share = len(stale) / len(self._symbols)
-        yield from self.breaker.read(share, at, lambda: f"{len(stale)} of {len(self._symbols)} symbols have no data: {_named(stale)}")
+        stale = [symbol for symbol in self.symbols if self._is_stale(symbol, at)]
+        share = len(stale) / len(self.symbols)
+        yield from self.breaker.read(share, at, lambda: f"{len(stale)} of {len(self.symbols)} symbols have no data: {_named(stale)}")
 
     def _is_stale(self, symbol: str, at: datetime) -> bool:
         # The bar that forms now closes at most a timeframe from here: until then the newest is as new as it can be.

@@ -217,6 +217,7 @@ def decision_to_json(decision: Decision) -> str:
         "cause": decision.cause.value,
         "exits_until": None if decision.exits_until is None else micros(decision.exits_until),
         "shares": dict(decision.shares),
+        **({} if decision.universe is None else {"universe": sorted(decision.universe)}),
     })  # fmt: skip
 
 
@@ -228,6 +229,7 @@ def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetim
         for name, targets in value["by_strategy"].items()
     }
     until = value.get("exits_until")  # a journal may be older than this and the cause
+    universe = value.get("universe")
     return Decision(
         decision_id,
         as_of,
@@ -238,6 +240,7 @@ def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetim
         Cause(value.get("cause", Cause.DUE)),
         None if until is None else moment(until),
         value.get("shares", {}),
+        None if universe is None else frozenset(universe),
     )
 
 
