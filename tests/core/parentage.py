@@ -3,11 +3,11 @@
 Rule: it knows a parent from the moment it was begun, in whatever life of the daemon, and every order by its decision, symbol and side.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal
 from typing import Protocol
 
-from daemon.core.model import ZERO, Order, Status
+from daemon.core.model import ZERO, Order, Side, Status
 from daemon.core.styles import Parent, Style
 
 
@@ -49,8 +49,11 @@ class Parentage:
         """A parent begins."""
         self._parents.setdefault((parent.decision_id, parent.symbol, parent.side), []).append(parent)
 
-    def leaves(self, order: Order) -> str:
-        """What is wrong with an order that leaves now; "" if nothing is."""
+    def leaves(self, order: Order, doubted: Container[str] = ()) -> str:
+        """What is wrong with an order that leaves now; "" if nothing is. `doubted`: the orders of which the daemon does not know the end.
+
+        Those keep nobody in a position: what is certain is sold beside one of them, by another parent that leaves its size alone.
+        """
         key = (order.decision_id, order.symbol, order.side)
         siblings = self._children.setdefault(key, [])
         parent = self._of(key, order)
@@ -58,6 +61,8 @@ class Parentage:
         if parent is None:
             return ""
         for other in siblings[:-1]:
+            if order.side is Side.SELL and other.id in doubted and self._of(key, other) is not parent:
+                continue
             booked = self._books.orders.get(other.id)
             if booked is not None and booked.status is Status.OPEN:
                 return f"leaves while {other.id} of the same decision, symbol and side is open at the venue"

@@ -141,7 +141,8 @@ class Oracle:
         if daemon.parts.journal._store._connection.execute("SELECT 1 FROM orders WHERE id = ?", (order.id,)).fetchone() is None:
             self.broken(f"{name} is sent without an intent on disk")
         self._in_order(daemon, order, name)
-        if wrong := self._parentage.leaves(order):
+        doubted = {tracked.order.id for tracked in daemon.parts.table if tracked.state is State.UNKNOWN}
+        if wrong := self._parentage.leaves(order, doubted):
             self.broken(f"{name} {wrong}")
         self._owed[order.id] = order.symbol
 
