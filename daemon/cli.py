@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -151,6 +152,49 @@ def backtest(
     with mistakes():
         summary = runs.backtest(settings, data, out, first, last, routes)
     typer.echo(runs.in_words(summary, out))
+
+
+@app.command()
+def download(
+    config: ConfigPath,
+    data: Annotated[Path, typer.Option(help="Directory of the store; made if it is not there, filled up if it is.")],
+    since: Annotated[str | None, typer.Option(metavar="ISO", help="From when on, as 2022-01-01 or 2022-01-01T12:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="ISO", help="Until when; now, if it is not given.")] = None,
+    from_csv: Annotated[Path | None, typer.Option("--csv", help="Take BASE_QUOTE-TIMEFRAME.csv files of this directory instead.")] = None,
+) -> None:
+    """Bars of the configured symbols into the store that `backtest` reads: what is missing of the period, whenever it was stopped."""
+    from daemon.downloading import import_csv
+
+    begin, end = _moment("--since", since), _moment("--until", until)
+    settings, _ = load_config(config, os.environ, need_secrets=False)
+    if from_csv is not None and begin is None:
+        with mistakes():
+            lines = import_csv(settings, data, from_csv)
+    elif begin is not None and from_csv is None:
+        lines = _downloaded(settings, data, begin, end)
+    else:
+        fail("say from when on, with --since 2022-01-01, or where the files are, with --csv DIR", 2)
+    typer.echo("\n".join(lines))
+
+
+def _downloaded(settings: Config, data: Path, since: datetime, until: datetime | None) -> list[str]:
+    """Fetch a period, with a bar for a person who looks."""
+    from daemon import downloading
+    from daemon.app import together
+
+    clock = SystemClock()
+    now = clock.now()
+    period = downloading.Period(since, min(until or now, now))
+    bars, done = max(0, (period.until - since) // settings.bar_length) * len(settings.universe.symbols), 0
+
+    with mistakes(), _progress("downloading") as told:
+
+        def progress(more: int) -> None:
+            nonlocal done
+            done += more
+            told(done, bars)
+
+        return asyncio.run(downloading.download(settings, data, period, clock, together=together, progress=progress, rng=Random()))
 
 
 @app.command()
@@ -336,7 +380,7 @@ async def _live(settings: Config, secrets: Secrets, journal: Journal, world: Wor
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str = "reading history") -> Iterator[Callable[[int, int], None]]:
     """A bar for a person who looks, nothing for a log."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
@@ -344,7 +388,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress
 
     with Progress(transient=True) as bar:
-        task = bar.add_task("reading history", total=None)
+        task = bar.add_task(what, total=None)
 
         def told(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)

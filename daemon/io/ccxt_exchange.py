@@ -10,7 +10,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
-from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
+from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
 from daemon.core.styles import Touch
 from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
@@ -156,6 +156,23 @@ class CcxtExchange:
             for at, row in enumerate(rows)
         )
         return [update for update in read if update is not None]
+
+    @property
+    def page_bars(self) -> int:
+        """How many bars a page holds at most."""
+        return self._pages.bars_max
+
+    async def page(self, symbol: str, timeframe: timedelta, since: datetime) -> list[Bar]:
+        """One page of closed bars that open at `since` or later, oldest first; none where there are no such bars yet.
+
+        Raises:
+            VenueError: as `bars`.
+        """
+        asked_at = self._certain_now()
+        name = timeframe_name(self._client, timeframe)
+        rows = await self._ask(Urgency.DATA, lambda: self._pages.bars(symbol, name, epoch_ms(since), self._pages.bars_max))
+        read = (parse.candle(symbol, row, timeframe, closed=from_epoch_ms(int(row[0])) + timeframe <= asked_at) for row in rows)
+        return [update.bar for update in read if update is not None and update.closed and update.bar.closes_at > since]
 
     async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
         """See Market.watch_bars."""

@@ -76,7 +76,7 @@ def load(folder: Path, symbols: Sequence[str], timeframe: timedelta, start: date
     Raises:
         DataError: a file is missing or unreadable, a row of it is impossible, or no bar is left.
     """
-    series = {symbol: _between(_read(_find(folder, symbol, timeframe), timeframe), start, end) for symbol in sorted(symbols)}
+    series = {symbol: _between(read(_find(folder, symbol, timeframe), timeframe), start, end) for symbol in sorted(symbols)}
     if not any(len(each.closes) for each in series.values()):
         raise DataError(f"{folder}: no bar of {', '.join(sorted(symbols))} lies between {start or 'the first'} and {end or 'the last'}")
     return Bars(tuple(series), timeframe, series)
@@ -130,19 +130,34 @@ def _names(timeframe: timedelta) -> Iterator[str]:
     return (f"{seconds // length}{unit}" for unit, length in UNITS if seconds % length == 0)
 
 
+def file_name(symbol: str, timeframe: timedelta) -> str:
+    """How the file of a market is called, the length of its bars spelt the usual way."""
+    return f"{_stem(symbol)}-{next(_names(timeframe))}.parquet"
+
+
+def _stem(symbol: str) -> str:
+    return symbol.replace("/", "_").replace(":", "_")
+
+
 def _find(folder: Path, symbol: str, timeframe: timedelta) -> Path:
-    stem = symbol.replace("/", "_").replace(":", "_")
-    wanted = [f"{stem}-{name}.parquet" for name in _names(timeframe)]
+    wanted = [f"{_stem(symbol)}-{name}.parquet" for name in _names(timeframe)]
     if not folder.is_dir():
         raise DataError(f"{folder} is not a directory; name the one that has {wanted[0]} by --data")
     for place in (folder, folder / "swap"):
         for name in wanted:
             if (place / name).is_file():
                 return place / name
-    raise DataError(f"{folder}: there is no {wanted[0]}, and {symbol} needs it; add the file, or name the directory that has it by --data")
+    raise DataError(
+        f"{folder}: there is no {wanted[0]}, and {symbol} needs it; `rebalanced download` fetches it, or --data names where it is"
+    )
 
 
-def _read(path: Path, timeframe: timedelta) -> Series:
+def read(path: Path, timeframe: timedelta) -> Series:
+    """All bars of a file.
+
+    Raises:
+        DataError: it cannot be read, or a row of it is impossible.
+    """
     import pyarrow as pa  # heavy, and only stored bars need it
     from pyarrow import parquet
 
@@ -159,12 +174,12 @@ def _read(path: Path, timeframe: timedelta) -> Series:
         raise DataError(f"{path}: timestamp must be whole UTC milliseconds (int64), not {table.schema.field('timestamp').type}")
     opens = table.column("timestamp").to_numpy().astype(np.int64)
     values = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in COLUMNS])
-    _verify(path, opens, values, timeframe // timedelta(milliseconds=1))
+    verify(path, opens, values, timeframe // timedelta(milliseconds=1))
     return Series(opens + timeframe // timedelta(milliseconds=1), values)
 
 
-def _verify(path: Path, opens: Times, values: Floats, length_ms: int) -> None:
-    """Every rule of a Bar, and order and grid of the whole, over columns.
+def verify(path: Path, opens: Times, values: Floats, length_ms: int, *, first_row: int = 0) -> None:
+    """Every rule of a Bar, and order and grid of the whole, over columns. `first_row` is the number by which the file knows the first.
 
     Raises:
         DataError: the first row that breaks one.
@@ -182,7 +197,9 @@ def _verify(path: Path, opens: Times, values: Floats, length_ms: int) -> None:
     for what, kept in rules:
         if not kept.all():
             row = int(np.argmin(kept))
-            raise DataError(f"{path}: row {row} ({from_epoch_ms(int(opens[row])):%Y-%m-%dT%H:%M:%SZ}) {what}")
+            raise DataError(
+                f"{path}: {'line' if first_row else 'row'} {row + first_row} ({from_epoch_ms(int(opens[row])):%Y-%m-%dT%H:%M:%SZ}) {what}"
+            )
 
 
 def _between(series: Series, start: datetime | None, end: datetime | None) -> Series:
