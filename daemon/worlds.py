@@ -37,6 +37,7 @@ from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.ccxt_epochs import Epoch, Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.circuit import Circuit, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Fatal
 from daemon.io.journal import Journal, Put, Recovered
@@ -73,7 +74,7 @@ def build(
     """
     core = deciding(config)
     return Parts(
-        exchange=exchange or _exchange(config, secrets, _paper_store(journal), recovered.values, clock),
+        exchange=_in_turn(exchange, clock) if exchange else _exchange(config, secrets, _paper_store(journal), recovered.values, clock),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -273,12 +274,12 @@ def account_of(config: Config, secrets: Secrets, record: Recovered | None, clock
 def _exchange(
     config: Config, secrets: Secrets, save: Callable[[str], Coroutine[Any, Any, None]], values: Mapping[str, str], clock: Clock
 ) -> Exchange:
-    market = door(config, secrets, clock, Epoch.of(values))
+    venue = door(config, secrets, clock, Epoch.of(values))
     if config.mode != "paper":
-        return market
+        return _in_turn(venue, clock)
     paper = config.paper
     return PaperExchange(
-        market,
+        MarketInTurn(venue, Circuit(clock)),
         balances=paper.balances,
         fee=(paper.fee.maker, paper.fee.taker),
         slippage_bps=paper.slippage_bps,
@@ -286,6 +287,10 @@ def _exchange(
         save=save,
         state=values.get("paper"),
     )
+
+
+def _in_turn(exchange: Exchange, clock: Clock) -> Exchange:
+    return ExchangeInTurn(exchange, Circuit(clock))
 
 
 def _settings(config: Config, *, simulated: bool = False) -> Settings:

@@ -11,6 +11,7 @@ import pytest
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.ordertable import tag
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.circuit import ExchangeInTurn, MarketInTurn
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
@@ -45,7 +46,9 @@ async def built(folder: Path, journal: Journal, **sections: Any) -> Parts:
 async def test_a_mode_decides_who_holds_the_money(mode: str, tmp_path: Path, journal: Journal) -> None:
     """Paper simulates the account on the venue's market data; sandbox and live talk to the venue itself."""
     parts = await built(tmp_path, journal, mode=mode)
-    assert isinstance(parts.exchange, PaperExchange if mode == "paper" else CcxtExchange)
+    assert isinstance(parts.exchange, PaperExchange if mode == "paper" else ExchangeInTurn)
+    behind = parts.exchange._market
+    assert isinstance(behind, MarketInTurn if mode == "paper" else CcxtExchange)
     assert (parts.identity["mode"], parts.symbols, parts.timeframe) == (mode, SYMBOLS, timedelta(seconds=1))
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from random import Random
 from typing import Final
 
-from daemon.core.events import AccountPolled, Event, HoldPlaced, PollAccount, PollFailed
+from daemon.core.events import AccountPolled, Event, HoldPlaced, MeasureClock, PollAccount, PollFailed
 from daemon.core.model import AccountSnapshot
 from daemon.core.states import Hold, Level
 from daemon.io.clock import Clock
@@ -102,6 +102,9 @@ class AccountPoller:
             open_orders = await self._exchange.open_orders()
         except VenueError as error:
             self._publish(PollFailed(error.text, self._clock.now()))
+            if error.reason is Reason.CLOCK_SKEW:
+                # The next request is signed by the venue's time again, so that no order would be refused and tell of it.
+                self._publish(MeasureClock(self._clock.now()))
             if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION) and not self._refused:
                 self._refused = True
                 at = self._clock.now()

@@ -48,7 +48,7 @@ def restarts(folder: Path) -> tuple[list[tuple[float, float, float]], int, int]:
         compiled = {"PYTHONPYCACHEPREFIX": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
         with Daemon(config, compiled) as daemon:
             while len(venue.state()["orders"]) < ORDERS:
-                daemon.settled(sent=1, since=len(daemon.lines))
+                daemon.settled(sent=1, since=len(daemon.lines), within=PATIENCE_S)
             daemon.planned()
             daemon.kill()
         venue.post("/venue/faults", do="accept_late", on="all", delay=TRIP)

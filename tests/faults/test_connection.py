@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.circuit import ExchangeInTurn
 from daemon.io.journal import read as recorded
 from daemon.io.rategate import RateGate
 from daemon.io.timekeeper import SPACING_S
@@ -23,9 +24,11 @@ HTML = "<html><body>Please log in to the network.</body></html>"
 def silent(run: Run) -> bool:
     """Whether the daemon knows that it is to be silent: what the exchange has answered is on its way until then."""
     exchange = run.parts.exchange
-    assert isinstance(exchange, CcxtExchange)
-    assert isinstance(exchange._gate, RateGate)
-    return exchange._gate.paused_for_s > 0
+    assert isinstance(exchange, ExchangeInTurn)
+    door = exchange._exchange
+    assert isinstance(door, CcxtExchange)
+    assert isinstance(door._gate, RateGate)
+    return door._gate.paused_for_s > 0
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.events import AccountPolled, Event, HoldPlaced, PollAccount, PollFailed
+from daemon.core.events import AccountPolled, Event, HoldPlaced, MeasureClock, PollAccount, PollFailed
 from daemon.core.model import AccountSnapshot, Balance
-from daemon.io.exchange import Fatal, NotSent, Reason, Unknown, VenueError
+from daemon.io.exchange import Fatal, NotSent, Reason, Refused, Unknown, VenueError
 from daemon.io.pollers import CLOSE_S, SPACING_S, SPARE_MAX, AccountPoller
 from tests.io.scripted import ScriptedExchange
 from tests.io.tape_venue import START, VirtualClock, nest, run
@@ -154,6 +154,14 @@ def test_an_outage_is_probed_ever_more_calmly_whoever_asks() -> None:
     back = [moment for moment in office.began if moment >= 700]
     assert back[0] < 760
     assert {b - a for a, b in pairwise(back)} == {5.0}
+
+
+def test_a_poll_that_is_refused_for_its_time_has_the_clocks_compared() -> None:
+    """A clock that was set is noticed by whatever the venue refuses first, which need not be an order."""
+    office = Office()
+    office.error = Refused("-1021", Reason.CLOCK_SKEW)
+    office.play(1)
+    assert [type(event) for event in office.told] == [PollFailed, MeasureClock]
 
 
 def test_a_key_that_is_refused_halts_once() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from daemon.io.exchange import Unknown
-from daemon.io.timekeeper import LOOKS
 from tests.sim.trouble import Life, TroubledExchange, at_bar, configured, live, nothing, wave
 
 CALLS: Final = ("server_time", "markets", "bars", "balances", "open_orders", "trades", "order", "submit", "cancel")
@@ -62,16 +61,15 @@ def written(life: Life) -> int:
 
 
 def test_c8_two_hours_without_a_venue(tmp_path: Path) -> None:
-    """Two hours of 503: no end, no order, calm probes, at most a megabyte of log, and orders again within a minute of the return."""
+    """Two hours of 503: no end, no order, one calm probe for all, at most a megabyte of log, and orders within a minute of the return."""
     closes = {symbol: wave(10.0 * (n + 1), ROWS + n)[n:] for n, symbol in enumerate(SYMBOLS)}
     config = configured(tmp_path, closes, dict.fromkeys(SYMBOLS[:3], 0.3), {}, every=2)
     outages: list[Outage] = []
     life = live(config, closes, lambda exchange: outages.append(Outage(exchange)), nothing, SYMBOLS[0])
     asked = outages[0].asked
-    assert len(asked.pop("server_time")) <= LOOKS * 13  # a measurement every ten minutes is several looks at once
-    for name, moments in asked.items():
-        late = [at for at in moments if at > GONE + timedelta(minutes=1)]
-        assert all(after - before >= timedelta(seconds=30) for before, after in pairwise(late)), name
+    late = sorted(at for moments in asked.values() for at in moments if at > GONE + timedelta(minutes=1))
+    assert all(after - before >= timedelta(seconds=30) for before, after in pairwise(late))
+    assert len(late) > 200
     assert asked.keys() >= {"bars", "balances", "watch_bars", "watch_account"}
     sent = [at for at, _ in life.sent]
     assert [at for at in sent if GONE <= at < BACK] == []

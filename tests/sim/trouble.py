@@ -17,6 +17,7 @@ from daemon import pulse
 from daemon.app import Daemon
 from daemon.config import Secrets, load
 from daemon.core.model import Balance, Bar, Instrument, Order, OrderReport
+from daemon.io.circuit import Circuit, ExchangeInTurn
 from daemon.io.exchange import BarUpdate, Urgency
 from daemon.io.journal import Journal
 from daemon.worlds import build
@@ -150,7 +151,7 @@ def live(config: Path, closes: Closes, prepare: Callable[[TroubledExchange], Non
             journal._store._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
             journal._writer = AtOnceWriter(journal._store)
             parts = build(settings, Secrets(), journal, journal.recover(), clock, {}, lambda _done, _all: None)
-            parts.exchange = exchange
+            parts.exchange = ExchangeInTurn(exchange, Circuit(clock))
             daemon = Daemon(parts)
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(daemon.run())
