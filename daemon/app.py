@@ -148,11 +148,11 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, silent_max=p.membership.silent_max, judge=p.breakers.judged)
-        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.connected, Random(p.seed))
+        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
         self.recorder = Recorder(p.journal, self.publish, p.clock)
-        self.gateway = Gateway(p.exchange, self.recorder, self.publish, p.clock, p.ledger.has_trade, p.manager.may_send)
+        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, p.ledger.has_trade, p.manager.may_send)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.renewing = Renewing(p, self.workers, self.publish, together)
@@ -186,6 +186,11 @@ class Daemon:
     def publish(self, event: e.Event) -> None:
         """Put an event on the bus; returns when everything that follows from it has been handled."""
         self.bus.publish(event)
+
+    def _of_orders(self, event: e.Event) -> None:
+        """What the gateway has learnt, by whatever way; it shows whether the user stream tells all of it."""
+        self.userstream.witness(event)
+        self.publish(event)
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
         """Log an event under its stable name."""
@@ -277,6 +282,7 @@ class Daemon:
             ("rulebook", self.rulebook.run),
             ("userstream.watch", self.userstream.watch),
             ("userstream.digest", self.userstream.digest),
+            ("userstream.guard", self.userstream.guard),
         ]
         if isinstance(self.parts.exchange, PaperExchange):
             jobs += self.parts.exchange.jobs()
@@ -337,7 +343,7 @@ class Daemon:
     def _look(self) -> None:
         """See ten times a second to what tells nobody when it changes."""
         self.reloading.settle()
-        self.transport.look(connected=self.userstream.connected)
+        self.transport.look(connected=self.userstream.healthy)
 
     def _silenced(self, for_s: float) -> None:
         """The venue wants to hear nothing for so long, a process after this one included."""

@@ -1,7 +1,8 @@
 """UserStream: what the venue tells of our account by itself, with REST as the net under it.
 
 Rule: a trade or report is on disk before it is published; after every (re)connect the account is polled, because what happened while the
-stream was away is told to nobody. A venue without such a stream is served by polling alone.
+stream was away is told to nobody. A venue without such a stream is served by polling alone. That a connection stands proves nothing: one
+that has not told of an order which the venue has answered us about is deaf, and is dialled again.
 """
 
 import asyncio
@@ -17,6 +18,12 @@ from daemon.io.exchange import AccountNews, Exchange, VenueError
 # A stream that is refused is tried again calmly: the poller serves meanwhile, and venues ban those who dial too often.
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
 
+# What the venue has answered about an order comes by the stream within milliseconds; after this long it does not come.
+DEAF_AFTER_S = 10.0
+LOOK_EVERY_S = 1.0
+# Orders that the stream was quicker to tell of than the answer was: of one wave over 500 symbols, twice over.
+TOLD_MAX = 1000
+
 # A wave over 500 symbols brings some thousand messages at once; a backlog beyond this means that the loop has stood still for long.
 INBOX_MAX = 50_000
 
@@ -30,7 +37,7 @@ class Learner(Protocol):
 
 
 class UserStream:
-    """Two coroutines: `watch` holds the connection, `digest` writes and publishes what it brought."""
+    """Three coroutines: `watch` holds the connection, `digest` writes and publishes what it brought, `guard` ends one that is deaf."""
 
     def __init__(self, exchange: Exchange, learn: Learner, publish: Callable[[Event], None], clock: Clock, jitter: Random) -> None:
         self._exchange = exchange
@@ -40,15 +47,55 @@ class UserStream:
         self._jitter = jitter
         self._inbox: asyncio.Queue[AccountNews] = asyncio.Queue(INBOX_MAX)
         self.connected = False
+        self._deaf = False  # the last connection was, and nothing has been told since
+        self._owed: dict[str, float] = {}  # orders that the venue has answered about and the stream has not told of, oldest first
+        self._told: dict[str, None] = {}  # orders that it has told of, oldest first
+        self._scope: asyncio.Timeout | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the venue tells of our orders by itself, as far as is known."""
+        return self.connected and not self._deaf
+
+    def witness(self, event: Event) -> None:
+        """Compare what is known of an order with what the stream has told; it is shown every report, however it came."""
+        if not isinstance(event, OrderReported):
+            return
+        order_id = event.report.order_id
+        if event.how == "stream":
+            self._deaf = False
+            self._owed.pop(order_id, None)
+            self._told[order_id] = None
+            if len(self._told) > TOLD_MAX:
+                del self._told[next(iter(self._told))]
+        elif event.how == "submit" and self.connected and order_id not in self._told:
+            self._owed.setdefault(order_id, self._clock.monotonic())
+
+    async def guard(self) -> None:
+        """Have a connection that is deaf dialled again, for as long as the daemon lives."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            oldest = next(iter(self._owed.values()), self._clock.monotonic())
+            if self._scope is not None and self._clock.monotonic() - oldest >= DEAF_AFTER_S:
+                self._deaf = True
+                self._owed.clear()
+                self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def watch(self) -> None:
         """Hold the stream, and dial again with growing, jittered pauses when it breaks."""
         failures = 0
         while True:
             try:
-                await self._exchange.watch_account(self._inbox.put_nowait, self._on_connected)
+                async with asyncio.timeout(None) as self._scope:
+                    await self._exchange.watch_account(self._inbox.put_nowait, self._on_connected)
             except VenueError:
-                failures = 1 if self.connected else failures + 1
+                failures = 1 if self.healthy else failures + 1
+            except TimeoutError:
+                if not self._deaf:
+                    raise
+                failures += 1  # ever more calmly: there may be venues that tell of nothing
+            self._scope = None
+            self._owed.clear()
             if self.connected:
                 self.connected = False
                 self._publish(PollAccount(self._clock.now()))  # from now on what happens is told to nobody

@@ -36,10 +36,21 @@ class Line:
     async def _learn(self, *facts: OrderFilled | OrderReported) -> None:
         await self.clock.sleep(self.takes_s)
         self.learnt.append(facts)
+        for fact in facts:
+            self.stream.witness(fact)
 
     def play(self, seconds: float) -> None:
         """Hold the line for so long."""
-        run(nest([("watch", self.stream.watch), ("digest", self.stream.digest)], seconds))
+        run(nest([(job.__name__, job) for job in (self.stream.watch, self.stream.digest, self.stream.guard)], seconds))
+
+    def answered(self, connected: Callable[[], None], at_s: float, *, how: str = "submit") -> Callable[[], None]:
+        """Have the exchange say something about the order by another way, so long after the connection stands."""
+
+        def then() -> None:
+            connected()
+            asyncio.get_running_loop().call_later(at_s, self.stream.witness, replace(a_report(ORDER), how=how))
+
+        return then
 
     @property
     def pauses(self) -> list[float]:
@@ -185,3 +196,62 @@ def test_news_that_came_before_a_break_are_not_lost_by_it() -> None:
     line = Line(standing(a_fill(ORDER, "1"), a_fill(ORDER, "2"), lasts_s=0.0, end=Unknown("reset")), learning_takes_s=3.0)
     line.play(20)
     assert sum(len(facts) for facts in line.learnt) == 2
+
+
+def test_a_stream_that_does_not_tell_of_an_order_is_deaf() -> None:
+    """Ten seconds after an order was answered that it has not told of, a connection is dialled again, and not relied on until it tells."""
+    report = a_report(ORDER, Status.OPEN).report
+
+    async def mute(sink: Sink, connected: Callable[[], None]) -> None:
+        line.answered(connected, 100.0)()
+        await asyncio.sleep(1e6)
+
+    async def speaks(sink: Sink, connected: Callable[[], None]) -> None:
+        connected()
+        heard.append(line.stream.healthy)
+        await asyncio.sleep(50)
+        sink(report)
+        await asyncio.sleep(1)
+        heard.append(line.stream.healthy)
+        await asyncio.sleep(1e6)
+
+    heard: list[bool] = []
+    line = Line(mute, speaks)
+    line.play(400)
+    assert heard == [False, True]
+    first, second = line.dials
+    assert 110 <= second - first <= 110 + 2 * BACKOFF_FIRST_S + 1
+    assert line.told.count(PollAccount(START)) == 1
+    assert len(line.told) == 3, "polled when it stood, when it was given up, and when the next one stood"
+
+
+@pytest.mark.parametrize(("told_s", "how"), [(1.0, "submit"), (9.0, "submit"), (None, "query")])
+def test_a_stream_that_tells_of_orders_is_left_alone(told_s: float | None, how: str) -> None:
+    """Whether it tells before the answer comes or after, nothing is owed then; nor of an order that was only looked up."""
+
+    async def connection(sink: Sink, connected: Callable[[], None]) -> None:
+        line.answered(connected, 3.0, how=how)()
+        await asyncio.sleep(told_s or 1e6)
+        sink(a_report(ORDER, Status.OPEN).report)
+        await asyncio.sleep(1e6)
+
+    line = Line(connection)
+    line.play(400)
+    assert len(line.dials) == 1
+    assert line.stream.healthy
+
+
+def test_a_stream_that_is_away_owes_nothing() -> None:
+    """What was answered before a connection stood, or on one that has ended, is read by the poll behind the next one."""
+
+    async def late(sink: Sink, connected: Callable[[], None]) -> None:
+        line.stream.witness(replace(a_report(ORDER), how="submit"))
+        connected()
+        await asyncio.sleep(100)
+        line.stream.witness(replace(a_report(ORDER), how="submit"))
+        raise Unknown("reset")
+
+    line = Line(late, standing())
+    line.play(400)
+    assert len(line.dials) == 2
+    assert line.stream.healthy
