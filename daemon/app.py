@@ -94,7 +94,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PlanWave, [p.manager.on_plan]),
         *((kind, [d.recorder.accept]) for kind in (e.RiskLimited, e.OrderLimited, e.RiskRefused)),
         *((kind, [d.recorder.accept]) for kind in (e.CorrelationHigh, e.CorrelationCalmed)),
-        (e.PlanMade, [d.recorder.accept]),
+        *((kind, [d.recorder.accept]) for kind in (e.PlanMade, e.GroupJudged)),
         (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept, p.membership.on_settled]),
         # requests to the edges
         *((kind, [d.gateway.accept]) for kind in (e.SubmitOrders, e.CancelOrder, e.QueryOrder, e.QueryTrades, e.RecallOrder)),

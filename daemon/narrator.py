@@ -124,6 +124,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.WaveSettled()
             | e.UniverseChosen()
             | e.SymbolWoundDown()
+            | e.GroupJudged()
         ):
             return (*note_lines(event), wave_line(event))
         case e.OrderFilled(fill=fill):

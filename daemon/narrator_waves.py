@@ -10,7 +10,7 @@ from daemon.narrator_lines import Line, digits
 # Five signals of fifty symbols are some 6 kB; journald cuts a line at 48 kB. Beyond, the chosen and kept symbols are told.
 SIGNALS_MAX: Final = 50
 
-RollEvent = e.UniverseChosen | e.SymbolWoundDown
+RollEvent = e.UniverseChosen | e.SymbolWoundDown | e.GroupJudged
 DecisionEvent = e.StrategyStarted | e.StrategyDisabled | e.TargetsChosen | e.PlanMade | e.ParentBegun | e.ParentEnded | e.WaveSettled
 WaveEvent = DecisionEvent | RollEvent
 RiskEvent = e.RiskLimited | e.OrderLimited | e.RiskRefused | e.CorrelationHigh | e.CorrelationCalmed
@@ -45,7 +45,7 @@ def wave_line(event: WaveEvent) -> Line:
             return _parent(event)
         case e.WaveSettled():
             return Line("info", "wave.settled", _settled(event))
-        case e.UniverseChosen() | e.SymbolWoundDown():
+        case e.UniverseChosen() | e.SymbolWoundDown() | e.GroupJudged():
             return _roll(event)
         case _:
             assert_never(event)
@@ -78,8 +78,23 @@ def _roll(event: RollEvent) -> Line:
             return Line("info", "universe.chosen", told)
         case e.SymbolWoundDown(symbol=symbol, rest=rest):
             return Line("info", "universe.wound_down", {"symbol": symbol, "rest": rest})
+        case e.GroupJudged():
+            return _group(event)
         case _:
             assert_never(event)
+
+
+def _group(event: e.GroupJudged) -> Line:
+    told: dict[str, object] = {"decision_id": event.decision_id, "symbols": event.symbols, "apart": event.apart, "behind": event.behind}
+    match event.phase:
+        case "unbalanced":
+            return Line("warning", "group.unbalanced", told)
+        case "unwinding":
+            return Line("warning", "group.unwinding", told)
+        case "stuck":
+            return Line("error", "group.stuck", told)
+        case _:
+            return Line("info", "group.balanced", told)
 
 
 def risk_line(event: RiskEvent) -> Line:

@@ -6,7 +6,7 @@ Rule: the same facts through the same code as when they happened; nothing is con
 from dataclasses import replace
 
 from daemon.commander import APPROVED
-from daemon.core import curves, membership
+from daemon.core import curves, groups, membership
 from daemon.core import events as e
 from daemon.core.model import Fill
 from daemon.io.ccxt_epochs import Epoch
@@ -29,6 +29,7 @@ def restored(p: Parts) -> list[e.Event]:
     for order, facts in record.open_orders:
         conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
     conclusions += p.manager.follower.doubt(p.clock.now())
+    p.manager.groups.restore(record.values.get(groups.KEY))
     p.manager.guard.restore(record.traded())
     p.analyzer.restore(high=record.correlation_high)
     p.membership.restore(record.values.get(membership.KEY))

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, assert_never
 
+from daemon.core.bonds import merged
 from daemon.core.events import (
     OrderClosed,
     OrderGivenUp,
@@ -92,6 +93,8 @@ WORDS: Final[Mapping[str, str]] = {
     "young": "it has not been traded for long enough (universe.select.min_age)",
     "cold": "no strategy has history enough of it",
     "rank": "others are traded more (universe.select.top)",
+    "group": "it moves in step with the legs that belong to it, and one of them is not there (execution.groups)",
+    "group_pause": "its group was taken back a short time ago, and waits (execution.groups.pause)",
     "moved": "prices have moved, or money has come or gone, since it was planned",
     "drawdown": "the account had fallen too far from its highest value (risk.breakers.drawdown)",
     "daily_loss": "the account had lost too much since the day began (risk.breakers.daily_loss)",
@@ -165,6 +168,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
         "target": target,
         "plans": _plans(symbol, told),
         "crossed": crossed,
+        "group": _group(symbol, decision, told),
         "left": left,
         "left_says": says(left) if left else None,
         "orders": [_order(order) for order in told.orders],
@@ -288,6 +292,15 @@ def _plans(symbol: str, told: DecisionStory) -> list[Row]:
     return rows
 
 
+def _group(symbol: str, decision: Decision, told: DecisionStory) -> Row | None:
+    """The legs that it belongs to, and what was said of them together; null where it stands for itself."""
+    symbols = next((group for group in merged(decision.groups) if symbol in group), None)
+    if symbols is None:
+        return None
+    facts = [{"at": fact.at, "phase": fact.phase, "apart": fact.apart, "behind": fact.behind} for fact in told.groups]
+    return {"symbols": symbols, "facts": facts}
+
+
 def _left(symbol: str, told: DecisionStory) -> str | None:
     """Why it is not at its target, by the last word on it: of the settled wave, or of the newest plan while there is none."""
     if told.wave is not None:
@@ -387,6 +400,8 @@ def _summary(symbol: str, decision: Decision, told: DecisionStory, wanted: float
             parts.append(f"{' and '.join(cuts)} left {target:.2%}")
     parts += [f"{row['amount'].normalize():f} changed hands inside at {float(row['price']):.8g}" for row in _crossed(symbol, told)]
     parts += [_traded(order) for order in told.orders]
+    if told.groups:
+        parts.append(f"its group was {', then '.join(fact.phase for fact in told.groups)}")
     if left and symbol not in decision.keep:
         need = told.plans[-1].needs.get(symbol) if told.plans else None
         more = f"; it needs an equity of {need:f}" if need is not None and left == "small_account" else ""

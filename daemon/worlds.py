@@ -20,6 +20,7 @@ from daemon.core.analyzer import Analyzer
 from daemon.core.breakers import Breakers
 from daemon.core.capital import Capital
 from daemon.core.curves import Curves
+from daemon.core.desk import GROSS_MAX
 from daemon.core.ledger import Ledger
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, beginning
@@ -32,7 +33,7 @@ from daemon.core.shares import ruled
 from daemon.core.sleeves import Sleeves
 from daemon.core.staff import Sleeve
 from daemon.core.states import States
-from daemon.core.styles import MakerTerms, Terms, TwapTerms
+from daemon.core.styles import GroupTerms, MakerTerms, Terms, TwapTerms
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.ccxt_epochs import Epoch, Renumbered
@@ -323,6 +324,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         ),
         price_cap=_price_cap(config, simulated=simulated),
         terms=None if simulated else _terms(config),
+        groups=GroupTerms(size=execution.groups.size, within=execution.groups.within, pause=execution.groups.pause),
         shadow=config.mode == "shadow" and not simulated,
         # A backtest has nobody to ask.
         approve=0 if simulated else execution.approve,
@@ -334,8 +336,9 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
         working=working,
         held_up=working + WORKING / 2,  # after the cancel of what has worked too long, so that its wave sees how it ended
     )
-    # In a backtest time stands still between two bars: what waits for a little while would wait for the next one.
-    return replace(settings, retry=timedelta(0)) if simulated else settings
+    # In a backtest time stands still between two bars: what waits for a little while would wait for the next one, and so would a slice.
+    whole = replace(settings.groups, size=Decimal(GROSS_MAX))
+    return replace(settings, retry=timedelta(0), groups=whole) if simulated else settings
 
 
 def _price_cap(config: Config, *, simulated: bool) -> Decimal | None:

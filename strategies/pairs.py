@@ -153,7 +153,8 @@ class Pairs(Strategy):
             for symbol, weight in zip((a, b), self._legs(stand), strict=True):
                 legs.setdefault(symbol, []).append(weight)
         weights = {symbol: fsum(parts) for symbol, parts in legs.items()}
-        return TargetWeights(weights, signals=self._told(stands, view))
+        together = self.params.of_all if self.params.mode == "long_short" else ()
+        return TargetWeights(weights, signals=self._told(stands, view), groups=together)
 
     def signals(self, view: View) -> dict[str, dict[str, float]]:
         """Ratio, z-score and state of every pair, and what must be remembered."""

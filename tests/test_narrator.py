@@ -126,6 +126,7 @@ def paused(level: Level) -> e.HoldPlaced:
     return e.HoldPlaced(Hold(level=level, code="pause", text="a person said so", since=AT, by="me"), AT)
 
 
+PHASES = ("unbalanced", "unwinding", "stuck", "balanced")
 ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.StreamCaughtUp(BTC, 0, AT), None),
     (e.StreamLost(BTC, "no bar for 15 s", AT), None),
@@ -150,6 +151,7 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.PlanMade("d1", 1, (order(),), {ETH: "kept"}, AT, worked={BTC: Decimal("0.05")}), None),
     (e.ParentBegun(PARENT, AT), None),
     (e.ParentEnded(PARENT, Decimal("0.04"), Decimal("0.03"), "unfilled", AT), None),
+    *((e.GroupJudged("d1", (BTC, ETH), phase, Decimal(2500), (ETH,), AT), None) for phase in PHASES),
     (e.OrderSent("r-1", AT), Known(order())),
     (e.OrderReported(report(), "answer", AT), Known(order())),
     (e.OrderRefused("r-1", "insufficient_funds", "Account has insufficient balance", AT), Known(order())),
@@ -308,7 +310,7 @@ def test_signals_of_a_large_universe_are_those_of_the_chosen() -> None:
 def test_only_what_a_person_must_look_at_is_an_error() -> None:
     """A lost answer, a refusal and a stale stream are expected, and drift that a flow may explain; a halt is not."""
     errors = {line.name for event, known in ONE_OF_EACH for line in narrate(event, known) if line.level == "error"}
-    assert errors == {"strategy.disabled", "trading.halted"}
+    assert errors == {"group.stuck", "strategy.disabled", "trading.halted"}
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

@@ -67,6 +67,22 @@ class TwapConfig(Section):
     )
 
 
+class GroupsConfig(Section):
+    """The bounds of legs that only make sense together."""
+
+    size: Annotated[Decimal, *exact(above("0", "1"))] = Field(
+        default=Decimal("0.05"),
+        description="Share of equity; the most that one leg may be ahead of the others: larger ones are traded in slices of this.",
+    )
+    within: Annotated[timedelta, *duration("1s", "1h")] = Field(
+        default=timedelta(seconds=30),
+        description="How long a leg that is behind is tried again; then what the others are ahead by is traded back.",
+    )
+    pause: Annotated[timedelta, *duration("0ms", "7d")] = Field(
+        default=timedelta(minutes=15), description="After that, how long such a group may not grow."
+    )
+
+
 class ExecutionConfig(Section):
     """How targets become orders. No trade while a weight is within the widest of the bands of its target; exits always trade."""
 
@@ -79,6 +95,9 @@ class ExecutionConfig(Section):
         default_factory=MakerThenTakerConfig, description="With style maker_then_taker: its terms."
     )
     twap: TwapConfig = Field(default_factory=TwapConfig, description="With style twap: its terms.")
+    groups: GroupsConfig = Field(
+        default_factory=GroupsConfig, description="Legs that only make sense together, such as those of a pair: how far they may be apart."
+    )
     price_cap: Annotated[Decimal, *exact(between("0.0001", "0.1"))] = Field(
         default=Decimal("0.005"),
         description="With style limit, or twap of limits: how far from its reference price an order may trade, as a fraction of "

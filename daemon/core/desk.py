@@ -237,13 +237,15 @@ def usable(answer: object, symbols: Sequence[str]) -> TargetWeights:
     """
     if not isinstance(answer, TargetWeights):
         raise Failed(f"decide must return TargetWeights, not {type(answer).__name__}; write return TargetWeights({{symbol: weight}})")
-    unknown = sorted(str(symbol) for symbol in (answer.weights.keys() | answer.keep) - set(symbols))
+    named_there = (answer.weights.keys() | answer.keep).union(*answer.groups)
+    unknown = sorted(str(symbol) for symbol in named_there - set(symbols))
     if unknown:
         raise Failed(f"a weight for {', '.join(unknown)}, which the universe does not have; leave it out, or add it to universe.symbols")
     weights = {symbol: float(weight) for symbol, weight in answer.weights.items()}
     if (gross := fsum(map(abs, weights.values()))) > GROSS_MAX:
         raise Failed(f"the weights add up to {gross:.6g}, more than {GROSS_MAX}; they are shares of its capital: 0.5 is half of it")
-    return TargetWeights(weights, frozenset(answer.keep), numbers(answer.signals), str(answer.note))
+    groups = tuple(tuple(map(str, group)) for group in answer.groups)
+    return TargetWeights(weights, frozenset(answer.keep), numbers(answer.signals), str(answer.note), groups)
 
 
 def numbers(signals: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:

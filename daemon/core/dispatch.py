@@ -8,13 +8,15 @@ from datetime import datetime
 from decimal import Decimal
 
 from daemon.core.account import Account
+from daemon.core.bonds import merged
 from daemon.core.events import Event
+from daemon.core.groups import Groups, in_step
 from daemon.core.guard import Guard
 from daemon.core.model import ZERO, Cause, Decision, Order, Side
 from daemon.core.ordertable import OrderTable, State, Tracked, client_id
 from daemon.core.planner_funds import fund, scale
 from daemon.core.planner_legs import Leg, Plan, Reason
-from daemon.core.rebalancing import Cooldown, foreseen
+from daemon.core.rebalancing import Cooldown, foreseen, planned
 from daemon.core.risk import Reason as Risk
 from daemon.core.trading import Settings
 from daemon.core.wave import Wave, intent
@@ -35,6 +37,7 @@ class Dispatch:
         self._guard = guard
         self._cooldown = cooldown
         self._split = split
+        self.groups = Groups(account, table)
         self._attempts: dict[tuple[str, str, Side], int] = {}
 
     def restore(self, decision: Decision, attempts: Mapping[str, int]) -> set[str]:
@@ -45,6 +48,10 @@ class Dispatch:
     def forget(self, settled: Decision) -> None:
         """A wave has settled: what other decisions have used is of no interest any more."""
         self._attempts = {k: n for k, n in self._attempts.items() if k[0] == settled.id}
+
+    def planned(self, wave: Wave) -> Plan:
+        """What the next round of a wave is to trade, legs that belong together in step."""
+        return self.groups.marshalled(wave, planned(wave, self._account, self.settings, self._guard.allows), self.settings.groups)
 
     def take(self, wave: Wave, legs: Iterable[Leg], at: datetime) -> Made:
         """What becomes of legs that may go: an order each, or, by the terms of the style, something to be worked on.
@@ -75,7 +82,7 @@ class Dispatch:
         if any(self.moving(t, at) for t in wave.current if t.order.side is Side.SELL) or any(
             work.leg.side is Side.SELL and not work.over for work in wave.works
         ):
-            now, later = fund(legs, cash)
+            now, later = in_step(merged(wave.decision.groups), *fund(legs, cash))
         else:
             now, left = scale(legs, cash, self._account.markets)
             wave.left.update(left)
@@ -111,6 +118,12 @@ class Dispatch:
         """Whether an order may be expected to end by itself, soon."""
         held_up = self.settings.held_up_by(tracked.order)
         return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < held_up
+
+    def awaited(self, tracked: Tracked, at: datetime, *, patient: bool) -> bool:
+        """Whether a wave waits for an order: `patient`, for one in doubt too, for a while."""
+        if tracked.state is not State.UNKNOWN or not patient:
+            return self.moving(tracked, at)
+        return at - (tracked.doubted_at or tracked.order.at) < self.settings.held_up
 
     def standing(self, at: datetime) -> Standing:
         """The equity, and the symbols with the sides on which an order may be open; looked up once for many legs.

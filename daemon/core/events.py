@@ -52,6 +52,7 @@ from daemon.core.steering import RecallOrder as RecallOrder
 from daemon.core.steering import SleevesBooked as SleevesBooked
 from daemon.core.steering import StopRequested as StopRequested
 from daemon.core.steering import TradingStarted as TradingStarted
+from daemon.core.styles import GroupJudged as GroupJudged
 from daemon.core.styles import Parent
 from daemon.core.styles import ParentBegun as ParentBegun
 from daemon.core.styles import ParentEnded as ParentEnded
@@ -347,7 +348,7 @@ _Order = (
     | OrderFilled
     | TradesListed
 )
-_Worked = ParentBegun | ParentEnded | TouchRead
+_Worked = GroupJudged | ParentBegun | ParentEnded | TouchRead
 _Reading = ReadMarkets | RecallOrder | OrderRecalled
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared

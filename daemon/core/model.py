@@ -160,12 +160,14 @@ class TargetWeights:
 
     `keep` names symbols whose present weight stays as it is (no bar in the deciding slice); `signals` holds, by symbol and name,
     every number that the decision rests on. `note` says in one sentence what made the decision other than it should be; "": nothing did.
+    `groups` names symbols whose weights only make sense together: they are traded in step.
     """
 
     weights: Mapping[str, float]
     keep: frozenset[str] = frozenset()
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
+    groups: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a weight that is no number."""
@@ -385,6 +387,11 @@ class Decision:
     exits_until: datetime | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     universe: frozenset[str] | None = None
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The symbols that some strategy wants together only."""
+        return tuple(group for targets in self.by_strategy.values() for group in targets.groups)
 
 
 def decision_id(moment: datetime, cause: Cause = Cause.DUE) -> str:

@@ -46,7 +46,7 @@ from daemon.core.occasion import Occasion
 from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Plan, Reason
 from daemon.core.readiness import Readiness
-from daemon.core.rebalancing import Cooldown, begin, planned
+from daemon.core.rebalancing import Cooldown, begin
 from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained, unwanted
 from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
@@ -82,6 +82,7 @@ class OrderManager:
         self._arrears = Arrears()
         self._cooldown = Cooldown(settings.cooldown)
         self._dispatch = Dispatch(settings, account, table, self.guard, self._cooldown, sleeves.split)
+        self.groups = self._dispatch.groups
         self.bench = Workbench(account, self.guard, states, self._dispatch)
         self.approval = Approval(settings.approve, settings.approve_within)
         self._flattening = Flattening(states, sleeves.symbols_of)
@@ -275,7 +276,7 @@ class OrderManager:
         until = self.approval.ask(decision, at)
         if until is not None:
             wave = self._begun(decision, self.guard.weights(decision), at)
-            orders, left, _ = self._dispatch.foresee(wave, planned(wave, self._account, self._settings, self.guard.allows), 1, at)
+            orders, left, _ = self._dispatch.foresee(wave, self._dispatch.planned(wave), 1, at)
             yield ApprovalAsked(decision.id, orders, left, until, at)
 
     def on_approved(self, event: ApprovalGiven) -> Iterable[Event]:
@@ -286,12 +287,13 @@ class OrderManager:
     def _begun(self, decision: Decision, weights: dict[str, float], at: datetime) -> Wave:
         wave = begin(decision, weights, self._account, self.table, self._arrears.before(decision), at)
         wave.book, wave.decided = restrained(wave.book, self.states), self._closes
+        self.groups.begin(wave, at)
         return wave
 
     def _plan_round(self, wave: Wave, at: datetime) -> Iterable[Event]:
         wave.begin_round(self.table)
         yield from self.sleeves.cross(wave, at)
-        made = planned(wave, self._account, self._settings, self.guard.allows)
+        made = self._dispatch.planned(wave)
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
             return
@@ -388,12 +390,6 @@ class OrderManager:
         yield from self._cancel_unwanted(at)
         yield from self._advance(at, frozenset({tracked.order.symbol}))
 
-    def _holds(self, tracked: Tracked, at: datetime) -> bool:
-        """Whether the wave waits for this order: those in doubt too, for a while, unless something newer is to be done."""
-        if tracked.state is not State.UNKNOWN or self._pending is not None or not self.planning:
-            return self._dispatch.moving(tracked, at)
-        return at - (tracked.doubted_at or tracked.order.at) < self._settings.held_up
-
     # --- the wave's end ----------------------------------------------------------------------------------------------
 
     def _advance(self, at: datetime, symbols: frozenset[str] | None = None) -> Iterable[Event]:
@@ -406,12 +402,14 @@ class OrderManager:
             if released:
                 yield SubmitOrders(wave.decision, tuple(released), at)
         yield from self._work(wave, at, symbols)
-        if wave.at_work or any(self._holds(t, at) for t in wave.current) or (wave.waiting and self.planning):
+        patient = self._pending is None and self.planning  # where there is something newer to be done, doubts are not waited for
+        if wave.at_work or any(self._dispatch.awaited(t, at, patient=patient) for t in wave.current) or (wave.waiting and self.planning):
             return
         if self.trading is not Trading.RUNNING:
             return  # the wave stays open: it goes on once the account has been read again, or with the next start
         retry = self._settings.retry, self._settings.retry_max
-        if self._pending is None and self.planning and wave.another(at, *retry, self._settings.rounds):
+        yield from self.groups.review(wave, self._settings.groups, self._settings.retry, at)
+        if patient and (self.groups.more or wave.another(at, *retry, self._settings.rounds)):
             if wave.retry_at is None or at >= wave.retry_at:
                 looked_again(wave, self._account, self.states, self._settings.fresh, at)
                 yield from self._plan_round(wave, at)

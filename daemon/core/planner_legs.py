@@ -55,6 +55,8 @@ class Reason(StrEnum):
     COOLDOWN = "cooldown"
     TURNOVER_MAX = "turnover_max"
     SHADOW = "shadow"
+    GROUP = "group"
+    GROUP_PAUSE = "group_pause"
 
 
 @lru_cache(maxsize=8192)

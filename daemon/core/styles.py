@@ -20,6 +20,18 @@ class Style(StrEnum):
     TWAP = "twap"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTerms:
+    """How far legs that belong together may be apart: by `size` (share of the capital), and for how long (`within`).
+
+    A leg that is behind is completed in that time, or what the others have done is taken back; then the group may not grow for `pause`.
+    """
+
+    size: Decimal = Decimal("0.05")
+    within: timedelta = timedelta(seconds=30)
+    pause: timedelta = timedelta(minutes=15)
+
+
 @dataclass(frozen=True, slots=True)
 class Touch:
     """The best bid and ask of a symbol (quote per base), as they stood at `at` or later: the moment they were asked for."""
@@ -157,4 +169,19 @@ class ParentEnded:
     filled: Decimal
     made: Decimal
     reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GroupJudged:
+    """A group of legs that belong together has come to a phase (bonds.Phase): balanced, unbalanced, unwinding or stuck.
+
+    `apart` is the worth, in the account's currency, of what stands there without its counterpart; `behind` are the legs it waits for.
+    """
+
+    decision_id: str
+    symbols: tuple[str, ...]
+    phase: str
+    apart: Decimal
+    behind: tuple[str, ...]
     at: datetime

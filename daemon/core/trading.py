@@ -13,7 +13,7 @@ from daemon.core.model import Order
 from daemon.core.planner_inputs import Rules
 from daemon.core.resolver import Patience
 from daemon.core.risk_orders import OrderLimits
-from daemon.core.styles import Terms
+from daemon.core.styles import GroupTerms, Terms
 
 
 class Trading(StrEnum):
@@ -37,7 +37,7 @@ class Settings:
     exits is traded. `price_cap`: orders are limits so far from their reference price (a fraction); None: market orders. `terms`: orders
     are worked on over time by these; None: each is sent at once, whole. `shadow`: everything is planned, and nothing is sent. `approve`: so
     many waves wait for a person's word, each for `approve_within`. `keep_open`: a stop leaves open orders as they are, instead of
-    cancelling them.
+    cancelling them. `groups`: how far legs that belong together may be apart.
     """
 
     instance: str
@@ -56,6 +56,7 @@ class Settings:
     cooldown: timedelta = timedelta(0)
     price_cap: Decimal | None = None
     terms: Terms | None = None
+    groups: GroupTerms = field(default_factory=GroupTerms)
     shadow: bool = False
     approve: int = 0
     approve_within: timedelta = timedelta(hours=1)

@@ -14,6 +14,7 @@ from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
     Event,
+    GroupJudged,
     HoldLifted,
     HoldPlaced,
     HoldWritten,
@@ -29,7 +30,7 @@ from daemon.io.clock import Clock
 
 Cut = RiskLimited | OrderLimited | RiskRefused
 Watch = CorrelationHigh | CorrelationCalmed
-Conclusion = OrderClosed | PlanMade | Cut | Watch | HoldPlaced | HoldLifted | KeepState | WaveSettled
+Conclusion = OrderClosed | PlanMade | GroupJudged | Cut | Watch | HoldPlaced | HoldLifted | KeepState | WaveSettled
 
 
 class Record(Protocol):

@@ -95,7 +95,13 @@ def targets_to(targets: TargetWeights | None) -> Header | None:
     if targets is None:
         return None
     signals = {symbol: dict(values) for symbol, values in targets.signals.items()}
-    return {"weights": dict(targets.weights), "keep": sorted(targets.keep), "signals": signals, "note": targets.note}
+    return {
+        "weights": dict(targets.weights),
+        "keep": sorted(targets.keep),
+        "signals": signals,
+        "note": targets.note,
+        "groups": targets.groups,
+    }
 
 
 def targets_from(value: Any) -> TargetWeights | None:
@@ -109,6 +115,7 @@ def targets_from(value: Any) -> TargetWeights | None:
     try:
         weights = {str(symbol): float(weight) for symbol, weight in value["weights"].items()}
         signals = {str(s): {str(name): float(number) for name, number in values.items()} for s, values in value["signals"].items()}
-        return TargetWeights(weights, frozenset(map(str, value["keep"])), signals, str(value["note"]))
+        groups = tuple(tuple(map(str, group)) for group in value["groups"])
+        return TargetWeights(weights, frozenset(map(str, value["keep"])), signals, str(value["note"]), groups)
     except (AttributeError, KeyError, TypeError):
         raise ValueError("the worker's answer is not targets") from None

@@ -4,9 +4,8 @@ Rule: what `commit` has acknowledged is on disk, in order, and comes back exactl
 Facts about money are only ever added, each row under its own checksum; the state of an order is the fold of its events.
 """
 
-from daemon.io.journal.codec import PlanRecord
 from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
-from daemon.io.journal.facts import Command, Fact, OrderFact, Put
+from daemon.io.journal.facts import Command, Fact, OrderFact, PlanRecord, Put
 from daemon.io.journal.inspection import back_up, verify
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read

@@ -6,13 +6,13 @@ Every type is written out: what is on disk does not change because a class did.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final, assert_never
 
 from daemon.core.events import (
+    GroupJudged,
     HoldLifted,
     HoldPlaced,
     OrderClosed,
@@ -30,33 +30,11 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.model import EPOCH, Booking, Cause, Decision, Entry, Fill, Money, OrderReport, Side, Status, TargetWeights
-from daemon.core.planner_inputs import fingerprint
 from daemon.core.states import Hold, Level, Scope
 from daemon.core.styles import Parent, Style
-from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact, PlanRecord
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRecord:
-    """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone.
-
-    `changed` and `needs` as in PlanMade. `inputs` is the text of all that it follows from: `planner.replay` makes the plan again.
-    """
-
-    attempt: int
-    orders: tuple[str, ...]
-    left: Mapping[str, str]
-    at: datetime
-    changed: Mapping[str, float] = field(default_factory=dict)
-    needs: Mapping[str, Decimal] = field(default_factory=dict)
-    inputs: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """The hash of the inputs; "" where a journal is older than they."""
-        return fingerprint(self.inputs) if self.inputs else ""
 
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -205,7 +183,13 @@ def _targets_to(targets: TargetWeights) -> Json:
         "keep": sorted(targets.keep),
         "signals": {symbol: dict(by_name) for symbol, by_name in targets.signals.items()},
         "note": targets.note,
+        **({"groups": targets.groups} if targets.groups else {}),
     }
+
+
+def _targets_from(value: Json) -> TargetWeights:
+    groups = tuple(map(tuple, value.get("groups", ())))  # a journal may be older than these and the note
+    return TargetWeights(value["weights"], frozenset(value["keep"]), value["signals"], value.get("note", ""), groups)
 
 
 def decision_to_json(decision: Decision) -> str:
@@ -224,10 +208,7 @@ def decision_to_json(decision: Decision) -> str:
 def decision_from_json(decision_id: str, as_of: datetime, text: str, at: datetime) -> Decision:
     """The inverse of `decision_to_json`."""
     value = json.loads(text)
-    by_strategy = {
-        name: TargetWeights(targets["weights"], frozenset(targets["keep"]), targets["signals"], targets.get("note", ""))
-        for name, targets in value["by_strategy"].items()
-    }
+    by_strategy = {name: _targets_from(targets) for name, targets in value["by_strategy"].items()}
     until = value.get("exits_until")  # a journal may be older than this and the cause
     universe = value.get("universe")
     return Decision(
@@ -257,6 +238,8 @@ def decision_fact_to_json(fact: DecisionFact) -> str:
         case RiskRefused(_, symbol, side, amount, reason, found, most):
             saw = {"found": _finite(found), "most": _finite(most)}
             return dump({"symbol": symbol, "side": side.value, "reason": reason, "amount": str(amount)} | saw)
+        case GroupJudged(_, symbols, phase, apart, behind):
+            return dump({"symbols": symbols, "phase": phase, "apart": str(apart), "behind": behind})
         case PlanMade(_, attempt, orders, left):
             return dump({
                 "attempt": attempt,
@@ -300,6 +283,12 @@ def order_cut_from_json(decision_id: str, text: str, at: datetime) -> OrderCut:
     if "allowed" in value:
         return OrderLimited(decision_id, symbol, side, Decimal(value["wanted"]), Decimal(value["allowed"]), reason, found, most, at)
     return RiskRefused(decision_id, symbol, side, Decimal(value["amount"]), reason, found, most, at)
+
+
+def group_from_json(decision_id: str, text: str, at: datetime) -> GroupJudged:
+    """The word on a group of a `decision_fact_to_json`."""
+    value = json.loads(text)
+    return GroupJudged(decision_id, tuple(value["symbols"]), value["phase"], Decimal(value["apart"]), tuple(value["behind"]), at)
 
 
 def planned_from_json(text: str, at: datetime) -> PlanRecord:

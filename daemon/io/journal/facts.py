@@ -3,14 +3,17 @@
 Rule: a fact is a value of core, written once; writing it again changes nothing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
     FlowBooked,
+    GroupJudged,
     HoldLifted,
     HoldPlaced,
     KeepState,
@@ -31,6 +34,7 @@ from daemon.core.events import (
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
+from daemon.core.planner_inputs import fingerprint
 from daemon.core.styles import Parent
 
 CORRELATION: Final = "correlation"  # the key under which it is kept what the correlation watch has said last
@@ -54,6 +58,27 @@ class Command:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone.
+
+    `changed` and `needs` as in PlanMade. `inputs` is the text of all that it follows from: `planner.replay` makes the plan again.
+    """
+
+    attempt: int
+    orders: tuple[str, ...]
+    left: Mapping[str, str]
+    at: datetime
+    changed: Mapping[str, float] = field(default_factory=dict)
+    needs: Mapping[str, Decimal] = field(default_factory=dict)
+    inputs: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the inputs; "" where a journal is older than they."""
+        return fingerprint(self.inputs) if self.inputs else ""
+
+
 OrderFact = OrderSent | OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderGivenUp | OrderClosed
 """What is known of one order, in the order in which it became known."""
 
@@ -63,7 +88,7 @@ OrderCut = OrderLimited | RiskRefused
 WatchFact = CorrelationHigh | CorrelationCalmed
 """What the correlation watch has said; the newest counts."""
 
-DecisionFact = RiskLimited | OrderCut | PlanMade
+DecisionFact = RiskLimited | OrderCut | PlanMade | GroupJudged
 """What became of one decision on its way to orders, in the order in which it happened; written for whoever asks why."""
 
 HoldFact = HoldPlaced | HoldLifted

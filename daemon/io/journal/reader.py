@@ -10,18 +10,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from daemon.core.events import OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
+from daemon.core.events import GroupJudged, OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
 from daemon.core.styles import Parent
-from daemon.io.journal.codec import PlanRecord, moment, split_from_json, wave_from_json
+from daemon.io.journal.codec import moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
-from daemon.io.journal.facts import CORRELATION, Command, HoldFact, OrderCut, OrderFact
+from daemon.io.journal.facts import CORRELATION, Command, HoldFact, OrderCut, OrderFact, PlanRecord
 from daemon.io.journal.rows import (
     Row,
     booking_from,
     decision_from,
     fill_from,
     flow_from,
+    group_from,
     hold_from,
     limited_from,
     order_cut_from,
@@ -95,7 +96,8 @@ class OrderStory:
 class DecisionStory:
     """One decision on its way to one symbol: `limits` and `orders` are the symbol's, `plans` are whole; each oldest first.
 
-    `order_cuts` are the limits on its orders, `crossed` is what sleeves gave each other, of all symbols. `wave` is None while it has not
+    `order_cuts` are the limits on its orders, `crossed` is what sleeves gave each other, of all symbols, `groups` what was said of the
+    legs that it belongs to. `wave` is None while it has not
     settled; `decision` None where it has not been written (yet).
     """
 
@@ -106,6 +108,7 @@ class DecisionStory:
     orders: tuple[OrderStory, ...]
     order_cuts: tuple[OrderCut, ...] = ()
     crossed: tuple[Booking, ...] = ()
+    groups: tuple[GroupJudged, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +308,7 @@ class Reader:
             limits=tuple(cut for cut in self._became(decision_id, RiskLimited.__name__, limited_from) if cut.symbol == symbol),
             order_cuts=self._order_cuts(decision_id, symbol),
             plans=self._became(decision_id, "PlanMade", planned_from),
+            groups=tuple(g for g in self._became(decision_id, GroupJudged.__name__, group_from) if symbol in g.symbols),
             wave=self._wave(decision) if decision else None,
             orders=tuple(self._order_story(order) for order in orders if order.symbol == symbol),
             crossed=self._since("bookings", _CROSSED, booking_from, f"{decision_id}-cross-*"),

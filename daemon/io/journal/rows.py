@@ -11,11 +11,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from daemon.core.events import FlowBooked, OrderFilled, RiskLimited, SleevesBooked
+from daemon.core.events import FlowBooked, GroupJudged, OrderFilled, RiskLimited, SleevesBooked
 from daemon.core.model import Booking, Decision, Fill, Flow, Order, Side
 from daemon.core.styles import Parent
 from daemon.io.journal.codec import (
-    PlanRecord,
     booking_from_json,
     booking_to_json,
     decision_fact_to_json,
@@ -23,6 +22,7 @@ from daemon.io.journal.codec import (
     decision_to_json,
     fees_from_json,
     fees_to_json,
+    group_from_json,
     hold_fact_from_json,
     hold_fact_to_json,
     limited_from_json,
@@ -37,7 +37,7 @@ from daemon.io.journal.codec import (
     planned_from_json,
 )
 from daemon.io.journal.errors import damaged
-from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact
+from daemon.io.journal.facts import DecisionFact, HoldFact, OrderCut, OrderFact, PlanRecord
 
 Value = str | int | bytes
 Row = tuple[Any, ...]
@@ -76,6 +76,12 @@ def order_cut_from(row: Row, path: Path) -> OrderCut:
     """The limit on an order of a `decision_event_row`."""
     decision_id, _, payload, at = unsealed("decision_events", row, path)
     return order_cut_from_json(decision_id, payload, moment(at))
+
+
+def group_from(row: Row, path: Path) -> GroupJudged:
+    """The word on a group of a `decision_event_row`."""
+    decision_id, _, payload, at = unsealed("decision_events", row, path)
+    return group_from_json(decision_id, payload, moment(at))
 
 
 def planned_from(row: Row, path: Path) -> PlanRecord:

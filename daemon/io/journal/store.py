@@ -16,6 +16,7 @@ from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
     FlowBooked,
+    GroupJudged,
     HoldLifted,
     HoldPlaced,
     KeepState,
@@ -174,7 +175,7 @@ class Store:
             case CorrelationHigh() | CorrelationCalmed():
                 said = "high" if isinstance(fact, CorrelationHigh) else "calm"
                 self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))
-            case RiskLimited() | OrderLimited() | RiskRefused() | PlanMade():
+            case RiskLimited() | OrderLimited() | RiskRefused() | PlanMade() | GroupJudged():
                 self._connection.execute(
                     "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
                 )

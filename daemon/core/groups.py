@@ -1,0 +1,222 @@
+"""Groups: the legs of a wave that belong together are cut, released, completed and taken back together.
+
+Rule: a group moves by slices, each leg by the same share of its way; the next slice goes once this one is whole on every leg. Whatever a
+group waits for, and what it does about it, is told and written.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from daemon.core.account import Account
+from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest, merged, moving, steps
+from daemon.core.model import ZERO, Cause
+from daemon.core.ordertable import OrderTable
+from daemon.core.planner_inputs import ONE, Rules, exact
+from daemon.core.planner_legs import Leg, Plan, Reason, bought, capped, reaches_minimum, smallest, sold
+from daemon.core.steering import KeepState
+from daemon.core.styles import GroupJudged, GroupTerms
+from daemon.core.wave import Wave
+
+KEY: Final = "groups"  # under which the journal keeps those that are not done with
+
+# What must go, whatever belongs to it.
+ALONE: Final = frozenset({Cause.FLATTENING, Cause.UNIVERSE})
+
+# Why the planner leaves a symbol that is no hindrance: it is where it should be, as near as makes sense.
+NEAR_ENOUGH: Final = frozenset({Reason.IN_BAND, Reason.STEP, Reason.DUST, Reason.BELOW_MINIMUM})
+
+
+class Groups:
+    """The groups of the wave that is worked on, and what is known of those before it.
+
+    `more`: there should be another round for the sake of a group.
+    """
+
+    def __init__(self, account: Account, table: OrderTable) -> None:
+        self._account = account
+        self._table = table
+        self._known: dict[tuple[str, ...], Bond] = {}
+        self._bonds: list[Bond] = []
+        self._barred: set[tuple[str, ...]] = set()
+        self._judged: dict[tuple[str, ...], tuple[int, Decimal]] = {}  # the round it was judged after, and how far it had come
+        self.more = False
+
+    def restore(self, kept: str | None) -> None:
+        """Go on after a stop, with what the journal knows of groups that were not done with."""
+        for told in json.loads(kept or "[]"):
+            symbols = tuple(told["symbols"])
+            starts, goals = ({s: Decimal(amount) for s, amount in told[key].items()} for key in ("starts", "goals"))
+            since, until = (told[key] and datetime.fromisoformat(told[key]) for key in ("since", "until"))
+            self._known[symbols] = Bond(symbols, starts, goals, Phase(told["phase"]), since, until)
+
+    # --- a wave begins -----------------------------------------------------------------------------------------------
+
+    def begin(self, wave: Wave, at: datetime) -> None:
+        """Take up the groups of a decision. What a limit has cut from one leg is cut from all: the ratio is that of the targets."""
+        decision = wave.decision
+        wanted = () if decision.cause in ALONE else merged(decision.groups)
+        self._bonds = [self._bond(wave, symbols, at) for symbols in wanted if set(symbols) <= self._account.markets.keys()]
+        self._barred = {bond.symbols for bond in self._bonds if self._waits(bond, at)}
+        self._judged.clear()
+
+    def _bond(self, wave: Wave, symbols: tuple[str, ...], at: datetime) -> Bond:
+        decision, book = wave.decision, wave.book
+        asked = {symbol: decision.weights.get(symbol, 0.0) for symbol in symbols}
+        part = min((abs(wave.weights.get(s, 0.0) / weight) for s, weight in asked.items() if weight), default=1.0)
+        bond = self._known.setdefault(symbols, Bond(symbols))
+        known = bond.phase is not Phase.BALANCED
+        for symbol in symbols:
+            if wave.weights.get(symbol, 0.0) != asked[symbol] * part:
+                wave.weights[symbol] = asked[symbol] * part
+            held, worth = self._account.traded(symbol), self._worth(wave, symbol)
+            goal = exact(wave.weights.get(symbol, 0.0)) * book.equity / worth if worth else held
+            start = bond.starts.get(symbol, held) if known else held
+            least = self._smallest(symbol, book.prices.get(symbol))
+            bond.starts[symbol] = held if abs(goal - start) < least <= abs(goal - held) else start
+            bond.goals[symbol] = goal
+        if bond.phase in (Phase.UNWINDING, Phase.STUCK):  # another wish: what is apart now may be what is wanted
+            bond.phase, bond.since = Phase.UNBALANCED, bond.since or at
+        return bond
+
+    def _waits(self, bond: Bond, at: datetime) -> bool:
+        """Whether it would grow before it may."""
+        if bond.until is None or at >= bond.until:
+            return False
+        return any(abs(bond.goals[symbol]) > abs(self._account.traded(symbol)) for symbol in bond.symbols)
+
+    # --- a round is planned ------------------------------------------------------------------------------------------
+
+    def marshalled(self, wave: Wave, made: Plan, terms: GroupTerms) -> Plan:
+        """The plan with the legs of each group in step, first in the order of the money."""
+        reduces, grows, left = list(made.reduces), list(made.grows), dict(made.left)
+        for bond in self._bonds:
+            members = frozenset(bond.symbols)
+            planned = members & {leg.symbol for leg in made.legs}
+            if not planned and bond.phase is Phase.BALANCED:
+                continue
+            reduces = [leg for leg in reduces if leg.symbol not in members]
+            grows = [leg for leg in grows if leg.symbol not in members]
+            if bond.symbols in self._barred:
+                left |= dict.fromkeys(planned, Reason.GROUP_PAUSE.value)
+                continue
+            legs, waits = self._legs(bond, wave, made, terms)
+            reduces += [leg for leg in legs if self._reduces(leg)]
+            grows = [*(leg for leg in legs if not self._reduces(leg)), *grows]
+            left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in waits}
+        return replace(made, reduces=tuple(reduces), grows=tuple(grows), left=left)
+
+    def _legs(self, bond: Bond, wave: Wave, made: Plan, terms: GroupTerms) -> tuple[list[Leg], set[str]]:
+        """The legs of its next slice, and the symbols that are not at their goals with it."""
+        courses = self._courses(bond, wave)
+        hindered = {s for s in moving(courses) if made.left.get(s, Reason.IN_BAND) not in NEAR_ENOUGH}
+        hindered |= {symbol for symbol in bond.symbols if symbol not in courses}
+        if hindered - courses.keys():
+            return [], set(bond.symbols)  # of one it is not known what it is worth
+        unwinding = bond.phase in (Phase.UNWINDING, Phase.STUCK)
+        to = level(courses, terms.size * wave.book.equity, () if unwinding else hindered)
+        wanted = {s: amount for s, amount in steps(courses, to).items() if unwinding or s not in hindered}
+        legs = [leg for symbol, amount in wanted.items() if (leg := self._leg(wave, symbol, amount, made.inputs.rules)) is not None]
+        return legs, {symbol for symbol, course in moving(courses).items() if to < ONE or course.done < to}
+
+    def _leg(self, wave: Wave, symbol: str, amount: Decimal, rules: Rules) -> Leg | None:
+        """So much of a symbol as an order, as far as it can be one."""
+        market, price = self._account.markets[symbol], wave.book.prices[symbol]
+        whole = abs(amount) if market.shortable or amount > 0 else min(abs(amount), wave.book.free.get(symbol, ZERO))
+        size = capped(market, market.floor(whole), price)
+        if not reaches_minimum(market, size, price):
+            return None
+        return bought(market, size, price, rules) if amount > 0 else sold(market, size, price)
+
+    def _reduces(self, leg: Leg) -> bool:
+        return leg.side.sign * self._account.sign(leg.symbol) < 0
+
+    # --- a round has ended -------------------------------------------------------------------------------------------
+
+    def review(self, wave: Wave, terms: GroupTerms, retry: timedelta, at: datetime) -> Iterator[GroupJudged | KeepState]:
+        """See how each group stands, now that every order of the round has ended, and what is to be done about it."""
+        self.more = False
+        doubtful = {tracked.order.symbol for tracked in self._table if not tracked.settled}
+        changed = False
+        for bond in self._bonds:
+            if bond.symbols in self._barred or not doubtful.isdisjoint(bond.symbols):
+                continue  # while nobody knows what became of an order, nothing is concluded from what is held
+            courses = self._courses(bond, wave)
+            hopeless = all(symbol in wave.refused for symbol in behind(courses))
+            for phase in bond.judge(courses, terms, at, hopeless=hopeless and bool(behind(courses))):
+                changed = True
+                yield GroupJudged(wave.decision.id, bond.symbols, phase.value, apart(courses), behind(courses), at)
+            self._plan_on(bond, wave, retry, at)
+        if changed:
+            yield self.kept(at)
+
+    def _plan_on(self, bond: Bond, wave: Wave, retry: timedelta, at: datetime) -> None:
+        """Another round at once for the next slice or the first way back, or a little later to try again what has not helped."""
+        if bond.phase is Phase.UNWINDING:
+            self._aim_back(bond, wave)
+        if bond.until is not None and at < bond.until and bond.phase is Phase.BALANCED:
+            self._barred.add(bond.symbols)
+            return
+        courses = self._courses(bond, wave)
+        come = lowest(courses)
+        round_, before = self._judged.get(bond.symbols, (0, ZERO))
+        if bond.phase is Phase.STUCK or not moving(courses) or (bond.phase is Phase.BALANCED and not before < come < ONE):
+            return
+        self.more = True
+        turned = bond.phase is Phase.UNWINDING and bond.since == at
+        if turned:
+            wave.retry_at = None
+        elif bond.phase is not Phase.BALANCED and round_ != wave.round:
+            wave.retry_at = wave.retry_at or at + retry
+        self._judged[bond.symbols] = (wave.round, before if turned or bond.phase is not Phase.BALANCED else come)
+
+    def _aim_back(self, bond: Bond, wave: Wave) -> None:
+        """What is taken back is what the wave wants now."""
+        for symbol in bond.symbols:
+            if worth := self._worth(wave, symbol):
+                wave.weights[symbol] = float(bond.goals[symbol] * worth / wave.book.equity) if wave.book.equity > 0 else 0.0
+
+    # --- what lasts --------------------------------------------------------------------------------------------------
+
+    def kept(self, at: datetime) -> KeepState:
+        """What the next start must know: groups that are apart, or may not grow yet."""
+        told: list[dict[str, Any]] = [
+            {
+                "symbols": bond.symbols,
+                "starts": {symbol: str(amount) for symbol, amount in bond.starts.items()},
+                "goals": {symbol: str(amount) for symbol, amount in bond.goals.items()},
+                "phase": bond.phase.value,
+                "since": bond.since and bond.since.isoformat(),
+                "until": bond.until and bond.until.isoformat(),
+            }
+            for bond in self._known.values()
+            if bond.phase is not Phase.BALANCED or (bond.until is not None and at < bond.until)
+        ]
+        return KeepState(KEY, json.dumps(told), at)
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    def _courses(self, bond: Bond, wave: Wave) -> Courses:
+        prices = {s: wave.book.prices[s] for s in bond.symbols if s in wave.book.prices and self._worth(wave, s)}
+        worths = {symbol: self._worth(wave, symbol) for symbol in prices}
+        held = {symbol: self._account.traded(symbol) for symbol in bond.symbols}
+        return bond.courses(held, worths, {symbol: self._smallest(symbol, price) for symbol, price in prices.items()})
+
+    def _worth(self, wave: Wave, symbol: str) -> Decimal:
+        """What a base unit is worth in the account's currency; 0 where that is not known."""
+        rate = wave.book.rates.get(self._account.markets[symbol].quote, ZERO)
+        return wave.book.prices.get(symbol, ZERO) * rate
+
+    def _smallest(self, symbol: str, price: Decimal | None) -> Decimal:
+        market = self._account.markets[symbol]
+        return market.lot if not price else smallest(market, price)
+
+
+def in_step(groups: Iterable[Iterable[str]], now: tuple[Leg, ...], later: tuple[Leg, ...]) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
+    """The buys that may go now, without those of a group of which another must wait."""
+    waits = {leg.symbol for leg in later}
+    apart_ = {symbol for group in groups if not waits.isdisjoint(group) for symbol in group}
+    return tuple(leg for leg in now if leg.symbol not in apart_), (*(leg for leg in now if leg.symbol in apart_), *later)
