@@ -31,7 +31,7 @@ def summary(settings: Config) -> str:
     breakers = riskrules.breakers(settings)
     need = max(runner(settings).need, breakers.need)
     lines = [
-        f"{settings.source}: {settings.name}, mode {settings.mode}, {settings.exchange.id} {settings.exchange.market}",
+        f"{settings.source}: {settings.instance}, mode {settings.mode}, {settings.exchange.id} {settings.exchange.market}",
         f"trades {len(settings.universe.symbols)} symbols in {settings.universe.quote}: {', '.join(settings.universe.symbols)}",
         f"bars of {settings.timeframe} ({settings.bars.source}); {need} of them are read before the first decision",
     ]
@@ -41,7 +41,7 @@ def summary(settings: Config) -> str:
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
     lines += [f"alerts[{index}]: {channel.told}" for index, channel in enumerate(settings.alerts)] or ["alerts: none"]
     lines.append(f"breakers: {', '.join(sorted(breakers.codes))}" if breakers.codes else "breakers: none")
-    lines.append(f"journal: {settings.journal.path or f'var/{settings.name}.sqlite'}")
+    lines.append(f"journal: {settings.journal_path({}, Path())}")
     lines += [f"note: {text}" for text in remarks(settings)]
     return "\n".join(lines)
 
@@ -82,7 +82,7 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
         held = {} if settings.mode == "paper" else await exchange.balances()
     except VenueError as error:
         if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
-            raise StartRefused(refused_key(str(settings.source), error), 77) from None
+            raise StartRefused(refused_key(str(settings.source), settings.place, error), 77) from None
         if isinstance(error, Fatal):
             raise StartRefused(f"{settings.source}: {error.text}", 78) from None
         raise StartRefused(f"{settings.exchange.id} does not answer ({error.text}); try again later, or check with --offline", 1) from None

@@ -9,8 +9,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -22,7 +22,7 @@ import typer
 from daemon.cli_commanding import commanding
 from daemon.cli_journal import journals
 from daemon.cli_reading import reading
-from daemon.cli_shared import ConfigPath, fail, load_config, mistakes, open_journal, ready_config
+from daemon.cli_shared import AccountOption, ConfigPath, fail, load_accounts, load_config, mistakes, open_journal, ready_config
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
@@ -44,6 +44,7 @@ app.add_typer(journals, name="journal")
 app.add_typer(reading)
 app.add_typer(commanding)
 
+Accounts = Sequence[tuple[Config, Secrets]]
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]
 
 
@@ -58,9 +59,9 @@ def main() -> None:
 @app.command()
 def run(config: ConfigPath) -> None:
     """Trade, until SIGTERM or Ctrl-C."""
-    settings, secrets = load_config(config, os.environ)
-    with _logging(settings, secrets):
-        _serve(settings, secrets)
+    accounts = load_accounts(config, os.environ)
+    with _logging(accounts):
+        _serve(accounts)
 
 
 @app.command()
@@ -77,8 +78,8 @@ def demo(
         refuse_others(settings)
         if fresh:
             forget(settings.journal_path(environ, Path.cwd()))
-    with _logging(settings, secrets):
-        _serve(settings, secrets, loopback)
+    with _logging([(settings, secrets)]):
+        _serve([(settings, secrets)], loopback)
 
 
 @app.command()
@@ -93,12 +94,13 @@ def check(
 
     if lookahead != (data is not None):
         fail("--lookahead and --data go together: rebalanced check --lookahead CONFIG --data DIR", 2)
-    settings, secrets = load_config(config, os.environ, need_secrets=not (offline or lookahead))
+    accounts = load_accounts(config, os.environ, need_secrets=not (offline or lookahead))
     with mistakes():
-        typer.echo(summary(settings))
+        typer.echo("\n\n".join(summary(settings) for settings, _ in accounts))
         if data is not None:
-            clean, text = look_ahead(settings, data)
-            if not clean:
+            found = [look_ahead(settings, data) for settings, _ in accounts]
+            text = "\n".join(text for _, text in found)
+            if not all(clean for clean, _ in found):
                 fail(text, 1)
             typer.echo(text)
             return
@@ -106,12 +108,14 @@ def check(
         typer.echo("not asked: the exchange (--offline)")
         return
     with mistakes():
-        typer.echo(asyncio.run(check_venue(settings, secrets)))
+        for settings, secrets in accounts:
+            typer.echo(asyncio.run(check_venue(settings, secrets)))
 
 
 @app.command()
 def plan(
     config: ConfigPath,
+    account: AccountOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """One decision now: what is held, wanted, left by each limit, and would be sent, with the reason of each. Sends nothing."""
@@ -122,7 +126,7 @@ def plan(
     from daemon.core.plain import plain
     from daemon.planning import planned
 
-    settings, secrets = load_config(config, os.environ)
+    settings, secrets = load_config(config, os.environ, account)
     with mistakes():
         journal = settings.journal_path(os.environ, Path.cwd())
         record = read(journal) if journal.exists() else None
@@ -142,13 +146,14 @@ def backtest(
         str | None, typer.Option(metavar="ISO", help="First decision, as 2022-01-01 or 2022-01-01T12:00Z; bars before it warm up.")
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="ISO", help="Last close that is known.")] = None,
+    account: AccountOption = "",
 ) -> None:
     """Trade stored bars by the same core: decisions at the close, fills at the next bar's open."""
     from daemon.app import routes
     from daemon.research import runs
 
     first, last = _moment("--start", start), _moment("--end", end)
-    settings, _ = load_config(config, os.environ, need_secrets=False)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
     with mistakes():
         summary = runs.backtest(settings, data, out, first, last, routes)
     typer.echo(runs.in_words(summary, out))
@@ -203,12 +208,13 @@ def screen(
     data: Annotated[Path, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files.")],
     top: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Every pair, for machines.")] = False,
+    account: AccountOption = "",
 ) -> None:
     """Rank the pairs of the universe by correlation, half-life of reversion, and how well that held out of sample."""
     from daemon.cells import terminal
     from daemon.research import screen as screens
 
-    settings, _ = load_config(config, os.environ, need_secrets=False)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
     with mistakes():
         pairs = screens.screened(settings, data)
     if as_json:
@@ -338,8 +344,10 @@ def _balances(given: list[str]) -> dict[str, Decimal]:
 
 
 @contextmanager
-def _logging(settings: Config, secrets: Secrets) -> Iterator[None]:
-    configure(settings.logging.level, settings.logging.format, settings.name, secrets.values())
+def _logging(accounts: Accounts) -> Iterator[None]:
+    settings = accounts[0][0]
+    hidden = [value for _, secrets in accounts for value in secrets.values()]
+    configure(settings.logging.level, settings.logging.format, settings.name, hidden)
     try:
         yield
     finally:
@@ -352,22 +360,30 @@ async def _as_configured(settings: Config, _secrets: Secrets, _recovered: Recove
     yield settings
 
 
-def _serve(settings: Config, secrets: Secrets, world: World = _as_configured) -> None:
-    """Open the journal, run the loop, and end with the documented code."""
+def _serve(accounts: Accounts, world: World = _as_configured) -> None:
+    """Open the journals, run the loop, and end with the documented code."""
     import uvloop
 
-    with mistakes(), open_journal(settings) as journal, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_live(settings, secrets, journal, world))
+    with mistakes(), ExitStack() as opened:
+        journals = [opened.enter_context(open_journal(settings)) for settings, _ in accounts]
+        runner = opened.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
+        runner.run(_live(accounts, journals, world))
 
 
-async def _live(settings: Config, secrets: Secrets, journal: Journal, world: World) -> None:
+async def _live(accounts: Accounts, journals: Sequence[Journal], world: World) -> None:
     from daemon.app import Daemon
-    from daemon.worlds import build
+    from daemon.worlds import build, process
 
-    recovered = journal.recover()
-    async with world(settings, secrets, recovered) as inside:
+    clock = SystemClock()
+    shared = process(accounts, clock, os.environ)
+    async with AsyncExitStack() as worlds:
         with _progress() as progress:
-            daemon = Daemon(build(inside, secrets, journal, recovered, SystemClock(), os.environ, progress, as_read=settings))
+            parts = []
+            for (settings, secrets), journal in zip(accounts, journals, strict=True):
+                recovered = journal.recover()
+                inside = await worlds.enter_async_context(world(settings, secrets, recovered))
+                parts.append(build(inside, secrets, journal, recovered, clock, progress, notifier=shared.notifier))
+            daemon = Daemon(shared, parts)
             # What is loaded by now stays: a full collection that looked at all of it again would hold up an order for tens of milliseconds.
             gc.collect()
             gc.freeze()

@@ -15,57 +15,65 @@ from daemon.cli_shared import TOKEN, AsJson, ConfigOption, Url, address, confirm
 commanding = typer.Typer()
 
 About = Annotated[str, typer.Argument(metavar="[SYMBOL|STRATEGY]", help="What it is about; the whole account unless given.")]
+Account = Annotated[str, typer.Option("--account", metavar="NAME", help="On one of several accounts; on all of them unless given.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @commanding.command()
-def pause(about: About = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def pause(about: About = "", account: Account = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Begin nothing new until `resume`; orders under way come to their end."""
-    _command("pause", about, url, config, as_json=as_json)
+    _command("pause", about, url, config, account, as_json=as_json)
 
 
 @commanding.command()
-def resume(about: About = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def resume(
+    about: About = "", account: Account = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False
+) -> None:
     """Lift what restricts trading: a pause, an exclusion, a halt (which asks first)."""
     if not yes:
         _ask_after_a_halt(url, config)
-    _command("resume", about, url, config, as_json=as_json)
+    _command("resume", about, url, config, account, as_json=as_json)
 
 
 @commanding.command()
-def rebalance(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def rebalance(account: Account = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Have every strategy decide now."""
-    _command("rebalance", "", url, config, as_json=as_json)
+    _command("rebalance", "", url, config, account, as_json=as_json)
 
 
 @commanding.command()
-def flatten(about: About = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def flatten(
+    about: About = "", account: Account = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False
+) -> None:
     """Sell everything, or all of one symbol or strategy, and halt it until `resume`. Asks first."""
     if not yes:
-        confirmed(f"This sells everything {f'of {about}' if about else 'the daemon manages'} at the market. Go on?")
-    _command("flatten", about, url, config, as_json=as_json)
+        where = f" on account {account}" if account else ""
+        confirmed(f"This sells everything {f'of {about}' if about else 'the daemon manages'}{where} at the market. Go on?")
+    _command("flatten", about, url, config, account, as_json=as_json)
 
 
 @commanding.command()
 def exclude(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
+    account: Account = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Leave a symbol alone, with what is held of it, until `resume SYMBOL`."""
-    _command("exclude", symbol, url, config, as_json=as_json)
+    _command("exclude", symbol, url, config, account, as_json=as_json)
 
 
 @commanding.command()
 def approve(
     decision: Annotated[str, typer.Argument(metavar="[DECISION]", help="Its id; the one that waits unless given.")] = "",
+    account: Account = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Let the wave go that waits for a person's word (execution.approve); `status` and the log say what it would send."""
-    _command("approve", decision, url, config, as_json=as_json)
+    _command("approve", decision, url, config, account, as_json=as_json)
 
 
 @commanding.command()
@@ -91,14 +99,14 @@ def stop(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) 
     _command("stop", "", url, config, as_json=as_json)
 
 
-def _command(verb: str, argument: str, url: str | None, config: Path | None, *, as_json: bool) -> None:
+def _command(verb: str, argument: str, url: str | None, config: Path | None, account: str = "", *, as_json: bool) -> None:
     from daemon import cells, show  # the daemon itself needs neither an HTTP client nor tables
 
     _, where, token = address(url, config)
     if token is None:
         fail(f"commands need the daemon's token: name its configuration with --config CONFIG, or put the token into ${TOKEN}", 2)
     try:
-        answer = show.command(where, verb, argument, user(), token=token)
+        answer = show.command(where, verb, argument, user(), account, token=token)
     except show.NoAnswer as error:
         fail(str(error), 1)
     typer.echo(json.dumps(answer, indent=2, ensure_ascii=False) if as_json else cells.tame(str(answer.get("done", ""))))

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import ConfigPath, confirmed, load_config, mistakes, open_journal, user
+from daemon.cli_shared import AccountOption, ConfigPath, confirmed, load_config, mistakes, open_journal, user
+from daemon.config import load_all
 from daemon.core.model import shortest
 from daemon.io import journal
 from daemon.io.clock import SystemClock
@@ -21,28 +22,35 @@ journals = typer.Typer(no_args_is_help=True, help="Check the durable record, cop
 
 @journals.command()
 def verify(config: ConfigPath) -> None:
-    """Check every row of the journal; exit code 65 where one is not as it was written."""
-    path = _path(config)
+    """Check every row of the journal, of every account; exit code 65 where one is not as it was written."""
     with mistakes():
-        rows = journal.verify(path)
-    typer.echo(f"{path} is whole: {_told(rows)}")
+        for settings in load_all(config, os.environ):
+            path = settings.journal_path(os.environ, Path.cwd())
+            typer.echo(f"{path} is whole: {_told(journal.verify(path))}")
 
 
 @journals.command()
-def backup(config: ConfigPath, to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; not there yet.")]) -> None:
+def backup(
+    config: ConfigPath,
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; not there yet.")],
+    account: AccountOption = "",
+) -> None:
     """Copy the journal while the daemon goes on writing it, and check the copy."""
-    path = _path(config)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
+    path = settings.journal_path(os.environ, Path.cwd())
     with mistakes():
         rows = journal.back_up(path, to)
     typer.echo(f"{to} is a whole copy of {path}: {_told(rows)}")
 
 
 @journals.command()
-def rebase(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def rebase(
+    config: ConfigPath, account: AccountOption = "", yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
     """Accept the account as it is now, where the exchange has forgotten what was there (a testnet that was reset). Asks first."""
     from daemon.rebasing import rebase as compared
 
-    settings, secrets = load_config(config, os.environ)
+    settings, secrets = load_config(config, os.environ, account)
     with mistakes(), open_journal(settings) as kept:
         found = asyncio.run(compared(settings, secrets, kept.recover(), SystemClock()))
         if not found.differences and not found.orders and found.epoch is None:
@@ -59,11 +67,6 @@ def rebase(config: ConfigPath, yes: Annotated[bool, typer.Option("--yes", help="
         facts = found.facts(SystemClock().now(), f"{user() or 'somebody'}@journal")
         asyncio.run(kept.commit(*facts))
     typer.echo("written; the next start trades from here")
-
-
-def _path(config: Path) -> Path:
-    settings, _ = load_config(config, os.environ, need_secrets=False)
-    return settings.journal_path(os.environ, Path.cwd())
 
 
 def _told(rows: Mapping[str, int]) -> str:

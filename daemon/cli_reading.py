@@ -4,13 +4,13 @@ Rule: they change nothing, and need neither the daemon's parts nor its secrets.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from daemon.cli_shared import AsJson, ConfigOption, Url, address, fail, mistakes
+from daemon.cli_shared import AccountOption, AsJson, ConfigOption, Url, address, fail, mistakes
 from daemon.config import Config
 
 reading = typer.Typer()
@@ -58,6 +58,7 @@ def analysis(url: Url = None, config: ConfigOption = None, as_json: AsJson = Fal
 def why(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
     decision: Annotated[str | None, typer.Option(metavar="ID", help="Another than the last; orders and fills name it.")] = None,
+    account: AccountOption = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
@@ -65,16 +66,28 @@ def why(
     """Why a symbol is held as it is: signals, weight asked, limits, plan, orders, trades. With --config also while no daemon runs."""
     from daemon import show
 
-    settings, where, token = address(url, config)
+    accounts, where, token = address(url, config)
     try:
-        told = show.fetch_why(where, symbol, decision, token=token)
+        told = show.fetch_why(where, symbol, decision, account, token=token)
     except show.NoDaemon as error:
-        if settings is None or url is not None:
+        if not accounts or url is not None:
             fail(f"{error} (--config CONFIG reads the journal without one)", 1)
-        told = _journalled(settings, symbol, decision, str(error))
+        told = _journalled(_meant(accounts, symbol, account), symbol, decision, str(error))
     except show.NoAnswer as error:
         fail(str(error), 1)
     show.show_why(told, as_json=as_json)
+
+
+def _meant(accounts: Sequence[Config], symbol: str, account: str) -> Config:
+    """The account that is named, or the only one that trades the symbol."""
+    from daemon.why import match
+
+    named = [each for each in accounts if each.account == account] if account else accounts
+    trading = [each for each in named if len(accounts) == 1 or match(symbol, each.universe.symbols)]
+    if len(trading) != 1:
+        names = ", ".join(each.account for each in trading or accounts)
+        fail(f"{symbol} is traded on {names if trading else 'no such account'}; name one with --account, of {names}", 2)
+    return trading[0]
 
 
 def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: str) -> Mapping[str, object]:

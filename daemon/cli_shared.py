@@ -7,7 +7,7 @@ import getpass
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
@@ -15,7 +15,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from daemon import __version__
-from daemon.config import Config, ConfigError, Secrets, load, resolve_secrets
+from daemon.config import Config, ConfigError, Secrets, load, load_all, resolve_secrets, resolve_token
 from daemon.io.api import CannotListen
 from daemon.io.clock import SystemClock
 from daemon.io.clockwatch import ClockSetBack
@@ -28,6 +28,7 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML fil
 Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
+AccountOption = Annotated[str, typer.Option("--account", metavar="NAME", help="Which of several accounts.")]
 
 TOKEN: Final = "REBALANCED_TOKEN"  # noqa: S105 - where the token is, not what it is
 
@@ -48,19 +49,29 @@ def ready_config(name: str) -> Path:
     return clone if clone.exists() else Path(__file__).parent / "ready" / name
 
 
-def load_config(path: Path, environ: Mapping[str, str], *, need_secrets: bool = True) -> tuple[Config, Secrets]:
-    """The configuration at `path`, and its secrets unless they are not needed; or the end of the process."""
+def load_config(path: Path, environ: Mapping[str, str], account: str = "", *, need_secrets: bool = True) -> tuple[Config, Secrets]:
+    """The configuration at `path`, of one of several accounts, and its secrets unless they are not needed; or the end of the process."""
     with mistakes():
-        settings = load(path, environ)
+        settings = load(path, environ, account)
         return settings, resolve_secrets(settings, environ) if need_secrets else Secrets()
 
 
-def address(url: str | None, config: Path | None) -> tuple[Config | None, str, str | None]:
-    """Where the daemon answers, and the token it wants; with the configuration that says so. Without one, the token of the environment."""
+def load_accounts(path: Path, environ: Mapping[str, str], *, need_secrets: bool = True) -> list[tuple[Config, Secrets]]:
+    """The same of every account there is; one where the configuration has an exchange."""
+    with mistakes():
+        found = load_all(path, environ)
+        return [(settings, resolve_secrets(settings, environ) if need_secrets else Secrets()) for settings in found]
+
+
+def address(url: str | None, config: Path | None) -> tuple[Sequence[Config], str, str | None]:
+    """Where the daemon answers, and the token it wants; with what its accounts are, if a configuration says so."""
     if config is None:
-        return None, url or "http://127.0.0.1:8787", os.environ.get(TOKEN)
-    settings, secrets = load_config(config, os.environ, need_secrets=False)
-    return settings, url or f"http://{settings.api.host}:{settings.api.port}", secrets.token.reveal() if secrets.token else None
+        return (), url or "http://127.0.0.1:8787", os.environ.get(TOKEN)
+    with mistakes():
+        accounts = load_all(config, os.environ)
+    token = resolve_token(accounts[0], os.environ)
+    where = url or f"http://{accounts[0].api.host}:{accounts[0].api.port}"
+    return accounts, where, token.reveal() if token else os.environ.get(TOKEN)
 
 
 @contextmanager
@@ -100,7 +111,7 @@ def open_journal(settings: Config) -> Journal:
     """The journal of a configuration, to be written. JournalError: another process has it, or it cannot be used."""
     return Journal.open(
         settings.journal_path(os.environ, Path.cwd()),
-        instance=settings.name,
+        instance=settings.instance,
         mode=settings.mode,
         clock=SystemClock(),
         version=__version__,

@@ -79,7 +79,7 @@ class Stands(Protocol):
 class Commander:
     """Carries out commands. `reload` and `stop` are the process's own; `symbols` and `strategies` (as of now) are what they are about.
 
-    `differences`: account minus ledger by currency, as the last reconciliation saw it.
+    `differences`: account minus ledger by currency, as the last reconciliation saw it. `account`: its name, "" of the only one.
     """
 
     def __init__(
@@ -93,7 +93,9 @@ class Commander:
         differences: Callable[[], Mapping[str, Decimal]],
         reload: Callable[[], Awaitable[str]],
         stop: Callable[[], None],
+        account: str = "",
     ) -> None:
+        self.account = account
         self._record = record
         self._publish = publish
         self._clock = clock
@@ -111,8 +113,8 @@ class Commander:
             "exclude": self._excluded,
         }
 
-    async def command(self, verb: str, argument: str, by: str) -> Mapping[str, object]:
-        """Carry out a command; what has been done, as a sentence, and how trading stands then.
+    async def command(self, verb: str, argument: str, by: str) -> str:
+        """Carry out a command; what has been done, as a sentence.
 
         Raises:
             NotThere: there is no such verb, symbol or strategy.
@@ -126,7 +128,7 @@ class Commander:
             raise
         await self._record.commit()  # a pause that was answered outlives a kill
         log.info("command.done", verb=verb, argument=argument, by=by, said=said)
-        return {"done": said, "state": self._manager.state, "reason": self._manager.reason}
+        return said
 
     async def _do(self, verb: str, argument: str, by: str) -> str:
         if verb == "stop":

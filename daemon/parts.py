@@ -3,7 +3,7 @@
 Rule: core parts hold no clock and no I/O; io parts meet in app.py and nowhere else.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
@@ -70,10 +70,10 @@ class Renewal:
     in_force: Callable[[], None] = lambda: None
 
 
-def refused_key(source_file: str, error: VenueError) -> str:
-    """The sentence for a key that the exchange does not take."""
+def refused_key(source_file: str, place: str, error: VenueError) -> str:
+    """The sentence for a key that the exchange does not take; `place` is the dotted key of the exchange."""
     return (
-        f"{source_file}: exchange.credentials: the exchange refuses the key ({error.text}); "
+        f"{source_file}: {place}.credentials: the exchange refuses the key ({error.text}); "
         "check that key and secret belong together, to this mode, and may trade from this address"
     )
 
@@ -232,13 +232,30 @@ class Joined(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What the accounts of one instance share, built by `worlds.process`. `listen` is host, port and token of the API.
+
+    `webhooks` are the channels to a person. `reread` reads the configuration again, in a thread: a renewal for each account, in order.
+    """
+
+    clock: Clock
+    identity: Mapping[str, str]
+    notifier: Notifier
+    watchdog_s: float | None
+    listen: tuple[str, int, str | None]
+    reread: Callable[[], Sequence[Renewal]]
+    webhooks: tuple[Webhook, ...] = ()
+    seed: int = 0
+
+
 @dataclass(slots=True)
 class Parts:
-    """Everything a daemon is made of, built by `worlds.build`. `listen` is host, port and token of the API.
+    """Everything that belongs to one account, built by `worlds.build`. `account_name` is "" where there is only one.
 
-    `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `webhooks` the
-    channels to a person; `remarks` are sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the
-    start has found. `reread` reads the configuration again, in a thread.
+    `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `remarks` are
+    sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the start has found. `place` is the
+    dotted key of the exchange in the file.
     """
 
     exchange: Exchange
@@ -264,13 +281,11 @@ class Parts:
     analyzer: Analyzer
     breakers: Breakers
     notifier: Notifier
-    watchdog_s: float | None
-    listen: tuple[str, int, str | None]
     progress: Callable[[int, int], None]
-    reread: Callable[[], Renewal]
+    account_name: str = ""
+    place: str = "exchange"
     watched: tuple[str, ...] = ()
     away: tuple[Job, ...] = ()
-    webhooks: tuple[Webhook, ...] = ()
     remarks: tuple[str, ...] = ()
     unlisted: frozenset[str] = frozenset()
     seed: int = 0

@@ -137,7 +137,7 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
 def refused(settings: Config, error: VenueError) -> StartRefused:
     """What an exchange that does not answer, or not for this configuration, means for a verb that needs it."""
     if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
-        return StartRefused(refused_key(str(settings.source), error), 77)
+        return StartRefused(refused_key(str(settings.source), settings.place, error), 77)
     if isinstance(error, Fatal):
         return StartRefused(f"{settings.source}: {error.text}", 78)
     return StartRefused(f"{settings.exchange.id} does not answer ({error.text}); try again later", 1)

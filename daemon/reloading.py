@@ -4,7 +4,7 @@ Rule: the new file is validated whole before any of it counts, and it counts who
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,10 +12,12 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from daemon.config import Config, ConfigError, load
+from daemon.config import Config, ConfigError, load_all
+from daemon.io import logs
 from daemon.io.api import Impossible
 from daemon.io.clock import Clock
 from daemon.io.notify import Notifier
+from daemon.io.streams import Job
 from daemon.parts import ReloadRefused, Renewal
 
 log = structlog.get_logger()
@@ -31,33 +33,54 @@ ANSWER_S: Final = 3.0
 
 
 class Reloader:
-    """Reads the file of the running configuration again. `settle` makes plain values of what runs, what is wanted, and what has changed."""
+    """Reads the file of the running configuration again. `running` are the configurations of its accounts, in order.
 
-    def __init__(self, running: Config, environ: Mapping[str, str], settle: Callable[[Config, Config, tuple[str, ...]], Renewal]) -> None:
-        self._running = running
+    `settle` makes plain values of what runs on an account, what is wanted there, and what has changed.
+    """
+
+    def __init__(
+        self, running: Sequence[Config], environ: Mapping[str, str], settle: Callable[[Config, Config, tuple[str, ...]], Renewal]
+    ) -> None:
+        self._running = {each.account: each for each in running}
+        self._source = running[0].source
         self._environ = dict(environ)
         self._settle = settle
 
-    def __call__(self) -> Renewal:
-        """What has changed since what is in force, ready to be used. Blocks on the disk, and loads what new strategies need.
+    def __call__(self) -> Sequence[Renewal]:
+        """What has changed since what is in force on each account, ready to be used. Blocks on the disk, and loads new strategies.
 
         Raises:
-            ReloadRefused: the file is not valid, or something has changed that needs a restart; what ran before stays in force.
+            ReloadRefused: the file is not valid, or something has changed that needs a restart; what ran before stays in force everywhere.
         """
         try:
-            wanted = load(self._running.source, self._environ)
-            changed = tuple(sorted(_changed(_told(self._running), _told(wanted))))
-            cold = [key for key in changed if key.partition(".")[0] not in HOT or key.startswith(COLD)]
-            if cold:
-                raise ReloadRefused(
-                    f"{wanted.source}: {', '.join(cold)} changed, which needs a restart; the running configuration stays in force"
-                )
-            return replace(self._settle(self._running, wanted, changed), in_force=partial(self._now_runs, wanted))
+            wanted = {each.account: each for each in load_all(self._source, self._environ)}
+            if list(wanted) != list(self._running):
+                raise self._cold(["accounts"])
+            changed = {name: tuple(sorted(_changed(_told(self._running[name]), _told(each)))) for name, each in wanted.items()}
+            if cold := [_key(wanted[name], key) for name, keys in changed.items() for key in keys if _is_cold(key)]:
+                raise self._cold(cold)
+            return [self._renewal(each, changed[name]) for name, each in wanted.items()]
         except ConfigError as error:
             raise ReloadRefused("; ".join(error.problems)) from None
 
+    def _cold(self, keys: Iterable[str]) -> ReloadRefused:
+        told = ", ".join(dict.fromkeys(keys))
+        return ReloadRefused(f"{self._source}: {told} changed, which needs a restart; the running configuration stays in force")
+
+    def _renewal(self, wanted: Config, changed: tuple[str, ...]) -> Renewal:
+        return replace(self._settle(self._running[wanted.account], wanted, changed), in_force=partial(self._now_runs, wanted))
+
     def _now_runs(self, config: Config) -> None:
-        self._running = config
+        self._running[config.account] = config
+
+
+def _is_cold(key: str) -> bool:
+    return key.partition(".")[0] not in HOT or key.startswith(COLD)
+
+
+def _key(config: Config, key: str) -> str:
+    """As it stands in the file, where the exchange of an account has its own place."""
+    return key.replace("exchange", config.place, 1) if key.partition(".")[0] == "exchange" else key
 
 
 def _told(config: Config) -> dict[str, Any]:
@@ -95,65 +118,35 @@ class Renews(Protocol):
 
 @dataclass(slots=True)
 class _Asked:
-    """A reload whose new strategies are being got ready; `answer` is a sentence, once there is one."""
+    """A reload on its way; `answer` is a sentence, once there is one."""
 
     renewal: Renewal
     over: asyncio.Event = field(default_factory=asyncio.Event)
     answer: str = ""
     refused: bool = False
 
+    @property
+    def said(self) -> str:
+        """The answer, or that there is none yet."""
+        if self.answer:
+            return self.answer
+        names = ", ".join(sorted(self.renewal.newcomers))
+        return f"will be taken up once {names} can decide, the log says when: {', '.join(self.renewal.changed)}"
 
-class Reloading:
-    """Takes a changed configuration up while the daemon runs. Of several, the newest that was right counts."""
 
-    def __init__(self, reread: Callable[[], Renewal], renewing: Renews, notifier: Notifier, clock: Clock) -> None:
-        self._reread = reread
+class _Taking:
+    """A changed configuration on its way to one account."""
+
+    def __init__(self, account: str, renewing: Renews, reading: asyncio.Lock) -> None:
+        self._account = account
         self._renewing = renewing
-        self._notifier = notifier
-        self._clock = clock
-        self._hung_up = asyncio.Event()
-        self._reading = asyncio.Lock()
+        self._reading = reading
         self._waiting: Renewal | None = None  # for the end of a wave
         self._asked: _Asked | None = None  # for its strategies
         self._has_asked = asyncio.Event()
         self._patience: asyncio.Timeout | None = None
 
-    # --- what is asked for -------------------------------------------------------------------------------------------
-
-    def hang_up(self) -> None:
-        """SIGHUP: read the configuration again; the log says what came of it."""
-        self._hung_up.set()
-
-    async def run(self) -> None:
-        """Answer SIGHUP, until cancelled; systemd is told from when to when."""
-        while True:
-            await self._hung_up.wait()
-            self._hung_up.clear()
-            self._notifier.reloading(self._clock.monotonic())
-            with suppress(Impossible):  # the log has said it
-                await self.reload()
-            self._notifier.reloaded()
-
-    async def reload(self) -> str:
-        """Read the configuration again and take it up before the next wave; a sentence that says what has changed.
-
-        Raises:
-            Impossible: it is not valid, or needs a restart; what ran before stays in force.
-        """
-        try:
-            async with self._reading:
-                renewal = await asyncio.to_thread(self._reread)
-                await self._withdraw()
-        except ReloadRefused as error:
-            raise Impossible(_refused(error)) from None
-        if not renewal.changed:
-            log.info("config.reloaded", changed=())
-            return "the configuration has not changed"
-        if not renewal.newcomers:
-            return self._wait_for_a_wave(renewal)
-        return await self._answer(renewal)
-
-    async def _withdraw(self) -> None:
+    async def withdraw(self) -> None:
         """The file has been read again, so what was read before and does not count yet never will."""
         self._waiting = None
         asked, self._asked = self._asked, None
@@ -166,6 +159,19 @@ class Reloading:
                 await asked.over.wait()
         await self._renewing.dismiss()
 
+    def take(self, renewal: Renewal) -> _Asked:
+        """Have it count between two waves, once its new strategies are ready; what will come of it."""
+        asked = _Asked(renewal)
+        if not renewal.newcomers:
+            asked.answer = self._wait_for_a_wave(renewal)
+            asked.over.set()
+            return asked
+        with logs.about(self._account):
+            log.info("config.preparing", strategies=sorted(renewal.newcomers), changed=renewal.changed)
+        self._asked = asked
+        self._has_asked.set()
+        return asked
+
     def _wait_for_a_wave(self, renewal: Renewal) -> str:
         self._waiting = renewal
         when = "taken up" if self.settle() else "will be taken up after the wave, or the start, that is under way"
@@ -173,33 +179,20 @@ class Reloading:
 
     def settle(self) -> bool:
         """Take up what waits, if it can be done now; whether nothing waits any more. Not while a file is compared with what runs."""
-        if self._waiting is not None and not self._reading.locked() and self._renewing.take_up(self._waiting):
-            log.info("config.reloaded", changed=self._waiting.changed)
-            self._waiting = None
+        with logs.about(self._account):
+            if self._waiting is not None and not self._reading.locked() and self._renewing.take_up(self._waiting):
+                log.info("config.reloaded", changed=self._waiting.changed)
+                self._waiting = None
         return self._waiting is None
-
-    # --- new strategies ----------------------------------------------------------------------------------------------
-
-    async def _answer(self, renewal: Renewal) -> str:
-        """What has come of it, or is still going on after a while: whoever has asked does not wait for an exchange that is away."""
-        names = sorted(renewal.newcomers)
-        log.info("config.preparing", strategies=names, changed=renewal.changed)
-        asked = self._asked = _Asked(renewal)
-        self._has_asked.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
-                await asked.over.wait()
-        if asked.refused:
-            raise Impossible(asked.answer)
-        return asked.answer or f"will be taken up once {', '.join(names)} can decide, the log says when: {', '.join(renewal.changed)}"
 
     async def prepare(self) -> None:
         """Get the strategies of reloads ready, one reload at a time, until cancelled."""
-        while True:
-            await self._has_asked.wait()
-            self._has_asked.clear()
-            if self._asked is not None:
-                await self._get_ready(self._asked)
+        with logs.about(self._account):
+            while True:
+                await self._has_asked.wait()
+                self._has_asked.clear()
+                if self._asked is not None:
+                    await self._get_ready(self._asked)
 
     async def _get_ready(self, asked: _Asked) -> None:
         try:
@@ -216,6 +209,75 @@ class Reloading:
         finally:
             self._patience = None
             asked.over.set()
+
+
+class Reloading:
+    """Takes a changed configuration up while the daemon runs. Of several, the newest that was right counts.
+
+    `renewing` is who takes it up, by account ("": the only one). Each does so when it can: one whose exchange is away holds up no other.
+    """
+
+    def __init__(self, reread: Callable[[], Sequence[Renewal]], renewing: Mapping[str, Renews], notifier: Notifier, clock: Clock) -> None:
+        self._reread = reread
+        self._notifier = notifier
+        self._clock = clock
+        self._hung_up = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._takings = {account: _Taking(account, each, self._reading) for account, each in renewing.items()}
+
+    def jobs(self) -> list[Job]:
+        """What runs for as long as the daemon does."""
+        prepares = [(f"renew.{account}".rstrip("."), taking.prepare) for account, taking in self._takings.items()]
+        return [("reload", self.run), *prepares]
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again; the log says what came of it."""
+        self._hung_up.set()
+
+    async def run(self) -> None:
+        """Answer SIGHUP, until cancelled; systemd is told from when to when."""
+        while True:
+            await self._hung_up.wait()
+            self._hung_up.clear()
+            self._notifier.reloading(self._clock.monotonic())
+            with suppress(Impossible):  # the log has said it
+                await self.reload()
+            self._notifier.reloaded()
+
+    def settle(self) -> bool:
+        """Take up what waits, where it can be done now; whether nothing waits any more."""
+        settled = [taking.settle() for taking in self._takings.values()]
+        return all(settled)
+
+    async def reload(self) -> str:
+        """Read the configuration again and take it up before the next wave; a sentence that says what has changed.
+
+        Raises:
+            Impossible: it is not valid, or needs a restart; what ran before stays in force.
+        """
+        try:
+            async with self._reading:
+                renewals = await asyncio.to_thread(self._reread)
+                for taking in self._takings.values():
+                    await taking.withdraw()
+        except ReloadRefused as error:
+            raise Impossible(_refused(error)) from None
+        wanted = {account: renewal for account, renewal in zip(self._takings, renewals, strict=True) if renewal.changed}
+        if not wanted:
+            log.info("config.reloaded", changed=())
+            return "the configuration has not changed"
+        return await self._answer({account: self._takings[account].take(renewal) for account, renewal in wanted.items()})
+
+    async def _answer(self, asked: Mapping[str, _Asked]) -> str:
+        """What has come of it, or is still going on after a while: whoever has asked does not wait for an exchange that is away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                for each in asked.values():
+                    await each.over.wait()
+        said = "; ".join(f"{account}: {each.said}" if account else each.said for account, each in asked.items())
+        if all(each.refused for each in asked.values()):
+            raise Impossible(said)
+        return said
 
 
 def _refused(error: ReloadRefused) -> str:

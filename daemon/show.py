@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from rich.console import Console, Group, RenderableType
@@ -33,10 +33,10 @@ _REMEDY: Final = {
     "reducing": "",
 }
 _COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "positions": ("symbol", "amount", "price", "value", "weight", "target", "hold"),
-    "targets": ("symbol", "weight", "strategies", "as_of", "hold"),
-    "orders": ("at", "symbol", "side", "amount", "filled", "price", "state", "reason", "id", "decision_id"),
-    "fills": ("at", "symbol", "side", "amount", "price", "fees", "id", "decision_id"),
+    "positions": ("account", "symbol", "amount", "price", "value", "weight", "target", "hold"),
+    "targets": ("account", "symbol", "weight", "strategies", "as_of", "hold"),
+    "orders": ("at", "account", "symbol", "side", "amount", "filled", "price", "state", "reason", "id", "decision_id"),
+    "fills": ("at", "account", "symbol", "side", "amount", "price", "fees", "id", "decision_id"),
 }
 # What a narrow terminal can do without, first that which is needed least.
 _SPARE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -73,9 +73,17 @@ def show(
         told = {**status, "restricted": rows[0].get("restricted") if rows else None}
         console.print(Group(listing(what, rows), *disabled_lines(told)))
     elif what == "analysis":
-        console.print(analysis_screen(_mapping(answer, url)))
+        console.print(_analysis(_mapping(answer, url)))
     else:
         console.print(listing(what, _rows(answer, url)))
+
+
+def _analysis(told: Row) -> RenderableType:
+    """Of one account, or of each of several below its name."""
+    accounts = told.get("accounts")
+    if not isinstance(accounts, Mapping):
+        return analysis_screen(told)
+    return Group(*(part for name, each in accounts.items() for part in (Text(cells.tame(str(name)), style="bold"), analysis_screen(each))))
 
 
 def show_why(story: Mapping[str, object], *, as_json: bool = False, console: Console | None = None) -> None:
@@ -87,9 +95,10 @@ def show_why(story: Mapping[str, object], *, as_json: bool = False, console: Con
         console.print(why_screen(story))
 
 
-def fetch_why(url: str, symbol: str, decision: str | None, *, token: str | None = None) -> Mapping[str, object]:
+def fetch_why(url: str, symbol: str, decision: str | None, account: str = "", *, token: str | None = None) -> Mapping[str, object]:
     """The story of a decision (None: the last) for a symbol. NoDaemon: nobody answers. NoAnswer: it cannot be told."""
-    question = f"?decision={quote(decision, safe='')}" if decision else ""
+    asked = {name: text for name, text in (("decision", decision), ("account", account)) if text}
+    question = f"?{urlencode(asked)}" if asked else ""
     return _mapping(fetch(url, f"/api/v1/why/{quote(symbol, safe='')}{question}", token=token), url)
 
 
@@ -98,9 +107,9 @@ def fetch(url: str, path: str, *, token: str | None = None) -> object:
     return _exchange(url, "GET", path, token, None)
 
 
-def command(url: str, verb: str, argument: str, by: str, *, token: str | None) -> Row:
+def command(url: str, verb: str, argument: str, by: str, account: str = "", *, token: str | None) -> Row:
     """Have the daemon carry out a command; what it says it has done. NoAnswer: it cannot, or does not want to; the sentence says why."""
-    body = {name: text for name, text in (("argument", argument), ("by", by)) if text}
+    body = {name: text for name, text in (("argument", argument), ("by", by), ("account", account)) if text}
     return _mapping(_exchange(url, "POST", f"/api/v1/{verb}", token, body), url)
 
 
@@ -149,15 +158,30 @@ def _rows(answer: object, url: str) -> list[Row]:
 
 
 def status_screen(status: Row, positions: Sequence[Row], targets: Sequence[Row], now: datetime) -> RenderableType:
-    """One screen: how the daemon is, what the last wave did, and holdings against targets with the reason of each distance."""
+    """One screen: how the daemon is, what the last wave did, and holdings against targets with the reason of each distance.
+
+    Of several accounts the whole comes first, then each below its name.
+    """
+    told = status.get("accounts")
+    accounts = [each for each in told if isinstance(each, Mapping)] if isinstance(told, list) else []
+    if not accounts:
+        return Group(_headline(status), *_account(status, positions, targets, now))
+    parts: list[RenderableType] = [_headline(status), _facts(status, now)]
+    for each in accounts:
+        name = each.get("account")
+        own = [[row for row in rows if row.get("account") == name] for rows in (positions, targets)]
+        parts += [Text(""), _headline({**each, "name": name, "mode": each.get("exchange")}), *_account(each, own[0], own[1], now)]
+    return Group(*parts)
+
+
+def _account(status: Row, positions: Sequence[Row], targets: Sequence[Row], now: datetime) -> list[RenderableType]:
+    """One account: its restrictions, figures, last wave, strategies and holdings."""
     wave = status.get("last_wave")
     wave = wave if isinstance(wave, Mapping) else {}
-    parts: list[RenderableType] = [_headline(status), *_holds(status, now), *disabled_lines(status), _facts(status, now)]
+    parts: list[RenderableType] = [*_holds(status, now), *disabled_lines(status), _facts(status, now)]
     if wave:
         parts.append(_wave_line(wave))
-    parts += [*others_lines(status), *strategies_table(status)]
-    parts.append(_holdings(positions, targets, _reasons(wave)))
-    return Group(*parts)
+    return [*parts, *others_lines(status), *strategies_table(status), _holdings(positions, targets, _reasons(wave))]
 
 
 def _headline(status: Row) -> Text:

@@ -58,8 +58,10 @@ class DaemonViews:
         analyzer: Analyzer,
         disabled: Mapping[str, str],
         membership: Membership,
+        account_name: str = "",
     ) -> None:
-        """`disabled`: by strategy that is asked no more the reason, as it is at any time."""
+        """`disabled`: by strategy that is asked no more the reason, as it is at any time. `account_name`: "" of the only account."""
+        self._account_name = account_name
         self._identity = identity
         self._manager = manager
         self._account = account
@@ -192,7 +194,7 @@ class DaemonViews:
             "value": value,
             "weight": float(value / equity) if equity and value is not None else None,
             "target": None,
-            "account": self._identity["name"],
+            "account": self._account_name or self._identity["name"],
             "hold": None,
             "outside": None,
         }
@@ -206,7 +208,7 @@ class DaemonViews:
             "value": held * self._account.worth(symbol) if price is not None else None,
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
             "target": self._target(symbol, equity) if decision else None,
-            "account": self._identity["name"],
+            "account": self._account_name or self._identity["name"],
             "hold": self._hold(symbol),
             "outside": self._outside(symbol),
         }
@@ -280,12 +282,18 @@ class DaemonViews:
         """What the portfolio and its markets did."""
         return asdict(self._analyzer.report())
 
-    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
+    def trades(self, asked: str) -> bool:
+        """Whether a symbol, as a person may write it, is traded here."""
+        return match(asked, self._analyzer.symbols) is not None
+
+    async def why(self, symbol: str, decision_id: str | None, account: str = "") -> Mapping[str, object]:
         """What a decision (None: the last) meant for a symbol, and what came of it.
 
         Raises:
-            NotThere: the symbol is not traded here, or there has been no such decision.
+            NotThere: the symbol is not traded here, there has been no such decision, or there is no such account.
         """
+        if account not in ("", self._account_name):
+            raise NotThere(f"there is no account {account}; there is only one")
         meant = match(symbol, self._analyzer.symbols)
         if meant is None:
             raise NotThere(f"{symbol} is not in the universe, which has {', '.join(self._analyzer.symbols[:NAMED_MAX])}")

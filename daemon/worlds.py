@@ -45,7 +45,7 @@ from daemon.io.journal import Journal, Put, Recovered
 from daemon.io.notify import Notifier, watchdog_interval
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
-from daemon.parts import Core, Parts, Renewal, StartRefused
+from daemon.parts import Core, Parts, Process, Renewal, StartRefused
 from daemon.reloading import Reloader
 from daemon.rosters import away, by_volatility, membership, newcomers, plain, remarks, shares, sleeve, sleeves
 
@@ -62,17 +62,12 @@ def build(
     journal: Journal,
     recovered: Recovered,
     clock: Clock,
-    environ: Mapping[str, str],
     progress: Callable[[int, int], None],
     *,
-    as_read: Config | None = None,
+    notifier: Notifier | None = None,
     exchange: Exchange | None = None,
 ) -> Parts:
-    """Everything that a daemon of this configuration is made of.
-
-    `as_read`: the configuration as it stands in its file, where a demo has put its own exchange into `config`. `exchange`: a venue in
-    memory, in place of the one that the configuration names.
-    """
+    """Everything that belongs to the account of this configuration. `exchange`: a venue in memory, in place of the one that it names."""
     core = deciding(config)
     return Parts(
         exchange=_in_turn(exchange, clock) if exchange else _exchange(config, secrets, _paper_store(journal), recovered.values, clock),
@@ -86,6 +81,8 @@ def build(
         poll_every=config.reconcile.every,
         source_file=str(config.source),
         identity={"name": config.name, "mode": config.mode, "exchange": config.exchange.id},
+        account_name=config.account,
+        place=config.place,
         ledger=core.ledger,
         table=core.table,
         account=core.account,
@@ -97,15 +94,25 @@ def build(
         membership=core.membership,
         analyzer=core.analyzer,
         breakers=core.breakers,
-        notifier=Notifier(environ.get("NOTIFY_SOCKET")),
-        watchdog_s=watchdog_interval(environ),
-        listen=(config.api.host, config.api.port, _reveal(secrets.token)),
+        notifier=notifier or Notifier(None),
         progress=progress,
-        reread=Reloader(as_read or config, environ, renewal),
         watched=core.watched,
         away=away(config),
-        webhooks=webhooks(config, secrets),
         remarks=remarks(config),
+    )
+
+
+def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: Mapping[str, str]) -> Process:
+    """What the accounts of one instance share, whose configurations are as they stand in the file."""
+    (first, secrets), configs = accounts[0], [config for config, _ in accounts]
+    return Process(
+        clock=clock,
+        identity={"name": first.name, "mode": first.mode, "exchange": ", ".join(each.exchange.id for each in configs)},
+        notifier=Notifier(environ.get("NOTIFY_SOCKET")),
+        watchdog_s=watchdog_interval(environ),
+        listen=(first.api.host, first.api.port, _reveal(secrets.token)),
+        reread=Reloader(configs, environ, renewal),
+        webhooks=webhooks(first, secrets),
     )
 
 
@@ -185,7 +192,7 @@ def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = N
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
     """
     if config.exchange.market == "swap":
-        raise StartRefused(f"{config.source}: exchange.market swap can be backtested, not traded yet; write spot to run it", 78)
+        raise StartRefused(f"{config.source}: {config.place}.market swap can be backtested, not traded yet; write spot to run it", 78)
     try:
         venue = (CcxtExchange if epoch is None else partial(Renumbered, epoch=epoch))(
             config.exchange.id,
@@ -300,7 +307,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
     working = max(WORKING, 2 * config.bar_length) if simulated or config.mode == "paper" else WORKING
     settings = Settings(
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
-        instance=f"{config.name}|{config.mode}",
+        instance=f"{config.instance}|{config.mode}",
         quote=config.universe.quote,
         limits=riskrules.limits(config),
         order_limits=OrderLimits(

@@ -20,7 +20,7 @@ from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
-from daemon.worlds import build
+from daemon.worlds import build, process
 
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 KEYS: Final = {"KEY": "venue-key", "SECRET": "venue-secret"}
@@ -82,9 +82,9 @@ class Run:
         self.journal = Journal.open(self.path, instance=settings.name, mode=settings.mode, clock=SystemClock())
         try:
             recovered = self.journal.recover()
-            self.parts = build(settings, secrets, self.journal, recovered, SystemClock(), {}, lambda _done, _all: None)
+            self.parts = build(settings, secrets, self.journal, recovered, SystemClock(), lambda _done, _all: None)
             change(self.parts)
-            self.daemon = Daemon(self.parts)
+            self.daemon = Daemon(process([(settings, secrets)], SystemClock(), {}), [self.parts])
         except BaseException:
             self.journal.close()
             raise
@@ -146,5 +146,5 @@ async def at_work(config: Path, keys: Mapping[str, str] = KEYS, change: Callable
             done, _ = await asyncio.wait((run.task,), timeout=3.0)
     assert done, "a stop takes less than three seconds"
     await asyncio.sleep(0)
-    ours = {"start", "stop", "reload", "renew", "clock", "recorder", "account", "heartbeat"} | {name for name, _ in run.daemon._edges()}
+    ours = {"start", "stop", "reload", "renew", "heartbeat"} | {name for name, _ in run.daemon.traders[0].edges()}
     assert {task.get_name() for task in asyncio.all_tasks() - before} & ours == set()

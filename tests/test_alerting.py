@@ -67,7 +67,9 @@ async def test_a_person_is_told_of_start_halt_and_end(venue: Venue, tmp_path: Pa
         async with at_work(await opened(config), {**KEYS, "HOOK": url}) as run:
             await run.settled()
             now = run.parts.clock.now()
-            run.daemon.publish(e.HoldPlaced(Hold(level=Level.HALTED, code="credentials", text="the key was revoked", since=now), now))
+            run.daemon.traders[0].publish(
+                e.HoldPlaced(Hold(level=Level.HALTED, code="credentials", text="the key was revoked", since=now), now)
+            )
             await run.until(lambda: "trading.halted" in one.events)
         assert "daemon.stopping" in one.events
     assert {"daemon.ready", "wave.settled"} <= set(one.events)

@@ -207,7 +207,7 @@ async def test_a_port_in_use_ends_the_start_before_anything_is_asked(venue: Venu
 async def test_a_venue_that_is_away_is_probed_and_said(tmp_path: Path) -> None:
     """A venue that does not answer is no mistake: the daemon waits, says why, claims nothing, and stops at once when asked."""
     async with at_work(written(tmp_path, AWAY)) as run:
-        await run.until(lambda: bool(run.daemon.views.trouble))
+        await run.until(lambda: bool(run.daemon.traders[0].views.trouble))
         status = (await run.get("/api/v1/status"))[1]
         assert (await run.get("/readyz"))[0] == 503
         began = time.monotonic()
@@ -437,6 +437,6 @@ async def test_a_daemon_is_commanded_and_remembers_it(venue: Venue, tmp_path: Pa
 async def test_every_event_has_its_line_in_the_picture(tmp_path: Path) -> None:
     """No kind of event can be published that nobody hears: each stands in the route table, once, and the log hears all of them first."""
     async with at_work(written(tmp_path, AWAY)) as run:
-        table = routes(run.daemon)
+        table = routes(run.daemon.traders[0])
         assert sorted(kind.__name__ for kind, _ in table) == sorted(kind.__name__ for kind in get_args(e.Event))
-        assert {handlers[0] for _, handlers in table} == {run.daemon.tell}
+        assert {handlers[0] for _, handlers in table} == {run.daemon.traders[0].tell}

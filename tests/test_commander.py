@@ -67,7 +67,7 @@ class Office:
         self.ended = True
 
     async def do(self, verb: str, argument: str = "") -> str:
-        said = str((await self.commander.command(verb, argument, "ann"))["done"])
+        said = await self.commander.command(verb, argument, "ann")
         assert self.kept == len(self.told), "what has come of a command is written before it is answered"
         return said
 

@@ -305,7 +305,7 @@ def test_all_mistakes_at_once(folder: Path) -> None:
 def test_everything_missing(folder: Path) -> None:
     """An almost empty file is told what it lacks, with an example of each."""
     problems = refusals(folder, "{}")
-    assert [each.split(" ")[0] for each in problems] == ["name", "mode", "exchange", "universe", "timeframe", "strategies"]
+    assert [each.split(" ")[0] for each in problems] == ["name", "mode", "universe", "timeframe", "strategies", "exchange"]
     assert problems[1] == "mode is missing; add it, for example `mode: paper`"
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 
-from daemon.config import Config, ConfigError, json_schema, load
+from daemon.config import Config, ConfigError, json_schema, load, load_all
 from daemon.config.sentences import keys_beside, model_at
 from daemon.config.yamltext import parse
 from strategies import REGISTRY
@@ -23,16 +23,17 @@ FREE = ("balances", "fee", "ccxt", "params", "credentials", "symbols", "token") 
 ACKNOWLEDGED = {"REBALANCED__LIVE__I_UNDERSTAND": "true"}
 
 
-def test_four_files_are_there() -> None:
-    """One file to watch, one to try, one to test, one to copy."""
-    assert [each.name for each in FILES] == ["demo.yaml", "live.example.yaml", "paper.yaml", "sandbox.yaml"]
+def test_the_ready_files_are_there() -> None:
+    """One file to watch, one to try, one to test, one to copy, and one for two exchanges."""
+    assert [each.name for each in FILES] == ["demo.yaml", "live.example.yaml", "multi-exchange.yaml", "paper.yaml", "sandbox.yaml"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_ready_files_load(path: Path) -> None:
     """Each ready file is a configuration, and is of the mode its name says."""
-    config = load(path, ACKNOWLEDGED if "live" in path.name else {})
-    assert config.mode == {"demo": "sandbox"}.get(path.name.split(".")[0], path.name.split(".")[0])
+    modes = {"demo": "sandbox", "multi-exchange": "paper"}
+    for config in load_all(path, ACKNOWLEDGED if "live" in path.name else {}):
+        assert config.mode == modes.get(path.name.split(".")[0], path.name.split(".")[0])
 
 
 def test_live_example_does_not_start_as_it_stands() -> None:
@@ -105,8 +106,9 @@ def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 def test_no_secret_is_shipped() -> None:
     """The ready files hold references and no values."""
     for path in FILES:
-        keys = load(path, ACKNOWLEDGED).exchange.credentials
-        assert all(each is None or each.file is None for each in (keys.api_key, keys.secret, keys.password))
+        for config in load_all(path, ACKNOWLEDGED):
+            keys = config.exchange.credentials
+            assert all(each is None or each.file is None for each in (keys.api_key, keys.secret, keys.password))
 
 
 def test_demo_is_a_demo() -> None:

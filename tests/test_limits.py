@@ -67,8 +67,8 @@ class Desk:
         manager, account, daemon = self.run.parts.manager, self.run.parts.account, self.run.daemon
         before, now = manager.last_wave, self.run.parts.clock.now()
         for base, factor in prices.items():
-            daemon.publish(e.PriceTicked(f"{base}/USDT", float(account.mark(f"{base}/USDT") or 0) * factor, now))
-        daemon.publish(e.RebalanceRequested("test", now))
+            daemon.traders[0].publish(e.PriceTicked(f"{base}/USDT", float(account.mark(f"{base}/USDT") or 0) * factor, now))
+        daemon.traders[0].publish(e.RebalanceRequested("test", now))
         while minutes and manager.wave is not None:
             await asyncio.sleep(0.2)
             manager.guard.gate.traffic._made.clear()
@@ -80,7 +80,7 @@ class Desk:
         """What has cut the symbol: the log, `why` and the status tell the same."""
         cuts = [line for line in self.said if line["event"] in ("risk.limited", "risk.refused") and line["decision_id"] == decision_id]
         logged = {line["reason"] for line in cuts if line["symbol"] == symbol}
-        await self.run.daemon.recorder.commit()
+        await self.run.daemon.traders[0].recorder.commit()
         (_, why), (_, status) = await self.run.get(f"/api/v1/why/{symbol}?decision={decision_id}"), await self.run.get("/api/v1/status")
         assert {row["reason"] for row in (*why["limits"], *why["order_limits"])} == logged
         newest = self.run.parts.manager.decision
@@ -244,7 +244,7 @@ async def test_nobody_trades_with_an_order_of_his_own(venue: Venue, tmp_path: Pa
         goes_wrong(venue, do="fill", symbol="ETHUSDT", side="BUY")
         goes_wrong(venue, do="lose", on="order.cancel")
         await at.limit(weight_max=0.13)
-        at.run.daemon.publish(e.RebalanceRequested("test", at.run.parts.clock.now()))
+        at.run.daemon.traders[0].publish(e.RebalanceRequested("test", at.run.parts.clock.now()))
         await at.run.until(lambda: "ETHUSDT" in matching.open)
     async with desk(venue, tmp_path, weight_max=0.13) as at:
         manager = at.run.parts.manager

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.config import load
+from daemon.config import load_all
 from daemon.io.api import Impossible
 from daemon.io.notify import Notifier
 from daemon.parts import ReloadRefused, Renewal
@@ -38,12 +38,22 @@ def path(tmp_path: Path) -> Path:
 
 
 def reloader(path: Path) -> Reloader:
-    return Reloader(load(path, {}), {}, renewal)
+    return Reloader(load_all(path, {}), {}, renewal)
+
+
+def only(reread: Reloader) -> Callable[[], Renewal]:
+    """What it finds for the only account."""
+
+    def found() -> Renewal:
+        (renewal,) = reread()
+        return renewal
+
+    return found
 
 
 def test_limits_and_execution_are_taken_up(path: Path) -> None:
     """What changed is named by its key; once it is in force, reading again finds nothing new."""
-    reread = reloader(path)
+    reread = only(reloader(path))
     edited(path, lambda content: content.update(risk={"weight_max": 0.3}, execution={"band": 0.05}))
     found = reread()
     assert found.changed == reread().changed == ("execution.band", "risk.weight_max")
@@ -66,7 +76,7 @@ def test_limits_and_execution_are_taken_up(path: Path) -> None:
 )
 def test_what_cannot_be_taken_up_changes_nothing(path: Path, change: Change, words: str) -> None:
     """A mistake or a key that needs a restart refuses all of the change, and the next right file is compared with what runs."""
-    reread, good = reloader(path), path.read_text()
+    reread, good = only(reloader(path)), path.read_text()
     edited(path, change)
     with pytest.raises(ReloadRefused, match=words):
         reread()
@@ -93,7 +103,7 @@ def first(**keys: Any) -> Change:
 def test_only_what_is_another_strategy_is_made_anew(path: Path, change: Change, changed: set[str], newcomers: set[str]) -> None:
     """Changes are named by strategy and key; a strategy stays the one it is with another share, other due times or another place."""
     edited(path, lambda content: content["strategies"][0].update(share=0.25))
-    reread = reloader(path)
+    reread = only(reloader(path))
     edited(path, change)
     edited(path, lambda content: [each.setdefault("share", 0.5) for each in content["strategies"]])
     found = reread()
@@ -103,7 +113,7 @@ def test_only_what_is_another_strategy_is_made_anew(path: Path, change: Change, 
 
 def test_a_file_that_is_gone_changes_nothing(path: Path) -> None:
     """A file that is being replaced may be missing for a moment."""
-    reread = reloader(path)
+    reread = only(reloader(path))
     path.unlink()
     with pytest.raises(ReloadRefused, match="does not exist"):
         reread()
@@ -129,7 +139,7 @@ class Office:
         self.taken: list[Renewal] = []
         self.history = asyncio.Event()
         self.broken = False
-        self.reloading = Reloading(reloader(path), self, Notifier(None), StillClock())
+        self.reloading = Reloading(reloader(path), {"": self}, Notifier(None), StillClock())
 
     async def prepare(self, renewal: Renewal) -> None:
         await self.history.wait()
@@ -207,7 +217,7 @@ def calmer(content: dict[str, Any]) -> None:
 
 async def preparing(office: Office) -> asyncio.Task[None]:
     """The job beside it."""
-    job = asyncio.create_task(office.reloading.prepare())
+    job = asyncio.create_task(office.reloading._takings[""].prepare())
     await asyncio.sleep(0)
     return job
 
@@ -252,7 +262,7 @@ async def test_the_newest_file_counts(path: Path) -> None:
     job = await preparing(office)
     edited(path, ANEW)
     slow = asyncio.create_task(office.reloading.reload())
-    await until(lambda: office.reloading._patience is not None)
+    await until(lambda: office.reloading._takings[""]._patience is not None)
     edited(path, calmer)
     assert "taken up" in await office.reloading.reload()
     with pytest.raises(Impossible, match="read again meanwhile"):

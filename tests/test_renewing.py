@@ -43,7 +43,7 @@ async def process_of(run: Run) -> int:
     """The process of the strategy that is got ready."""
 
     def pids() -> list[int]:
-        coming = run.daemon.renewing._coming
+        coming = run.daemon.traders[0].renewing._coming
         return [worker.pid for worker in coming.workers if worker.pid] if coming else []
 
     await run.until(lambda: bool(pids()))

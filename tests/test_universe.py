@@ -45,14 +45,14 @@ def config(folder: Path, venue: Venue, **select: object) -> Path:
 def listen(run: Run) -> list[e.Event]:
     """What the daemon hears from here on."""
     heard: list[e.Event] = []
-    narrate = run.daemon._narrate
+    narrate = run.daemon.traders[0]._narrate
 
     def hear(event: e.Event) -> Any:
         heard.append(event)
         return narrate(event)
 
     hear.remember = narrate.remember  # type: ignore[attr-defined]
-    run.daemon._narrate = hear  # type: ignore[assignment]
+    run.daemon.traders[0]._narrate = hear  # type: ignore[assignment]
     return heard
 
 
@@ -89,9 +89,9 @@ async def test_ranks_turn_a_market_closes_and_a_start_follows(tmp_path: Path, mo
 
             venue.exchange.faults.add(read({"do": "market", "symbol": "BTC/USDT", "delisted": True}, "here").faults, venue.exchange.now())
             venue.act()
-            run.daemon.publish(e.ReadMarkets(run.parts.clock.now()))
+            run.daemon.traders[0].publish(e.ReadMarkets(run.parts.clock.now()))
             await run.until(lambda: "BTC/USDT" not in member.members)
-            run.daemon.publish(e.RebalanceRequested("me", run.parts.clock.now()))
+            run.daemon.traders[0].publish(e.RebalanceRequested("me", run.parts.clock.now()))
             await run.until(lambda: member.rest.get("BTC/USDT") == "not_tradable" and "SOL" in held(venue))
             await run.until(lambda: run.parts.manager.wave is None)
             stuck = await why(run, "BTC")

@@ -39,7 +39,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 async def built(folder: Path, journal: Journal, **sections: Any) -> Parts:
     """The parts of a daemon, without a loop's work in them."""
     config = configured(folder, **sections)
-    return build(config, resolve_secrets(config, KEYS), journal, journal.recover(), SystemClock(), {}, lambda _done, _all: None)
+    return build(config, resolve_secrets(config, KEYS), journal, journal.recover(), SystemClock(), lambda _done, _all: None)
 
 
 @pytest.mark.parametrize("mode", MODES)

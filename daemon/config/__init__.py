@@ -3,11 +3,23 @@
 Rule: a text that the user wrote as a value is never repeated in a message; it may be a secret in the wrong place.
 """
 
-from daemon.config.loading import load, tree
+from daemon.config.loading import load, load_all, tree
 from daemon.config.models import Config
-from daemon.config.resolution import resolve_secrets
+from daemon.config.resolution import resolve_secrets, resolve_token
 from daemon.config.schema import json_schema
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError
 
-__all__ = ["Config", "ConfigError", "Secret", "SecretRef", "Secrets", "json_schema", "load", "resolve_secrets", "tree"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Secret",
+    "SecretRef",
+    "Secrets",
+    "json_schema",
+    "load",
+    "load_all",
+    "resolve_secrets",
+    "resolve_token",
+    "tree",
+]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from daemon.config.accounts import each_account
 from daemon.config.models import Config
 from daemon.config.overrides import Overrides
 from daemon.config.sentences import ROOT, ConfigError, mistakes_of, sentence, sentences
@@ -14,11 +15,26 @@ from daemon.config.yamltext import MAX_TEXT, Document, YamlMistake, parse
 READY: Final = "start from one of the ready files in config/"
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """The configuration of a file, with the overrides of the environment; its secrets stay where they are.
+def load(path: Path, environ: Mapping[str, str], account: str = "") -> Config:
+    """The configuration of a file, with the overrides of the environment; its secrets stay where they are. Of several accounts, of one.
 
     Raises ConfigError with all that is wrong.
     """
+    found = {each.account: each for each in load_all(path, environ)}
+    if account in found:
+        return found[account]
+    if not account:
+        raise ConfigError([sentence(str(path), "accounts", "has several, and this is about one", f"name it: {', '.join(found)}")])
+    there = f"has {', '.join(found)}" if "" not in found else "is not there: it has one exchange"
+    raise ConfigError([sentence(str(path), "accounts", there, f"{account} is none of them")])
+
+
+def load_all(path: Path, environ: Mapping[str, str]) -> tuple[Config, ...]:
+    """The same of every account, in the order of the file; a single exchange is one."""
+    return each_account(_whole(path, environ))
+
+
+def _whole(path: Path, environ: Mapping[str, str]) -> Config:
     source = str(path)
     document = _document(path)
     overrides = Overrides(environ)

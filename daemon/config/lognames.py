@@ -13,6 +13,7 @@ NAMES: Final = (
     "account.poll_failed",
     "account.polling",
     "account.reconciled",
+    "account.refused",
     "account.streaming",
     "api.failed",
     "approval.asked",

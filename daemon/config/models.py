@@ -22,10 +22,11 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.config.accountrules import account_mistakes
 from daemon.config.alerts import AlertConfig
+from daemon.config.exchange import MAX_SYMBOLS, AccountConfig, ExchangeConfig
 from daemon.config.execution import ExecutionConfig
-from daemon.config.freeform import without_secrets
-from daemon.config.kinds import Asset, Symbol, Truth
+from daemon.config.kinds import Asset, Name, Symbol, Truth
 from daemon.config.params import named, parameters, usual_period
 from daemon.config.risk import RiskConfig
 from daemon.config.rules import ShareRule, mistakes
@@ -46,20 +47,18 @@ from daemon.config.values import (
     duration_text,
     exact,
     parse_duration,
+    some,
     whole,
     words,
     wrong,
 )
 
-MAX_SYMBOLS = 1000  # twice the largest universe that was measured
+MAX_ACCOUNTS = 10
+ABSENT: Any = None  # the exchange of a file with `accounts`; it leaves this package as one configuration for each, which has its own
 MAX_STRATEGIES = 100
 MAX_ALERTS = 10
 ONE_DAY = timedelta(days=1)
 
-# It becomes file names, log fields, the systemd instance and the namespace of the client order ids.
-Name = Annotated[
-    str, *words(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", "a name of at most 40 lower-case letters, digits and hyphens", "momentum-spot")
-]
 # It stands beside symbols in signals and reports, and must not be taken for one.
 SectorName = Annotated[str, *words(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,39}", "the name of a sector", "layer1")]
 FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
@@ -76,40 +75,10 @@ def _money(value: Any) -> Decimal | None:
     return None if value is None else as_decimal(value, above("0", "1000000000000"))
 
 
-def _some(value: Any) -> Any:
-    """A list with something in it."""
-    if isinstance(value, list | tuple) and not value:
-        raise wrong("is empty", "name at least one")
-    return value
-
-
 class LiveConfig(Section):
     """The user's word that real orders are wanted."""
 
     i_understand: Truth = Field(default=False, description="true: mode live may send real orders. Mode live refuses to start without it.")
-
-
-class CredentialsConfig(Section):
-    """Where the keys of the exchange are; the values are never in this file."""
-
-    api_key: SecretRef | None = Field(default=None, description="The API key. Needed in modes sandbox and live.")
-    secret: SecretRef | None = Field(default=None, description="The secret that signs. Needed in modes sandbox and live.")
-    password: SecretRef | None = Field(default=None, description="The passphrase, for the exchanges that have one (okx, kucoin, bitget).")
-
-
-class ExchangeConfig(Section):
-    """The exchange, the market on it and the way there."""
-
-    id: Annotated[str, *words(r"[a-z][a-z0-9_]{0,39}", "the ccxt id of an exchange", "binance")] = Field(
-        description="ccxt id of the exchange.", examples=["binance"]
-    )
-    market: Annotated[Literal["spot", "swap"], choice("spot", "swap")] = Field(
-        default="spot", description="Kind of market; swap (linear) is for backtests so far, and allows weights below 0."
-    )
-    credentials: CredentialsConfig = Field(default_factory=CredentialsConfig, description="Where the keys are; not needed in mode paper.")
-    ccxt: Annotated[Mapping[str, Any], BeforeValidator(without_secrets)] = Field(
-        default={}, description="Merged deeply into the ccxt constructor, with the last word: urls, options, proxies, hostname. No secrets."
-    )
 
 
 class FeeConfig(Section):
@@ -148,13 +117,13 @@ class UniverseConfig(Section):
     """What is traded."""
 
     quote: Asset = Field(description="Asset that everything is paid in and measured in.", examples=["USDT"])
-    symbols: Annotated[tuple[Symbol, ...], BeforeValidator(_some), Field(max_length=MAX_SYMBOLS)] = Field(
+    symbols: Annotated[tuple[Symbol, ...], BeforeValidator(some), Field(max_length=MAX_SYMBOLS)] = Field(
         description="Markets to trade, BASE/QUOTE, each once.", examples=["[BTC/USDT, ETH/USDT]"]
     )
     select: SelectConfig | None = Field(
         default=None, description="Of the symbols, only those that are traded most: a universe that changes by itself."
     )
-    sectors: Mapping[SectorName, Annotated[tuple[Symbol, ...], BeforeValidator(_some)]] = Field(
+    sectors: Mapping[SectorName, Annotated[tuple[Symbol, ...], BeforeValidator(some)]] = Field(
         default={}, description="Groups of symbols by name; a symbol is in one at most. Those that are not traded are skipped."
     )
     quotes: Mapping[Asset, Symbol] = Field(
@@ -232,6 +201,7 @@ class StrategyConfig(Section):
         description="Which strategy it is: a registered name, ./my_strategy.py:Class (from this file's directory) or package.module:Class.",
         examples=["portfolio_momentum"],
     )
+    account: Name | None = Field(default=None, description="Which of accounts it trades on; needed where there are any.")
     share: Annotated[Decimal | ShareRule, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)] = Field(
         default=Decimal(1),
         description="Share of the capital it manages, at most 1 together; or a rule, the same for all: equal, or inverse_volatility "
@@ -302,7 +272,8 @@ class JournalConfig(Section):
     path: Annotated[str | None, *words(r"[^~\x00-\x20](?:[^\x00-\x1f]*[^\x00-\x20])?", "a path without ~", "var/momentum-spot.sqlite")] = (
         Field(
             default=None,
-            description="SQLite file; relative paths start at $STATE_DIRECTORY, else at the working directory. Default: var/NAME.sqlite.",
+            description="SQLite file; relative paths start at $STATE_DIRECTORY, else at the working directory. Default: var/NAME.sqlite. "
+            "Each of several accounts has its own: var/NAME.ACCOUNT.sqlite.",
         )
     )
 
@@ -348,14 +319,22 @@ class Config(Section):
         examples=["paper"],
     )
     live: LiveConfig = Field(default_factory=LiveConfig, description="Needed by mode live only.")
-    exchange: ExchangeConfig = Field(description="Where to trade.", examples=["{id: binance}"])
+    exchange: ExchangeConfig = Field(
+        default=ABSENT,
+        validate_default=False,
+        description="Where to trade; needed unless there are accounts.",
+        examples=["{id: binance}"],
+    )
+    accounts: Annotated[tuple[AccountConfig, ...], Field(max_length=MAX_ACCOUNTS)] = Field(
+        default=(), description="Instead of exchange: several accounts, each with a ledger, a journal and a trading state of its own."
+    )
     paper: PaperConfig = Field(default_factory=PaperConfig, description="The simulated account of mode paper.")
     universe: UniverseConfig = Field(description="What to trade.", examples=["{quote: USDT, symbols: [BTC/USDT]}"])
     timeframe: Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}(s|m|h|d)$"})] = Field(
         description="Length of a bar, any that the exchange has: 1s, 1m, 5m, 1h, 1d.", examples=["1h"]
     )
     bars: BarsConfig = Field(default_factory=BarsConfig, description="How bars arrive.")
-    strategies: Annotated[tuple[StrategyConfig, ...], BeforeValidator(_some), Field(max_length=MAX_STRATEGIES)] = Field(
+    strategies: Annotated[tuple[StrategyConfig, ...], BeforeValidator(some), Field(max_length=MAX_STRATEGIES)] = Field(
         description="What decides.", examples=["[{name: momo, use: portfolio_momentum}]"]
     )
     removed_strategies: Annotated[Literal["unwind", "keep"], choice("unwind", "keep")] = Field(
@@ -377,12 +356,14 @@ class Config(Section):
     logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The log on stdout.")
 
     _source: Path = PrivateAttr(default=Path("configuration"))
+    _account: str = PrivateAttr(default="")
+    _place: str = PrivateAttr(default="exchange")
 
     @model_validator(mode="wrap")
     @classmethod
     def _all_mistakes_at_once(cls, data: Any, handler: ModelWrapValidatorHandler["Config"]) -> "Config":
         """Rules between keys are judged beside the keys themselves, so that one wrong key does not hide them."""
-        broken = list(mistakes(data))
+        broken = [*mistakes(data), *account_mistakes(data)]
         try:
             config = handler(data)
         except ValidationError as error:
@@ -400,6 +381,25 @@ class Config(Section):
     def source(self) -> Path:
         """The file this was read from, as the user named it."""
         return self._source
+
+    def belongs_to(self, account: str, place: str) -> None:
+        """Say that this is the part of one of several accounts, which stands at `place` in the file."""
+        self._account, self._place = account, place
+
+    @property
+    def account(self) -> str:
+        """The name of the account; "" of a single exchange."""
+        return self._account
+
+    @property
+    def place(self) -> str:
+        """The dotted key of the exchange in the file."""
+        return self._place
+
+    @property
+    def instance(self) -> str:
+        """What journal and orders belong to: the name, and which account of it."""
+        return f"{self.name}/{self._account}" if self._account else self.name
 
     @property
     def bar_length(self) -> timedelta:
@@ -427,4 +427,5 @@ class Config(Section):
         """Where the journal lies: below $STATE_DIRECTORY where systemd sets it, else below the working directory."""
         # systemd separates several state directories with colons; the first is ours.
         state = environ.get("STATE_DIRECTORY", "").split(":")[0]
-        return (Path(state) if state else cwd) / (self.journal.path or f"var/{self.name}.sqlite")
+        path = (Path(state) if state else cwd) / (self.journal.path or f"var/{self.name}.sqlite")
+        return path.with_stem(f"{path.stem}.{self._account}") if self._account else path

@@ -42,13 +42,23 @@ def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Secrets:
     return Secrets(**found, webhooks=tuple(webhooks))
 
 
+def resolve_token(config: Config, environ: Mapping[str, str]) -> Secret | None:
+    """What commands must show, for somebody who need not know the keys; None: there is none, or it cannot be had here."""
+    if config.api.token is None:
+        return None
+    try:
+        return Secret(_value(config.api.token, config, environ))
+    except Unresolved:
+        return None
+
+
 def _references(config: Config) -> Iterator[tuple[str, str, SecretRef]]:
     """The references there are. Mode paper needs no keys of the exchange, so it does not read them."""
     keys = config.exchange.credentials
     exchange = {"api_key": keys.api_key, "secret": keys.secret, "password": keys.password} if config.mode != "paper" else {}
     for name, reference in exchange.items():
         if reference:
-            yield name, f"exchange.credentials.{name}", reference
+            yield name, f"{config.place}.credentials.{name}", reference
     if config.api.token:
         yield "token", "api.token", config.api.token
 

@@ -181,6 +181,8 @@ def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
 def symbols_are_of_the_market(tree: Any) -> Iterator[Mistake]:
     """A swap's symbol ends in the asset it settles in, which is the quote of a linear one; a spot symbol has none."""
     market, symbols = at(tree, "exchange", "market") or "spot", at(tree, "universe", "symbols")
+    if at(tree, "accounts"):
+        return  # each has its own market
     for index, symbol in enumerate(symbols if isinstance(symbols, list | tuple) else ()):
         if not isinstance(symbol, str) or symbol.count("/") != 1 or market not in ("spot", "swap"):
             continue
@@ -217,9 +219,11 @@ def strategies_fit(tree: Any) -> Iterator[Mistake]:
         if name == UNASSIGNED:
             yield Mistake(("strategies", index, "name"), "stands for what no strategy has", "give the strategy another name")
     yield from _one_rule(strategies)
-    total = sum((_share(each) for each in strategies), Fraction())
-    if total > 1:
-        yield Mistake(("strategies",), f"have shares that sum to {float(total):.6g}, more than 1", "lower some of them")
+    for account in dict.fromkeys(str(at(each, "account") or "") for each in strategies):
+        total = sum((_share(each) for each in strategies if str(at(each, "account") or "") == account), Fraction())
+        if total > 1:
+            of = f" of account {account}" if account else ""
+            yield Mistake(("strategies",), f"have shares{of} that sum to {float(total):.6g}, more than 1", "lower some of them")
 
 
 def _one_rule(strategies: Sequence[Any]) -> Iterator[Mistake]:

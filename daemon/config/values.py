@@ -40,6 +40,13 @@ class Mistake(NamedTuple):
     remedy: str
 
 
+def some(value: Any) -> Any:
+    """A list with something in it."""
+    if isinstance(value, list | tuple) and not value:
+        raise wrong("is empty", "name at least one")
+    return value
+
+
 def all_wrong(mistakes: Iterable[Mistake]) -> ValidationError:
     """One pydantic error of several mistakes, for validators that look at more than one key."""
     lines = [InitErrorDetails(type=wrong(each.what, each.remedy), loc=each.loc, input=None) for each in mistakes]

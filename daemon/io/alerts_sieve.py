@@ -28,7 +28,7 @@ AT_ONCE: Final = ("trading.halted", "trading.paused", "trading.resumed", "tradin
 # What an alert says of itself is not news, nor is what the library that carries it says; telling either would make another.
 NEVER: Final = ("alert.", "log.")
 # What a line is about: two lines of one event that agree in these say the same thing.
-ABOUT: Final = ("scope", "code", "symbol", "currency", "strategy", "job", "logger")
+ABOUT: Final = ("account", "scope", "code", "symbol", "currency", "strategy", "job", "logger")
 
 SEVERITY: Final = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 KEYS_MAX: Final = 1000  # things remembered of each kind: 500 symbols, twice

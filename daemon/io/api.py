@@ -24,6 +24,7 @@ LIMIT_MAX: Final = 1000  # rows a page; some 300 kB of JSON, built in a few mill
 BODY_MAX: Final = 4096  # bytes of a command: a verb has one short argument
 TEXT_MAX: Final = 100  # characters of an argument: symbols and names have at most 60
 VERB_MAX: Final = 20  # characters of a verb in the log
+ASKED: Final = ("argument", "by", "account")  # the keys of a command's body
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _NO_NUMBER: Final = f"limit must be a whole number from 1 to {LIMIT_MAX}"
@@ -50,8 +51,8 @@ class Impossible(Exception):
 class Commands(Protocol):
     """Who carries commands out."""
 
-    async def command(self, verb: str, argument: str, by: str) -> Mapping[str, object]:
-        """Do it, and say what was done. NotThere: no such verb or argument. Impossible: not as things stand."""
+    async def command(self, verb: str, argument: str, by: str, account: str = "") -> Mapping[str, object]:
+        """Do it, and say what was done; on all accounts unless one is named. NotThere: no such verb or argument. Impossible: not now."""
         ...
 
 
@@ -86,8 +87,8 @@ class Views(Protocol):
         """What the portfolio and its markets did."""
         ...
 
-    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
-        """What a decision (None: the last) meant for a symbol, and what came of it. NotThere: no such symbol or decision."""
+    async def why(self, symbol: str, decision_id: str | None, account: str = "") -> Mapping[str, object]:
+        """What a decision (None: the last) meant for a symbol, and what came of it. NotThere: no such symbol, decision or account."""
         ...
 
 
@@ -207,17 +208,18 @@ class Api:
 
     async def _why(self, request: web.Request) -> web.Response:
         try:
-            return _json(await self._views.why(request.match_info["symbol"], request.query.get("decision") or None))
+            decision, account = request.query.get("decision") or None, request.query.get("account", "")
+            return _json(await self._views.why(request.match_info["symbol"], decision, account))
         except NotThere as error:
             return _json({"error": str(error)}, 404)
 
     # --- what there is to do ---
 
     async def _command(self, request: web.Request) -> web.Response:
-        argument, user = await _asked(request)
+        argument, user, account = await _asked(request)
         by = f"{user}@{_remote(request)}" if user else _remote(request)
         try:
-            return _json(await self._commands.command(request.match_info["verb"], argument, by))
+            return _json(await self._commands.command(request.match_info["verb"], argument, by, account))
         except NotThere as error:
             return _json({"error": str(error)}, 404)
         except Impossible as error:
@@ -228,22 +230,23 @@ async def _nothing(_request: web.Request) -> web.Response:
     raise web.HTTPNotFound
 
 
-async def _asked(request: web.Request) -> tuple[str, str]:
-    """Argument and user of a command: a JSON object, `{"argument": "BTC/USDT", "by": "ann"}`, both optional."""
+async def _asked(request: web.Request) -> tuple[str, str, str]:
+    """Argument, user and account of a command: a JSON object, `{"argument": "BTC/USDT", "by": "ann", "account": "main"}`, all optional."""
     if not request.can_read_body:
-        return "", ""
+        return "", "", ""
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="a command's body is application/json")
     try:
         body = await request.json()
     except (ValueError, LookupError, RecursionError):  # no JSON, an encoding that nobody knows, brackets without end
         raise web.HTTPBadRequest(text="the body is not JSON") from None
-    if not isinstance(body, dict) or not body.keys() <= {"argument", "by"}:
-        raise web.HTTPBadRequest(text='a command\'s body is a JSON object with "argument" and "by", each a string and optional')
-    argument, user = body.get("argument", ""), body.get("by", "")
-    if not all(isinstance(text, str) and len(text) <= TEXT_MAX and (not text or text.isprintable()) for text in (argument, user)):
-        raise web.HTTPBadRequest(text=f"argument and by are printable strings of at most {TEXT_MAX} characters")
-    return argument, user
+    if not isinstance(body, dict) or not body.keys() <= set(ASKED):
+        raise web.HTTPBadRequest(text='a command\'s body is a JSON object with "argument", "by" and "account", each a string and optional')
+    texts = [body.get(name, "") for name in ASKED]
+    if not all(isinstance(text, str) and len(text) <= TEXT_MAX and (not text or text.isprintable()) for text in texts):
+        raise web.HTTPBadRequest(text=f"argument, by and account are printable strings of at most {TEXT_MAX} characters")
+    argument, user, account = texts
+    return argument, user, account
 
 
 def _remote(request: web.Request) -> str:

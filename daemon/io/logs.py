@@ -12,7 +12,8 @@ import re
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final, Literal, Protocol, TextIO
 from urllib.parse import quote, quote_plus
@@ -121,6 +122,16 @@ def listen(ear: Ear | None) -> None:
         pipe.ear = ear
 
 
+@contextmanager
+def about(account: str) -> Iterator[None]:
+    """Have every line in here, and in the tasks that are begun in here, say which account it is about; "": there is only one."""
+    if not account:
+        yield
+        return
+    with structlog.contextvars.bound_contextvars(account=account):
+        yield
+
+
 def write(level: Level, event: str, fields: Mapping[str, object]) -> None:
     """One line, for callers that hold its parts as values."""
     structlog.get_logger().log(_levels[level], event, **fields)
@@ -161,6 +172,7 @@ class _Pipe:
         """The rendered line as structlog hands it on. DropEvent: below the level, or held back by the limiter."""
         now = self._clock.now()
         event, level = str(fields.pop("event")), _known_level(level)
+        fields = {**structlog.contextvars.get_contextvars(), **fields}
         if self.ear is not None and self.ear.wants(level, event):
             self.ear.hear(self._line(now, level, event, {name: value for name, value in fields.items() if name != "exc_info"}))
         if _levels[level] < self._least:
@@ -219,7 +231,8 @@ def _known_level(level: str) -> str:
 
 def _key(fields: Mapping[str, object]) -> str:
     """What a repeated event is about."""
-    return next((str(fields[name]) for name in ("symbol", "currency", "logger", "reason") if name in fields), "")
+    about = next((str(fields[name]) for name in ("symbol", "currency", "logger", "reason") if name in fields), "")
+    return f"{fields['account']} {about}" if "account" in fields else about
 
 
 class Limiter:

@@ -122,7 +122,7 @@ async def test_c11_a_key_that_is_refused_halts(place: World) -> None:
 async def test_d19_an_account_that_is_shown_empty_is_not_believed(place: World, body: str) -> None:
     """An answer without balances is a failed reading: no flow, no drift, no order follows from it."""
     await place.wave(BTC=0.1)
-    await place.until(lambda: not place.run.daemon.poller._failures)  # the test before may have left it waiting
+    await place.until(lambda: not place.run.daemon.traders[0].poller._failures)  # the test before may have left it waiting
     before, since = len(place.booked), len(place.lines)
     place.fault("http", on="account.status", body=body, until="2s")
     await place.until(lambda: place.told("account.poll_failed", since))
@@ -170,7 +170,7 @@ async def test_c9_a_venue_in_maintenance_at_the_start_is_waited_for(tmp_path: Pa
     script = read({"do": "http", "status": 503, "body": HTML, "until": "2s"}, "here")
     settings = VenueSettings(interval="1s", markets=4, history=200, weight_limit=100_000, faults=script)
     async with Venue(settings) as venue, at_work(await config(tmp_path, venue), KEYS, quick) as run:
-        await run.until(lambda: bool(run.daemon.views.trouble))
+        await run.until(lambda: bool(run.daemon.traders[0].views.trouble))
         ready, failing = run.daemon.views.ready()
         assert not ready
         assert any("does not answer" in sentence for sentence in failing)

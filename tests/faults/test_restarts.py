@@ -27,7 +27,7 @@ async def test_an_order_in_doubt_that_money_of_others_looks_like_holds_its_own_s
         wave = await place.wave(ETH=0.1)
         assert wave.filled == 1
         assert place.unknown
-        await place.run.daemon.commander.command("resolve", sale.id, "ann")
+        await place.run.daemon.traders[0].commander.command("resolve", sale.id, "ann")
         await place.whole()
         assert (await place.wave(BTC=0.1, ETH=0.1)).left.get("BTC/USDT") is None
         assert not place.unknown

@@ -17,7 +17,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def read_again(place: World) -> None:
     """Have the rules read now, as every hour."""
-    place.run.daemon.publish(e.ReadMarkets(place.run.parts.clock.now()))
+    place.run.daemon.traders[0].publish(e.ReadMarkets(place.run.parts.clock.now()))
 
 
 async def test_d7_a_coarser_step_is_refused_once_and_kept_from_then_on(place: World) -> None:

@@ -83,7 +83,7 @@ class World:
 
     def listen(self) -> None:
         """Keep what the daemon tells."""
-        narrate = self.run.daemon._narrate
+        narrate = self.run.daemon.traders[0]._narrate
 
         def heard(event: e.Event) -> Iterator[Line]:
             for line in narrate(event):
@@ -91,7 +91,7 @@ class World:
                 yield line
 
         heard.remember = narrate.remember  # type: ignore[attr-defined]
-        self.run.daemon._narrate = heard  # type: ignore[assignment]
+        self.run.daemon.traders[0]._narrate = heard  # type: ignore[assignment]
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ class World:
         wanted = {f"{base}/USDT": weight for base, weight in weights.items()}
         targets = TargetWeights({symbol: wanted.get(symbol, 0.0) for symbol in SYMBOLS})
         decision = Decision(decision_id(at), at, targets.weights, frozenset(), {"momo": targets}, at, shares={"momo": 1.0})
-        self.run.daemon.publish(e.TargetsChosen(decision, at))
+        self.run.daemon.traders[0].publish(e.TargetsChosen(decision, at))
         return decision.id
 
     async def wave(self, **weights: float) -> WaveSettled:
@@ -176,7 +176,7 @@ class World:
     async def lift(self, hold: Hold) -> None:
         """A person lifts what restricts trading."""
         at = self.run.parts.clock.now()
-        self.run.daemon.publish(e.HoldLifted(hold.scope, hold.code, "ann", at))
+        self.run.daemon.traders[0].publish(e.HoldLifted(hold.scope, hold.code, "ann", at))
 
     # --- in the end --------------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class World:
 
     async def streaming(self) -> None:
         """Bars and account news come by stream, and have for a while."""
-        users, transport = self.run.daemon.userstream, self.run.daemon.transport
+        users, transport = self.run.daemon.traders[0].userstream, self.run.daemon.traders[0].transport
         await self.until(lambda: users.connected and transport._streams is not None and transport._streams.streaming)
         await asyncio.sleep(1.1)  # a look of the guard, which forgives the streams what they owed
 
@@ -211,7 +211,7 @@ async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[Wor
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
         patch.setattr("daemon.io.pollers.FAILED_FIRST_S", 0.3)
         patch.setattr("daemon.io.pollers.FAILED_MAX_S", 1.0)
-        patch.setattr("daemon.app.BarStreams", partial(BarStreams, stale_after=STALE))
+        patch.setattr("daemon.trader.BarStreams", partial(BarStreams, stale_after=STALE))
         patch.setattr("daemon.io.userstream.BACKOFF_MAX_S", 2.0)
         patch.setattr("daemon.io.streams.PROVEN_AFTER_S", 0.5)
         patch.setattr("daemon.io.streams.SECOND_LOOK_S", 0.5)

@@ -39,10 +39,10 @@ class Views:
     def analysis(self) -> Mapping[str, object]:
         return {"bars": 12, "account": {"volatility": float("nan")}}
 
-    async def why(self, symbol: str, decision_id: str | None) -> Mapping[str, object]:
+    async def why(self, symbol: str, decision_id: str | None, account: str = "") -> Mapping[str, object]:
         if symbol == "DOGE":
             raise NotThere("DOGE is not in the universe")
-        return {"symbol": symbol, "decision_id": decision_id}
+        return {"symbol": symbol, "decision_id": decision_id} | ({"account": account} if account else {})
 
     def targets(self) -> Sequence[Mapping[str, object]]:
         raise RuntimeError("a bug")
@@ -62,7 +62,7 @@ class Commands:
     def __init__(self) -> None:
         self.done: list[tuple[str, str, str]] = []
 
-    async def command(self, verb: str, argument: str, by: str) -> Mapping[str, object]:
+    async def command(self, verb: str, argument: str, by: str, account: str = "") -> Mapping[str, object]:
         if verb not in ("pause", "flatten"):
             raise NotThere(f"there is no command {verb}")
         if verb == "flatten":

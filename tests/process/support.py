@@ -249,6 +249,22 @@ def written(folder: Path, venue: Venue | str, *, mode: str = "sandbox", every: i
     return path
 
 
+def several(folder: Path, venues: Mapping[str, Venue], *, mode: str = "sandbox", **sections: Any) -> Path:
+    """A configuration file with an account at each of these, each traded on by a strategy of its own; the first one's is `momo`."""
+    path = written(folder, "http://127.0.0.1:9", mode=mode)
+    content = json.loads(path.read_text())
+    keys = {} if mode == "paper" else {"credentials": content.pop("exchange")["credentials"]}
+    content.pop("exchange", None)
+    side = "test" if mode == "sandbox" else "api"
+    content["accounts"] = [
+        {"name": name, "id": "binance", "ccxt": {"urls": {side: venue.urls["api"]}}, **keys} for name, venue in venues.items()
+    ]
+    (strategy,) = content["strategies"]
+    content["strategies"] = [{**strategy, "name": f"momo-{name}", "account": name} for name in venues]
+    path.write_text(json.dumps(content | sections))
+    return path
+
+
 def addresses(url: str) -> dict[str, Any]:
     """The least that addresses a server of Binance's protocol at `url`."""
     ws = url.replace("http", "ws", 1)

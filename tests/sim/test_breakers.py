@@ -209,7 +209,7 @@ def test_no_order_leaves_after_a_halt(tmp_path: Path) -> None:
             if len(exchange.sent) == 4:
                 halted.append(clock.now())
                 hold = Hold(level=Level.HALTED, code="drawdown", text="halted in the middle", since=clock.now())
-                daemon.publish(HoldPlaced(hold, clock.now()))
+                daemon.traders[0].publish(HoldPlaced(hold, clock.now()))
 
         exchange.before_submit = fourth
 
@@ -371,7 +371,7 @@ def test_a_loop_that_stands_still(tmp_path: Path, lag_s: float, fires: bool) -> 
 
     async def script(daemon: Daemon, _: TroubledExchange, clock: SimClock) -> None:
         await clock.sleep((at_bar(9) - clock.now()).total_seconds())
-        daemon.pulse.lagged(lag_s)
+        daemon.traders[0].pulse.lagged(lag_s)
 
     life = lived(tmp_path, flat(10), {}, script=script)
     if fires:

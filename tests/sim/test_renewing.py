@@ -139,7 +139,7 @@ def test_a_wave_ends_under_the_strategies_it_began_with(tmp_path: Path) -> None:
     seen: list[bool] = []
 
     async def change(daemon: Daemon) -> None:
-        manager, portfolio = daemon.parts.manager, daemon.parts.portfolio
+        manager, portfolio = daemon.traders[0].parts.manager, daemon.traders[0].parts.portfolio
         while manager.wave is None and clock.now() < exchange.ends_at:
             await clock.sleep(0.005)
         configured(tmp_path, PAIR)
@@ -168,9 +168,9 @@ def test_a_reload_during_the_start_waits_for_its_end(tmp_path: Path) -> None:
         configured(tmp_path, RISK, MOMO)
         daemon.reloading.hang_up()
         await clock.sleep(1.0)
-        seen.append(daemon.parts.portfolio.names)
+        seen.append(daemon.traders[0].parts.portfolio.names)
         await clock.sleep((20 * LENGTH).total_seconds())
-        seen.append(daemon.parts.portfolio.names)
+        seen.append(daemon.traders[0].parts.portfolio.names)
 
     run(traded(config, exchange, clock, change))
     assert seen == [("momo",), ("risk", "momo")]

@@ -19,7 +19,7 @@ from daemon.io.journal import Journal
 from daemon.io.journal.reader import Reader
 from daemon.research import bars as stored_bars
 from daemon.research import runs
-from daemon.worlds import build, runner
+from daemon.worlds import build, process, runner
 from tests.research import files
 from tests.sim.tape import TapeExchange
 from tests.sim.virtual import AtOnceWriter, SimClock, run
@@ -85,9 +85,9 @@ async def traded(config: Path, exchange: TapeExchange, clock: SimClock, script: 
     with Journal.open(config.with_name("sim.sqlite"), instance=settings.name, mode=settings.mode, clock=clock) as journal:
         journal._writer.stop()
         journal._writer = AtOnceWriter(journal._store)
-        parts = build(settings, Secrets(), journal, journal.recover(), clock, {}, lambda _done, _all: None)
+        parts = build(settings, Secrets(), journal, journal.recover(), clock, lambda _done, _all: None)
         parts.exchange = exchange
-        daemon = Daemon(parts)
+        daemon = Daemon(process([(settings, Secrets())], clock, {}), [parts])
         async with asyncio.TaskGroup() as nest:
             nest.create_task(daemon.run())
             await (worked_off(exchange, clock) if script is None else script(daemon))

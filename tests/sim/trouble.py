@@ -20,7 +20,7 @@ from daemon.core.model import Balance, Bar, Instrument, Order, OrderReport
 from daemon.io.circuit import Circuit, ExchangeInTurn
 from daemon.io.exchange import BarUpdate, Urgency
 from daemon.io.journal import Journal
-from daemon.worlds import build
+from daemon.worlds import build, process
 from tests.core.builders import market
 from tests.sim.tape import TapeExchange
 from tests.sim.virtual import AtOnceWriter, SimClock, run
@@ -150,9 +150,9 @@ def live(config: Path, closes: Closes, prepare: Callable[[TroubledExchange], Non
             journal._writer.stop()
             journal._store._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
             journal._writer = AtOnceWriter(journal._store)
-            parts = build(settings, Secrets(), journal, journal.recover(), clock, {}, lambda _done, _all: None)
+            parts = build(settings, Secrets(), journal, journal.recover(), clock, lambda _done, _all: None)
             parts.exchange = ExchangeInTurn(exchange, Circuit(clock))
-            daemon = Daemon(parts)
+            daemon = Daemon(process([(settings, Secrets())], clock, {}), [parts])
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(daemon.run())
                 acting = nest.create_task(script(daemon, exchange, clock))

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from daemon.app import Daemon
 from daemon.core.events import Event
+from daemon.trader import Trader
 from daemon.venue.sockets import Socket
 
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -33,10 +33,10 @@ def repeat(times: int) -> None:
 
 def count(path: Path) -> None:
     """Write down what the process holds, once a second, from within its loop."""
-    publish = Daemon.publish
+    publish = Trader.publish
     due = 0.0
 
-    def look(self: Daemon, event: Event) -> None:
+    def look(self: Trader, event: Event) -> None:
         nonlocal due
         publish(self, event)
         if time.monotonic() < due:
@@ -53,7 +53,7 @@ def count(path: Path) -> None:
         with path.open("a") as file:
             file.write(json.dumps(held) + "\n")
 
-    Daemon.publish = look  # type: ignore[method-assign]
+    Trader.publish = look  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

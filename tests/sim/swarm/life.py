@@ -24,13 +24,14 @@ from daemon.io.api import Impossible
 from daemon.io.exchange import Refused
 from daemon.io.journal import Journal, JournalError
 from daemon.worlds import build
+from daemon.worlds import process as shared
 from tests.core.builders import market
 from tests.sim.swarm.books import Books, Prices
 from tests.sim.swarm.door import SimExchange
 from tests.sim.swarm.faults import CRASHES, Fault, Kind, Weather
 from tests.sim.swarm.loop import SwarmLoop, run
 from tests.sim.swarm.oracle import Oracle
-from tests.sim.swarm.process import Process, SimWriter, Watched
+from tests.sim.swarm.process import Process, SimWriter, watched
 from tests.sim.swarm.setting import LENGTH, PROFILES, START, STYLES, SYMBOLS, WARM, blank, configured, intents
 from tests.sim.virtual import SimClock
 
@@ -117,8 +118,8 @@ class World:
         journal._writer = SimWriter(journal._store, process)
         record = journal.recover()
         process.exchange = SimExchange(self, self.oracle, SYMBOLS, lambda: process.alive)
-        parts = build(config, Secrets(), journal, record, self.clock, {}, lambda _done, _all: None, exchange=process.exchange)
-        process.daemon = Watched(parts, process)
+        parts = build(config, Secrets(), journal, record, self.clock, lambda _done, _all: None, exchange=process.exchange)
+        process.daemon = watched(shared([(config, Secrets())], self.clock, {}), parts, process)
         self.oracle.begins(process.daemon, record)
         process.task(process.main())
         return process
@@ -246,7 +247,7 @@ class World:
         process = self.process
         if process is None or not process.alive:
             return
-        manager = process.daemon.parts.manager
+        manager = process.daemon.traders[0].parts.manager
         if manager.trading is Trading.RUNNING:
             for scope in {hold.scope: None for hold in manager.states.holds()}:
                 self.oracle.paused.discard(scope)
@@ -266,7 +267,7 @@ class World:
     async def _ordered(self, process: Process, verb: str, argument: str) -> bool:
         """Have a person give a command; whether it was carried out."""
         try:
-            await process.daemon.commander.command(verb, argument, "a person")
+            await process.daemon.traders[0].commander.command(verb, argument, "a person")
         except (Impossible, JournalError) as error:
             self.oracle.note(f"COMMAND {verb} {argument} is refused: {error}")
             return False
@@ -279,7 +280,7 @@ class World:
         process = self.process
         if process is None or not process.alive:
             return "no process"
-        p = process.daemon.parts
+        p = process.daemon.traders[0].parts
         others = [c for c, amount in self.books.balances.items() if p.ledger.held(c) != amount]
         reasons = {
             "not running": p.manager.trading is not Trading.RUNNING,
@@ -294,7 +295,7 @@ class World:
     def _settled_since(self, moment: datetime) -> bool:
         process = self.process
         assert process is not None
-        wave = process.daemon.parts.manager.last_wave
+        wave = process.daemon.traders[0].parts.manager.last_wave
         return wave is not None and wave.decision.as_of > moment
 
     def _judge(self) -> None:
@@ -306,10 +307,10 @@ class World:
 
     def _on_target(self, process: Process) -> None:
         """What is held is what the newest decision wants, or there is a reason that a calm venue allows."""
-        wave = process.daemon.parts.manager.last_wave
+        wave = process.daemon.traders[0].parts.manager.last_wave
         assert wave is not None
         books, now = self.books, self.clock.now()
-        kept = process.daemon.parts.account.aside
+        kept = process.daemon.traders[0].parts.account.aside
         coins = {s: s.partition("/")[0] for s in SYMBOLS}
         worths = {s: (books.balances[coin] - kept(coin)) * books.prices.now(s, now) for s, coin in coins.items()}
         equity = books.balances["USDT"] + sum(worths.values(), Decimal(0))

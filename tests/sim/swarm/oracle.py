@@ -122,7 +122,7 @@ class Oracle:
         daemon = self._daemon
         if daemon is None:
             return
-        states = {tracked.state.value for tracked in daemon.parts.table} or {"none"}
+        states = {tracked.state.value for tracked in daemon.traders[0].parts.table} or {"none"}
         for fault in faults:
             for state in states:
                 self.matrix[(state, fault.kind.value)] += 1
@@ -138,7 +138,7 @@ class Oracle:
         if order.id in self._sent:
             self.broken(f"{name} is sent again")
         self._sent[order.id] = order
-        if daemon.parts.journal._store._connection.execute("SELECT 1 FROM orders WHERE id = ?", (order.id,)).fetchone() is None:
+        if daemon.traders[0].parts.journal._store._connection.execute("SELECT 1 FROM orders WHERE id = ?", (order.id,)).fetchone() is None:
             self.broken(f"{name} is sent without an intent on disk")
         self._in_order(daemon, order, name)
         doubted = {tracked.order.id for tracked in daemon.parts.table if tracked.state is State.UNKNOWN}
@@ -148,7 +148,7 @@ class Oracle:
 
     def _in_order(self, daemon: Daemon, order: Order, name: str) -> None:
         """Whether it may leave, as things stand."""
-        manager = daemon.parts.manager
+        manager = daemon.traders[0].parts.manager
         unheard = sorted(set(self._owed) - self._seen - set(self._sent_now(daemon)))
         if manager.trading is not Trading.RUNNING or not self._read:
             self.broken(f"{name} is sent while {manager.trading}, account read: {self._read}")
@@ -168,11 +168,11 @@ class Oracle:
             self._may_grow(daemon, order, name)
 
     def _sent_now(self, daemon: Daemon) -> list[str]:
-        return [tracked.order.id for tracked in daemon.parts.table if tracked.heard or tracked.sent_at is not None]
+        return [tracked.order.id for tracked in daemon.traders[0].parts.table if tracked.heard or tracked.sent_at is not None]
 
     def _may_grow(self, daemon: Daemon, order: Order, name: str) -> None:
         """While nobody knows how an order of its symbol ended, nothing is bought there."""
-        for tracked in daemon.parts.table:
+        for tracked in daemon.traders[0].parts.table:
             if tracked.order.symbol == order.symbol and tracked.state is State.UNKNOWN:
                 self.broken(f"{name} is sent while {tracked.order.id} is unknown")
         for order_id, symbol in self._owed.items():
@@ -347,4 +347,4 @@ def _text(event: e.Event) -> str:
 
 def level(daemon: Daemon) -> Level:
     """How far trading is restricted."""
-    return daemon.parts.manager.states.level()
+    return daemon.traders[0].parts.manager.states.level()

@@ -12,6 +12,8 @@ from daemon.io.journal import Journal, JournalError, JournalFailed
 from daemon.io.journal.store import Batch, Store
 from daemon.io.journal.writer import Writer
 from daemon.parts import Parts, StartRefused
+from daemon.parts import Process as Shared
+from daemon.trader import Trader
 from tests.sim.swarm.books import Books
 from tests.sim.swarm.door import SimExchange
 from tests.sim.swarm.faults import Kind, Weather
@@ -58,13 +60,21 @@ class SimWriter(Writer):
         return None
 
 
-class Watched(Daemon):
+def watched(shared: Shared, parts: Parts, process: "Process") -> Daemon:
     """The daemon, as it is, with somebody who hears everything."""
 
-    def __init__(self, parts: Parts, process: "Process") -> None:
-        self._process = process
-        super().__init__(parts)
-        self.api = Unheard()  # type: ignore[assignment]
+    class Heard(Watched):
+        _process = process
+
+    daemon = Daemon(shared, [parts], Heard)
+    daemon.api = Unheard()  # type: ignore[assignment]
+    return daemon
+
+
+class Watched(Trader):
+    """Its account, in a process that may be dead."""
+
+    _process: "Process"
 
     def publish(self, event: e.Event) -> None:
         if self._process.alive:

@@ -1,0 +1,312 @@
+"""Trader: one account and everything that belongs to it, from its first request to its last row.
+
+Rule: what happens on one account stays in its trader: door, streams, ledger, journal and trading state are its own, and no other waits for
+it. It begins no task: it names its jobs, and app.py has them run. A start and a recovery are one path: orders, account, bars.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final, Protocol, TypeVar
+
+import structlog
+
+from daemon.commander import Commander
+from daemon.core import events as e
+from daemon.core import restraint
+from daemon.core.bus import Bus, Handler
+from daemon.core.model import EPOCH, Instrument
+from daemon.core.slices import Aligner
+from daemon.io import logs
+from daemon.io.exchange import Fatal, Hushed, Reason, VenueError
+from daemon.io.gateway import Gateway
+from daemon.io.paper_exchange import PaperExchange
+from daemon.io.pollers import AccountPoller
+from daemon.io.recorder import Recorder
+from daemon.io.rulebook import Rulebook, complete
+from daemon.io.streams import BarStreams, Job
+from daemon.io.timekeeper import Timekeeper
+from daemon.io.userstream import UserStream
+from daemon.io.warmup import Together
+from daemon.io.worker import Misconfigured, Worker, Workers
+from daemon.lasting import PROBE_MAX_S
+from daemon.narrator import Narrator
+from daemon.parts import Joined, Parts, StartRefused, refused_key
+from daemon.pulse import Pulse
+from daemon.renewing import Renewing
+from daemon.restoring import restored
+from daemon.stopping import READ_S, last_look
+from daemon.transport import Transport
+from daemon.views import DaemonViews, Freshness
+from daemon.warming import warmed
+from daemon.watching import marks
+
+log = structlog.get_logger()
+
+# Requests under way at once. Binance takes 100 orders in ten seconds; more side by side would only wait at the rate gate.
+WORKERS: Final = 8
+
+# Probing a venue that is away: quickly at first, then ever more calmly.
+PROBE_FIRST_S: Final = 1.0
+
+# Until when the venue has asked for silence, as the journal keeps it: who asks on, restarted or not, is banned for days.
+SILENT: Final = "silent_until"
+
+T = TypeVar("T")
+Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
+
+
+class Owner(Protocol):
+    """The process, as far as a person may ask an account for it."""
+
+    async def reload(self) -> str:
+        """Read the configuration again; a sentence. Impossible: it cannot be taken up."""
+        ...
+
+    def stop(self) -> None:
+        """End in order."""
+        ...
+
+    def settle(self) -> object:
+        """Take a changed configuration up where that waits for nothing any more."""
+        ...
+
+
+class Hire(Protocol):
+    """Has jobs run for as long as the process does."""
+
+    def __call__(self, name: str, job: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], bool] = ..., /) -> None:
+        """Have one run, which may end once it is `over`."""
+        ...
+
+
+class Trader:
+    """One account. `live` starts it, `finish` lets its orders come to a known end, `close` closes its edges.
+
+    `alone`: there is no other, so that an exchange which refuses us ends the process; else the others trade on, and it is asked again.
+    """
+
+    def __init__(self, parts: Parts, routes: Routes, together: Together, owner: Owner, *, alone: bool) -> None:
+        """`routes` joins its parts, `together` runs coroutines side by side, `owner` is the process."""
+        p = self.parts = parts
+        restraint.restore(p.manager.states, p.recovered.holds)  # a halt is shown from the first moment on, also while the venue is away
+        self._narrate = Narrator()
+        self._together = together
+        self._owner = owner
+        self._alone = alone
+        self.aligner = Aligner(p.symbols, p.timeframe, p.grace, silent_max=p.membership.silent_max, judge=p.breakers.judged)
+        self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
+        self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
+        self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
+        self.recorder = Recorder(p.journal, self.publish, p.clock)
+        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, p.ledger.has_trade, p.manager.may_send)
+        self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
+        self.renewing = Renewing(p, self.workers, self.publish, together)
+        self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
+        fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
+        told = fresh, p.analyzer, p.runner.disabled, p.membership, p.account_name
+        self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, *told)
+        self.transport = Transport(self.views, p.clock)
+        self.pulse = Pulse(p, self.publish, self.views, self.aligner, self._look)
+        self.bus: Bus[e.Event] = Bus(routes(self))
+        self.commander = Commander(
+            self.recorder,
+            self.publish,
+            p.clock,
+            p.manager,
+            p.symbols,
+            lambda: p.portfolio.names,
+            lambda: p.reconciler.differences,
+            owner.reload,
+            owner.stop,
+            p.account_name,
+        )
+        if isinstance(p.exchange, Hushed):
+            until = datetime.fromisoformat(p.recovered.values.get(SILENT, EPOCH.isoformat()))
+            p.exchange.hush((until - p.clock.now()).total_seconds(), self._silenced)
+
+    # --- the bus -----------------------------------------------------------------------------------------------------
+
+    def publish(self, event: e.Event) -> None:
+        """Put an event on the bus; returns when everything that follows from it has been handled."""
+        self.bus.publish(event)
+
+    def _of_orders(self, event: e.Event) -> None:
+        """What the gateway has learnt, by whatever way; it shows whether the user stream tells all of it."""
+        self.userstream.witness(event)
+        self.publish(event)
+
+    def tell(self, event: e.Event) -> Iterable[e.Event]:
+        """Log an event under its stable name."""
+        for line in self._narrate(event):
+            getattr(log, line.level)(line.name, **line.fields)
+        return ()
+
+    def told(self) -> AbstractContextManager[None]:
+        """What is logged in here says which account it is about."""
+        return logs.about(self.parts.account_name)
+
+    def paper_on(self, kind: type) -> list[Any]:
+        """The simulated venue sees every price before anybody decides on it: that is its first price after the order."""
+        exchange = self.parts.exchange
+        if not isinstance(exchange, PaperExchange):
+            return []
+        return [exchange.on_bar if kind is e.BarClosed else exchange.on_tick]
+
+    def away_on(self, kind: type) -> list[Any]:
+        """Strategies in processes of their own, and those to come: every slice reaches them before one of them is asked about it."""
+        return [self.workers.on_slice, self.renewing.on_slice] if kind is e.SliceClosed else [self.workers.accept]
+
+    # --- start -------------------------------------------------------------------------------------------------------
+
+    async def live(self, hire: Hire) -> None:
+        """The start path; recovery is the same path with a longer journal.
+
+        Raises:
+            StartRefused: the venue refuses the credentials or the configuration, and there is no other account.
+        """
+        p = self.parts
+        for text in p.remarks:
+            log.warning("config.remark", text=text)
+        markets = await self._allowed(self._connect)
+        p.account.markets = complete(markets, p.symbols)
+        p.unlisted = frozenset(p.symbols) - markets.keys()
+        self._narrate.remember(order for order, _ in p.recovered.open_orders)
+        conclusions = restored(p)
+        for name, job in self.edges():
+            hire(name, job)
+        for event in conclusions:
+            self.publish(event)
+        await self._start_workers()
+        streams, after = await self._allowed(self._warm)
+        streams.start_from(after)
+        self.transport.begin(streams)
+        for name, job in [*streams.jobs(), *self._watch()]:
+            hire(name, job)
+        self._employ(hire, self.workers)
+        self.renewing.open(lambda workers: self._employ(hire, workers))
+        log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.need)
+        p.notifier.status(f"running, {len(p.symbols)} symbols")
+
+    def _employ(self, hire: Hire, workers: Iterable[Worker]) -> None:
+        """Have strategies in processes of their own at work, each until it is retired."""
+        for worker in workers:
+            hire(f"strategy.{worker.name}", worker.run, worker.is_retired)
+
+    async def _allowed(self, step: Callable[[], Awaitable[T]]) -> T:
+        """What a step of the start brings. Where the venue refuses us, the others trade on meanwhile, and it is asked again."""
+        while True:
+            try:
+                return await step()
+            except StartRefused as error:
+                if self._alone:
+                    raise
+                self.views.trouble = str(error)
+                log.error("account.refused", error=str(error), next_try_s=PROBE_MAX_S)
+                await self.parts.clock.sleep(PROBE_MAX_S)
+
+    def edges(self) -> list[Job]:
+        """What runs beside the bars."""
+        jobs: list[Job] = [
+            ("clock", self.pulse.run),
+            ("recorder", self.recorder.run),
+            ("account", self.poller.run),
+            ("timekeeper", self.timekeeper.run),
+            ("rulebook", self.rulebook.run),
+            ("userstream.watch", self.userstream.watch),
+            ("userstream.digest", self.userstream.digest),
+            ("userstream.guard", self.userstream.guard),
+        ]
+        if isinstance(self.parts.exchange, PaperExchange):
+            jobs += self.parts.exchange.jobs()
+        return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
+
+    async def _connect(self) -> Mapping[str, Instrument]:
+        """Load the rules and prove the key, probing calmly for as long as the venue is away."""
+        pause = PROBE_FIRST_S
+        while True:
+            try:
+                markets = await self.parts.exchange.connect()
+                await self.parts.exchange.balances()
+            except VenueError as error:
+                if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
+                    raise StartRefused(refused_key(self.parts.source_file, self.parts.place, error), 77) from None
+                if isinstance(error, Fatal):
+                    raise StartRefused(f"{self.parts.source_file}: {error.text}", 78) from None
+                self.views.trouble = f"the exchange does not answer ({error.text}); probing again every {PROBE_MAX_S:g} s at most"
+                log.warning("exchange.unreachable", error=error.text, next_probe_s=pause)
+                self.parts.notifier.status("the exchange does not answer; probing")
+                await self.parts.clock.sleep(max(pause, error.retry_after_s or 0.0))
+                pause = min(PROBE_MAX_S, pause * 2)
+            else:
+                self.views.trouble = ""
+                return markets
+
+    async def _start_workers(self) -> None:
+        """Have the strategies of the user's own loaded; those that cannot be are disabled, and the rest trades."""
+        try:
+            await self.workers.start(self._together)
+        except Misconfigured as error:
+            raise StartRefused(str(error), 78) from None
+
+    async def _warm(self) -> tuple[BarStreams, Mapping[str, datetime | None]]:
+        """Feed the indicators their history, then build the streams that go on from there."""
+        p = self.parts
+        began = p.clock.now()
+        slices = await warmed(p, self.workers, began, self._together)
+        if slices:
+            self.aligner.resume(slices[-1])
+            p.account.on_slice(e.SliceClosed(slices[-1], began))
+        last, listed = slices[-1].closes_at if slices else None, tuple(s for s in p.symbols if s not in p.unlisted)
+        streams = BarStreams(p.exchange, listed, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
+        return streams, dict.fromkeys(listed, last)
+
+    def _watch(self) -> list[Job]:
+        """Streams of what is watched; a close that the start has missed is missed by nobody."""
+        p = self.parts
+        if not p.watched:
+            return []
+        terms: dict[str, Any] = {"rng": Random(p.seed), "source": p.source, "grace": p.grace}
+        streams = BarStreams(p.exchange, p.watched, p.timeframe, marks(self.publish), p.clock, **terms)
+        streams.start_from(dict.fromkeys(p.watched))
+        return [(f"watch.{name}", job) for name, job in streams.jobs()]
+
+    # --- while it runs -----------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """See ten times a second to what tells nobody when it changes."""
+        self._owner.settle()
+        self.transport.look(connected=self.userstream.healthy)
+
+    def _silenced(self, for_s: float) -> None:
+        """The venue wants to hear nothing for so long, a process after this one included."""
+        at = self.parts.clock.now()
+        log.warning("exchange.silence", for_s=round(for_s, 3))
+        self.publish(e.KeepState(SILENT, (at + timedelta(seconds=for_s)).isoformat(), at))
+
+    # --- stop --------------------------------------------------------------------------------------------------------
+
+    async def finish(self, within_s: float, hurried: Callable[[], bool]) -> None:
+        """Make no new plans, and let orders come to a known end."""
+        p = self.parts
+        self.publish(e.StopRequested(p.clock.now()))
+        p.exchange.shut()
+        began = p.clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not p.manager.idle and not hurried():
+                    await p.clock.sleep(0.05)
+        left_s = within_s - (p.clock.monotonic() - began)
+        await last_look(p, max(READ_S, left_s), hurried)
+
+    async def close(self) -> None:
+        """Write what waits, then close every edge; each is closed even if one before it fails."""
+        p = self.parts
+        async with AsyncExitStack() as edges:
+            edges.push_async_callback(p.exchange.close)
+            edges.push_async_callback(self.workers.close)
+            edges.push_async_callback(self.renewing.dismiss)
+            if p.journal.failed is None:
+                edges.push_async_callback(self.recorder.commit)
