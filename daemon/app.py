@@ -24,6 +24,7 @@ from daemon.lasting import lasting
 from daemon.overview import overview
 from daemon.parts import Joined, Parts, Process
 from daemon.reloading import Reloading
+from daemon.spreading import spread
 from daemon.trader import Trader
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.traders = [trader(parts, routes, together, self, alone=len(accounts) == 1) for parts in accounts]
+        self.spreads = spread(p.routings, self.traders, p.clock, together)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         renewing = {trader.parts.account_name: trader.renewing for trader in self.traders}
         self.reloading = Reloading(p.reread, renewing, p.notifier, p.clock)
@@ -148,6 +150,8 @@ class Daemon:
                     nest.create_task(lasting(name, job, p.clock), name=name)
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
+                for each in self.spreads:
+                    self._hire(nest, f"route.{each.name}", each.run, each.over)
                 for trader in self.traders:
                     with trader.told():
                         nest.create_task(trader.live(partial(self._hire, nest)), name="start")

@@ -37,7 +37,8 @@ def summary(settings: Config) -> str:
     ]
     for strategy in settings.strategies:
         when = strategy.schedule.told(settings.bar_length)
-        lines.append(f"{strategy.name}: {strategy.use}, share {strategy.share}, decides {when}; {_written(strategy.params)}")
+        over = f" over {', '.join(sorted(set(strategy.route.values())))}" if strategy.route else ""
+        lines.append(f"{strategy.name}: {strategy.use}{over}, share {strategy.share}, decides {when}; {_written(strategy.params)}")
     lines.append(f"limits: gross {settings.risk.gross:g}, weight_max {settings.risk.weight_max:g}")
     lines += [f"alerts[{index}]: {channel.told}" for index, channel in enumerate(settings.alerts)] or ["alerts: none"]
     lines.append(f"breakers: {', '.join(sorted(breakers.codes))}" if breakers.codes else "breakers: none")

@@ -20,6 +20,7 @@ from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.portfolio import Portfolio
 from daemon.core.reconciler import PositionReconciler
+from daemon.core.routing import Routing
 from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
 from daemon.core.staff import Sleeve
@@ -236,7 +237,8 @@ class Joined(Protocol):
 class Process:
     """What the accounts of one instance share, built by `worlds.process`. `listen` is host, port and token of the API.
 
-    `webhooks` are the channels to a person. `reread` reads the configuration again, in a thread: a renewal for each account, in order.
+    `webhooks` are the channels to a person, `routings` the strategies that trade on several accounts. `reread` reads the configuration
+    again, in a thread: a renewal for each account, in order.
     """
 
     clock: Clock
@@ -246,6 +248,7 @@ class Process:
     listen: tuple[str, int, str | None]
     reread: Callable[[], Sequence[Renewal]]
     webhooks: tuple[Webhook, ...] = ()
+    routings: tuple[Routing, ...] = ()
     seed: int = 0
 
 

@@ -57,7 +57,8 @@ class Reloader:
             if list(wanted) != list(self._running):
                 raise self._cold(["accounts"])
             changed = {name: tuple(sorted(_changed(_told(self._running[name]), _told(each)))) for name, each in wanted.items()}
-            if cold := [_key(wanted[name], key) for name, keys in changed.items() for key in keys if _is_cold(key)]:
+            cold = [_key(wanted[name], key) for name, keys in changed.items() for key in keys if _is_cold(key)]
+            if cold := [*cold, *_rerouted(self._running, wanted)]:
                 raise self._cold(cold)
             return [self._renewal(each, changed[name]) for name, each in wanted.items()]
         except ConfigError as error:
@@ -76,6 +77,17 @@ class Reloader:
 
 def _is_cold(key: str) -> bool:
     return key.partition(".")[0] not in HOT or key.startswith(COLD)
+
+
+def _rerouted(running: Mapping[str, Config], wanted: Mapping[str, Config]) -> list[str]:
+    """Strategies over several accounts that are new, or not what they were: they decide at a desk that only a start sets up."""
+    before, after = ({each.name: each for config in group.values() for each in config.strategies} for group in (running, wanted))
+    kept = {name: (each.use, each.params, each.route) for name, each in before.items()}
+    return [
+        f"strategies.{name}"
+        for name, each in after.items()
+        if kept.get(name) != (each.use, each.params, each.route) and (each.route or (name in before and before[name].route))
+    ]
 
 
 def _key(config: Config, key: str) -> str:

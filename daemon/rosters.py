@@ -3,6 +3,7 @@
 Rule: Config objects end here, as they do in worlds.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from daemon.core.account import Account
 from daemon.core.cron import Cron
 from daemon.core.membership import Membership
 from daemon.core.orders import OrderManager
+from daemon.core.routing import Routing
 from daemon.core.runner import StrategyRunner
 from daemon.core.schedule import Schedule
 from daemon.core.staff import Sleeve
@@ -46,6 +48,8 @@ def sleeve(config: Config, index: int, *, contained: bool = False) -> Sleeve:
         ConfigError: what the configuration says of it does not fit.
     """
     wanted, traded, bare = config.strategies[index], universe(config), plain(config, index)
+    if wanted.route:
+        return bare  # it decides for all of its accounts at one desk
     if not is_own(wanted.use):
         return replace(bare, strategy=_shipped(config, index, traded))
     if contained and bare.own:
@@ -58,6 +62,26 @@ def sleeve(config: Config, index: int, *, contained: bool = False) -> Sleeve:
         raise ConfigError(f"{config.source}: strategies[{index}].{line}" for line in error.problems) from None
     except Failed as error:
         return replace(bare, problem=str(error))
+
+
+def routings(whole: Config) -> tuple[Routing, ...]:
+    """The strategies of a file that trade on several accounts.
+
+    Raises:
+        ConfigError: parameters that do not fit what such a strategy trades.
+    """
+    return tuple(
+        Routing(wanted.name, _shipped(whole, index, _of_route(whole, wanted.route)), wanted.route, whole.bar_length, whole.grace)
+        for index, wanted in enumerate(whole.strategies)
+        if wanted.route
+    )
+
+
+def _of_route(whole: Config, route: Mapping[str, str]) -> Universe:
+    """What such a strategy is told of what it trades. Where one of its accounts trades swaps, there are shorts."""
+    symbols = tuple(sorted(route))
+    swap = any(account.market == "swap" for account in whole.accounts if account.name in route.values())
+    return Universe(symbols, whole.bar_length, sectors.within(whole.universe.sectors, symbols)[0], "swap" if swap else "spot")
 
 
 def plain(config: Config, index: int) -> Sleeve:
@@ -137,7 +161,7 @@ def newcomers(running: Config, wanted: Config) -> frozenset[str]:
 
 def _itself(each: StrategyConfig) -> tuple[object, ...]:
     """What a strategy is made of."""
-    return each.use, each.params, each.budget
+    return each.use, each.params, each.budget, each.route
 
 
 def remarks(config: Config) -> tuple[str, ...]:
@@ -149,6 +173,6 @@ def remarks(config: Config) -> tuple[str, ...]:
     traded = universe(config)
     found = [f"universe.{text}" for text in sectors.within(config.universe.sectors, traded.symbols)[1]]
     for index, wanted in enumerate(config.strategies):
-        if not is_own(wanted.use):
+        if not is_own(wanted.use) and not wanted.route:
             found += [f"{wanted.name}: {text}" for text in _shipped(config, index, traded).remarks]
     return tuple(found)

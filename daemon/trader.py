@@ -82,6 +82,18 @@ class Hire(Protocol):
         ...
 
 
+class Routed(Protocol):
+    """A strategy that trades here and on other accounts."""
+
+    def hear(self, account: str, event: e.Event) -> None:
+        """What happens on an account, before it is handled there."""
+        ...
+
+    def ask(self, account: str, event: e.AskStrategy) -> Iterable[e.Event]:
+        """Have it answer an account: now, or by `say` once the other accounts have come as far."""
+        ...
+
+
 class Trader:
     """One account. `live` starts it, `finish` lets its orders come to a known end, `close` closes its edges.
 
@@ -95,6 +107,7 @@ class Trader:
         self._narrate = Narrator()
         self._together = together
         self._owner = owner
+        self._routed: dict[str, Routed] = {}
         self._alone = alone
         self.aligner = Aligner(p.symbols, p.timeframe, p.grace, silent_max=p.membership.silent_max, judge=p.breakers.judged)
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
@@ -131,12 +144,27 @@ class Trader:
 
     def publish(self, event: e.Event) -> None:
         """Put an event on the bus; returns when everything that follows from it has been handled."""
+        for routed in self._routed.values():
+            routed.hear(self.parts.account_name, event)
         self.bus.publish(event)
 
     def _of_orders(self, event: e.Event) -> None:
         """What the gateway has learnt, by whatever way; it shows whether the user stream tells all of it."""
         self.userstream.witness(event)
         self.publish(event)
+
+    def join(self, name: str, routed: Routed) -> None:
+        """Have a strategy that trades on other accounts, too, hear what happens here, and ask it when it is due."""
+        self._routed[name] = routed
+
+    def say(self, event: e.Event) -> None:
+        """Put an event on the bus that another account has brought about."""
+        with self.told():
+            self.publish(event)
+
+    def _asked(self, event: e.AskStrategy) -> Iterable[e.Event]:
+        routed = self._routed.get(event.name)
+        return self.workers.accept(event) if routed is None else routed.ask(self.parts.account_name, event)
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
         """Log an event under its stable name."""
@@ -157,7 +185,7 @@ class Trader:
 
     def away_on(self, kind: type) -> list[Any]:
         """Strategies in processes of their own, and those to come: every slice reaches them before one of them is asked about it."""
-        return [self.workers.on_slice, self.renewing.on_slice] if kind is e.SliceClosed else [self.workers.accept]
+        return [self.workers.on_slice, self.renewing.on_slice] if kind is e.SliceClosed else [self._asked]
 
     # --- start -------------------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ from daemon.io.paper_exchange import PaperExchange
 from daemon.io.rategate import RateGate
 from daemon.parts import Core, Parts, Process, Renewal, StartRefused
 from daemon.reloading import Reloader
-from daemon.rosters import away, by_volatility, membership, newcomers, plain, remarks, shares, sleeve, sleeves
+from daemon.rosters import away, by_volatility, membership, newcomers, plain, remarks, routings, shares, sleeve, sleeves
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -113,6 +113,7 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
         listen=(first.api.host, first.api.port, _reveal(secrets.token)),
         reread=Reloader(configs, environ, renewal),
         webhooks=webhooks(first, secrets),
+        routings=routings(first.whole),
     )
 
 
@@ -415,6 +416,10 @@ def lenient(config: Config) -> StrategyRunner:
     Raises:
         ConfigError: nothing is left, or the configuration itself is wrong.
     """
+    routed = [index for index, each in enumerate(config.strategies) if each.route]
+    if routed:
+        told = "trades on several accounts, and is not planned or backtested on one; give it an account in a file of its own"
+        raise ConfigError(f"{config.source}: {config.strategies[index].name} {told}" for index in routed)
     made = runner_of(config, sleeves(config))
     if len(made.disabled) == len(config.strategies):
         raise ConfigError(_unusable(config, made))

@@ -19,7 +19,16 @@ from strategies import REGISTRY
 
 READY = Path(__file__).parent.parent / "config"
 FILES = sorted(READY.glob("*.yaml"))
-FREE = ("balances", "fee", "ccxt", "params", "credentials", "symbols", "token")  # their entries are the user's, or told at the key itself
+FREE = (
+    "balances",
+    "fee",
+    "ccxt",
+    "params",
+    "credentials",
+    "route",
+    "symbols",
+    "token",
+)  # their entries are the user's, or told at the key itself
 ACKNOWLEDGED = {"REBALANCED__LIVE__I_UNDERSTAND": "true"}
 
 

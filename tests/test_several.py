@@ -21,7 +21,11 @@ from daemon.worlds import build, process
 from tests.oneprocess import KEYS, NO_TLS, NOWHERE, PATIENCE_S, SYMBOLS, exchange, written
 
 TOKEN = "open-sesame"
-AWAY = {"test": {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}}
+
+
+def away(account: str) -> dict[str, Any]:
+    """Where nobody listens."""
+    return {"test": dict.fromkeys(("public", "private"), f"{NOWHERE}/{account}/api/v3")}
 
 
 class Run:
@@ -78,7 +82,13 @@ def configured(folder: Path, one: Venue | None, two: Venue | None, **sections: A
     content = json.loads(path.read_text())
     keys = content.pop("exchange")["credentials"]
     content["accounts"] = [
-        {"name": name, "id": "binance", "credentials": keys, "ccxt": {"urls": venue.ccxt_urls() if venue else AWAY}, "symbols": symbols}
+        {
+            "name": name,
+            "id": "binance",
+            "credentials": keys,
+            "ccxt": {"urls": venue.ccxt_urls() if venue else away(name)},
+            "symbols": symbols,
+        }
         for name, venue, symbols in (("one", one, list(SYMBOLS)), ("two", two, list(SYMBOLS[:2])))
     ]
     (momo,) = content["strategies"]

@@ -49,7 +49,7 @@ CORE_ORDER: Final = [
     {"guard"},
     {"dispatch", "occasion", "readiness"},
     {"workbench"},
-    {"runner", "orders", "reconciler", "analyzer"},
+    {"runner", "routing", "orders", "reconciler", "analyzer"},
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}
 IO_COMMON: Final = {"daemon.io.exchange", "daemon.io.clock"}

@@ -3,10 +3,11 @@
 Rule: as in rules.py, they read the mapping of the file and pass over what is missing or of the wrong type.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from daemon.config.rules import REFERENCE, at
+from daemon.config.ownuse import is_own
+from daemon.config.rules import REFERENCE, accounts_of, at
 from daemon.config.values import Mistake, suggestion
 
 
@@ -94,7 +95,10 @@ def strategies_have_accounts(tree: Any) -> Iterator[Mistake]:
     names = [name for account in accounts if isinstance(name := at(account, "name"), str)]
     for index, strategy in enumerate(_listed(tree, "strategies")):
         place, name = ("strategies", index, "account"), at(strategy, "account")
-        if name is None and accounts:
+        if at(strategy, "route"):
+            if name is not None:
+                yield Mistake(place, "stands beside route, and they contradict each other", "leave one of them out")
+        elif name is None and accounts:
             yield Mistake(place, "is missing, and there are accounts", f"name one of them: {', '.join(names)}")
         elif name is not None and not accounts:
             yield Mistake(place, "names an account, and there are none", "leave it out, or add accounts")
@@ -103,9 +107,39 @@ def strategies_have_accounts(tree: Any) -> Iterator[Mistake]:
             yield Mistake(place, "is none of accounts", f"did you mean {meant}?" if meant else f"name one of them: {', '.join(names)}")
 
 
+def routes_lead_somewhere(tree: Any) -> Iterator[Mistake]:
+    """A route leads each of its symbols to an account that trades it, and such a strategy decides in the loop, for all of them."""
+    universe = [symbol for symbol in _listed(tree, "universe", "symbols") if isinstance(symbol, str)]
+    traded = {at(account, "name"): _own(account, universe) for account in _listed(tree, "accounts")}
+    for index, strategy in enumerate(_listed(tree, "strategies")):
+        route, use = at(strategy, "route"), at(strategy, "use")
+        if not isinstance(route, Mapping) or not route:
+            continue
+        if not traded:
+            yield Mistake(("strategies", index, "route"), "leads to accounts, and there are none", "leave it out, or add accounts")
+        elif at(tree, "universe", "select") is not None:
+            yield Mistake(("strategies", index, "route"), "names its symbols itself, and there is universe.select", "leave one of them out")
+        elif isinstance(use, str) and is_own(use):
+            yield Mistake(("strategies", index, "route"), "is for strategies that ship so far", "give this one an account")
+        for symbol, account in route.items() if traded else ():
+            place = ("strategies", index, "route", str(symbol))
+            if account not in traded:
+                meant = suggestion(str(account), [str(name) for name in traded])
+                remedy = f"did you mean {meant}?" if meant else f"name one of them: {', '.join(map(str, traded))}"
+                yield Mistake(place, "leads to none of accounts", remedy)
+            elif symbol not in traded[account]:
+                yield Mistake(place, f"leads to account {account}, which does not trade it", "add it there, or lead it elsewhere")
+
+
+def _own(account: Any, universe: Sequence[str]) -> Sequence[Any]:
+    swap = at(account, "market") == "swap"
+    given = at(account, "symbols")
+    return given if isinstance(given, list | tuple) else [symbol for symbol in universe if (":" in symbol) == swap]
+
+
 def accounts_are_used(tree: Any) -> Iterator[Mistake]:
     """An account that no strategy trades on would be polled for nothing."""
-    used = {at(strategy, "account") for strategy in _listed(tree, "strategies")}
+    used = {account for strategy in _listed(tree, "strategies") for account in accounts_of(strategy)}
     for index, account in enumerate(_listed(tree, "accounts")):
         if isinstance(name := at(account, "name"), str) and name not in used:
             yield Mistake(("accounts", index, "name"), "is named by no strategy", "leave the account out, or have a strategy trade there")
@@ -118,5 +152,6 @@ RULES: Final = (
     accounts_trade,
     swaps_are_linear,
     strategies_have_accounts,
+    routes_lead_somewhere,
     accounts_are_used,
 )

@@ -31,10 +31,10 @@ def _of(config: Config, index: int, account: AccountConfig) -> Config:
             "accounts": (),
             "universe": universe.model_copy(update=here),
             "risk": _risk(config.risk, symbols, watch),
-            "strategies": tuple(each for each in config.strategies if each.account == account.name),
+            "strategies": tuple(each for each in config.strategies if account.name in (each.account, *each.route.values())),
         }
     )
-    found.belongs_to(account.name, f"accounts[{index}]")
+    found.belongs_to(account.name, f"accounts[{index}]", config)
     return found
 
 

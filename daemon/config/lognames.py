@@ -73,6 +73,7 @@ NAMES: Final = (
     "risk.correlation_high",
     "risk.limited",
     "risk.refused",
+    "route.ready",
     "sleeves.booked",
     "slice.closed",
     "slice.incomplete",

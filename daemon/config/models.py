@@ -201,7 +201,14 @@ class StrategyConfig(Section):
         description="Which strategy it is: a registered name, ./my_strategy.py:Class (from this file's directory) or package.module:Class.",
         examples=["portfolio_momentum"],
     )
-    account: Name | None = Field(default=None, description="Which of accounts it trades on; needed where there are any.")
+    account: Name | None = Field(
+        default=None, description="Which of accounts it trades on; needed where there are any, unless there is a route."
+    )
+    route: Mapping[Symbol, Name] = Field(
+        default={},
+        description="Instead of account, to trade on several: by symbol, the account that trades it. Its weights are of its shares of all.",
+        examples=["{BTC/USDT: main, ETH/USDT: second}"],
+    )
     share: Annotated[Decimal | ShareRule, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)] = Field(
         default=Decimal(1),
         description="Share of the capital it manages, at most 1 together; or a rule, the same for all: equal, or inverse_volatility "
@@ -358,6 +365,7 @@ class Config(Section):
     _source: Path = PrivateAttr(default=Path("configuration"))
     _account: str = PrivateAttr(default="")
     _place: str = PrivateAttr(default="exchange")
+    _whole: "Config | None" = PrivateAttr(default=None)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -382,9 +390,14 @@ class Config(Section):
         """The file this was read from, as the user named it."""
         return self._source
 
-    def belongs_to(self, account: str, place: str) -> None:
-        """Say that this is the part of one of several accounts, which stands at `place` in the file."""
-        self._account, self._place = account, place
+    def belongs_to(self, account: str, place: str, whole: "Config") -> None:
+        """Say that this is the part of one of several accounts, which stands at `place` in the file `whole`."""
+        self._account, self._place, self._whole = account, place, whole
+
+    @property
+    def whole(self) -> "Config":
+        """The configuration with all of its accounts; of a single exchange this one."""
+        return self if self._whole is None else self._whole
 
     @property
     def account(self) -> str:

@@ -206,6 +206,13 @@ def sectors_fit(tree: Any) -> Iterator[Mistake]:
                 place[symbol] = f"universe.sectors.{sector}"
 
 
+def accounts_of(strategy: Any) -> tuple[str, ...]:
+    """The accounts that a strategy trades on; "" where there is an exchange."""
+    route = at(strategy, "route")
+    routed = tuple(str(each) for each in route.values()) if isinstance(route, Mapping) else ()
+    return tuple(dict.fromkeys(routed)) or (str(at(strategy, "account") or ""),)
+
+
 def strategies_fit(tree: Any) -> Iterator[Mistake]:
     """Each name once, and together no more than the capital."""
     strategies = at(tree, "strategies")
@@ -219,8 +226,8 @@ def strategies_fit(tree: Any) -> Iterator[Mistake]:
         if name == UNASSIGNED:
             yield Mistake(("strategies", index, "name"), "stands for what no strategy has", "give the strategy another name")
     yield from _one_rule(strategies)
-    for account in dict.fromkeys(str(at(each, "account") or "") for each in strategies):
-        total = sum((_share(each) for each in strategies if str(at(each, "account") or "") == account), Fraction())
+    for account in dict.fromkeys(where for each in strategies for where in accounts_of(each)):
+        total = sum((_share(each) for each in strategies if account in accounts_of(each)), Fraction())
         if total > 1:
             of = f" of account {account}" if account else ""
             yield Mistake(("strategies",), f"have shares{of} that sum to {float(total):.6g}, more than 1", "lower some of them")

@@ -35,11 +35,14 @@ class StrategyStarted:
 
 @dataclass(frozen=True, slots=True)
 class StrategyAnswered:
-    """What a strategy in a process of its own wants at the slice of a close time. `warm`: the symbols with history enough for it."""
+    """What a strategy in a process of its own, or over several accounts, wants at the slice of a close time.
+
+    `targets` None: it cannot say yet, and is asked again at the next slice. `warm`: the symbols with history enough for it.
+    """
 
     name: str
     as_of: datetime
-    targets: TargetWeights
+    targets: TargetWeights | None
     warm: frozenset[str]
     at: datetime
 

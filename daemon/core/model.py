@@ -161,6 +161,7 @@ class TargetWeights:
     `keep` names symbols whose present weight stays as it is (no bar in the deciding slice); `signals` holds, by symbol and name,
     every number that the decision rests on. `note` says in one sentence what made the decision other than it should be; "": nothing did.
     `groups` names symbols whose weights only make sense together: they are traded in step.
+    `whole`: where a strategy trades on several accounts, the weights of what it has in all of them; `weights` are then this account's part.
     """
 
     weights: Mapping[str, float]
@@ -168,6 +169,7 @@ class TargetWeights:
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
     groups: tuple[tuple[str, ...], ...] = ()
+    whole: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a weight that is no number."""

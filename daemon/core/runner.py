@@ -93,6 +93,7 @@ class StrategyRunner:
         self._decide_within = decide_within
         self._seen: datetime | None = None  # the newest slice's close time
         self._newest: SliceClosed | None = None  # the newest live slice, for whoever asks between two
+        self._late: set[str] = set()  # strategies that could not answer when they were due
         self._requested = False  # a person wants a decision, and no slice has been there to rest it on
         self._settled: datetime | None = None  # due times up to here are done with
         self._fresh = True  # no decision was ever taken
@@ -252,7 +253,8 @@ class StrategyRunner:
             self._seen = cross_section.closes_at
 
     def _owes(self, sleeve: Sleeve, closes_at: datetime, settled: datetime) -> bool:
-        return self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
+        late = sleeve.name in self._late
+        return late or self._due[sleeve.name].missed(settled, closes_at) or (self._fresh and sleeve.schedule.at_start)
 
     def _undecided(self, event: SliceClosed) -> Iterable[TargetsChosen | TargetsUnchanged]:
         """Nobody is due: sell what must be, or say that all stands."""
@@ -273,6 +275,7 @@ class StrategyRunner:
         self._fresh = self._requested = False
         decided = [desk for desk in owed if isinstance(desk, LoopDesk) and self._ask(desk, event.slice)]
         away = [desk for desk in owed if isinstance(desk, AwayDesk)]
+        self._late.difference_update(desk.sleeve.name for desk in owed)
         if away:
             self._round = _Round(event, {desk.sleeve.name for desk in away}, bool(decided), cause)
             return [AskStrategy(name := desk.sleeve.name, event.slice, desk.targets, at, self.holdings(name)) for desk in away]
@@ -319,6 +322,9 @@ class StrategyRunner:
         desk = self._staff.away[event.name]
         if self._round is None or event.name not in self._round.waits or event.name in self.disabled:
             return ()
+        if event.targets is None:
+            self._late.add(event.name)
+            return self._heard(event.name, event.at)
         desk.targets = event.targets
         desk.warm_columns = np.array([symbol in event.warm for symbol in self._symbols], np.bool_)
         self._round.decided = True

@@ -184,12 +184,14 @@ def _targets_to(targets: TargetWeights) -> Json:
         "signals": {symbol: dict(by_name) for symbol, by_name in targets.signals.items()},
         "note": targets.note,
         **({"groups": targets.groups} if targets.groups else {}),
+        **({} if targets.whole is None else {"whole": dict(targets.whole)}),
     }
 
 
 def _targets_from(value: Json) -> TargetWeights:
     groups = tuple(map(tuple, value.get("groups", ())))  # a journal may be older than these and the note
-    return TargetWeights(value["weights"], frozenset(value["keep"]), value["signals"], value.get("note", ""), groups)
+    kept, note, whole = frozenset(value["keep"]), value.get("note", ""), value.get("whole")
+    return TargetWeights(value["weights"], kept, value["signals"], note, groups, whole)
 
 
 def decision_to_json(decision: Decision) -> str:

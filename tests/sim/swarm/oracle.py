@@ -141,7 +141,7 @@ class Oracle:
         if daemon.traders[0].parts.journal._store._connection.execute("SELECT 1 FROM orders WHERE id = ?", (order.id,)).fetchone() is None:
             self.broken(f"{name} is sent without an intent on disk")
         self._in_order(daemon, order, name)
-        doubted = {tracked.order.id for tracked in daemon.parts.table if tracked.state is State.UNKNOWN}
+        doubted = {tracked.order.id for tracked in daemon.traders[0].parts.table if tracked.state is State.UNKNOWN}
         if wrong := self._parentage.leaves(order, doubted):
             self.broken(f"{name} {wrong}")
         self._owed[order.id] = order.symbol
