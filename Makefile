@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws soak endurance silence strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
+.PHONY: help run test draws soak endurance silence accounts strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -47,6 +47,9 @@ endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 
 
 silence: setup ## Mute the streams ROUNDS=6 times with the daemon's own figures, and time when it stops trading and is back (four minutes)
 	@exec .venv/bin/python -m tests.soak.silence --rounds $(or $(ROUNDS),6)
+
+accounts: setup ## Trade on two exchanges while one lies, refuses the key, bans and dies for MINUTES=10, and see that the other misses nothing
+	@exec .venv/bin/python -m tests.soak.isolation --minutes $(or $(MINUTES),10)
 
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))

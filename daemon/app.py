@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from daemon.agewatch import AgeWatch
 from daemon.commands import Commands
 from daemon.core import events as e
 from daemon.core.bus import Handler
@@ -117,6 +118,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.traders = [trader(parts, routes, together, self, alone=len(accounts) == 1) for parts in accounts]
+        self.ages = AgeWatch(self.traders, p.clock, p.age_max)
         self.spreads = spread(p.routings, self.traders, p.clock, together)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
         renewing = {trader.parts.account_name: trader.renewing for trader in self.traders}
@@ -150,6 +152,8 @@ class Daemon:
                     nest.create_task(lasting(name, job, p.clock), name=name)
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")
+                if len(self.traders) > 1:
+                    self._hire(nest, "ages", self.ages.run)
                 for each in self.spreads:
                     self._hire(nest, f"route.{each.name}", each.run, each.over)
                 for trader in self.traders:

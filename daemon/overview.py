@@ -5,6 +5,7 @@ Rule: it only adds up what each account shows. What an account cannot know is nu
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.states import Level
@@ -34,15 +35,15 @@ class Overview:
 
     def status(self) -> Row:
         """One mapping: the sums, and below `accounts` each with its own status."""
-        told = [{"account": name, **views.status()} for name, views in self._accounts.items()]
+        told = [{"account": name, **views.status(), **_worth(views.worth())} for name, views in self._accounts.items()]
         worst = min(told, key=_severity)
-        equity = _sum(each["equity"] for each in told)
         return {
             **self._identity,
             "state": worst["state"],
             "reason": "; ".join(f"{each['account']}: {each['reason']}" for each in told if each["reason"]),
             "holds": _all(told, "holds"),
-            "equity": equity,
+            "equity": _sum(each["worth"] for each in told),
+            "equity_at": _oldest(each["worth_at"] for each in told),
             "cash": _sum(each["cash"] for each in told),
             "positions": _sum(each["positions"] for each in told),
             "open_orders": _sum(each["open_orders"] for each in told),
@@ -50,7 +51,7 @@ class Overview:
             "last_decision": _newest(each["last_decision"] for each in told),
             "last_reconcile": _oldest(each["last_reconcile"] for each in told),
             "drift": _largest(each["drift"] for each in told),
-            "unknown": [each["account"] for each in told if each["equity"] is None],
+            "unknown": [each["account"] for each in told if each["worth"] is None],
             "uptime_s": told[0]["uptime_s"],
             "version": told[0]["version"],
             "disabled": {name: why for each in told for name, why in _items(each["disabled"])},
@@ -97,6 +98,11 @@ class Overview:
         if len(meant) > 1:
             raise NotThere(f"{symbol} is traded on {', '.join(meant)}; name one of these accounts")
         return {"account": meant[0], **await self._accounts[meant[0]].why(symbol, decision_id)}
+
+
+def _worth(known: tuple[Decimal, datetime] | None) -> Row:
+    """What an account was worth when that was last known, and when that was."""
+    return {"worth": None, "worth_at": None} if known is None else {"worth": known[0], "worth_at": known[1]}
 
 
 def _severity(status: Row) -> int:

@@ -238,7 +238,7 @@ class Process:
     """What the accounts of one instance share, built by `worlds.process`. `listen` is host, port and token of the API.
 
     `webhooks` are the channels to a person, `routings` the strategies that trade on several accounts. `reread` reads the configuration
-    again, in a thread: a renewal for each account, in order.
+    again, in a thread: a renewal for each account, in order. `age_max`: how long one of several may go unread.
     """
 
     clock: Clock
@@ -249,6 +249,7 @@ class Process:
     reread: Callable[[], Sequence[Renewal]]
     webhooks: tuple[Webhook, ...] = ()
     routings: tuple[Routing, ...] = ()
+    age_max: timedelta = timedelta(hours=1)
     seed: int = 0
 
 

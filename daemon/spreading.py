@@ -7,7 +7,6 @@ that cannot be read counts with what it was worth last.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
@@ -121,7 +120,7 @@ class Spread:
         """By account, how many times more the strategy has in all than there; None while the worth of one of them was never known."""
         shares = {name: trader.parts.runner.shares().get(self.name, 0.0) for name, trader in self._traders.items()}
         worths = {name: worth(trader.parts) for name, trader in self._traders.items()}
-        has = {name: shares[name] * float(found[0]) for name, found in worths.items() if found is not None}
+        has = {name: shares[name] * float(found) for name, found in worths.items() if found is not None}
         if len(has) < len(worths) or min(has.values()) <= 0:
             return None
         return {name: sum(has.values()) / each for name, each in has.items()}
@@ -142,13 +141,12 @@ class _Markets:
         return lambda symbol, *given, **more: getattr(self._exchanges[symbol], name)(symbol, *given, **more)
 
 
-def worth(p: Parts) -> tuple[Decimal, datetime] | None:
-    """What an account's capital is worth in the numeraire, and as of when: the last that is known; None: nothing ever was."""
-    known = p.reconciler.last_reconciled
-    if known is not None and not p.account.unvalued:
-        return p.account.capital(), known
+def worth(p: Parts) -> Decimal | None:
+    """What an account's capital is worth in the numeraire, the last that is known; None: nothing ever was."""
+    if p.reconciler.last_reconciled is not None and not p.account.unvalued:
+        return p.account.capital()
     curve = p.curves.account
-    return None if curve.marked_at is None else (p.account.sizing.of(curve.equity, curve.contributed), curve.marked_at)
+    return None if curve.marked_at is None else p.account.sizing.of(curve.equity, curve.contributed)
 
 
 def _silent(_done: int, _all: int) -> None:

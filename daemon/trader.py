@@ -176,6 +176,11 @@ class Trader:
         """What is logged in here says which account it is about."""
         return logs.about(self.parts.account_name)
 
+    def _supervised(self, text: str) -> None:
+        """Tell the supervisor how it stands, and of several accounts with which."""
+        account = self.parts.account_name
+        self.parts.notifier.status(f"{account}: {text}" if account else text)
+
     def paper_on(self, kind: type) -> list[Any]:
         """The simulated venue sees every price before anybody decides on it: that is its first price after the order."""
         exchange = self.parts.exchange
@@ -216,7 +221,7 @@ class Trader:
         self._employ(hire, self.workers)
         self.renewing.open(lambda workers: self._employ(hire, workers))
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.need)
-        p.notifier.status(f"running, {len(p.symbols)} symbols")
+        self._supervised(f"running, {len(p.symbols)} symbols")
 
     def _employ(self, hire: Hire, workers: Iterable[Worker]) -> None:
         """Have strategies in processes of their own at work, each until it is retired."""
@@ -265,7 +270,7 @@ class Trader:
                     raise StartRefused(f"{self.parts.source_file}: {error.text}", 78) from None
                 self.views.trouble = f"the exchange does not answer ({error.text}); probing again every {PROBE_MAX_S:g} s at most"
                 log.warning("exchange.unreachable", error=error.text, next_probe_s=pause)
-                self.parts.notifier.status("the exchange does not answer; probing")
+                self._supervised("the exchange does not answer; probing")
                 await self.parts.clock.sleep(max(pause, error.retry_after_s or 0.0))
                 pause = min(PROBE_MAX_S, pause * 2)
             else:

@@ -144,6 +144,13 @@ class DaemonViews:
         known = self._reconciler.last_reconciled is not None and not self._account.unvalued
         return self._account.equity() if known else None
 
+    def worth(self) -> tuple[Decimal, datetime] | None:
+        """What the account was worth when that was last known, in this process or before it, and when that was; None: nobody ever knew."""
+        known, equity, curve = self._reconciler.last_reconciled, self._equity(), self._analyzer.curves.account
+        if known is not None and equity is not None:
+            return equity, known
+        return None if curve.marked_at is None else (curve.equity, curve.marked_at)
+
     def _drift(self) -> float | None:
         """The largest unexplained difference between ledger and account, as a share of equity; 0 when they agree."""
         if self._reconciler.last_reconciled is not None and not self._reconciler.differences:

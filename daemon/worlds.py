@@ -114,6 +114,7 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
         reread=Reloader(configs, environ, renewal),
         webhooks=webhooks(first, secrets),
         routings=routings(first.whole),
+        age_max=first.reconcile.age_max,
     )
 
 

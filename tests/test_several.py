@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from daemon.app import Daemon
 from daemon.config import load_all, resolve_secrets
@@ -17,6 +18,7 @@ from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.trader import Trader
 from daemon.venue import Venue
+from daemon.venue.faultscript import read
 from daemon.worlds import build, process
 from tests.oneprocess import KEYS, NO_TLS, NOWHERE, PATIENCE_S, SYMBOLS, exchange, written
 
@@ -141,7 +143,7 @@ async def test_one_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> 
     async with exchange() as one, several(configured(tmp_path, one, None)) as run:
         await run.trades("one")
         _, status = await run.ask("GET", "/api/v1/status")
-        assert (status["unknown"], status["state"]) == (["two"], "starting")
+        assert (status["unknown"], status["state"], status["equity_at"]) == (["two"], "starting", None)
         assert Decimal(status["equity"]) > 0
         code, told = await run.ask("GET", "/readyz")
         assert code == 503
@@ -178,6 +180,31 @@ async def test_a_reload_is_for_all_or_for_none(tmp_path: Path) -> None:
             path.write_text(json.dumps(content))
             assert (await run.ask("POST", "/api/v1/reload"))[0] == 200
             await run.until(lambda: {each.manager._settings.limits.weight_max for each in run.parts} == {0.11})
+
+
+async def test_the_others_reduce_beside_one_that_nobody_can_read(tmp_path: Path) -> None:
+    """After so long without a reading, the other account only reduces; the first reading ends that; a person may end it before."""
+    async with exchange() as one, exchange() as two:
+        path = configured(tmp_path, one, two, reconcile={"every": "1s", "age_max": "5s"})
+        async with several(path) as run:
+            states, manager = run.trader("one").parts.manager.states, run.trader("one").parts.manager
+            await run.trades("one")
+            await run.trades("two")
+            worth = Decimal((await run.ask("GET", "/api/v1/status"))[1]["equity"])
+            fault = {"do": "http", "on": "account.status", "status": 503, "body": ""}
+            two.exchange.faults.add(read(fault, "here").faults, two.exchange.now())
+            await run.until(lambda: [hold.code for hold in states.holds()] == ["account_stale"])
+            assert manager.state == "reducing"
+            _, status = await run.ask("GET", "/api/v1/status")
+            assert Decimal(status["equity"]) == pytest.approx(worth, rel=Decimal("0.01"))
+            assert status["equity_at"] == {row["account"]: row["last_reconcile"] for row in status["accounts"]}["two"]
+            two.exchange.faults.clear()
+            await run.until(lambda: states.holds() == ())
+            two.exchange.faults.add(read(fault, "here").faults, two.exchange.now())
+            await run.until(lambda: manager.state == "reducing")
+            await run.ask("POST", "/api/v1/resume", account="one")
+            run.daemon.ages.look()
+            assert manager.state == "running"
 
 
 def test_every_line_says_whose_it_is(capsys: Any) -> None:

@@ -271,6 +271,9 @@ class ReconcileConfig(Section):
         description="What is done with what nothing explains. ringfence: coins that came are kept apart, money is put to work; adopt: both "
         "are traded; halt: trading halts, also for orders of other hands. Coins of no universe are always left alone.",
     )
+    age_max: Annotated[timedelta, *duration("5s", "7d")] = Field(
+        default=timedelta(hours=1), description="Of several accounts: how long one may go unread before the others only reduce."
+    )
 
 
 class JournalConfig(Section):
