@@ -7,6 +7,7 @@ that cannot be read counts with what it was worth last.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import Any, Final
@@ -92,6 +93,15 @@ class Spread:
             for name, asked in waiting.items():
                 for answer in self.ask(name, asked):
                     self._traders[name].say(answer)
+        if isinstance(event, e.TimePassed):
+            self._excuse(event.at)
+
+    def _excuse(self, at: datetime) -> None:
+        """Where no symbol of the route has a bar there is no slice: whoever has asked about it goes on without this strategy."""
+        overdue = [name for name, asked in self._waiting.items() if at > asked.at + self._routing.grace]
+        for name in overdue:
+            asked = self._waiting.pop(name)
+            self._traders[name].say(self._answer(name, asked, None, 1.0))
 
     def ask(self, account: str, event: e.AskStrategy) -> Iterable[e.Event]:
         """Answer an account now, or as soon as the slice is there."""

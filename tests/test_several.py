@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from daemon.app import Daemon
+from daemon.cli import app
 from daemon.config import load_all, resolve_secrets
 from daemon.io import logs
 from daemon.io.clock import SystemClock
@@ -136,6 +138,30 @@ async def test_two_accounts_are_one_portfolio(tmp_path: Path) -> None:
         assert (code, done["done"].partition(":")[0]) == (200, "one")
         await run.ask("POST", "/api/v1/pause")
         assert [trader.parts.manager.state for trader in run.daemon.traders] == ["paused", "paused"]
+
+
+async def test_the_command_line_knows_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its verbs take the token from the configuration, command one account, and show each below its name."""
+    monkeypatch.setenv("TOKEN", TOKEN)
+    async with exchange() as one, exchange() as two:
+        path = configured(tmp_path, one, two)
+        async with several(path) as run:
+            await run.trades("one")
+            await run.trades("two")
+
+            async def said(*words: str) -> str:
+                where = ("--url", f"http://127.0.0.1:{run.daemon.api.port}", "--config", str(path))
+                answer = await asyncio.to_thread(CliRunner().invoke, app, [*words, *where])
+                assert answer.exit_code == 0, answer.output
+                return answer.output
+
+            assert "two: paused the account" in await said("pause", "--account", "two")
+            assert [trader.parts.manager.state for trader in run.daemon.traders] == ["running", "paused"]
+            status = await said("status")
+            assert status.index("one  binance  running") < status.index("two  binance  paused")
+            assert "account" in (await said("positions")).splitlines()[0]
+            assert (await said("analysis")).splitlines()[0] == "one"
+            assert "BTC/USDT" in await said("why", "BTC", "--account", "two")
 
 
 async def test_one_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -60,6 +60,22 @@ def test_a_decision_waits_for_the_answer() -> None:
     assert again.last == TargetWeights({B: 0.5})
 
 
+def test_who_cannot_say_yet_is_asked_again() -> None:
+    """The others decide without it; it is owed at the next slice, due or not, until it has answered."""
+    target = runner()
+    close(target, 2)
+    at = T0 + 2 * HOUR + 2 * SECOND
+    (passed,) = target.on_answered(StrategyAnswered("own", T0 + 2 * HOUR, None, frozenset(), at))
+    assert passed.decision.weights == pytest.approx({A: 0.4})
+    (again,) = close(target, 3)
+    assert isinstance(again, AskStrategy)
+    (decision,) = answer(target, "own", 3, {B: 0.5})
+    assert decision.weights == pytest.approx({A: 0.4, B: 0.3})
+    assert close(target, 3 + 1) != []
+    answer(target, "own", 4, {B: 0.5})
+    assert close(target, 5) == []
+
+
 def test_the_last_answer_decides() -> None:
     """Several are asked at once; the decision comes with the last of them, once."""
     target = runner(away=("one", "two"))
