@@ -21,7 +21,7 @@ async def wanted(place: World, btc: float, eth: float) -> WaveSettled:
     at = place.run.parts.clock.now()
     targets = TargetWeights({symbol: {"BTC/USDT": btc, "ETH/USDT": eth}.get(symbol, 0.0) for symbol in SYMBOLS}, groups=(PAIR,))
     made = Decision(decision_id(at), at, targets.weights, frozenset(), {"momo": targets}, at, shares={"momo": 1.0})
-    place.run.daemon.publish(e.TargetsChosen(made, at))
+    place.run.daemon.traders[0].publish(e.TargetsChosen(made, at))
     return await place.settled(made.id)
 
 
