@@ -2,7 +2,7 @@
 
 Rule: a trade or report is on disk before it is published; after every (re)connect the account is polled, because what happened while the
 stream was away is told to nobody. A venue without such a stream is served by polling alone. That a connection stands proves nothing: one
-that has not told of an order which the venue has answered us about is deaf, and is dialled again.
+that has not told of an order that its answer says has traded is deaf, and is dialled again.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class UserStream:
             self._told[order_id] = None
             if len(self._told) > TOLD_MAX:
                 del self._told[next(iter(self._told))]
-        elif event.how == "submit" and self.connected and order_id not in self._told:
+        elif event.how == "submit" and event.report.filled and self.connected and order_id not in self._told:
             self._owed.setdefault(order_id, self._clock.monotonic())
 
     async def guard(self) -> None:

@@ -17,6 +17,7 @@ from tests.io.scripted import Connection, ScriptedExchange, Sink
 from tests.io.tape_venue import START, VirtualClock, nest, run
 
 ORDER = an_order()
+TRADED = a_report(ORDER, Status.FILLED, fills=(a_fill(ORDER, "1"),))
 
 
 class Line:
@@ -48,7 +49,7 @@ class Line:
 
         def then() -> None:
             connected()
-            asyncio.get_running_loop().call_later(at_s, self.stream.witness, replace(a_report(ORDER), how=how))
+            asyncio.get_running_loop().call_later(at_s, self.stream.witness, replace(TRADED, how=how))
 
         return then
 
@@ -199,8 +200,8 @@ def test_news_that_came_before_a_break_are_not_lost_by_it() -> None:
 
 
 def test_a_stream_that_does_not_tell_of_an_order_is_deaf() -> None:
-    """Ten seconds after an order was answered that it has not told of, a connection is dialled again, and not relied on until it tells."""
-    report = a_report(ORDER, Status.OPEN).report
+    """Ten seconds after an order was answered as filled that it has not told of, it is dialled again, and not relied on until it tells."""
+    report = TRADED.report
 
     async def mute(sink: Sink, connected: Callable[[], None]) -> None:
         line.answered(connected, 100.0)()

@@ -26,8 +26,9 @@ class TapeExchange:
         self._timeframe = timeframe
         self._markets = markets
         self._clock = clock
+        self._sent = 0
+        self._sink: Callable[[AccountNews], None] = lambda _: None
         self.account = PaperAccount({"USDT": Decimal(10000)}, fee=Decimal("0.001"), slippage_bps=Decimal(5))
-        self._sinks: list[Callable[[AccountNews], None]] = []
         self.batch_max = 100
         self.history_s = 0.0  # how much longer it takes over a question for bars
         self.ends_at = max(closes_at for _, closes_at in self._bars)
@@ -91,12 +92,17 @@ class TapeExchange:
     # --- the account -------------------------------------------------------------------------------------------------
 
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
-        await asyncio.sleep(TRIP_S)
+        # In the order in which they were sent: timers that end at one moment ring in any order, and money is given to whoever has sold first.
+        self._sent += 1
+        await asyncio.sleep(TRIP_S + self._sent * 1e-6)
         try:
             report = self.account.submit(order, self._markets[order.symbol], self._clock.now())
         except Denied as denied:
             raise Refused(str(denied), Reason(denied.code)) from denied
-        return next(iter(self._filled(order.symbol)), report)
+        traded = self._filled(order.symbol)
+        for told in traded:
+            asyncio.get_running_loop().call_later(TRIP_S, self._sink, told)  # after the answer
+        return next(iter(traded), report)
 
     def _filled(self, symbol: str) -> list[OrderReport]:
         """Fill at the open of the bar that forms, if there is one."""
@@ -107,6 +113,7 @@ class TapeExchange:
 
     async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """Orders that have waited fill a little after the first price that their symbol has."""
+        self._sink = sink
         connected()
         while True:
             now = self._clock.now()
