@@ -77,8 +77,9 @@ def apart(courses: Courses) -> Decimal:
 
 
 def slack(courses: Courses) -> Decimal:
-    """How far apart legs may be because no order is small enough to bring them together."""
-    return sum((course.smallest * course.price for course in moving(courses).values()), ZERO)
+    """How far apart legs may be because no order is small enough to bring them together: the coarsest share of a way, of all of them."""
+    on_way = moving(courses).values()
+    return max((course.smallest / abs(course.way) for course in on_way), default=ZERO) * sum((c.worth for c in on_way), ZERO)
 
 
 def behind(courses: Courses) -> tuple[str, ...]:
@@ -90,14 +91,16 @@ def behind(courses: Courses) -> tuple[str, ...]:
 def level(courses: Courses, size: Decimal, hindered: Iterable[str] = ()) -> Decimal:
     """The share of its way to which every leg may go next, by slices of which the largest is worth `size`, or one smallest order.
 
-    No leg goes beyond what one that is `hindered` has done.
+    The last slice takes what would be too small for one of its own. No leg goes beyond what one that is `hindered` has done.
     """
     on_way = moving(courses)
     if not on_way:
         return ONE
     slice_ = size / max(course.worth for course in on_way.values())
     least = max(course.smallest / abs(course.way) for course in on_way.values())
-    wanted = min(ONE, lowest(courses) + max(slice_, least))
+    wanted = lowest(courses) + max(slice_, least)
+    if ONE - wanted < least:
+        wanted = ONE  # what would be left could not be ordered
     return min([wanted, *(on_way[symbol].done for symbol in hindered if symbol in on_way)])
 
 
@@ -109,7 +112,7 @@ def steps(courses: Courses, to: Decimal) -> dict[str, Decimal]:
 
 @dataclass(slots=True)
 class Bond:
-    """A group at work. `since`: when it came to its phase; `until`: before that it may not grow, since it has been taken back."""
+    """A group at work for a `decision`. `since`: when it came to its phase; `until`: before that it may not grow: it was taken back."""
 
     symbols: tuple[str, ...]
     starts: dict[str, Decimal] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class Bond:
     phase: Phase = Phase.BALANCED
     since: datetime | None = None
     until: datetime | None = None
+    decision: str = ""
 
     def courses(self, held: Mapping[str, Decimal], prices: Mapping[str, Decimal], smallest: Mapping[str, Decimal]) -> dict[str, Course]:
         """Its legs, as far as it is known what they hold and are worth."""

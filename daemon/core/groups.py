@@ -16,7 +16,7 @@ from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest
 from daemon.core.model import ZERO, Cause
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import ONE, Rules, exact
-from daemon.core.planner_legs import Leg, Plan, Reason, bought, capped, reaches_minimum, smallest, sold
+from daemon.core.planner_legs import Leg, Plan, Reason, arriving, bought, capped, reaches_minimum, smallest, sold
 from daemon.core.steering import KeepState
 from daemon.core.styles import GroupJudged, GroupTerms
 from daemon.core.wave import Wave
@@ -28,6 +28,10 @@ ALONE: Final = frozenset({Cause.FLATTENING, Cause.UNIVERSE})
 
 # Why the planner leaves a symbol that is no hindrance: it is where it should be, as near as makes sense.
 NEAR_ENOUGH: Final = frozenset({Reason.IN_BAND, Reason.STEP, Reason.DUST, Reason.BELOW_MINIMUM})
+
+
+# What has not helped helps no more before time has passed, in a backtest too, whose time stands still between two bars.
+LEAST: Final = timedelta(milliseconds=1)
 
 
 class Groups:
@@ -42,7 +46,8 @@ class Groups:
         self._known: dict[tuple[str, ...], Bond] = {}
         self._bonds: list[Bond] = []
         self._barred: set[tuple[str, ...]] = set()
-        self._judged: dict[tuple[str, ...], tuple[int, Decimal]] = {}  # the round it was judged after, and how far it had come
+        self._come: dict[tuple[str, ...], Decimal] = {}  # the share that every leg had done when the last slice had ended
+        self._unwritten = False
         self.more = False
 
     def restore(self, kept: str | None) -> None:
@@ -51,7 +56,7 @@ class Groups:
             symbols = tuple(told["symbols"])
             starts, goals = ({s: Decimal(amount) for s, amount in told[key].items()} for key in ("starts", "goals"))
             since, until = (told[key] and datetime.fromisoformat(told[key]) for key in ("since", "until"))
-            self._known[symbols] = Bond(symbols, starts, goals, Phase(told["phase"]), since, until)
+            self._known[symbols] = Bond(symbols, starts, goals, Phase(told["phase"]), since, until, told["decision"])
 
     # --- a wave begins -----------------------------------------------------------------------------------------------
 
@@ -61,14 +66,15 @@ class Groups:
         wanted = () if decision.cause in ALONE else merged(decision.groups)
         self._bonds = [self._bond(wave, symbols, at) for symbols in wanted if set(symbols) <= self._account.markets.keys()]
         self._barred = {bond.symbols for bond in self._bonds if self._waits(bond, at)}
-        self._judged.clear()
+        self._come.clear()
 
     def _bond(self, wave: Wave, symbols: tuple[str, ...], at: datetime) -> Bond:
         decision, book = wave.decision, wave.book
         asked = {symbol: decision.weights.get(symbol, 0.0) for symbol in symbols}
         part = min((abs(wave.weights.get(s, 0.0) / weight) for s, weight in asked.items() if weight), default=1.0)
         bond = self._known.setdefault(symbols, Bond(symbols))
-        known = bond.phase is not Phase.BALANCED
+        known = bond.phase is not Phase.BALANCED or bond.decision == decision.id  # that one goes on, after a crash
+        bond.decision = decision.id
         for symbol in symbols:
             if wave.weights.get(symbol, 0.0) != asked[symbol] * part:
                 wave.weights[symbol] = asked[symbol] * part
@@ -104,6 +110,7 @@ class Groups:
                 left |= dict.fromkeys(planned, Reason.GROUP_PAUSE.value)
                 continue
             legs, waits = self._legs(bond, wave, made, terms)
+            self._unwritten |= bool(legs) and self._come.setdefault(bond.symbols, ZERO) == 0
             reduces += [leg for leg in legs if self._reduces(leg)]
             grows = [*(leg for leg in legs if not self._reduces(leg)), *grows]
             left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in waits}
@@ -112,20 +119,34 @@ class Groups:
     def _legs(self, bond: Bond, wave: Wave, made: Plan, terms: GroupTerms) -> tuple[list[Leg], set[str]]:
         """The legs of its next slice, and the symbols that are not at their goals with it."""
         courses = self._courses(bond, wave)
-        hindered = {s for s in moving(courses) if made.left.get(s, Reason.IN_BAND) not in NEAR_ENOUGH}
+        planned = {leg.symbol for leg in made.legs}
+        hindered = {s for s in moving(courses) if not self._may_go(made.left.get(s), planned=s in planned)}
         hindered |= {symbol for symbol in bond.symbols if symbol not in courses}
         if hindered - courses.keys():
             return [], set(bond.symbols)  # of one it is not known what it is worth
         unwinding = bond.phase in (Phase.UNWINDING, Phase.STUCK)
         to = level(courses, terms.size * wave.book.equity, () if unwinding else hindered)
-        wanted = {s: amount for s, amount in steps(courses, to).items() if unwinding or s not in hindered}
+        barred = self._barred_now(wave, bond.symbols) if unwinding else hindered
+        wanted = {symbol: amount for symbol, amount in steps(courses, to).items() if symbol not in barred}
         legs = [leg for symbol, amount in wanted.items() if (leg := self._leg(wave, symbol, amount, made.inputs.rules)) is not None]
         return legs, {symbol for symbol, course in moving(courses).items() if to < ONE or course.done < to}
+
+    def _may_go(self, left: str | None, *, planned: bool) -> bool:
+        """Whether the planner has no objection to a leg; that it wants to go in several orders is none."""
+        return left is None or left in NEAR_ENOUGH or (planned and left == Reason.AMOUNT_MAX)
+
+    def _barred_now(self, wave: Wave, symbols: Iterable[str]) -> set[str]:
+        """Those that cannot be traded at all, whatever is wanted."""
+        book, markets = wave.book, self._account.markets
+        return {s for s in symbols if s in book.untouchable or s in book.moving or not markets[s].active}
 
     def _leg(self, wave: Wave, symbol: str, amount: Decimal, rules: Rules) -> Leg | None:
         """So much of a symbol as an order, as far as it can be one."""
         market, price = self._account.markets[symbol], wave.book.prices[symbol]
-        whole = abs(amount) if market.shortable or amount > 0 else min(abs(amount), wave.book.free.get(symbol, ZERO))
+        if amount > 0:
+            whole = amount / arriving(market, rules)
+        else:
+            whole = -amount if market.shortable else min(-amount, wave.book.free.get(symbol, ZERO))
         size = capped(market, market.floor(whole), price)
         if not reaches_minimum(market, size, price):
             return None
@@ -133,6 +154,12 @@ class Groups:
 
     def _reduces(self, leg: Leg) -> bool:
         return leg.side.sign * self._account.sign(leg.symbol) < 0
+
+    def noted(self, at: datetime) -> Iterator[KeepState]:
+        """Before a group's first orders: where it came from, so that a crash in the middle of a slice leaves no leg alone unnoticed."""
+        if self._unwritten:
+            self._unwritten = False
+            yield self.kept(at)
 
     # --- a round has ended -------------------------------------------------------------------------------------------
 
@@ -144,34 +171,35 @@ class Groups:
         for bond in self._bonds:
             if bond.symbols in self._barred or not doubtful.isdisjoint(bond.symbols):
                 continue  # while nobody knows what became of an order, nothing is concluded from what is held
-            courses = self._courses(bond, wave)
+            courses, before = self._courses(bond, wave), bond.phase
             hopeless = all(symbol in wave.refused for symbol in behind(courses))
-            for phase in bond.judge(courses, terms, at, hopeless=hopeless and bool(behind(courses))):
-                changed = True
+            phases = bond.judge(courses, terms, at, hopeless=hopeless and bool(behind(courses)))
+            for phase in phases:
                 yield GroupJudged(wave.decision.id, bond.symbols, phase.value, apart(courses), behind(courses), at)
-            self._plan_on(bond, wave, retry, at)
+            changed |= bool(phases)
+            if bond.phase is Phase.BALANCED and not {Phase.UNWINDING, Phase.STUCK}.isdisjoint((before, *phases)):
+                self._barred.add(bond.symbols)  # it is back where it began, and its wave is over
+            else:
+                self._plan_on(bond, wave, retry, at, turned=Phase.UNWINDING in phases)
         if changed:
             yield self.kept(at)
 
-    def _plan_on(self, bond: Bond, wave: Wave, retry: timedelta, at: datetime) -> None:
+    def _plan_on(self, bond: Bond, wave: Wave, retry: timedelta, at: datetime, *, turned: bool) -> None:
         """Another round at once for the next slice or the first way back, or a little later to try again what has not helped."""
         if bond.phase is Phase.UNWINDING:
             self._aim_back(bond, wave)
-        if bond.until is not None and at < bond.until and bond.phase is Phase.BALANCED:
-            self._barred.add(bond.symbols)
-            return
         courses = self._courses(bond, wave)
         come = lowest(courses)
-        round_, before = self._judged.get(bond.symbols, (0, ZERO))
+        before = self._come.get(bond.symbols, ZERO)
         if bond.phase is Phase.STUCK or not moving(courses) or (bond.phase is Phase.BALANCED and not before < come < ONE):
             return
         self.more = True
-        turned = bond.phase is Phase.UNWINDING and bond.since == at
-        if turned:
+        if bond.phase is Phase.BALANCED:
+            self._come[bond.symbols] = come
+        elif turned:
             wave.retry_at = None
-        elif bond.phase is not Phase.BALANCED and round_ != wave.round:
-            wave.retry_at = wave.retry_at or at + retry
-        self._judged[bond.symbols] = (wave.round, before if turned or bond.phase is not Phase.BALANCED else come)
+        elif wave.retry_at is None:
+            wave.retry_at = at + max(retry, LEAST)
 
     def _aim_back(self, bond: Bond, wave: Wave) -> None:
         """What is taken back is what the wave wants now."""
@@ -188,12 +216,13 @@ class Groups:
                 "symbols": bond.symbols,
                 "starts": {symbol: str(amount) for symbol, amount in bond.starts.items()},
                 "goals": {symbol: str(amount) for symbol, amount in bond.goals.items()},
+                "decision": bond.decision,
                 "phase": bond.phase.value,
                 "since": bond.since and bond.since.isoformat(),
                 "until": bond.until and bond.until.isoformat(),
             }
             for bond in self._known.values()
-            if bond.phase is not Phase.BALANCED or (bond.until is not None and at < bond.until)
+            if bond in self._bonds or bond.phase is not Phase.BALANCED or (bond.until is not None and at < bond.until)
         ]
         return KeepState(KEY, json.dumps(told), at)
 

@@ -297,6 +297,7 @@ class OrderManager:
         if self._settings.shadow:
             yield from self._imagine(wave, made, at)
             return
+        yield from self.groups.noted(at)
         wave.left, wave.changed = dict(made.left), made.changed
         wave.waiting = made.grows
         reduces, told = self._dispatch.take(wave, made.reduces, at)

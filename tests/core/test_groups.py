@@ -181,6 +181,77 @@ def test_an_unbalanced_group_survives_a_restart() -> None:
     assert (later.orders()[-1].symbol, later.orders()[-1].side) == (BTC, Side.SELL)
 
 
+def test_a_crash_in_the_middle_of_a_slice_leaves_no_leg_alone() -> None:
+    """Killed between one leg's trade and anything else, the next process takes up the same decision from where the group came from."""
+    desk = Pair()
+    desk.both(0.3, 0.3)
+    first, second = sorted(desk.orders(), key=lambda order: order.symbol)
+    (kept,) = [event.text for event in desk.out if isinstance(event, e.KeepState)]
+    asked = [type(event) for event in desk.out if isinstance(event, e.KeepState | e.SubmitOrders)]
+    assert asked == [e.KeepState, e.SubmitOrders], "written before anything is sent"
+    later = Pair(cash="900")
+    later.manager.groups.restore(kept)
+    later.ledger.flow(Flow("opening-coins", "BTC", first.amount, "opening", after(-60)))
+    later.both(0.3, 0.3)
+    for order in later.orders():
+        later.sent(order)
+        later.refused(order, "venue_filter") if order.symbol == ETH else later.filled(order)
+    assert later.phases()[:2] == ["unbalanced", "unwinding"]
+    later.answer(later.orders()[-1])
+    assert later.apart() < 12
+    assert second.symbol == ETH
+
+
+def test_an_exit_of_several_slices_goes_on_in_the_pause() -> None:
+    """A group that was taken back may be left whenever it is wanted, by as many slices as it takes."""
+    desk = Pair()
+    desk.both(0.3, 0.3)
+    for count in (2, 4, 6):
+        for order in desk.orders()[count - 2 : count]:
+            desk.answer(order)
+    desk.manager.groups._known[(BTC, ETH)].until = after(1000)
+    desk.both(0.0, 0.0, "d2")
+    seen = 6
+    while len(desk.orders()) > seen:
+        seen += 1
+        desk.answer(desk.orders()[seen - 1])
+        assert desk.apart() <= Decimal(101)
+    assert seen == 12
+    assert desk.account.held(BTC) == desk.account.held(ETH)
+    assert desk.account.held(BTC) < Decimal("0.05")
+
+
+def test_nothing_is_concluded_while_an_order_is_in_doubt() -> None:
+    """However long one leg's order is in doubt, the other is not taken back for it; once it turns out to have traded, all is well."""
+    desk = Pair()
+    desk.both(0.1, 0.1)
+    first, second = sorted(desk.orders(), key=lambda order: order.symbol)
+    desk.answer(first)
+    desk.sent(second)
+    desk.unknown(second)
+    desk.wait(120)
+    assert (desk.phases(), len(desk.orders())) == ([], 2)
+    desk.filled(second)
+    assert desk.apart() == 0
+    assert desk.phases() == []
+
+
+def test_a_group_that_is_apart_may_be_left() -> None:
+    """An exit in the middle of an entry sells the leg that has traded, and buys none."""
+    desk = Pair()
+    desk.both(0.1, 0.1)
+    first, second = sorted(desk.orders(), key=lambda order: order.symbol)
+    desk.answer(first)
+    desk.sent(second)
+    desk.reported(second, Status.EXPIRED, "0")
+    desk.both(0.0, 0.0, "d2")
+    (exit_,) = desk.orders()[2:]
+    assert (exit_.symbol, exit_.side, exit_.amount) == (BTC, Side.SELL, first.amount)
+    desk.answer(exit_)
+    assert desk.phases() == ["unbalanced", "balanced"]
+    assert desk.apart() < 1
+
+
 @given(st.data())
 def test_whatever_happens_to_its_orders_a_group_stays_within_its_bound(data: st.DataObject) -> None:
     """Fills, parts, expiries and refusals in any order: the legs are never further apart than a slice, and in the end not at all."""
@@ -202,7 +273,7 @@ def test_whatever_happens_to_its_orders_a_group_stays_within_its_bound(data: st.
                     desk.reported(order, Status.EXPIRED, "0")
                 case _:
                     desk.refused(order, "venue_filter")
-            assert desk.apart() <= Decimal("101.5"), desk.phases()
+            assert desk.apart() <= Decimal(107), desk.phases()
         if desk.manager.wave is None and done == len(desk.orders()):
             break
         desk.wait(1)
