@@ -33,7 +33,6 @@ from daemon.core.shares import ruled
 from daemon.core.sleeves import Sleeves
 from daemon.core.staff import Sleeve
 from daemon.core.states import States
-from daemon.core.styles import GroupTerms, MakerTerms, Terms, TwapTerms
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
 from daemon.io.ccxt_epochs import Epoch, Renumbered
@@ -48,6 +47,7 @@ from daemon.io.rategate import RateGate
 from daemon.parts import Core, Parts, Process, Renewal, StartRefused
 from daemon.reloading import Reloader
 from daemon.rosters import away, by_volatility, membership, newcomers, plain, remarks, routings, shares, sleeve, sleeves
+from daemon.styling import group_terms, price_cap, terms
 
 # A decision rests on prices; older than this, a slice that was filled in late decides nothing (a stale stream is noticed within 15 s).
 FRESH = timedelta(seconds=15)
@@ -331,9 +331,9 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             fee_asset=execution.fee_asset or "",
             fee_reserve=execution.fee_reserve,
         ),
-        price_cap=_price_cap(config, simulated=simulated),
-        terms=None if simulated else _terms(config),
-        groups=GroupTerms(size=execution.groups.size, within=execution.groups.within, pause=execution.groups.pause),
+        price_cap=price_cap(config, simulated=simulated),
+        terms=None if simulated else terms(config),
+        groups=group_terms(config),
         shadow=config.mode == "shadow" and not simulated,
         # A backtest has nobody to ask.
         approve=0 if simulated else execution.approve,
@@ -348,39 +348,6 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
     # In a backtest time stands still between two bars: what waits for a little while would wait for the next one, and so would a slice.
     whole = replace(settings.groups, size=Decimal(GROSS_MAX))
     return replace(settings, retry=timedelta(0), groups=whole) if simulated else settings
-
-
-def _price_cap(config: Config, *, simulated: bool) -> Decimal | None:
-    """How far from its reference price an order may trade. A backtest has no book: there, what is worked on over time goes at market."""
-    execution = config.execution
-    match execution.style:
-        case "limit":
-            return execution.price_cap
-        case "maker_then_taker" if not simulated:
-            return execution.maker_then_taker.max_slip_bps / 10_000
-        case "twap" if execution.twap.child == "limit" and not simulated:
-            return execution.price_cap
-        case _:
-            return None
-
-
-def _terms(config: Config) -> Terms | None:
-    """By what terms orders are worked on over time, if they are."""
-    execution, made, parts = config.execution, config.execution.maker_then_taker, config.execution.twap
-    if execution.style == "maker_then_taker":
-        return MakerTerms(
-            passive=made.passive,
-            total=made.total,
-            min_reprice=made.min_reprice,
-            reprice_ticks=made.reprice_ticks,
-            improve_ticks=made.improve_ticks,
-            requotes=made.requotes,
-            adverse=made.adverse_bps / 10_000,
-            must_complete=made.must_complete,
-        )
-    if execution.style == "twap":
-        return TwapTerms(horizon=parts.horizon, interval=parts.interval, participation=parts.participation, bar=config.bar_length)
-    return None
 
 
 def _acts_between(config: Config) -> bool:
