@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from daemon.core.account import Account
 from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest, merged, moving, steps
-from daemon.core.model import ZERO, Cause
+from daemon.core.model import ZERO, Cause, Side
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import ONE, Rules, exact
 from daemon.core.planner_legs import Leg, Plan, Reason, arriving, bought, capped, reaches_minimum, smallest, sold
@@ -111,8 +111,8 @@ class Groups:
                 continue
             legs, waits = self._legs(bond, wave, made, terms)
             self._unwritten |= bool(legs) and self._come.setdefault(bond.symbols, ZERO) == 0
-            reduces += [leg for leg in legs if self._reduces(leg)]
-            grows = [*(leg for leg in legs if not self._reduces(leg)), *grows]
+            reduces += [leg for leg in legs if _brings_money(leg, made)]
+            grows = [*(leg for leg in legs if not _brings_money(leg, made)), *grows]
             left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in waits}
         return replace(made, reduces=tuple(reduces), grows=tuple(grows), left=left)
 
@@ -151,9 +151,6 @@ class Groups:
         if not reaches_minimum(market, size, price):
             return None
         return bought(market, size, price, rules) if amount > 0 else sold(market, size, price)
-
-    def _reduces(self, leg: Leg) -> bool:
-        return leg.side.sign * self._account.sign(leg.symbol) < 0
 
     def noted(self, at: datetime) -> Iterator[KeepState]:
         """Before a group's first orders: where it came from, so that a crash in the middle of a slice leaves no leg alone unnoticed."""
@@ -242,6 +239,12 @@ class Groups:
     def _smallest(self, symbol: str, price: Decimal | None) -> Decimal:
         market = self._account.markets[symbol]
         return market.lot if not price else smallest(market, price)
+
+
+def _brings_money(leg: Leg, made: Plan) -> bool:
+    """Whether a leg may go without waiting for money: as the plan has it, and where that has no such leg, what is sold."""
+    alike = {(each.symbol, each.side): True for each in made.reduces} | {(each.symbol, each.side): False for each in made.grows}
+    return alike.get((leg.symbol, leg.side), leg.side is Side.SELL)
 
 
 def in_step(groups: Iterable[Iterable[str]], now: tuple[Leg, ...], later: tuple[Leg, ...]) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core import events as e
-from daemon.core.model import Flow, Order, Side, Status, TargetWeights
+from daemon.core.model import Flow, Instrument, Order, Side, Status, TargetWeights
 from daemon.core.states import Hold, Level, Scope
 from daemon.core.styles import GroupTerms
 from daemon.core.trading import Settings
-from tests.core.builders import after, decision
+from tests.core.builders import after, decision, market
 from tests.core.test_orders import Desk
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
@@ -23,8 +23,8 @@ TERMS: Final = GroupTerms(size=Decimal("0.1"), within=timedelta(seconds=10), pau
 class Pair(Desk):
     """A desk whose legs belong together."""
 
-    def __init__(self, cash: str = "1000") -> None:
-        super().__init__(cash=cash, settings=Settings(instance="desk", quote="USDT", groups=TERMS))
+    def __init__(self, cash: str = "1000", *markets: Instrument) -> None:
+        super().__init__(*markets, cash=cash, settings=Settings(instance="desk", quote="USDT", groups=TERMS))
 
     def both(self, btc: float, eth: float, name: str = "d1") -> None:
         """Want a pair."""
@@ -133,6 +133,43 @@ def test_the_time_bound_takes_back_what_no_retry_completes() -> None:
     assert (back.symbol, back.side) == (BTC, Side.SELL)
     desk.answer(back)
     assert desk.phases() == ["unbalanced", "unwinding", "balanced"]
+
+
+def short_pair() -> Pair:
+    """A desk that may sell what it does not hold, as on swaps."""
+    markets = (replace(market(symbol, base_fee=False), shortable=True) for symbol in (BTC, ETH))
+    desk = Pair("1000", *markets)
+    settings = desk.manager._settings
+    desk.manager.renew(replace(settings, limits=replace(settings.limits, short=True)))
+    return desk
+
+
+def test_legs_of_both_signs_enter_turn_and_leave_in_step() -> None:
+    """Long one and short the other, then the reverse, then flat: what is long and what is short are never a slice apart."""
+    desk = short_pair()
+    seen = 0
+    for name, btc, eth in (("d1", 0.2, -0.2), ("d2", -0.2, 0.2), ("d3", 0.0, 0.0)):
+        desk.both(btc, eth, name)
+        while len(desk.orders()) > seen:
+            seen += 1
+            desk.answer(desk.orders()[seen - 1])
+            assert abs(desk.account.held(BTC) + desk.account.held(ETH)) * 100 <= 107
+        assert abs(desk.account.held(BTC) - Decimal(str(btc)) * 10) < Decimal("0.1")
+        assert abs(desk.account.held(ETH) - Decimal(str(eth)) * 10) < Decimal("0.1")
+    assert desk.phases() == []
+
+
+def test_a_short_leg_that_is_refused_has_the_long_one_sold() -> None:
+    """Taken back as any other."""
+    desk = short_pair()
+    desk.both(0.2, -0.2)
+    long, short = sorted(desk.orders(), key=lambda order: order.symbol)
+    assert (long.side, short.side) == (Side.BUY, Side.SELL)
+    desk.answer(long)
+    desk.sent(short)
+    desk.refused(short, "venue_filter")
+    (back,) = desk.orders()[2:]
+    assert (back.symbol, back.side, back.amount) == (BTC, Side.SELL, long.amount)
 
 
 def test_a_leg_that_cannot_be_traded_has_the_other_wait() -> None:
