@@ -166,12 +166,13 @@ def download(
     since: Annotated[str | None, typer.Option(metavar="ISO", help="From when on, as 2022-01-01 or 2022-01-01T12:00Z.")] = None,
     until: Annotated[str | None, typer.Option(metavar="ISO", help="Until when; now, if it is not given.")] = None,
     from_csv: Annotated[Path | None, typer.Option("--csv", help="Take BASE_QUOTE-TIMEFRAME.csv files of this directory instead.")] = None,
+    account: AccountOption = "",
 ) -> None:
     """Bars of the configured symbols into the store that `backtest` reads: what is missing of the period, whenever it was stopped."""
     from daemon.downloading import import_csv
 
     begin, end = _moment("--since", since), _moment("--until", until)
-    settings, _ = load_config(config, os.environ, need_secrets=False)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
     if from_csv is not None and begin is None:
         with mistakes():
             lines = import_csv(settings, data, from_csv)

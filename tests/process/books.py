@@ -12,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from daemon.core.ledger import Ledger
 from daemon.core.model import Fill, currencies
 from daemon.io.journal import OrderRecord, Recovered, read
@@ -74,8 +76,10 @@ def folded(record: Recovered) -> Ledger:
 
 
 def intents(journal: Path) -> tuple[OrderRecord, ...]:
-    """Every order in the journal, newest first."""
-    return ask(journal, lambda reader: reader.orders(1000))
+    """Every order in the journal, newest first; a question brings a thousand of them at most."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.io.journal.reader.ROWS_MAX", 1_000_000)
+        return ask(journal, lambda reader: reader.orders(1_000_000))
 
 
 def disagreements(state: Line, journal: Path, symbols: Sequence[str]) -> list[str]:
