@@ -9,12 +9,11 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from daemon import riskrules
+from daemon.channels import webhooks
 from daemon.config import Config, ConfigError, Secret, Secrets
 from daemon.config.times import length
-from daemon.config.values import is_loopback
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
 from daemon.core.breakers import Breakers
@@ -34,7 +33,6 @@ from daemon.core.sleeves import Sleeves
 from daemon.core.staff import Sleeve
 from daemon.core.states import States
 from daemon.core.trading import Settings
-from daemon.io.alerts import Webhook
 from daemon.io.ccxt_epochs import Epoch, Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.circuit import Circuit, ExchangeInTurn, MarketInTurn
@@ -115,21 +113,6 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
         webhooks=webhooks(first, secrets),
         routings=routings(first.whole),
         age_max=first.reconcile.age_max,
-    )
-
-
-def webhooks(config: Config, secrets: Secrets) -> tuple[Webhook, ...]:
-    """The channels to a person, with their addresses."""
-    return tuple(
-        Webhook(
-            name=f"alerts[{index}]",
-            url=address.reveal(),
-            local=is_loopback(urlsplit(address.reveal()).hostname or ""),
-            level=channel.level,
-            events=channel.events,
-            min_interval_s=channel.min_interval.total_seconds(),
-        )
-        for index, (channel, address) in enumerate(zip(config.alerts, secrets.webhooks, strict=True))
     )
 
 

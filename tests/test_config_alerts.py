@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.channels import webhooks
 from daemon.config import ConfigError, resolve_secrets
-from daemon.worlds import webhooks
 from tests.test_config import CANARY, SAMPLE, read, refusals, toy_registry
 from tests.test_config_secrets import environ
 

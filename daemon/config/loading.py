@@ -24,7 +24,9 @@ def load(path: Path, environ: Mapping[str, str], account: str = "") -> Config:
     if account in found:
         return found[account]
     if not account:
-        raise ConfigError([sentence(str(path), "accounts", "has several, and this is about one", f"name it with --account: {', '.join(found)}")])
+        raise ConfigError(
+            [sentence(str(path), "accounts", "has several, and this is about one", f"name it with --account: {', '.join(found)}")]
+        )
     there = f"has {', '.join(found)}" if "" not in found else "is not there: it has one exchange"
     raise ConfigError([sentence(str(path), "accounts", there, f"{account} is none of them")])
 

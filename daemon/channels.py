@@ -1,0 +1,25 @@
+"""Channels: the section alerts becomes webhooks with their addresses.
+
+Rule: Config objects end here, as they do in worlds.py.
+"""
+
+from urllib.parse import urlsplit
+
+from daemon.config import Config, Secrets
+from daemon.config.values import is_loopback
+from daemon.io.alerts import Webhook
+
+
+def webhooks(config: Config, secrets: Secrets) -> tuple[Webhook, ...]:
+    """The channels to a person, with their addresses."""
+    return tuple(
+        Webhook(
+            name=f"alerts[{index}]",
+            url=address.reveal(),
+            local=is_loopback(urlsplit(address.reveal()).hostname or ""),
+            level=channel.level,
+            events=channel.events,
+            min_interval_s=channel.min_interval.total_seconds(),
+        )
+        for index, (channel, address) in enumerate(zip(config.alerts, secrets.webhooks, strict=True))
+    )
