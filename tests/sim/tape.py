@@ -92,7 +92,7 @@ class TapeExchange:
     # --- the account -------------------------------------------------------------------------------------------------
 
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
-        # In the order in which they were sent: timers that end at one moment ring in any order, and money is given to whoever has sold first.
+        # In the order of sending: timers that end at one moment ring in any order, and money goes to whoever has sold first.
         self._sent += 1
         await asyncio.sleep(TRIP_S + self._sent * 1e-6)
         try:
