@@ -76,7 +76,7 @@ projections: setup ## Judge CASES=100000 random projections of weights, and as m
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_allocation.py
 
 plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targets (some forty minutes); SEED=N takes others
-	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_planner.py
+	@REBALANCED_CASES=$(or $(CASES),200000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_planner.py tests/core/test_planner_swaps.py
 
 mutants: setup ## Break the safety core on purpose, line by line in a copy, and say which breaks no test notices (twenty minutes)
 	@exec .venv/bin/python -m tests.mutants

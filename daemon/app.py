@@ -41,6 +41,7 @@ class _Stopped(Exception):
 def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
     """Who hears what, in which order. This table is the architecture; the backtest runs on it too."""
     p = d.parts
+    ticking = p.analyzer.on_time, p.breakers.on_time, p.margin.on_time
     table: list[tuple[type, list[Any]]] = [
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
@@ -54,7 +55,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
                 *(p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
             ],
         ),
-        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, p.analyzer.on_time, p.breakers.on_time]),
+        (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, *ticking]),
         # decisions
         (e.UniverseChosen, [p.breakers.on_universe]),
         (e.AskStrategy, d.away_on(e.AskStrategy)),
@@ -64,8 +65,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.TargetsChosen, [p.analyzer.on_targets, p.manager.on_targets]),
         (e.TargetsUnchanged, [p.manager.on_unchanged]),
         (e.PlanWave, [p.manager.on_plan]),
-        *((kind, [d.recorder.accept]) for kind in (e.RiskLimited, e.OrderLimited, e.RiskRefused)),
-        *((kind, [d.recorder.accept]) for kind in (e.CorrelationHigh, e.CorrelationCalmed)),
+        *((kind, [d.recorder.accept]) for kind in (e.RiskLimited, e.OrderLimited, e.RiskRefused, e.CorrelationHigh, e.CorrelationCalmed)),
         *((kind, [d.recorder.accept]) for kind in (e.PlanMade, e.GroupJudged)),
         (e.WaveSettled, [p.analyzer.on_settled, d.recorder.accept, p.membership.on_settled]),
         # requests to the edges
@@ -89,8 +89,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.FlowBooked, [p.analyzer.on_flow, p.portfolio.on_flow, p.curves.on_flow, p.reconciler.on_flow]),
         (e.SleevesBooked, [p.analyzer.on_booked, p.portfolio.on_booked, p.curves.on_booked]),
         (e.AccountReconciled, [p.breakers.on_reconciled, p.manager.on_reconciled]),
-        (e.DriftFound, [p.account.on_drift_found]),
-        (e.DriftCleared, [p.account.on_drift_cleared]),
+        *((e.DriftFound, [p.account.on_drift_found]), (e.DriftCleared, [p.account.on_drift_cleared])),
         # trading state
         (e.MeasureClock, [d.timekeeper.accept]),
         (e.ReadMarkets, [d.rulebook.accept]),
@@ -98,6 +97,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.LoopLagged, [p.breakers.on_lag]),
         (e.Awoken, [p.account.on_awoken, p.breakers.on_awoken, p.manager.on_awoken]),
         (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
+        (e.MarginLow, [p.manager.on_margin]),
         (e.HoldLifted, [d.recorder.accept, p.reconciler.on_lifted, p.breakers.on_lifted, p.manager.on_lifted]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
@@ -105,7 +105,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.KeepState, [d.recorder.accept]),
         # told, and acted on by nobody
         *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
-        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown)),
+        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown, e.MarginRestored)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 

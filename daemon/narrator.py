@@ -11,6 +11,7 @@ from typing import Final, assert_never
 import numpy as np
 
 from daemon.core import events as e
+from daemon.core.ledger import FUNDING
 from daemon.core.model import Order, Slice
 from daemon.core.resolver import BY_HAND
 from daemon.core.states import Level
@@ -109,8 +110,8 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
     """The lines of one event. `known` is what is remembered of the order it is about, None for an order that is not ours."""
     if isinstance(event, Request | Untold):
         return ()
-    if isinstance(event, OrderFact):
-        return order_lines(event, known)
+    if isinstance(event, OrderFact | e.OrderFilled):
+        return (fill_line(event.fill, known),) if isinstance(event, e.OrderFilled) else order_lines(event, known)
     match event:
         case e.BarClosed() | e.StreamLost() | e.StreamCaughtUp() | e.SliceClosed():
             return _market(event)
@@ -127,8 +128,6 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             | e.GroupJudged()
         ):
             return (*note_lines(event), wave_line(event))
-        case e.OrderFilled(fill=fill):
-            return (fill_line(fill, known),)
         case (
             e.ForeignOrdersSeen()
             | e.PollFailed()
@@ -143,10 +142,19 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (risk_line(event),)
         case e.TradingStarted() | e.Awoken() | e.LoopLagged() | e.ClockMeasured() | e.HoldWritten() | e.StopRequested():
             return (_trading(event),)
+        case e.MarginLow() | e.MarginRestored():
+            return (_margin(event),)
         case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
             return (_person(event),)
         case _:
             assert_never(event)
+
+
+def _margin(event: e.MarginLow | e.MarginRestored) -> Line:
+    if isinstance(event, e.MarginRestored):
+        return Line("info", "margin.restored", {})
+    told = {"symbol": event.symbol, "distance": float(event.distance), "least": float(event.least)}
+    return Line("error", "margin.reducing", told) if event.reduces else Line("warning", "margin.low", told)
 
 
 def _trading(event: TradingEvent) -> Line:
@@ -253,7 +261,8 @@ def _account(event: AccountEvent) -> Line:
             return Line("warning", "account.poll_failed", {"text": text})
         case e.FlowBooked(flow=flow):
             fields = {"currency": flow.currency, "amount": flow.amount, "kind": flow.kind, "flow_id": flow.id, "seen_at": flow.at}
-            return Line("info", "flow.booked", fields)
+            fields |= {"symbol": flow.symbol} if flow.symbol else {}
+            return Line("info", "funding.booked", fields) if flow.kind == FUNDING else Line("info", "flow.booked", fields)
         case e.SleevesBooked(booking=booking):
             entries = [{"sleeve": each.sleeve, "currency": each.currency, "amount": each.amount} for each in booking.entries]
             return Line("info", "sleeves.booked", {"booking_id": booking.id, "kind": booking.kind, "entries": entries})

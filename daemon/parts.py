@@ -15,6 +15,7 @@ from daemon.core.capital import Capital
 from daemon.core.curves import Curves
 from daemon.core.events import Event
 from daemon.core.ledger import Ledger
+from daemon.core.marginwatch import MarginWatch
 from daemon.core.membership import Membership
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
@@ -96,6 +97,7 @@ class Core:
     membership: Membership
     analyzer: Analyzer
     breakers: Breakers
+    margin: MarginWatch
     watched: tuple[str, ...] = ()
 
     @property
@@ -150,6 +152,11 @@ class Deciding(Protocol):
     @property
     def breakers(self) -> Breakers:
         """What stops trading by itself."""
+        ...
+
+    @property
+    def margin(self) -> MarginWatch:
+        """How near the positions of swaps are to their liquidation."""
         ...
 
 
@@ -284,6 +291,7 @@ class Parts:
     membership: Membership
     analyzer: Analyzer
     breakers: Breakers
+    margin: MarginWatch
     notifier: Notifier
     progress: Callable[[int, int], None]
     account_name: str = ""

@@ -5,15 +5,15 @@ given up, and both are in the journal before the next start.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from daemon.config import Config, Secrets
 from daemon.core.events import FlowBooked, HoldLifted, OrderGivenUp
-from daemon.core.ledger import Ledger
+from daemon.core.ledger import Ledger, positions_of
 from daemon.core.memory import FORGOT
-from daemon.core.model import ZERO, Balance, Flow, Status, currencies
+from daemon.core.model import ZERO, Balance, Flow, Status, currencies, is_swap
 from daemon.core.reconciler import EMPTIED
 from daemon.core.states import ACCOUNT
 from daemon.io.ccxt_epochs import KEY, Epoch
@@ -32,17 +32,21 @@ REBASE = "rebase"  # the kind of flow, and who lifts the halt
 class Rebase:
     """What is to be written: `differences` are account minus journal, by currency, `orders` those that the exchange knows no more.
 
-    `epoch`: the exchange has forgotten all of our orders, so that its numbers begin anew; None: it has not.
+    `costs`: by swap, how much more its position was opened for than the journal says (quote). `epoch`: the exchange has forgotten all of
+    our orders, so that its numbers begin anew; None: it has not.
     """
 
     differences: Mapping[str, Decimal]
     orders: tuple[str, ...]
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
     epoch: Epoch | None = None
 
     def facts(self, at: datetime, by: str) -> tuple[FlowBooked | OrderGivenUp | HoldLifted | Put, ...]:
         """The facts for the journal, in one commit."""
         moment = at.strftime("%Y%m%dT%H%M%SZ")
-        flows = (Flow(f"{REBASE}-{moment}-{c}", c, amount, REBASE, at) for c, amount in self.differences.items())
+        flows = [Flow(f"{REBASE}-{moment}-{c}", c, amount, REBASE, at) for c, amount in self.differences.items()]
+        for symbol, cost in self.costs.items():
+            flows += positions_of((symbol,), {currencies(symbol)[0]: cost}, Flow(f"{REBASE}-{moment}", symbol, ZERO, REBASE, at))
         given_up = (OrderGivenUp(order_id, by, at) for order_id in self.orders)
         lifted = (HoldLifted(ACCOUNT, code, by, at) for code in (EMPTIED, FORGOT))
         anew = () if self.epoch is None else (Put(KEY, str(self.epoch)),)
@@ -73,7 +77,10 @@ async def rebase(settings: Config, secrets: Secrets, record: Recovered, clock: C
         raise refused(settings, error) from None
     finally:
         await exchange.close()
-    return Rebase(_differences(settings, held, record), tuple(orders), epoch)
+    ledger = _folded(record)
+    swaps = [symbol for symbol in settings.universe.symbols if is_swap(symbol)]
+    costs = {s: held.get(currencies(s)[0], Balance(ZERO, ZERO)).opened_for - ledger.opened_for(s) for s in swaps}
+    return Rebase(_differences(settings, held, ledger), tuple(orders), {s: cost for s, cost in costs.items() if cost}, epoch)
 
 
 async def _forgot(exchange: Exchange, record: Recovered) -> bool:
@@ -99,12 +106,16 @@ async def _given_up(exchange: Exchange, order_id: str, symbol: str, *, ended: bo
     raise StartRefused(f"the exchange knows order {order_id} of {symbol}; start the daemon, which follows it to its end", 1)
 
 
-def _differences(settings: Config, held: Mapping[str, Balance], record: Recovered) -> dict[str, Decimal]:
+def _folded(record: Recovered) -> Ledger:
     ledger = Ledger()
     for flow in record.flows:
         ledger.flow(flow)
     for fill in record.fills:
         ledger.book(fill)
+    return ledger
+
+
+def _differences(settings: Config, held: Mapping[str, Balance], ledger: Ledger) -> dict[str, Decimal]:
     managed = sorted({currency for symbol in settings.universe.symbols for currency in currencies(symbol)})
-    found = {c: held.get(c, Balance(ZERO, ZERO)).total - ledger.held(c) for c in managed}
+    found = {c: held.get(c, Balance(ZERO, ZERO)).total - ledger.wallet(c) for c in managed}
     return {c: difference for c, difference in found.items() if difference}

@@ -4,6 +4,7 @@ Rule: Config objects end here, as they do in worlds.py.
 """
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Final
 
 from daemon.config import Config
@@ -41,7 +42,15 @@ def limits(config: Config) -> risk.Limits:
         positions_max=wanted.positions_max,
         concentration_max=wanted.concentration_max,
         volatility_max=wanted.volatility_max,
+        liquidation_min=None if (least := distances(config)[0]) is None else float(least),
     )
+
+
+def distances(config: Config) -> tuple[Decimal | None, Decimal | None]:
+    """How far positions of swaps are to stay from their liquidation, and how near they may come before they shrink; spot has none."""
+    if config.exchange.market != "swap":
+        return None, None
+    return config.risk.liquidation_min, config.risk.liquidation_reduce
 
 
 def breakers(config: Config) -> Rules:

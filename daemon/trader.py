@@ -36,7 +36,7 @@ from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, StartRefused, refused_key
 from daemon.pulse import Pulse
 from daemon.renewing import Renewing
-from daemon.restoring import restored
+from daemon.restoring import quarantined, restored
 from daemon.stopping import READ_S, last_look
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
@@ -114,7 +114,8 @@ class Trader:
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
         self.recorder = Recorder(p.journal, self.publish, p.clock)
-        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, p.ledger.has_trade, p.manager.may_send)
+        booked = p.ledger.has_trade, p.manager.may_send, p.ledger.has_flow
+        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, *booked)
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.renewing = Renewing(p, self.workers, self.publish, together)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
@@ -210,7 +211,7 @@ class Trader:
         conclusions = restored(p)
         for name, job in self.edges():
             hire(name, job)
-        for event in conclusions:
+        for event in (*conclusions, *quarantined(p)):
             self.publish(event)
         await self._start_workers()
         streams, after = await self._allowed(self._warm)

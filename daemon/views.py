@@ -106,7 +106,7 @@ class DaemonViews:
             "holds": [hold_row(hold) for hold in manager.states.holds()],
             "equity": self._equity(),
             "cash": account.cash if read else None,
-            "positions": sum(1 for s in account.markets if account.held(s) > 0) if read else None,
+            "positions": sum(1 for s in account.markets if account.held(s)) if read else None,
             "open_orders": sum(1 for t in manager.table if not t.ended) if loaded else None,
             "last_slice": self._last_slice,
             "last_decision": decision.as_of if decision else None,

@@ -49,6 +49,8 @@ WORDS: Final[Mapping[str, str]] = {
     "price_deviation_max": "its price was too far from the last bar's close to be believed (risk.price_deviation_max)",
     "self_trade": "an order of ours on the other side has not ended",
     "orders_per_minute": "there were too many orders in the last minute (risk.orders_per_minute)",
+    "liquidation_min": "more would bring a position too near its liquidation (risk.liquidation_min)",
+    "liquidation_room": "the order would have brought a position too near its liquidation (risk.liquidation_min)",
     "order_notional_max": "no order may be larger; another round does the rest (risk.order_notional_max)",
     "volume_share_max": "it would have been too much of the market's volume; the next bar brings more (risk.volume_share_max)",
     "day_notional_max": "the orders of a day may be worth no more (risk.day_notional_max)",

@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from daemon import riskrules
@@ -21,6 +20,7 @@ from daemon.core.capital import Capital
 from daemon.core.curves import Curves
 from daemon.core.desk import GROSS_MAX
 from daemon.core.ledger import Ledger
+from daemon.core.marginwatch import MarginWatch
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable, beginning
 from daemon.core.planner_inputs import Rules
@@ -33,7 +33,8 @@ from daemon.core.sleeves import Sleeves
 from daemon.core.staff import Sleeve
 from daemon.core.states import States
 from daemon.core.trading import Settings
-from daemon.io.ccxt_epochs import Epoch, Renumbered
+from daemon.doors import door_of, refuse_what_it_takes_not
+from daemon.io.ccxt_epochs import Epoch
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.circuit import Circuit, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import Clock
@@ -92,6 +93,7 @@ def build(
         membership=core.membership,
         analyzer=core.analyzer,
         breakers=core.breakers,
+        margin=core.margin,
         notifier=notifier or Notifier(None),
         progress=progress,
         watched=core.watched,
@@ -133,6 +135,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     curves = Curves(account, ledger, portfolio)
     breakers = Breakers(riskrules.breakers(config), states, account, curves, table, symbols, bar, live=not simulated)
     account.believes = breakers.believes
+    account.margin_max = config.risk.margin_max
     analyzer = Analyzer(
         symbols,
         config.bar_length,
@@ -161,6 +164,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         membership=membership(config, at_work, manager, account),
         analyzer=analyzer,
         breakers=breakers,
+        margin=MarginWatch(account, *riskrules.distances(config)),
         watched=watched(config),
     )
 
@@ -176,10 +180,8 @@ def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = N
     Raises:
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
     """
-    if config.exchange.market == "swap":
-        raise StartRefused(f"{config.source}: {config.place}.market swap can be backtested, not traded yet; write spot to run it", 78)
     try:
-        venue = (CcxtExchange if epoch is None else partial(Renumbered, epoch=epoch))(
+        venue = door_of(config, epoch)(
             config.exchange.id,
             tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
@@ -193,20 +195,8 @@ def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = N
         )
     except Fatal as error:
         raise StartRefused(f"{config.source}: {error.text}", 78) from None
-    _refuse_what_it_takes_not(config, venue)
+    refuse_what_it_takes_not(config, venue)
     return venue
-
-
-def _refuse_what_it_takes_not(config: Config, venue: CcxtExchange) -> None:
-    """Raises StartRefused where the venue does not take the orders of the style; a paper account takes them all."""
-    style, twap = config.execution.style, config.execution.twap
-    by_limits = style in ("limit", "maker_then_taker") or (style == "twap" and twap.child == "limit")
-    missing = "that end at once" if by_limits and not venue.takes_limits else ""
-    if style == "maker_then_taker" and not venue.takes_resting:
-        missing = "that only rest in the book"
-    if missing and config.mode != "paper":
-        taken = f"{config.exchange.id} takes no limit orders {missing}, as far as ccxt knows"
-        raise StartRefused(f"{config.source}: execution.style {style} cannot be traded, since {taken}; write market", 78)
 
 
 COMPOUNDING = {"full": Decimal(1), "half": Decimal("0.5"), "none": Decimal(0)}
@@ -302,6 +292,7 @@ def _settings(config: Config, *, simulated: bool = False) -> Settings:
             orders_per_minute=config.risk.orders_per_minute,
             volume_share_max=config.risk.volume_share_max,
             price_deviation_max=config.risk.price_deviation_max,
+            liquidation_min=riskrules.distances(config)[0],
         ),
         rules=Rules(
             band=Decimal(repr(execution.band)),

@@ -179,13 +179,14 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
         ("mode: sandbox", "mode: sandbx", "mode is not paper, sandbox, shadow or live; did you mean sandbox?"),
         ("mode: sandbox", "mode: ghost", "mode is not paper, sandbox, shadow or live; write paper, sandbox, shadow or live"),
         ("market: spot", "market: future", "exchange.market is not spot or swap; write spot or swap"),
-        ("gross: 1.0", "gross: 1.01", "risk.gross is 1.01; give a number above 0 and at most 1"),
+        ("gross: 1.0", "gross: 1.01", "risk.gross is above 1, and spot cannot owe; write 1 or less"),
+        ("gross: 1.0", "margin_max: 0.5", "risk.margin_max is for swaps, and exchange.market is spot; leave it out"),
         ("gross: 1.0", "correlation_jump: 0", "risk.correlation_jump is 0; give a number above 0 and at most 2"),
-        ("gross: 1.0", "gross: .nan", "risk.gross is not a finite number; give a number above 0 and at most 1"),
+        ("gross: 1.0", "gross: .nan", "risk.gross is not a finite number; give a number above 0 and at most 100"),
         (
             "gross: 1.0",
             "gross: '1.0'",
-            "risk.gross is text where a number is wanted; give a number above 0 and at most 1, without quotes or signs around it",
+            "risk.gross is text where a number is wanted; give a number above 0 and at most 100, without quotes or signs around it",
         ),
         ("port: 8787", "port: 65536", "api.port is 65536; give a whole number from 0 to 65535"),
         ("grace: 3s", "grace: 3", "bars.grace has no unit; write a length of time from 100ms to 5m, like 30s"),
@@ -285,7 +286,7 @@ def test_one_mistake_is_one_sentence(folder: Path, old: str, new: str, sentence:
 
 def test_all_mistakes_at_once(folder: Path) -> None:
     """One start tells everything that is wrong, also between keys."""
-    text = changed(("mode: sandbox", "mode: live"), ("gross: 1.0", "gross: 2"), ("host: 127.0.0.1", "host: 0.0.0.0"), ("ETH/", "BTC/"))
+    text = changed(("mode: sandbox", "mode: live"), ("gross: 1.0", "gross: -2"), ("host: 127.0.0.1", "host: 0.0.0.0"), ("ETH/", "BTC/"))
     text = (
         text.replace(", token: {env: REBALANCED_TOKEN}", "")
         .replace("    api_key: {env: REBALANCED_API_KEY}\n", "")

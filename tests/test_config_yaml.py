@@ -126,7 +126,7 @@ def test_environment_overrides_keys(folder: Path) -> None:
     [
         ("REBALANCED__RISK__GROS", "1", "risk.gros (from REBALANCED__RISK__GROS) is not a known key; did you mean gross?"),
         ("REBALANCED__RISC__GROSS", "1", "risc (from REBALANCED__RISC__GROSS) is not a known key; did you mean risk?"),
-        ("REBALANCED__RISK__GROSS", "2", "risk.gross (from REBALANCED__RISK__GROSS) is 2; give a number above 0 and at most 1"),
+        ("REBALANCED__RISK__GROSS", "2", "risk.gross (from REBALANCED__RISK__GROSS) is above 1, and spot cannot owe; write 1 or less"),
         ("REBALANCED__RISK__GROSS", "[", "REBALANCED__RISK__GROSS is not YAML; check indentation, colons, quotes and brackets there"),
         ("REBALANCED__RISK", "{gross: 1, gross: 1}", "REBALANCED__RISK has the same key twice; keep one of the two"),
         (

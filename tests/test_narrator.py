@@ -168,6 +168,7 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.PollFailed("the venue did not answer", AT), None),
     (e.ForeignOrdersSeen({BTC: 2}, AT), None),
     (e.FlowBooked(Flow("f1", "USDT", Decimal(500), "deposit", AT), AT), None),
+    (e.FlowBooked(Flow("f2", "USDT", Decimal("-0.25"), "funding", AT, "BTC/USDT:USDT"), AT), None),
     (e.DriftFound("BTC", Decimal("-0.1"), AT), None),
     (e.DriftCleared("BTC", AT), None),
     (e.ClockMeasured(timedelta(milliseconds=12), timedelta(milliseconds=3), AT), None),
@@ -184,6 +185,9 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.ApprovalLapsed("d1", AT), None),
     (e.SleevesBooked(Booking("d1-cross-1", "cross", (Entry("a", "BTC", Decimal(1)), Entry("b", "BTC", Decimal(-1))), AT), AT), None),
     (e.StopRequested(AT), None),
+    (e.MarginLow("BTC/USDT:USDT", Decimal("0.125"), Decimal("0.15"), AT), None),
+    (e.MarginLow("BTC/USDT:USDT", Decimal("0.07"), Decimal("0.08"), AT, reduces=True), None),
+    (e.MarginRestored(AT), None),
 ]
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
@@ -308,9 +312,9 @@ def test_signals_of_a_large_universe_are_those_of_the_chosen() -> None:
 
 
 def test_only_what_a_person_must_look_at_is_an_error() -> None:
-    """A lost answer, a refusal and a stale stream are expected, and drift that a flow may explain; a halt is not."""
+    """A lost answer, a refusal and a stale stream are expected, and drift that a flow may explain; a halt and a near end are not."""
     errors = {line.name for event, known in ONE_OF_EACH for line in narrate(event, known) if line.level == "error"}
-    assert errors == {"group.stuck", "strategy.disabled", "trading.halted"}
+    assert errors == {"group.stuck", "strategy.disabled", "trading.halted", "margin.reducing"}
 
 
 # --- the document ----------------------------------------------------------------------------------------------------

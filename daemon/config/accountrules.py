@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from daemon.config.ownuse import is_own
-from daemon.config.rules import REFERENCE, accounts_of, at
+from daemon.config.rules import REFERENCE, accounts_of
+from daemon.config.tree import at
 from daemon.config.values import Mistake, suggestion
 
 

@@ -9,7 +9,7 @@ from daemon.config.freeform import without_secrets
 from daemon.config.kinds import Name, Symbol
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
-from daemon.config.values import choice, some, words
+from daemon.config.values import between, choice, some, whole, words
 
 MAX_SYMBOLS = 1000  # twice the largest universe that was measured
 
@@ -29,7 +29,13 @@ class ExchangeConfig(Section):
         description="ccxt id of the exchange.", examples=["binance"]
     )
     market: Annotated[Literal["spot", "swap"], choice("spot", "swap")] = Field(
-        default="spot", description="Kind of market; swap (linear) is for backtests so far, and allows weights below 0."
+        default="spot", description="Kind of market; swap (linear perpetuals in one-way mode) allows weights below 0."
+    )
+    leverage: Annotated[int, *whole(between("1", "125"))] = Field(
+        default=1, description="Leverage that every market is set to; what positions are worth follows from the weights alone. Swap only."
+    )
+    margin_mode: Annotated[Literal["cross", "isolated"], choice("cross", "isolated")] = Field(
+        default="cross", description="cross: all positions answer with the whole wallet; isolated: each with its own margin. Swap only."
     )
     credentials: CredentialsConfig = Field(default_factory=CredentialsConfig, description="Where the keys are; not needed in mode paper.")
     ccxt: Annotated[Mapping[str, Any], BeforeValidator(without_secrets)] = Field(

@@ -9,12 +9,14 @@ from pydantic import BeforeValidator, Field
 from daemon.config.breakers import BreakersConfig, share_or_none
 from daemon.config.kinds import Symbol
 from daemon.config.section import Section
-from daemon.config.values import above, approximate, as_decimal, as_float, as_whole, between, words, wrong
+from daemon.config.values import above, approximate, as_decimal, as_float, as_whole, between, exact, words, wrong
 
 GROUP_SYMBOLS_MAX = 1000  # as many as a universe may have
 
 GroupName = Annotated[str, *words(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,39}", "the name of a group", "meme")]
 SHARE = above("0", "1")
+DISTANCE = above("0", "0.9")
+LEVERED = above("0", "100")
 ANY_SHARE = between("0", "1")
 MONEY = above("0", "1000000000000")
 
@@ -53,15 +55,27 @@ class GroupConfig(Section):
 class RiskConfig(Section):
     """Limits that no strategy passes. Weights are shares of equity, and shorts fill a limit like longs."""
 
-    gross: Annotated[float, *approximate(SHARE)] = Field(
-        default=1.0, description="Largest sum of all weights, as a share of equity; spot cannot owe, so at most 1."
+    gross: Annotated[float, *approximate(LEVERED)] = Field(
+        default=1.0, description="Largest sum of all weights, as a share of equity; spot cannot owe, so at most 1 there."
     )
     net_max: AnyShare = Field(
         default=None, description="Largest difference of longs and shorts, either way; beyond it the side that is too large is scaled."
     )
     cash_min: AnyShare = Field(default=None, description="Share of equity that is never invested; spot only.")
-    weight_max: Annotated[float, *approximate(SHARE)] = Field(
-        default=1.0, description="Largest weight of one symbol, as a share of equity; more is cut to it."
+    weight_max: Annotated[float, *approximate(LEVERED)] = Field(
+        default=1.0, description="Largest weight of one symbol, as a share of equity; more is cut to it. Spot: at most 1."
+    )
+    margin_max: Annotated[Decimal, *exact(SHARE)] = Field(
+        default=Decimal(1), description="Most of the collateral that swaps may need as initial margin; what would need more is not opened."
+    )
+    liquidation_min: Annotated[Decimal | None, _optional(lambda value: as_decimal(value, DISTANCE))] = Field(
+        default=Decimal("0.15"),
+        description="How far the price of each swap may move against it before it is liquidated, at least, as a share of the price: "
+        "nothing is opened that brings any position nearer. Swap only.",
+    )
+    liquidation_reduce: Annotated[Decimal | None, _optional(lambda value: as_decimal(value, DISTANCE))] = Field(
+        default=Decimal("0.08"),
+        description="A position that comes nearer to its liquidation than this share of its price is made smaller at once. Swap only.",
     )
     sector_max: Share = Field(
         default=None, description="Largest sum of weights in each of universe.sectors; beyond it they are scaled alike."

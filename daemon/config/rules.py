@@ -6,7 +6,6 @@ that is said elsewhere.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Literal, get_args
 
@@ -14,6 +13,8 @@ from pydantic import BaseModel
 
 from daemon.config.execution import MakerThenTakerConfig, TwapConfig
 from daemon.config.ownuse import is_contained
+from daemon.config.swaprules import leverage_is_of_swaps
+from daemon.config.tree import at, finite
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 from daemon.core.portfolio import UNASSIGNED
 from daemon.core.strategy import BARS_MAX
@@ -26,20 +27,6 @@ REFERENCE: Final = "{env: NAME}, {file: PATH} or {credential: NAME}"
 STYLE_TERMS: Final[Mapping[str, type[BaseModel]]] = {"maker_then_taker": MakerThenTakerConfig, "twap": TwapConfig}
 STYLE_TIMES: Final = (("maker_then_taker", "passive", "total", True), ("twap", "interval", "horizon", False))
 PAUSES: Final = (("pause", timedelta(minutes=1)), ("pause_max", timedelta(hours=1)))  # of rejects, where they are left out
-
-
-def at(tree: Any, *loc: str | int) -> Any:
-    """What lies at a place of a mapping, list or section; None where nothing does."""
-    for key in loc:
-        if isinstance(tree, BaseModel):
-            tree = getattr(tree, str(key), None)
-        elif isinstance(tree, Mapping):
-            tree = tree.get(key)
-        elif isinstance(tree, list | tuple) and isinstance(key, int):
-            tree = tree[key] if key < len(tree) else None
-        else:
-            return None
-    return tree
 
 
 def mistakes(tree: Any) -> Iterator[Mistake]:
@@ -146,11 +133,11 @@ def _looks_back(select: Any, bar: timedelta) -> Iterator[Mistake]:
 
 def paper_fills_within_the_cap(tree: Any) -> Iterator[Mistake]:
     """Simulated fills are worse than the price by the slippage; beyond the cap there would never be any."""
-    execution, slippage_bps = at(tree, "execution"), _number(at(tree, "paper", "slippage_bps"))
+    execution, slippage_bps = at(tree, "execution"), finite(at(tree, "paper", "slippage_bps"))
     style = at(execution, "style")
     if at(tree, "mode") != "paper" or slippage_bps is None:
         return
-    cap, slip_bps = _number(at(execution, "price_cap")), _number(at(execution, "maker_then_taker", "max_slip_bps"))
+    cap, slip_bps = finite(at(execution, "price_cap")), finite(at(execution, "maker_then_taker", "max_slip_bps"))
     if (style == "limit" or (style == "twap" and at(execution, "twap", "child") == "limit")) and cap and slippage_bps >= cap * 10_000:
         what = "is not below execution.price_cap (a fraction), so no order would fill"
         yield Mistake(("paper", "slippage_bps"), what, "lower it, or raise the cap")
@@ -171,7 +158,7 @@ def styles_have_time(tree: Any) -> Iterator[Mistake]:
 
 def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
     """A reserve is of an asset, and of one that pays for nothing else."""
-    asset, reserve = at(tree, "execution", "fee_asset"), _number(at(tree, "execution", "fee_reserve"))
+    asset, reserve = at(tree, "execution", "fee_asset"), finite(at(tree, "execution", "fee_reserve"))
     if reserve and asset is None:
         yield Mistake(("execution", "fee_reserve"), "is an amount of execution.fee_asset, which is missing", "name the asset")
     if asset is not None and asset in (at(tree, "universe", "quote"), *_further_quotes(tree)):
@@ -246,15 +233,8 @@ def _one_rule(strategies: Sequence[Any]) -> Iterator[Mistake]:
 def _share(strategy: Any) -> Fraction:
     """A share, exactly; 1 where it is left out, 0 where it is no number (said elsewhere)."""
     share = at(strategy, "share")
-    number = Fraction(1) if share is None else _number(share)
+    number = Fraction(1) if share is None else finite(share)
     return number if number is not None and 0 < number <= 1 else Fraction()
-
-
-def _number(value: Any) -> Fraction | None:
-    """A finite number, exactly; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    return Fraction(value) if Decimal(value).is_finite() else None
 
 
 def budgets_are_of_own_strategies(tree: Any) -> Iterator[Mistake]:
@@ -299,9 +279,9 @@ def schedules_have_one_mind(tree: Any) -> Iterator[Mistake]:
 
 def distances_are_acted_on(tree: Any) -> Iterator[Mistake]:
     """What lies within the band is not traded, however often it is looked at."""
-    strategies, band = at(tree, "strategies"), _number(at(tree, "execution", "band"))
+    strategies, band = at(tree, "strategies"), finite(at(tree, "execution", "band"))
     for index, strategy in enumerate(strategies if isinstance(strategies, list | tuple) else ()):
-        distance = _number(at(strategy, "schedule", "off_target"))
+        distance = finite(at(strategy, "schedule", "off_target"))
         if distance is not None and 0 < distance <= (Fraction("0.02") if band is None else band):
             what = "is not above execution.band, so nothing would be traded between due times"
             yield Mistake(("strategies", index, "schedule", "off_target"), what, "raise it, or lower the band")
@@ -328,9 +308,9 @@ def approval_has_a_point(tree: Any) -> Iterator[Mistake]:
 
 def bands_let_trade(tree: Any) -> Iterator[Mistake]:
     """A band as wide as the largest weight would never let anything be bought."""
-    band = _number(at(tree, "execution", "band"))
+    band = finite(at(tree, "execution", "band"))
     for key in ("weight_max", "sector_max", "correlated_group_max"):
-        most = _number(at(tree, "risk", key))
+        most = finite(at(tree, "risk", key))
         if band is not None and most is not None and 0 < most <= band:
             yield Mistake(("execution", "band"), f"is not below risk.{key}, so nothing would ever be bought", "lower the band")
 
@@ -356,10 +336,10 @@ def limits_can_bind(tree: Any) -> Iterator[Mistake]:
         yield Mistake(("risk", "sector_max"), "bounds universe.sectors, and there are none", "add universe.sectors, or leave it out")
     if at(risk, "cash_min") is not None and at(tree, "exchange", "market") == "swap":
         yield Mistake(("risk", "cash_min"), "is for spot, where positions are paid for", "use risk.gross instead")
-    scale, jump = _number(at(risk, "correlation_scale")), _number(at(risk, "correlation_jump"))
+    scale, jump = finite(at(risk, "correlation_scale")), finite(at(risk, "correlation_jump"))
     if scale is not None and scale < 1 and jump == 2:
         yield Mistake(("risk", "correlation_scale"), "waits for a jump of 2, which no correlation makes", "lower risk.correlation_jump")
-    order, day = _number(at(risk, "order_notional_max")), _number(at(risk, "day_notional_max"))
+    order, day = finite(at(risk, "order_notional_max")), finite(at(risk, "day_notional_max"))
     if order is not None and day is not None and order > day:
         yield Mistake(("risk", "order_notional_max"), "is above risk.day_notional_max, which no order passes", "lower it, or leave it out")
 
@@ -413,6 +393,7 @@ RULES: Final = (
     styles_have_time,
     symbols_fit,
     symbols_are_of_the_market,
+    leverage_is_of_swaps,
     quotes_have_a_price,
     watched_are_not_traded,
     selections_fit,

@@ -11,7 +11,7 @@ from math import isfinite
 from daemon.core.capital import Capital
 from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
-from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, Side, currencies
+from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, currencies, is_swap
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.planner_inputs import ONE, Book
 from daemon.core.planner_legs import Reason, limited
@@ -42,6 +42,7 @@ class Account:
         self.listed: Mapping[str, Instrument] = {}  # the markets as the venue lists them
         self._markets: Mapping[str, Instrument] = {}
         self._price_cap: Decimal | None = None
+        self.margin_max = ONE  # of the collateral, what positions of swaps may need as initial margin
         self.drift: dict[str, Decimal] = {}
         self.aside: Callable[[str], Decimal] = lambda _currency: ZERO  # units that are counted and kept, but neither traded nor sized by
         self._ledger = ledger
@@ -161,7 +162,7 @@ class Account:
 
         A market that trades no more is not waited for; what is held of it counts nothing.
         """
-        held = [s for s, m in self.markets.items() if m.active and self.held(s) > 0]
+        held = [s for s, m in self.markets.items() if m.active and self.held(s)]
         held += [symbol for currency, symbol in self._rated_by.items() if self.money(currency) > 0]
         return tuple(s for s in held if s not in self._prices)
 
@@ -248,26 +249,53 @@ class Account:
         free: dict[str, Decimal] = {}
         for currency in self.quotes:
             missing = max(ZERO, -self.drift.get(currency, ZERO))
-            reserved = self._table.reserved(Side.BUY, {s for s in self.markets if currencies(s)[1] == currency})
-            free[currency] = self.money(currency) - reserved - self._foreign.get(currency, ZERO) - missing
+            reserved = self._table.spending({s for s in self.markets if currencies(s)[1] == currency})
+            free[currency] = self.margin_free(currency) - reserved - self._foreign.get(currency, ZERO) - missing
         return free
 
+    def margin_free(self, currency: str) -> Decimal:
+        """Units of a quote currency that nothing is done with: of spot all, of swaps the collateral that positions need no margin of.
+
+        The collateral is the wallet with what positions have gained or lost since, of which no more than `margin_max` is used.
+        """
+        money = self.money(currency)
+        swaps = [(s, m) for s, m in self.markets.items() if m.shortable and m.quote == currency]
+        if not swaps:
+            return money
+        worths = [(self.held(s) * (self.mark(s) or ZERO), m.leverage) for s, m in swaps if self.held(s)]
+        collateral = money + sum((worth for worth, _ in worths), ZERO)
+        return self.margin_max * collateral - sum((abs(worth) / leverage for worth, leverage in worths), ZERO)
+
+    def exposures(self, *, pending: bool) -> dict[str, Decimal]:
+        """By swap, the worth of its position on the larger side, 0 or above; `pending`: if all that grows of its orders were filled."""
+        sides: dict[str, list[Decimal]] = {s: [self.held(s), self.held(s)] for s, m in self.markets.items() if m.shortable}
+        for tracked in self._table if pending else ():
+            if tracked.order.spends_quote and tracked.order.symbol in sides:
+                sides[tracked.order.symbol][tracked.order.side.sign > 0] += tracked.pending
+        worths = {s: max(abs(low), abs(high)) * self.worth(s) for s, (low, high) in sides.items()}
+        return {s: worth for s, worth in worths.items() if worth}
+
     def sellable(self, symbol: str) -> Decimal:
-        """Base units of a symbol that no order of ours is selling and no foreign one has locked."""
-        base = currencies(symbol)[0]
-        return max(ZERO, self.traded(symbol) - self._table.reserved(Side.SELL, {symbol}) - self._foreign.get(base, ZERO))
+        """Base units of a holding that no order of ours is taking away and no foreign one has locked; of a swap on whichever side."""
+        held = self.traded(symbol)
+        held = abs(held) if is_swap(symbol) else held
+        return max(ZERO, held - self._table.taking(symbol) - self._foreign.get(currencies(symbol)[0], ZERO))
 
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
         """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
-        pending, selling, moving = self._in_flight()
+        pending, taking, moving = self._in_flight()
         prices = self.fresh_prices(at)
         untouchable = {s: Reason.STALE_PRICE.value for s in self.markets if s in self._prices and s not in prices}
         # What a symbol in motion will hold lies between two values: only selling all of what is certain cannot go wrong.
         untouchable.update({s: why for s, why in moving.items() if weights.get(s, 0.0) != 0})
         untouchable.update(refused)
-        free = {s: self.traded(s) - selling.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s in self.markets}
+        held = {s: self.traded(s) for s in self.markets}
+        projected = {s: amount + pending.get(s, ZERO) for s, amount in held.items()}
+        # What is short is closed as what is long is sold, unless orders under way may have turned it by then.
+        closes = {s: abs(held[s]) if held[s] * projected[s] > 0 else ZERO for s, market in self.markets.items() if market.shortable}
+        free = {s: closes.get(s, amount) - taking.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s, amount in held.items()}
         return Book(
-            projected={s: self.traded(s) + pending.get(s, ZERO) for s in self.markets},
+            projected=projected,
             free={s: max(ZERO, amount) for s, amount in free.items()},
             prices=prices,
             cash=self.cash_free(),
@@ -285,17 +313,17 @@ class Account:
         return {self.quote: ONE} | fresh
 
     def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
-        """By symbol: signed base units that orders may still bring; base units that sells may still take; why nobody knows how it ends."""
+        """By symbol: signed base units that orders may still bring; base units of it that they may take; why nobody knows how it ends."""
         pending: dict[str, Decimal] = {}
-        selling: dict[str, Decimal] = {}
+        taking: dict[str, Decimal] = {}
         moving: dict[str, str] = {}
         for tracked in self._table:
             symbol = tracked.order.symbol
             pending[symbol] = pending.get(symbol, ZERO) + tracked.pending
-            if tracked.order.side is Side.SELL:
-                selling[symbol] = selling.get(symbol, ZERO) + tracked.reserved
+            if not tracked.order.spends_quote:
+                taking[symbol] = taking.get(symbol, ZERO) + tracked.outstanding
             if tracked.state is State.UNKNOWN:
                 moving[symbol] = Reason.ORDER_UNKNOWN.value
             elif not tracked.ended:
                 moving.setdefault(symbol, Reason.ORDER_OPEN.value)
-        return pending, selling, moving
+        return pending, taking, moving

@@ -30,9 +30,10 @@ from daemon.core.events import (
     TimePassed,
     WaveSettled,
 )
+from daemon.core.ledger import POSITION
 from daemon.core.model import Decision, Fill, Floats, Money, Slice, currencies
 from daemon.core.ordertable import OrderTable
-from daemon.core.portfolio import CROSS, UNASSIGNED
+from daemon.core.portfolio import UNASSIGNED, UNPAID
 from daemon.core.risk import Moments
 
 # Slices that wait to be measured: the clock ticks ten times a second, so more than one waits only while history is caught up with.
@@ -151,6 +152,10 @@ class Analyzer:
         """What comes or goes without a trade is no profit. Quote needs no word: equity before the bar's profit counts it. As `on_fill`."""
         self._digest()
         flow = event.flow
+        if flow.symbol and flow.kind != POSITION:  # what a position has paid is its cost, like a fee
+            if self.books.begun and flow.symbol in self._column:
+                self.books.pay(self._column[flow.symbol], -self._worth(flow.amount, flow.currency))
+            return ()
         symbol = self._of_base.get(flow.currency)
         if self.books.begun:
             self.sleeves.pay(UNASSIGNED, self._worth(flow.amount, flow.currency))
@@ -161,7 +166,7 @@ class Analyzer:
     def on_booked(self, event: SleevesBooked) -> Iterable[Watched]:
         """What one sleeve gives another is paid to it, unless they trade. Before the portfolio counts it."""
         self._digest()
-        for entry in event.booking.entries if event.booking.kind != CROSS and self.books.begun else ():
+        for entry in event.booking.entries if event.booking.kind not in UNPAID and self.books.begun else ():
             self.sleeves.pay(entry.sleeve, self._worth(entry.amount, entry.currency))
         return ()
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.events import WaveSettled
-from daemon.core.model import Cause, Decision, Fill, Instrument, Side, decision_id
+from daemon.core.model import Cause, Decision, Fill, Instrument, decision_id
 from daemon.core.ordertable import Tracked
 from daemon.core.planner_legs import Reason
 from daemon.core.settlement import costs
@@ -59,7 +59,7 @@ def missing(last: WaveSettled | None, ended: Tracked | None) -> bool:
         return False
     if last.left.get(ended.order.symbol) in NOT_AWAITED and ended.booked < ended.order.amount:
         return True
-    late_money = ended.order.side is Side.SELL and ended.doubted_at is not None and ended.booked > 0
+    late_money = not ended.order.spends_quote and ended.doubted_at is not None and ended.booked > 0
     return late_money and Reason.UNFUNDED.value in last.left.values()
 
 

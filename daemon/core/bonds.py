@@ -53,7 +53,9 @@ class Course:
 
     @property
     def done(self) -> Decimal:
-        """The share of its way that is done, from 0 to 1."""
+        """The share of its way that is done, from 0 to 1; all of it where what is left is no order."""
+        if abs(self.goal - self.held) < self.smallest:
+            return ONE
         return min(ONE, max(ZERO, (self.held - self.start) / self.way))
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from daemon.core.account import Account
 from daemon.core.apportion import total
 from daemon.core.events import Event, FlowBooked, KeepState, SleevesBooked, SliceClosed, StopRequested
-from daemon.core.ledger import Ledger
+from daemon.core.ledger import POSITION, Ledger
 from daemon.core.model import EXACT, ZERO, Booking, Entry, Flow
-from daemon.core.portfolio import CROSS, UNASSIGNED, Portfolio
+from daemon.core.portfolio import UNASSIGNED, UNPAID, Portfolio
 
 T = TypeVar("T")
 
@@ -266,12 +266,12 @@ class Curves:
             _settle(self.of(sleeve), paid.get(sleeve, ZERO), worths.get(sleeve, ZERO), at)
 
     def _payments(self) -> Iterator[Entry]:
-        """What waits, as payments. A cross is none: it is a trade, which makes or loses nothing by itself."""
-        for flow in self._flows:
+        """What waits, as payments. A cross is none, being a trade, nor is what a position has earned, which is profit."""
+        for flow in (flow for flow in self._flows if not flow.symbol or flow.kind == POSITION):
             yield Entry(_ACCOUNT, flow.currency, flow.amount)
             yield Entry(UNASSIGNED, flow.currency, flow.amount)
         for booking in self._bookings:
-            yield from () if booking.kind == CROSS else booking.entries
+            yield from () if booking.kind in UNPAID else booking.entries
 
     def _price(self, currency: str) -> Decimal | None:
         """Worth of a unit, None: it has had no price yet. What is no part of the equity counts nothing here either."""

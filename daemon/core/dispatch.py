@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from daemon.core.account import Account
 from daemon.core.bonds import merged
-from daemon.core.events import Event
+from daemon.core.events import Event, PlanMade
 from daemon.core.groups import Groups, in_step
 from daemon.core.guard import Guard
 from daemon.core.model import ZERO, Cause, Decision, Order, Side
@@ -79,14 +79,16 @@ class Dispatch:
         """Intents for the buys that the free cash pays for; once no sell can bring more, all that are left share what there is."""
         legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
         cash = self.cash(wave)
-        if any(self.moving(t, at) for t in wave.current if t.order.side is Side.SELL) or any(
-            work.leg.side is Side.SELL and not work.over for work in wave.works
+        legs, turning = self._turned(wave, legs, at)
+        if any(self.moving(t, at) for t in wave.current if not t.order.spends_quote) or any(
+            not work.leg.spends_quote and not work.over for work in wave.works
         ):
-            now, later = in_step(merged(wave.decision.groups), *fund(legs, cash))
+            now, later = fund(legs, cash)
+            now, later = in_step(merged(wave.decision.groups), now, (*later, *turning))
         else:
             now, left = scale(legs, cash, self._account.markets)
             wave.left.update(left)
-            later = ()
+            later = turning
         made = self.take(wave, now, at)
         # Those that wait on stay as they were planned: a price that has risen is counted anew each time, never on top of the last.
         waits = {leg.symbol for leg in later} | {leg.symbol for leg in now if wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE}
@@ -97,7 +99,7 @@ class Dispatch:
         """Money by currency that neither orders nor what is worked on has a claim to."""
         cash = self._account.cash_free()
         for work in wave.works:
-            if work.leg.side is Side.BUY:
+            if work.leg.spends_quote:
                 cash[work.leg.quote] -= work.claim
         return cash
 
@@ -113,6 +115,12 @@ class Dispatch:
             if leg is not None
         ]
         return tuple(orders), wave.left, [event for _, said in judged for event in said]
+
+    def imagine(self, wave: Wave, made: Plan, at: datetime) -> list[Event]:
+        """What is to be told of a plan of which nothing is sent."""
+        orders, left, told = self.foresee(wave, made, wave.round, at)
+        wave.left = left | {order.symbol: Reason.SHADOW.value for order in orders}
+        return [*told, PlanMade(wave.decision.id, wave.round, orders, left, at, made.changed, made.needs, made.inputs)]
 
     def moving(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an order may be expected to end by itself, soon."""
@@ -153,6 +161,16 @@ class Dispatch:
         self._guard.made(order)
         self._cooldown.begin(wave.decision)
         return order
+
+    def _turned(self, wave: Wave, legs: tuple[Leg, ...], at: datetime) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:
+        """The legs that may go, and those that would turn a position before what closes it has ended.
+
+        Where that has ended short, what was to follow is not sent: another round plans from what is held then.
+        """
+        wait = [leg for leg in legs if self._account.sign(leg.symbol) * leg.side.sign < 0 and self._account.markets[leg.symbol].shortable]
+        closing = {t.order.symbol for t in wave.current if self.moving(t, at)} | {w.leg.symbol for w in wave.works if not w.over}
+        wave.left.update({leg.symbol: Reason.UNFILLED.value for leg in wait if leg.symbol not in closing})
+        return tuple(leg for leg in legs if leg not in wait), tuple(leg for leg in wait if leg.symbol in closing)
 
     def _repriced(self, wave: Wave, at: datetime) -> tuple[Leg, ...]:
         """Amounts stay as they were planned, but what a buy may take follows the price, and without a fresh one it does not go."""

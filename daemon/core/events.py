@@ -43,6 +43,8 @@ from daemon.core.steering import HoldPlaced as HoldPlaced
 from daemon.core.steering import HoldWritten as HoldWritten
 from daemon.core.steering import KeepState as KeepState
 from daemon.core.steering import LoopLagged as LoopLagged
+from daemon.core.steering import MarginLow as MarginLow
+from daemon.core.steering import MarginRestored as MarginRestored
 from daemon.core.steering import MarketsListed as MarketsListed
 from daemon.core.steering import MeasureClock as MeasureClock
 from daemon.core.steering import OrderRecalled as OrderRecalled
@@ -351,7 +353,7 @@ _Order = (
 _Worked = GroupJudged | ParentBegun | ParentEnded | TouchRead
 _Reading = ReadMarkets | RecallOrder | OrderRecalled
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
-_Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared
+_Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared | MarginLow | MarginRestored
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
 Event = _Market | _Roll | _Away | _Deciding | _Limit | _Request | _Reading | _Order | _Worked | _Poll | _Account | _Trading | _Person

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from daemon.core.account import Account
 from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest, merged, moving, steps
-from daemon.core.model import ZERO, Cause, Side
+from daemon.core.model import ZERO, Cause
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import ONE, Rules, exact
 from daemon.core.planner_legs import Leg, Plan, Reason, arriving, bought, capped, reaches_minimum, smallest, sold
+from daemon.core.planner_swaps import stepped
 from daemon.core.steering import KeepState
 from daemon.core.styles import GroupJudged, GroupTerms
 from daemon.core.wave import Wave
@@ -111,8 +112,8 @@ class Groups:
                 continue
             legs, waits = self._legs(bond, wave, made, terms)
             self._unwritten |= bool(legs) and self._come.setdefault(bond.symbols, ZERO) == 0
-            reduces += [leg for leg in legs if _brings_money(leg, made)]
-            grows = [*(leg for leg in legs if not _brings_money(leg, made)), *grows]
+            reduces += [leg for leg in legs if not leg.spends_quote]
+            grows = [*(leg for leg in legs if leg.spends_quote), *grows]
             left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in waits}
         return replace(made, reduces=tuple(reduces), grows=tuple(grows), left=left)
 
@@ -128,7 +129,7 @@ class Groups:
         to = level(courses, terms.size * wave.book.equity, () if unwinding else hindered)
         barred = self._barred_now(wave, bond.symbols) if unwinding else hindered
         wanted = {symbol: amount for symbol, amount in steps(courses, to).items() if symbol not in barred}
-        legs = [leg for symbol, amount in wanted.items() if (leg := self._leg(wave, symbol, amount, made.inputs.rules)) is not None]
+        legs = [leg for symbol, amount in wanted.items() for leg in self._orders(wave, symbol, amount, made.inputs.rules)]
         return legs, {symbol for symbol, course in moving(courses).items() if to < ONE or course.done < to}
 
     def _may_go(self, left: str | None, *, planned: bool) -> bool:
@@ -140,17 +141,16 @@ class Groups:
         book, markets = wave.book, self._account.markets
         return {s for s in symbols if s in book.untouchable or s in book.moving or not markets[s].active}
 
-    def _leg(self, wave: Wave, symbol: str, amount: Decimal, rules: Rules) -> Leg | None:
-        """So much of a symbol as an order, as far as it can be one."""
+    def _orders(self, wave: Wave, symbol: str, amount: Decimal, rules: Rules) -> tuple[Leg, ...]:
+        """So much of a symbol as orders, as far as it can be: one, or of a swap that turns two."""
         market, price = self._account.markets[symbol], wave.book.prices[symbol]
-        if amount > 0:
-            whole = amount / arriving(market, rules)
-        else:
-            whole = -amount if market.shortable else min(-amount, wave.book.free.get(symbol, ZERO))
+        if market.shortable:
+            return stepped(market, self._account.traded(symbol), amount, price, rules)
+        whole = amount / arriving(market, rules) if amount > 0 else min(-amount, wave.book.free.get(symbol, ZERO))
         size = capped(market, market.floor(whole), price)
         if not reaches_minimum(market, size, price):
-            return None
-        return bought(market, size, price, rules) if amount > 0 else sold(market, size, price)
+            return ()
+        return (bought(market, size, price, rules) if amount > 0 else sold(market, size, price),)
 
     def noted(self, at: datetime) -> Iterator[KeepState]:
         """Before a group's first orders: where it came from, so that a crash in the middle of a slice leaves no leg alone unnoticed."""
@@ -239,12 +239,6 @@ class Groups:
     def _smallest(self, symbol: str, price: Decimal | None) -> Decimal:
         market = self._account.markets[symbol]
         return market.lot if not price else smallest(market, price)
-
-
-def _brings_money(leg: Leg, made: Plan) -> bool:
-    """Whether a leg may go without waiting for money: as the plan has it, and where that has no such leg, what is sold."""
-    alike = {(each.symbol, each.side): True for each in made.reduces} | {(each.symbol, each.side): False for each in made.grows}
-    return alike.get((leg.symbol, leg.side), leg.side is Side.SELL)
 
 
 def in_step(groups: Iterable[Iterable[str]], now: tuple[Leg, ...], later: tuple[Leg, ...]) -> tuple[tuple[Leg, ...], tuple[Leg, ...]]:

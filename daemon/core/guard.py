@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from daemon.core.account import Account
 from daemon.core.analyzer_market import WINDOW
 from daemon.core.events import Event, OrderLimited, RiskLimited, RiskRefused, WaveSettled
+from daemon.core.margin import rate_of
 from daemon.core.model import Decision, Order
 from daemon.core.ordergate import OrderGate
+from daemon.core.planner_inputs import exact
 from daemon.core.planner_legs import Leg
 from daemon.core.restraint import ordered_out
 from daemon.core.risk import Limits, Moments, Reason, Reduced, Refused, Scene
@@ -128,7 +131,15 @@ class Guard:
             kept=np.array([symbol in keep or self._stands(symbol) for symbol in symbols], np.bool_),
             moments=self._market.moments(symbols) if self._limits.measured else Moments(),
             high=self._watched,
+            rates=np.array([self._rate(symbol, wanted.get(symbol, 0.0), capital) for symbol in symbols], np.float64),
         )
+
+    def _rate(self, symbol: str, wanted: float, capital: Decimal) -> float:
+        """The share of a swap's worth that must be kept as margin, of what is held or wished, whichever is more."""
+        market = self._account.markets[symbol]
+        if not market.shortable or not isfinite(wanted):
+            return 0.0
+        return float(rate_of(market, max(abs(exact(wanted)) * capital, abs(self._account.held(symbol) * self._account.worth(symbol)))))
 
     def _stands(self, symbol: str) -> bool:
         """Whether a hold of its own leaves a symbol as it is."""

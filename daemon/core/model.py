@@ -50,6 +50,11 @@ def currencies(symbol: str) -> tuple[str, str]:
     return base, quote.partition(":")[0]
 
 
+def is_swap(symbol: str) -> bool:
+    """Whether a symbol is a swap's: it names what it settles in, "BTC/USDT:USDT"."""
+    return ":" in symbol
+
+
 class Side(StrEnum):
     """Which way an order trades the base currency."""
 
@@ -71,7 +76,8 @@ class Instrument:
     `notional_min_market` and `notional_max_market` say whether the bounds of the notional hold for market orders at all.
     `taker_fee` is a fraction of the trade; `buy_fee_in_base` says that a buy pays it out of what it buys, as most spot venues do.
     `price_cap`: orders are limits, so far from their reference price (a fraction) and no further; None: they are market orders.
-    `shortable`: a holding may go below 0 (a linear swap, which pays its fees in quote).
+    `shortable`: a holding may go below 0 (a linear swap, which pays its fees in quote). Its positions need margin: their worth divided by
+    `leverage`, above 0. `tiers` say how much of that they must keep: pairs of a worth (quote) and the maintenance rate from there on.
 
     What holds for an order follows from these, once: `lot` is the step that satisfies both steps, `least` and `most` bound the
     amount (base units), `worth_least` and `worth_most` the notional (quote). `text` is all of it as JSON, without what is at its default.
@@ -96,6 +102,8 @@ class Instrument:
     shortable: bool = False
     active: bool = True
     price_cap: Decimal | None = None
+    leverage: Decimal = Decimal(1)
+    tiers: tuple[tuple[Decimal, Decimal], ...] = field(default=(), metadata={"planned_by": False})
     lot: Decimal = field(init=False, repr=False, compare=False)
     least: Decimal = field(init=False, repr=False, compare=False)
     most: Decimal | None = field(init=False, repr=False, compare=False)
@@ -105,6 +113,8 @@ class Instrument:
 
     def __post_init__(self) -> None:
         """Refuse a market without a grid: nothing could be rounded to it. Numbers lose trailing zeros, so that equal rules read alike."""
+        if not (self.leverage.is_finite() and self.leverage > 0):
+            raise ValueError(f"{self.symbol}: leverage must be positive, not {self.leverage}")
         for name in ("amount_step", "price_tick", "market_step"):
             step: Decimal | None = getattr(self, name)
             if step is not None and not (step.is_finite() and step > 0):
@@ -138,7 +148,8 @@ def shortest(number: Decimal) -> Decimal:
 
 def stated(value: Any) -> dict[str, object]:
     """The fields of a dataclass that were given and do not stand at their default; Decimals, also within mappings, as text."""
-    given = {each.name: (_as_text(getattr(value, each.name)), _as_text(each.default)) for each in fields(value) if each.init}
+    told = [each for each in fields(value) if each.init and each.metadata.get("planned_by", True)]
+    given = {each.name: (_as_text(getattr(value, each.name)), _as_text(each.default)) for each in told}
     return {name: item for name, (item, default) in given.items() if item != default}
 
 
@@ -197,6 +208,9 @@ class Order:
     quote, fees and slippage included, for a buy; base units for a sell.
 
     `split` says for whom it trades: its fills go to these sleeves in these proportions (base units wanted by each, above 0).
+
+    `reduce_only`: it makes a position of a swap smaller, and the venue lets it do nothing else. Such an order spends nothing; every other
+    one of a swap spends margin, on whichever side it is.
     """
 
     id: str
@@ -211,6 +225,12 @@ class Order:
     split: Mapping[str, Decimal] = field(default_factory=dict)
     limit: Decimal | None = None
     post_only: bool = False
+    reduce_only: bool = False
+
+    @property
+    def spends_quote(self) -> bool:
+        """Whether what it may take is money: of spot a buy, of a swap what does not reduce."""
+        return not self.reduce_only if is_swap(self.symbol) else self.side is Side.BUY
 
     def __post_init__(self) -> None:
         """Refuse amounts and prices that are not finite and positive, and what would rest nowhere."""
@@ -227,6 +247,7 @@ class Fill:
     """A trade in our account, as the venue booked it. `amount` is positive base units, `cost` the quote that changed hands without the fee.
 
     `order_id` is our client id, or "" where the venue names the order by `venue_id` alone; the order table knows both.
+    `realised`: of a swap, the profit (quote, signed, fees not counted) that the venue has booked for it; None: it does not say.
     """
 
     order_id: str
@@ -239,6 +260,7 @@ class Fill:
     cost: Decimal
     fees: tuple[Money, ...]
     at: datetime
+    realised: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse a trade of nothing or at no price."""
@@ -250,10 +272,15 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What the account holds of one currency: `free` may be spent, `locked` stands in open orders."""
+    """What the account holds of one currency: `free` may be spent, `locked` stands in open orders.
+
+    Of an account of swaps, it is the wallet of what they settle in, and of what they are made of the position, below 0 where it is short;
+    `opened_for` is then what that was opened for (quote, signed alike).
+    """
 
     free: Decimal
     locked: Decimal
+    opened_for: Decimal = ZERO
 
     @property
     def total(self) -> Decimal:
@@ -312,7 +339,9 @@ class AccountSnapshot:
 class Flow:
     """Money that came or went without a trade of ours: a deposit, a withdrawal, the opening balance, a correction.
 
-    `amount` is signed, in units of `currency`. `id` is derived from what was seen, so that a flow is booked once.
+    `amount` is signed, in units of `currency`. `id` is derived from what was seen, so that a flow is booked once. `symbol`: the swap whose
+    position has earned or paid it (funding, a liquidation's fee): then it is profit or loss of who holds it; "": nobody's position has.
+    Of the kind `position`, it is the swap whose position came, and the amount what that was opened for, below 0 where it is long.
     """
 
     id: str
@@ -320,6 +349,7 @@ class Flow:
     amount: Decimal
     kind: str
     at: datetime
+    symbol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +392,7 @@ class Cause(StrEnum):
     CORRELATION = "correlation"  # nobody was due; the correlation watch has fired or calmed
     LIMITED = "limited"  # nobody was due; what a limit had held back may be allowed now
     RESOLVED = "resolved"  # nobody was due; it is known what became of an order in doubt, and something is missing
+    MARGIN = "margin"  # nobody was due; a position has come too near its liquidation
     RULES = "rules"  # nobody was due; a market that had refused an order has other rules now
     OPERATOR = "operator"  # a person asked for it
     UNIVERSE = "universe"  # nobody was due; what is held of symbols that have left the universe is sold

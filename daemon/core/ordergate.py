@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.account import Account
+from daemon.core.margin import Margins
 from daemon.core.model import CLOSE, EPOCH, VOLUME, ZERO, Bools, Floats, Order, Slice, epoch_ms, from_epoch_ms
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import Leg, quote_of, smallest
@@ -139,8 +140,16 @@ class OrderGate:
             in_minute=self.traffic.in_minute(at),
             in_day=in_day,
             rate=account.rate(leg.quote) or ONE,
+            room=self._room(leg, account),
         )
         return judge(leg, self.limits, situation)
+
+    def _room(self, leg: Leg, account: Account) -> Decimal | None:
+        """Base units that leave every position of a swap far enough from its liquidation; None: nobody asks."""
+        market, least = account.markets[leg.symbol], self.limits.liquidation_min
+        if least is None or leg.reduce_only or not market.shortable:
+            return None
+        return Margins.of(account, pending=True).room(leg, market, least, self.limits.slippage)
 
     def take(self, cross_section: Slice) -> None:
         """Remember the close and the volume of every real bar."""

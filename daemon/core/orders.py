@@ -22,6 +22,7 @@ from daemon.core.events import (
     Event,
     HoldLifted,
     HoldPlaced,
+    MarginLow,
     MarketsListed,
     OrderClosed,
     OrderRefused,
@@ -41,12 +42,12 @@ from daemon.core.events import (
 )
 from daemon.core.follower import Follower, OrderFact
 from daemon.core.guard import Guard, Market, Unwatched
-from daemon.core.model import Cause, Decision, Fill
+from daemon.core.model import Cause, Decision, Fill, decision_id
 from daemon.core.occasion import Occasion
 from daemon.core.ordertable import OrderTable, State, Tracked
-from daemon.core.planner_legs import Plan, Reason
+from daemon.core.planner_legs import Reason
 from daemon.core.readiness import Readiness
-from daemon.core.rebalancing import Cooldown, begin
+from daemon.core.rebalancing import AT_ONCE, Cooldown, begin
 from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained, unwanted
 from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
@@ -230,7 +231,7 @@ class OrderManager:
         """A newer decision replaces an older one that is not being worked on, and ends the waiting of one that is."""
         decision = event.decision
         # What must be sold, is too much while everything moves together, or was owed already, does not wait for a cooldown.
-        at_once = decision.cause in (Cause.FLATTENING, Cause.UNIVERSE, Cause.RESOLVED, Cause.RULES) or self.guard.alarmed
+        at_once = decision.cause in AT_ONCE or self.guard.alarmed
         self._arrears.overtaken = False
         self.decision = self._pending = decision if at_once else self._cooldown.bound(decision)
         self.targets, self._closes = self.guard.weights(decision), self.guard.gate.closes()
@@ -295,7 +296,8 @@ class OrderManager:
         yield from self.sleeves.cross(wave, at)
         made = self._dispatch.planned(wave)
         if self._settings.shadow:
-            yield from self._imagine(wave, made, at)
+            yield from self._dispatch.imagine(wave, made, at)
+            yield from self._settle(wave, at)
             return
         yield from self.groups.noted(at)
         wave.left, wave.changed = dict(made.left), made.changed
@@ -311,14 +313,6 @@ class OrderManager:
         else:
             yield from self._advance(at)
 
-    def _imagine(self, wave: Wave, made: Plan, at: datetime) -> Iterable[Event]:
-        """Tell what would be sent, and be done with it."""
-        orders, left, told = self._dispatch.foresee(wave, made, wave.round, at)
-        yield from told
-        yield PlanMade(wave.decision.id, wave.round, orders, left, at, made.changed, made.needs, made.inputs)
-        wave.left = left | {order.symbol: Reason.SHADOW.value for order in orders}
-        yield from self._settle(wave, at)
-
     # --- what is learnt of orders ------------------------------------------------------------------------------------
 
     def on_order(self, event: OrderFact) -> Iterable[Event]:
@@ -329,6 +323,12 @@ class OrderManager:
         if isinstance(event, OrderRefused):
             yield from self._refused(tracked, event)
         yield from self._progress(tracked, event.at)
+
+    def on_margin(self, event: MarginLow) -> Iterable[Event]:
+        """A position is too near its liquidation: what is wanted, within every limit at the prices of now, is less than is held."""
+        if event.reduces and self.planning and self.wave is None and self._pending is None and self.decision is not None:
+            again = replace(self.decision, id=decision_id(event.at, Cause.MARGIN), at=event.at, cause=Cause.MARGIN)
+            yield TargetsChosen(again, event.at)
 
     def on_closed(self, event: OrderClosed) -> Iterable[Event]:
         """From here on, an order counts in the limits with what it traded; what it leaves of a wave that has settled is made up for."""

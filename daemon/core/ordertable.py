@@ -155,13 +155,18 @@ class Tracked:
     @property
     def pending(self) -> Decimal:
         """Signed base units that this order may still add to what the ledger holds."""
-        return self.order.side.sign * (self.remaining + self.unbooked)
+        return self.order.side.sign * self.outstanding
+
+    @property
+    def outstanding(self) -> Decimal:
+        """Base units that may still come into the ledger, on whichever side. An unknown order's are its whole size."""
+        return self.remaining + self.unbooked
 
     @property
     def reserved(self) -> Decimal:
-        """What it may still take: quote for a buy, base for a sell. An unknown order reserves its whole size."""
-        outstanding = self.remaining + self.unbooked
-        if self.order.side is Side.SELL or not outstanding:
+        """What it may still take: quote where it spends that, else base."""
+        outstanding = self.outstanding
+        if not self.order.spends_quote or not outstanding:
             return outstanding
         return self.order.reserve * outstanding / self.order.amount
 
@@ -326,9 +331,13 @@ class OrderTable:
         self._closed.pop(tracked.order.id, None)
         self._open[tracked.order.id] = tracked
 
-    def reserved(self, side: Side, symbols: Container[str]) -> Decimal:
-        """What orders of that side in these symbols may still take: quote for buys, base for sells."""
-        return sum((t.reserved for t in self._open.values() if t.order.side is side and t.order.symbol in symbols), ZERO)
+    def spending(self, symbols: Container[str]) -> Decimal:
+        """The quote that orders in these symbols may still take: of spot buys, of swaps what makes positions larger."""
+        return sum((t.reserved for t in self._open.values() if t.order.spends_quote and t.order.symbol in symbols), ZERO)
+
+    def taking(self, symbol: str) -> Decimal:
+        """The base units of a holding that orders may still take: of spot sells, of a swap what only reduces."""
+        return sum((t.reserved for t in self._open.values() if not t.order.spends_quote and t.order.symbol == symbol), ZERO)
 
 
 def diagram() -> str:

@@ -39,7 +39,8 @@ class Denied(Exception):  # named by what is known, like the venue errors it bec
 class PaperOrder:
     """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it.
 
-    `limit` is the worst price that it may fill at (immediate or cancel); None: any. `rests`: it waits for that price instead.
+    `limit` is the worst price that it may fill at (immediate or cancel); None: any. `rests`: it waits for that price instead. `reduces`: it
+    only makes a position of a swap smaller.
     """
 
     report: OrderReport
@@ -47,14 +48,15 @@ class PaperOrder:
     locked: Decimal
     limit: Decimal | None = None
     rests: bool = False
+    reduces: bool = False
 
 
 class PaperAccount:
     """Balances, orders and trades; everything takes the moment from outside.
 
     `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it (of the quote on both where the market
-    says so); `maker_fee` the same for orders that rest (None: `fee`). `slippage_bps` is against us. A shortable market's holding may go
-    below 0, without margin.
+    says so); `maker_fee` the same for orders that rest (None: `fee`). `slippage_bps` is against us. Swaps are spot that may go below 0:
+    what is bought is paid for, what is sold short brings money, nothing is set aside, there is neither margin nor liquidation.
     """
 
     def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> None:
@@ -107,9 +109,10 @@ class PaperAccount:
             _check_rules(order, market, order.limit or price or order.price)
             if order.post_only and price is not None and _reaches(order.side, price, order.limit or price):
                 raise Denied("would_cross", f"{order.symbol}: at {order.limit} it would trade at once")
-            # What may be held short needs no holding to be sold; margin is not simulated.
-            sold = ZERO if market.shortable else order.amount
-            currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, sold)
+            if order.reduce_only and not self._closes(market, order.side, order.amount):
+                raise Denied("reduce_only", f"{order.symbol}: there is no position that this order would make smaller")
+            currency, locked = (market.quote, order.reserve) if order.side is Side.BUY else (market.base, order.amount)
+            locked = ZERO if market.shortable else locked
             held = self._balances.get(currency, NOTHING)
             if locked > max(held.free, ZERO):
                 raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {currency}, and {held.free} is free")
@@ -126,7 +129,7 @@ class PaperAccount:
             cost=ZERO,
             at=at,
         )
-        self._put(PaperOrder(report, order.at, locked, order.limit, order.post_only))
+        self._put(PaperOrder(report, order.at, locked, order.limit, order.post_only, order.reduce_only))
         return report
 
     def match(self, market: Instrument, price: Decimal, at: datetime, *, accepted_before: datetime | None = None) -> list[OrderReport]:
@@ -160,7 +163,13 @@ class PaperAccount:
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
             return self._end(order, replace(report, status=Status.EXPIRED, at=at))
-        if report.side is Side.BUY:
+        if market.shortable:
+            amount = self._closes(market, report.side, report.amount) if order.reduces else report.amount
+            cost = amount * price
+            fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
+            self._receive(market.base, report.side.sign * amount)
+            self._receive(market.quote, -report.side.sign * cost - fee.amount)
+        elif report.side is Side.BUY:
             in_base = market.buy_fee_in_base
             each = price if in_base else price * (1 + rate)
             amount = min(report.amount, order.locked // (each * market.lot) * market.lot)
@@ -187,9 +196,16 @@ class PaperAccount:
             cost=cost,
             fees=(fee,) if fee.amount else (),
             at=at,
+            # What was paid has left this account's wallet, what was sold is in it.
+            realised=-report.side.sign * cost if market.shortable else None,
         )
         status = Status.FILLED if amount == report.amount else Status.EXPIRED
         return self._end(order, replace(report, status=status, filled=amount, cost=cost, fills=(fill,), at=at))
+
+    def _closes(self, market: Instrument, side: Side, amount: Decimal) -> Decimal:
+        """How much of an order would make the position in a swap smaller."""
+        held = self._balances.get(market.base, NOTHING).total
+        return min(amount, abs(held)) if held * side.sign < 0 else ZERO
 
     def _price(self, order: PaperOrder, price: Decimal, market: Instrument) -> Decimal:
         """What an order trades at when the market is at `price`."""
@@ -321,6 +337,7 @@ def _order_as_json(order: PaperOrder) -> dict[str, object]:
         "locked": str(order.locked),
         "limit": None if order.limit is None else str(order.limit),
         "rests": order.rests,
+        "reduces": order.reduces,
         "fills": [
             {
                 "id": fill.trade_id,
@@ -329,6 +346,7 @@ def _order_as_json(order: PaperOrder) -> dict[str, object]:
                 "cost": str(fill.cost),
                 "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
                 "at": fill.at.isoformat(),
+                "realised": None if fill.realised is None else str(fill.realised),
             }
             for fill in report.fills
         ],
@@ -359,9 +377,10 @@ def _order_from_json(row: dict[str, Any]) -> PaperOrder:
             cost=Decimal(fill["cost"]),
             fees=tuple(Money(Decimal(amount), currency) for amount, currency in fill["fees"]),
             at=datetime.fromisoformat(fill["at"]),
+            realised=Decimal(fill["realised"]) if fill.get("realised") else None,
         )
         for fill in row["fills"]
     )
-    limit, rests = row.get("limit"), row.get("rests", False)  # an account of an earlier version has neither
+    limit, rests, reduces = row.get("limit"), row.get("rests", False), row.get("reduces", False)  # an earlier version's has none
     intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
-    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests)
+    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests, reduces)

@@ -12,10 +12,11 @@ from typing import Final
 from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
-from daemon.core.planner_legs import BUY, SELL, Leg, Plan, Reason, Standing, quote_of
+from daemon.core.planner_legs import Leg, Plan, Reason, Standing, quote_of
 from daemon.core.planner_lots import Draft, settle
 from daemon.core.planner_moves import Reasoned, finish, move
 from daemon.core.planner_small import fit, is_ample, raised
+from daemon.core.planner_swaps import both_ways
 from daemon.core.planner_zones import Zones
 
 # Far more than any amount or price has; up to here, sums and products of them are exact and quick (three words of nineteen digits).
@@ -56,20 +57,22 @@ def _plan(inputs: Inputs) -> Plan:
     if tight:
         standings, left, _ = _standings(inputs, weights, zones, quick=False)
         needs = _fit(standings, zones)
-    moves = [(s, *move(s, inputs)) for s in standings]
+    swaps = [(s, *both_ways(s, inputs)) for s in standings if s.market.shortable]
+    moves = [(s, *move(s, inputs)) for s in standings if not s.market.shortable]
     if inputs.exits_only:
         moves = [(s, None, Reason.COOLDOWN) if made and not _is_exit(s) else (s, made, reason) for s, made, reason in moves]
+        swaps = [(s, (), Reason.COOLDOWN) if legs and not _is_exit(s) else (s, legs, reason) for s, legs, reason in swaps]
     settle([made for _, made, _ in moves if isinstance(made, Draft)], zones.equity)
+    finished = [(s, *(finish(made, inputs) if isinstance(made, Draft) else (made, reason))) for s, made, reason in moves]
     reduces: list[Leg] = []
     grows: list[Leg] = []
-    for s, made, reason in moves:
-        leg, why = finish(made, inputs) if isinstance(made, Draft) else (made, reason)
-        if s.wanted is not s.wished and why in _LESSER:
-            why = _changed(s, why, equity=zones.equity, dropped=s.symbol in needs)
-        if leg is not None:
-            (reduces if leg.side is SELL else grows).append(leg)
-        if why is not None:
-            left[s.symbol] = str(why)
+    for s, legs, why in (*swaps, *((s, () if leg is None else (leg,), why) for s, leg, why in finished)):
+        for leg in legs:
+            (grows if leg.spends_quote else reduces).append(leg)
+        refitted = s.wanted is not s.wished and why in _LESSER
+        told = _changed(s, why, equity=zones.equity, dropped=s.symbol in needs) if refitted else why
+        if told is not None:
+            left[s.symbol] = str(told)
     changed = {s.symbol: float(s.wanted) for s in standings if s.wanted is not s.wished}
     return Plan(tuple(reduces), tuple(priority(grows)), left, changed, needs, inputs)
 
@@ -164,6 +167,6 @@ def _within_turnover(made: Plan, inputs: Inputs) -> Plan:
     if sum([worth(leg) for leg in made.legs], ZERO) <= most:
         return made
     shrunk = fitted(made.legs, most, worth, inputs.markets)
-    reduces = tuple(leg for leg in shrunk if leg.side is SELL)
-    grows = tuple(leg for leg in shrunk if leg.side is BUY)
+    reduces = tuple(leg for leg in shrunk if not leg.spends_quote)
+    grows = tuple(leg for leg in shrunk if leg.spends_quote)
     return replace(made, reduces=reduces, grows=grows, left={**made.left, **{leg.symbol: Reason.TURNOVER_MAX.value for leg in made.legs}})

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from daemon.core.model import ZERO, Instrument, Side, currencies
+from daemon.core.model import ZERO, Instrument, Side, currencies, is_swap
 from daemon.core.planner_inputs import ONE, Inputs, Rules
 
 # Own margin within the venue's bounds of the notional: the price may move between plan and arrival, and a refused order helps nobody.
@@ -91,7 +91,8 @@ class Standing:
 class Leg(NamedTuple):
     """One order to be. `price` is the reference, `reserve` the most it can take: quote for a buy, base for a sell.
 
-    `limit` is the worst price that it may trade at; None: any. `post_only`: it rests there.
+    `limit` is the worst price that it may trade at; None: any. `post_only`: it rests there. `reduce_only`: it makes a position of a swap
+    smaller, and frees margin; every other leg of a swap reserves the margin it needs, in quote, on whichever side it is.
     """
 
     symbol: str
@@ -101,6 +102,12 @@ class Leg(NamedTuple):
     reserve: Decimal
     limit: Decimal | None = None
     post_only: bool = False
+    reduce_only: bool = False
+
+    @property
+    def spends_quote(self) -> bool:
+        """Whether it waits for money: of spot a buy, of a swap what makes a position larger."""
+        return not self.reduce_only if is_swap(self.symbol) else self.side is BUY
 
     @property
     def quote(self) -> str:
@@ -123,7 +130,7 @@ class Leg(NamedTuple):
         """
         if self.limit is not None or price <= self.price:
             return self
-        return Leg(self.symbol, self.side, self.amount, self.price, _UP.plus(self.reserve * price / self.price))
+        return self._replace(reserve=_UP.plus(self.reserve * price / self.price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,27 @@ def bought(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) ->
 def sold(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     """A sell of an amount on the grid."""
     return Leg(market.symbol, SELL, amount, price, amount, limit_price(market, SELL, price))
+
+
+def closed(market: Instrument, side: Side, amount: Decimal, price: Decimal) -> Leg:
+    """An order of a swap that makes a position smaller, for an amount on the grid."""
+    return Leg(market.symbol, side, amount, price, amount, limit_price(market, side, price), reduce_only=True)
+
+
+def opened(market: Instrument, side: Side, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
+    """An order of a swap that makes a position larger, for an amount on the grid, with the money that it may take.
+
+    That is the initial margin and the fee at the worst price, and what is lost against the mark price at once.
+    """
+    limit = limit_price(market, side, price)
+    lost = price * rules.slippage if limit is None else abs(limit - price)
+    reserve = _UP.plus(amount * ((price + lost) * (_UP.divide(ONE, market.leverage) + market.taker_fee) + lost))
+    return Leg(market.symbol, side, amount, price, reserve, limit)
+
+
+def frees(market: Instrument, leg: Leg) -> Decimal:
+    """The money (quote) that a leg brings if it fills at its reference, less the fee: of spot what is sold, of a swap its margin."""
+    return leg.notional * (ONE / market.leverage - market.taker_fee if leg.reduce_only else ONE - market.taker_fee)
 
 
 def limit_price(market: Instrument, side: Side, price: Decimal) -> Decimal | None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.model import ZERO
-from daemon.core.planner_inputs import ONE, Inputs
+from daemon.core.planner_inputs import Inputs
 from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 from daemon.core.planner_lots import Draft, draft
 
@@ -20,15 +20,13 @@ Move = tuple[Leg | Draft | None, Reasoned]
 
 def move(s: Standing, inputs: Inputs) -> Move:
     """The order of one symbol, or a trade that is still to be rounded, or nothing, and the reason where that is not the whole way."""
-    if s.market.shortable:
-        return _both_ways(s, inputs)
     if s.wanted <= 0:
         # Always traded to: a residue as wide as the zone would stay for ever.
         return _exit(s, inputs) if s.held > 0 else (None, None)
     gap = s.aimed - s.value
     if abs(gap) <= s.slack:
         return None, IN_BAND if gap else None
-    inward = inputs.rules.to_edge and _is_begun(s)
+    inward = inputs.rules.to_edge and is_begun(s)
     way = abs(gap) - s.slack if inward else abs(gap)
     if gap < 0:
         return _reduce(s, way, inputs, inward=inward)
@@ -55,7 +53,7 @@ def finish(made: Draft, inputs: Inputs) -> Answer:
     return leg, made.reason
 
 
-def _is_begun(s: Standing) -> bool:
+def is_begun(s: Standing) -> bool:
     """Whether there is a position already, dust aside: a first allocation goes to the target, not to the edge."""
     return reaches_minimum(s.market, abs(s.held), s.price)
 
@@ -120,25 +118,3 @@ def _exit(s: Standing, inputs: Inputs) -> Answer:
     if amount < free:
         return sold(s.market, amount, s.price), Reason.AMOUNT_MAX
     return sold(s.market, amount, s.price), _short_of(s, lots, free_lots) if amount < s.held else None
-
-
-def _both_ways(s: Standing, inputs: Inputs) -> Answer:
-    """The order of a symbol that may be long or short. No holding bounds what is sold; what is bought needs its money, as anywhere."""
-    gap = s.aimed - s.value
-    turns = s.held * s.wanted < 0  # what stands on the wrong side of 0 is always traded, and to the target
-    if s.wanted and not turns and abs(gap) <= s.slack:
-        return None, Reason.IN_BAND if gap else None
-    inward = inputs.rules.to_edge and s.wanted != 0 and not turns and _is_begun(s)
-    way = (abs(gap) - s.slack if inward else abs(gap)) / s.worth
-    delta = way.copy_sign(gap)
-    if s.still and abs(s.held + delta) > abs(s.held):
-        return None, inputs.book.frozen[s.symbol]
-    whole = s.market.floor(way)
-    amount = capped(s.market, whole, s.price)
-    # An exit needs no margin over the venue's minimum: what is refused is tried again.
-    if not reaches_minimum(s.market, amount, s.price, NOTIONAL_MARGIN if s.wanted else ONE):
-        return None, (Reason.BELOW_MINIMUM if s.wanted else Reason.DUST) if way else None
-    leg = bought(s.market, amount, s.price, inputs.rules) if gap > 0 else sold(s.market, amount, s.price)
-    if amount < whole:
-        return leg, Reason.AMOUNT_MAX
-    return leg, Reason.STEP if (way - whole) * s.worth > s.slack else None

@@ -4,22 +4,31 @@ Rule: after every event the sleeves and `unassigned` add up to what the ledger h
 of facts: the trades by the split of their orders, flows, and bookings between sleeves; a restart folds the same.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Final
 
-from daemon.core.apportion import GRAIN, share_out
+from daemon.core.apportion import GRAIN, share_out, total
 from daemon.core.events import BookSleeves, Event, FlowBooked, OrderFilled, OrderReported, SleevesBooked
-from daemon.core.ledger import RINGFENCED, Ledger
-from daemon.core.model import EXACT, ZERO, Booking, Fill, Flow, currencies
+from daemon.core.forced import forced
+from daemon.core.ledger import POSITION, RINGFENCED, Ledger
+from daemon.core.model import EXACT, ZERO, Booking, Entry, Fill, Flow, currencies, is_swap
 from daemon.core.ordertable import OrderTable, Tracked
 
 # The sleeve of what no strategy has: deposits that have not been shared out, coins of the opening balance, trades of other hands.
 UNASSIGNED: Final = "unassigned"
 
-# Kinds of bookings: opposing wishes that met, money moved to its share, and what a removed strategy has left to nobody.
-CROSS, CAPITAL, HANDOVER = "cross", "capital", "handover"
+# Kinds of bookings: opposing wishes that met, money moved to its share, what a removed strategy has left to nobody, and what positions of
+# swaps have earned or paid, or the venue has closed of them.
+CROSS, CAPITAL, HANDOVER, EARNED, FORCED = "cross", "capital", "handover", "earned", "forced"
+
+# Those by which nobody is paid anything: trades, and what is a profit or a loss.
+UNPAID: Final = frozenset({CROSS, EARNED, FORCED})
+
+# Trades of swaps that are remembered, for what was earned before them and is told after them.
+RECENT_KEPT: Final = 512
 
 Split = Mapping[str, Decimal]
 
@@ -83,15 +92,27 @@ class Portfolio:
         self._strays: dict[tuple[str, str], list[_Trade]] = {}
         self._splits: Mapping[str, Split] = {}  # of orders of earlier processes
         self._linked: dict[tuple[str, str], str] = {}  # their ids, by symbol and the venue's id
+        self._recent: deque[_Trade] = deque(maxlen=RECENT_KEPT)
         self._arrived = 0
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
     def on_fill(self, event: OrderFilled) -> Iterable[Event]:
-        """A trade: of those for whom its order was made; of nobody where the order is not ours, or not known yet."""
+        """A trade: of those for whom its order was made; of nobody where the order is not ours, or not known yet.
+
+        What the venue has closed by itself is shared out to those who held it.
+        """
         fill = event.fill
-        self._book(fill, self._owner(fill.order_id, fill.symbol, fill.venue_id))
-        return ()
+        taken = self._taken(fill) if forced(fill.order_id) else {}
+        counted = self._book(fill, self._owner(fill.order_id, fill.symbol, fill.venue_id))
+        if not taken or not counted:
+            return ()
+        (base, quote), sign = currencies(fill.symbol), fill.side.sign
+        moved = [(UNASSIGNED, base, -sign * fill.amount), (UNASSIGNED, quote, sign * fill.cost)]
+        moved += [(sleeve, base, sign * part) for sleeve, part in taken.items()]
+        moved += [(sleeve, quote, -sign * part) for sleeve, part in share_out(fill.cost, taken, GRAIN).items()]
+        entries = tuple(Entry(*each) for each in moved)
+        return (self.ask(Booking(f"{FORCED}-{fill.symbol}-{fill.trade_id}", FORCED, entries, event.at)),)
 
     def on_reported(self, event: OrderReported) -> Iterable[Event]:
         """Trades that came under the venue's id alone may turn out to be ours. Before the order manager, which may plan upon it."""
@@ -102,9 +123,13 @@ class Portfolio:
         return ()
 
     def on_flow(self, event: FlowBooked) -> Iterable[Event]:
-        """What comes or goes without a trade is nobody's until the next decision shares it out."""
-        self.flow(event.flow)
-        return ()
+        """What comes or goes without a trade is nobody's until the next decision shares it out; what positions have earned is theirs."""
+        flow = event.flow
+        parts = self._earned(flow) if self.flow(flow) and flow.symbol and flow.kind != POSITION else {}
+        if not parts:
+            return ()
+        entries = (Entry(UNASSIGNED, flow.currency, -flow.amount), *(Entry(s, flow.currency, part) for s, part in parts.items()))
+        return (self.ask(Booking(f"{EARNED}-{flow.id}", EARNED, entries, event.at)),)
 
     def on_booked(self, event: SleevesBooked) -> Iterable[Event]:
         """What was asked for is on disk, and counts; once."""
@@ -141,31 +166,57 @@ class Portfolio:
         for booking in bookings:
             self.booking(booking)
 
-    def _book(self, fill: Fill, owner: tuple[str, Split] | None) -> None:
-        """Count a trade, once, as the ledger does."""
+    def _taken(self, fill: Fill) -> dict[str, Decimal]:
+        """By sleeve, base units of a trade that closes what they hold; nothing where they do not hold so much."""
+        base = currencies(fill.symbol)[0]
+        held = {s: abs(amount) for (s, c), amount in sorted(self._held.items()) if c == base and amount * fill.side.sign < 0}
+        return share_out(fill.amount, held, GRAIN) if total(held.values()) >= fill.amount else {}
+
+    def _book(self, fill: Fill, owner: tuple[str, Split] | None) -> bool:
+        """Count a trade, once, as the ledger does. Whether it counted."""
         if not self._ledger.book(fill):
-            return
+            return False
         self._arrived += 1
         key = (fill.symbol, fill.venue_id)
         if owner is not None:
             if key in self._strays:
                 self._adopt(key, *owner)
             self._deal(self._dealt_of(*owner), self._arrived, fill)
-            return
+            return True
         stray = _Trade(self._arrived, fill, {UNASSIGNED: fill.amount})
         self._move(stray)
         if fill.venue_id:
             self._strays.setdefault(key, []).append(stray)
             while len(self._strays) > OrderTable.STRAYS_KEPT:
                 del self._strays[next(iter(self._strays))]
+        return True
 
-    def flow(self, flow: Flow) -> None:
-        """Count a flow, once, as the ledger does."""
-        if self._ledger.flow(flow):
-            self._add(UNASSIGNED, flow.currency, flow.amount)
-            fenced = self._fenced.get(flow.currency, ZERO)
-            if flow.kind == RINGFENCED or (flow.amount < 0 < fenced):  # what goes was theirs first
-                self._fenced[flow.currency] = max(ZERO, EXACT.add(fenced, flow.amount))
+    def flow(self, flow: Flow) -> bool:
+        """Count a flow, once, as the ledger does. Whether it counted."""
+        if not self._ledger.flow(flow):
+            return False
+        self._add(UNASSIGNED, flow.currency, flow.amount)
+        fenced = self._fenced.get(flow.currency, ZERO)
+        if flow.kind == RINGFENCED or (flow.amount < 0 < fenced):  # what goes was theirs first
+            self._fenced[flow.currency] = max(ZERO, EXACT.add(fenced, flow.amount))
+        return True
+
+    def _earned(self, flow: Flow) -> dict[str, Decimal]:
+        """By sleeve, what its position of the moment has earned or paid of a flow; nothing where nobody held anything then."""
+        base = currencies(flow.symbol)[0]
+        held = {sleeve: amount for (sleeve, currency), amount in self._held.items() if currency == base}
+        for trade in self._recent:
+            if trade.fill.symbol == flow.symbol and trade.fill.at > flow.at:
+                for sleeve, part in trade.parts.items():
+                    held[sleeve] = EXACT.subtract(held.get(sleeve, ZERO), trade.fill.side.sign * part)
+        held = {sleeve: amount for sleeve, amount in sorted(held.items()) if amount}
+        whole = total(held.values())
+        if not whole:
+            return {}
+        parts = {s: EXACT.divide(EXACT.multiply(flow.amount, amount), whole).quantize(GRAIN, context=EXACT) for s, amount in held.items()}
+        largest = max(held, key=lambda sleeve: abs(held[sleeve]))
+        parts[largest] = EXACT.subtract(flow.amount, total(part for sleeve, part in parts.items() if sleeve != largest))
+        return parts
 
     def booking(self, booking: Booking) -> None:
         """Count a booking."""
@@ -237,6 +288,9 @@ class Portfolio:
         """Coins, money and fees of a trade to (or, -1 times, back from) those whose it is."""
         fill, sign = trade.fill, trade.fill.side.sign * times
         base, quote = currencies(fill.symbol)
+        if is_swap(fill.symbol):
+            self._recent = deque((t for t in self._recent if t is not trade), RECENT_KEPT)
+            self._recent += [trade] if times > 0 else []
         for sleeve, part in trade.parts.items():
             self._add(sleeve, base, sign * part)
         for sleeve, cost in share_out(fill.cost, trade.parts, GRAIN).items():

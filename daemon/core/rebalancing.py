@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from daemon.core.account import Account
 from daemon.core.model import EPOCH, ZERO, Cause, Decision
@@ -14,9 +15,12 @@ from daemon.core.ordertable import Tracked
 from daemon.core.planner import plan
 from daemon.core.planner_funds import moved, scale
 from daemon.core.planner_inputs import ONE, Inputs
-from daemon.core.planner_legs import Leg, Plan
+from daemon.core.planner_legs import Leg, Plan, frees
 from daemon.core.trading import Settings
 from daemon.core.wave import Wave
+
+# Decisions that a cooldown does not hold up, whatever they are about.
+AT_ONCE: Final = frozenset({Cause.FLATTENING, Cause.UNIVERSE, Cause.RESOLVED, Cause.RULES, Cause.MARGIN})
 
 # Whether every limit allows these weights, where the second symbols stay as they are.
 Allowed = Callable[[Mapping[str, float], frozenset[str]], bool]
@@ -94,7 +98,7 @@ def foreseen(made: Plan, account: Account) -> tuple[tuple[Leg, ...], dict[str, s
     """The legs of a plan as they would go if every sell brought what it is worth, and why the rest is left."""
     cash = account.cash_free()
     for leg in made.reduces:
-        cash[leg.quote] = cash.get(leg.quote, ZERO) + leg.notional * (1 - account.markets[leg.symbol].taker_fee)
+        cash[leg.quote] = cash.get(leg.quote, ZERO) + frees(account.markets[leg.symbol], leg)
     grows, unfunded = scale(made.grows, cash, account.markets)
     return (*made.reduces, *grows), {**made.left, **unfunded}
 

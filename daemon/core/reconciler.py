@@ -33,9 +33,9 @@ from daemon.core.events import (
     TimePassed,
     TradesListed,
 )
-from daemon.core.ledger import OPENING, RINGFENCED, Ledger
+from daemon.core.ledger import OPENING, RINGFENCED, Ledger, positions_of
 from daemon.core.memory import FORGOT, Memory
-from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies
+from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies, is_swap
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
 
@@ -281,16 +281,18 @@ class PositionReconciler:
     def _compare(self, snapshot: AccountSnapshot) -> dict[str, Decimal]:
         """Account minus ledger, by managed currency, where it is not 0."""
         held = {c: b.total for c, b in snapshot.balances.items()}
-        found = {c: held.get(c, ZERO) - self._ledger.held(c) for c in sorted(self._managed)}
+        found = {c: held.get(c, ZERO) - self._ledger.wallet(c) for c in sorted(self._managed)}
         return {c: d for c, d in found.items() if d}
 
     def _emptied(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing is there of all that the ledger holds: more likely a wrong answer, or another account, than the truth."""
-        held = [c for c in self._managed if self._ledger.held(c) > 0]
+        held = [c for c in self._managed if self._ledger.wallet(c)]
         return bool(held) and all(c not in snapshot.balances or not snapshot.balances[c].total for c in self._managed)
 
     def _doubt_emptiness(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Conclude nothing; if it stays so, a person must look, since nothing can be traded and nothing should be booked."""
+        if self._empty_since is None and is_swap(self._symbols[0]):  # a liquidation may have taken everything
+            yield QueryTrades(self._symbols, (self._agreed_at or snapshot.at) - self._calm.overlap, at)
         since = self._empty_since = self._empty_since or snapshot.at
         self._poll_at = at + self._calm.again
         if snapshot.asked_at - since >= self._calm.lag:
@@ -328,11 +330,11 @@ class PositionReconciler:
         elif not self._memory.vouches(known.since):
             yield from self._memory.ask(at)
         elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
-            yield from self._accept(known, at)
+            yield from self._accept(known, snapshot, at)
             return
         yield from self._read_trades(known, at)
 
-    def _accept(self, known: Suspicion, at: datetime) -> Iterable[Event]:
+    def _accept(self, known: Suspicion, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """What stands and nothing explains is taken for true, as the policy says."""
         self._poll_at = at + self._calm.again
         if self._policy is Foreign.HALT and not self._accepted:
@@ -343,7 +345,13 @@ class PositionReconciler:
         self._unsure = 0
         fenced = self._policy is Foreign.RINGFENCE and known.amount > 0 and known.currency not in self._quotes
         kind = RINGFENCED if fenced else "unexplained"
-        yield BookFlows((Flow(_flow_id(known.currency, known.amount, known.since), known.currency, known.amount, kind, at),), at)
+        flow = Flow(_flow_id(known.currency, known.amount, known.since), known.currency, known.amount, kind, at)
+        costs: dict[str, Decimal] = {}
+        swaps = [s for s in self._symbols if is_swap(s) and currencies(s)[0] == known.currency]
+        for symbol in swaps:  # a position that nobody traded here was opened for what the venue says, whatever that was
+            shown = snapshot.balances.get(known.currency)
+            costs[known.currency] = (ZERO if shown is None else shown.opened_for) - self._ledger.opened_for(symbol)
+        yield BookFlows((flow, *positions_of(swaps, costs, flow)), at)
 
     def _believable(self, suspicion: Suspicion, snapshot: AccountSnapshot) -> bool:
         """Whether a balance that lags behind our own trades cannot be what is seen."""
@@ -355,7 +363,7 @@ class PositionReconciler:
 
         Booked as a flow it would be made up for by trading, and what was bought would be bought twice.
         """
-        until = self._ledger.held_until(suspicion.currency, self._ledger.held(suspicion.currency) + suspicion.amount)
+        until = self._ledger.held_until(suspicion.currency, self._ledger.wallet(suspicion.currency) + suspicion.amount)
         return until is not None and snapshot.asked_at - until < self._calm.stale
 
     def _stands(self, currency: str) -> timedelta:
@@ -370,7 +378,8 @@ class PositionReconciler:
         """
         for tracked in self._table:
             base, quote = currencies(tracked.order.symbol)
-            moved = tracked.order.side.sign * self.differences.get(base, ZERO) > 0 and quote in self.differences
+            moved = tracked.order.side.sign * self.differences.get(base, ZERO) > 0
+            moved = moved and (quote in self.differences or is_swap(tracked.order.symbol))
             if moved and currency in (base, quote):
                 return tracked.order.id
         return ""
@@ -392,7 +401,10 @@ class PositionReconciler:
     def _concerned(self, currency: str) -> tuple[str, ...]:
         """The symbols whose trades move this currency. For the quote those are all; only symbols whose base differs too can explain it."""
         mine = tuple(s for s in self._symbols if currencies(s)[0] == currency)
-        return mine or tuple(s for s in self._symbols if currencies(s)[0] in self.differences)
+        differing = tuple(s for s in self._symbols if currencies(s)[0] in self.differences)
+        if not mine and is_swap(self._symbols[0]):  # what moves a wallet beside trades is told with the trades of any symbol
+            return differing or tuple(s for s in self._symbols if self._ledger.opened_for(s)) or self._symbols[:1]
+        return mine or differing
 
     def _open(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """A first start: what the account holds of the managed currencies is its opening balance, not a profit.
@@ -414,8 +426,9 @@ class PositionReconciler:
         known.confirmed = snapshot
         # An account that holds nothing is opened all the same, by one flow of nothing.
         found = sorted(held) or sorted(self._managed)[:1]
-        opening = (Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in found)
-        yield BookFlows(tuple(opening), at)
+        opening = [Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in found]
+        costs = {c: balance.opened_for for c, balance in snapshot.balances.items()}
+        yield BookFlows((*opening, *positions_of(filter(is_swap, self._symbols), costs, opening[0])), at)
 
 
 def _flow_id(currency: str, amount: Decimal, since: datetime) -> str:

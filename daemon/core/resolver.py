@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
-from daemon.core.model import ZERO, Side, currencies
+from daemon.core.model import ZERO, Side, currencies, is_swap
 from daemon.core.ordertable import OrderTable, State, Tracked
 
 # Venue and daemon may disagree on the time of day: a trade may look so much older than its order.
@@ -172,4 +172,6 @@ def may_explain(tracked: Tracked, differences: Mapping[str, Decimal]) -> bool:
     """
     base, quote = currencies(tracked.order.symbol)
     sign = tracked.order.side.sign
-    return sign * differences.get(base, ZERO) > 0 or sign * differences.get(quote, ZERO) < 0
+    if sign * differences.get(base, ZERO) > 0:
+        return True
+    return not is_swap(tracked.order.symbol) and sign * differences.get(quote, ZERO) < 0  # a position costs no money

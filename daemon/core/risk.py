@@ -30,6 +30,7 @@ class Reason(StrEnum):
     GROSS = "gross"
     NET_MAX = "net_max"
     CASH_MIN = "cash_min"
+    LIQUIDATION_MIN = "liquidation_min"
     VOLATILITY_MAX = "volatility_max"
     CORRELATION_HIGH = "correlation_high"
     # of orders
@@ -40,6 +41,7 @@ class Reason(StrEnum):
     VOLUME_SHARE_MAX = "volume_share_max"
     DAY_NOTIONAL_MAX = "day_notional_max"
     TURNOVER_DAY_MAX = "turnover_day_max"
+    LIQUIDATION_ROOM = "liquidation_room"
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
@@ -107,6 +109,7 @@ class Limits:
     `positions_max` counts weights other than 0. `concentration_max` bounds the sum of squared weights (at full investment the inverse of
     the effective number of positions). `volatility_max` is a standard deviation a year. `cash_min` is a share of the capital that is never
     invested. `correlation_scale` is the factor on every weight while the correlation watch says high. `short`: weights may be below 0.
+    `liquidation_min`: how far the price of each swap may move against it, at least, before it is liquidated, as a share of the price.
     """
 
     short: bool = False
@@ -123,6 +126,7 @@ class Limits:
     positions_max: int | None = None
     concentration_max: float | None = None
     volatility_max: float | None = None
+    liquidation_min: float | None = None
 
     @property
     def measured(self) -> bool:
@@ -146,7 +150,8 @@ class Scene:
     """What limits need to know beside the wish. Every array is in the order of `symbols`, which are sorted.
 
     `symbols` are those that are traded and either wished for or held. `held` holds the present weights; `kept` marks those that stay
-    whatever is wished. `moments` say how they move. `high`: the correlation watch has fired and not calmed.
+    whatever is wished. `moments` say how they move. `high`: the correlation watch has fired and not calmed. `rates`: the share of each
+    one's worth that must be kept as margin (None: of nothing).
     """
 
     symbols: tuple[str, ...]
@@ -154,6 +159,7 @@ class Scene:
     kept: Bools
     moments: Moments = Moments()
     high: bool = False
+    rates: Floats | None = None
     place: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ exit too, and pass: a price that nobody should believe, and an order of our own 
     volume_share_max       cut, the rest at the next bar  cut, the rest at the next bar
     day_notional_max       cut, the rest the next day     passes, counts
     turnover_day_max       cut, the rest the next day     passes, counts
+    liquidation_min        cut                            passes
 """
 
 from collections.abc import Callable
@@ -31,7 +32,8 @@ class OrderLimits:
     `order_notional_max` bounds one order, `day_notional_max` (both in the account's currency) and `turnover_day_max` (half of what is
     traded, as a share of equity) all orders of a UTC day, `orders_per_minute` all orders of the last 60 s. Orders in one symbol between two
     bars are at most `volume_share_max` of the last bar's volume. The price that an order was planned at is at most `price_deviation_max`
-    away from the last bar's close, as a share of it.
+    away from the last bar's close, as a share of it. `liquidation_min`: what makes a position of a swap larger leaves every position at
+    least so far from its liquidation, as a share of its price; `slippage` is what it is reckoned to lose at once.
     """
 
     order_notional_max: Decimal | None = None
@@ -40,6 +42,8 @@ class OrderLimits:
     orders_per_minute: int | None = None
     volume_share_max: Decimal | None = None
     price_deviation_max: Decimal | None = None
+    liquidation_min: Decimal | None = None
+    slippage: Decimal = Decimal("0.005")  # as of a market order in the planner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,8 @@ class Situation:
     `position`: signed base units, held and under way. `smallest`: the least base units that the venue takes at this price. `close` and
     `volume` (base units) are those of the last bar that was no stand-in; None: there was none. `opposing`: an order of ours on the other
     side may be open. `in_bar`: base units ordered since that bar closed. `in_minute`: orders of the last 60 s. `in_day`: worth of all
-    orders of this UTC day. Worth and `equity` are in the account's currency, of which a unit of the leg's quote is worth `rate`.
+    orders of this UTC day. `room`: base units that leave every position far enough from its liquidation; None: nobody asks. Worth and
+    `equity` are in the account's currency, of which a unit of the leg's quote is worth `rate`.
     """
 
     market: Instrument
@@ -63,6 +68,7 @@ class Situation:
     in_minute: int = 0
     in_day: Decimal = ZERO
     rate: Decimal = Decimal(1)
+    room: Decimal | None = None
 
     def worth(self, leg: Leg) -> Decimal:
         """What the leg is worth in the account's currency."""
@@ -99,6 +105,8 @@ def judge(leg: Leg, limits: OrderLimits, situation: Situation) -> Judged:
 
 def smaller_by(leg: Leg, situation: Situation) -> Decimal:
     """How much of the leg makes the holding smaller: all of an exit, up to the turning point of what goes through 0, else nothing."""
+    if situation.market.shortable:
+        return leg.amount if leg.reduce_only else ZERO
     opposed = situation.position * leg.side.sign < 0
     return min(leg.amount, abs(situation.position)) if opposed else ZERO
 
@@ -161,6 +169,18 @@ def within_day_turnover(leg: Leg, limits: OrderLimits, situation: Situation) -> 
     return _within_day(leg, None if most is None else most * unit, situation, Reason.TURNOVER_DAY_MAX, unit)
 
 
+def far_from_liquidation(leg: Leg, limits: OrderLimits, situation: Situation) -> Verdict:
+    """What makes a position of a swap larger brings none nearer to its liquidation than `liquidation_min`."""
+    room = situation.room
+    if room is None or leg.amount <= room:
+        return APPROVED
+    finding = Finding(float(situation.worth(leg)), float(room * leg.price * situation.rate))
+    amount = situation.market.floor(room)
+    if amount < situation.smallest:
+        return Refused(Reason.LIQUIDATION_ROOM, finding)
+    return Reduced(amount, Reason.LIQUIDATION_ROOM, (finding,))
+
+
 ORDER: Final[tuple[OrderLimit, ...]] = (
     at_a_price_to_believe,
     with_others,
@@ -169,6 +189,7 @@ ORDER: Final[tuple[OrderLimit, ...]] = (
     within_volume,
     within_day_notional,
     within_day_turnover,
+    far_from_liquidation,
 )
 
 

@@ -4,7 +4,7 @@ Rule: a limit only takes away. No weight grows or changes its sign, so cutting o
 limit is one function of the wish, the bounds and the scene, and answers with a verdict and its stable code.
 
 `ORDER` is the order of application: sanity, groups (sector, named, correlated), single weights, positions, concentration, gross, net, cash,
-volatility, and the correlation watch last. No limit breaks one before it:
+liquidation, volatility, and the correlation watch last. No limit breaks one before it:
 
 * bounds on groups, single weights, positions, concentration and gross shrink with every weight, so taking away more keeps them;
 * net and cash scale one side only, and leave a net between 0 and what it was;
@@ -236,6 +236,23 @@ def calm(weights: Floats, limits: Limits, scene: Scene) -> Verdict:
     return Reduced(weights * limits.correlation_scale, Reason.CORRELATION_HIGH, (finding,))
 
 
+def far_from_liquidation(weights: Floats, limits: Limits, scene: Scene) -> Verdict:
+    """The price of each swap may move by `liquidation_min` against it before it is liquidated; beyond that all are scaled alike.
+
+    Of a collateral of 1, what must be kept of all positions and what one of them loses by then are no more than 1.
+    """
+    least, rates = limits.liquidation_min, scene.rates
+    if least is None or rates is None or not rates.any():
+        return APPROVED
+    sizes, theirs, loses = np.abs(weights), np.abs(scene.stays), least * (1.0 + rates)
+    kept, asked = float((rates * theirs).sum()), float((rates * sizes).sum())
+    if kept + asked + float((loses * (sizes + theirs)).max(initial=0.0)) <= 1.0 + HAIR:
+        return APPROVED
+    factor = float(((1.0 - kept - loses * theirs) / np.maximum(asked + loses * sizes, HAIR)).min())
+    distance = (1.0 - kept - asked) / float(((1.0 + rates) * (sizes + theirs)).max())
+    return Reduced(weights * min(max(factor, 0.0), 1.0), Reason.LIQUIDATION_MIN, (Finding(distance, least),))
+
+
 ORDER: Final[tuple[Limit, ...]] = (
     finite,
     not_short_on_spot,
@@ -249,6 +266,7 @@ ORDER: Final[tuple[Limit, ...]] = (
     within_gross,
     within_net,
     within_cash,
+    far_from_liquidation,
     within_volatility,
     calm,
 )

@@ -6,6 +6,7 @@ Rule: as in events.py, of which these are a part.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from daemon.core.model import Booking, Fill, Instrument, Order
 from daemon.core.states import Hold, Scope
@@ -72,6 +73,24 @@ class HoldWritten:
 @dataclass(frozen=True, slots=True)
 class MeasureClock:
     """Compare our clock with the venue's now instead of at the next turn."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarginLow:
+    """A position of a swap is nearer to its liquidation than `least` (both shares of its price). `reduces`: so near that it must shrink."""
+
+    symbol: str
+    distance: Decimal
+    least: Decimal
+    at: datetime
+    reduces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MarginRestored:
+    """Every position is far enough from its liquidation again."""
 
     at: datetime
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from daemon.core.model import ZERO, Decision, Instrument, Order, Side, currencies
+from daemon.core.model import ZERO, Decision, Instrument, Order, currencies
 from daemon.core.ordertable import State, Tracked, client_id
 from daemon.core.planner_inputs import ONE, Book, Rules, exact
 from daemon.core.planner_legs import Leg, Reason
@@ -18,10 +18,18 @@ from daemon.core.risk import Reason as Risk
 from daemon.core.working import WOULD_CROSS, Working
 
 # Refusals that may end differently when asked again a little later, with fresh balances; all others stand for the wave.
-RETRYABLE: Final = frozenset({"insufficient_funds", "rate_limited", "clock_skew", "maintenance", WOULD_CROSS, Reason.NOT_SENT.value})
+RETRYABLE: Final = frozenset({
+    "insufficient_funds",
+    "reduce_only",  # the position is smaller than was thought: it is read again
+    "rate_limited",
+    "clock_skew",
+    "maintenance",
+    WOULD_CROSS,
+    Reason.NOT_SENT.value,
+})  # fmt: skip
 
 # Of these, the ones that say nothing of the order, only that the venue was away or busy.
-PASSING: Final = RETRYABLE - {"insufficient_funds", WOULD_CROSS}
+PASSING: Final = RETRYABLE - {"insufficient_funds", "reduce_only", WOULD_CROSS}
 
 # Refusals that the rules of the market, as they are known, should have prevented.
 RULES_DOUBTED: Final = frozenset({"venue_filter", "notional_min", "market_closed"})
@@ -166,7 +174,7 @@ class Wave:
 
     def _leaves(self, tracked: Tracked) -> bool:
         """Ended short; stood in its symbol's way until now; or was a sell in doubt that brought money after all, when buys went without."""
-        late_money = tracked.order.side is Side.SELL and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
+        late_money = not tracked.order.spends_quote and tracked.doubted_at is not None and Reason.UNFUNDED.value in self.left.values()
         # A child that ends short is its parent's matter, whose time is what bounds it, unless rules ended both that are others now.
         own = self.work_of(tracked) is None or tracked.order.symbol in self.readmitted
         short = tracked.booked < tracked.order.amount and own
@@ -188,7 +196,7 @@ class Wave:
             wished = self.weights.get(symbol, 0.0)
             weight, held = self.changed.get(symbol, wished), distance + wished
             width = float(zones.width(exact(weight), markets[symbol]))
-            near = weight > 0 and abs(held - weight) <= width
+            near = weight != 0 and abs(held - weight) <= width
             if self.left.get(symbol) == Reason.UNFUNDED.value:
                 if near:
                     self.left[symbol] = (Reason.RAISED if symbol in self.changed else Reason.IN_BAND).value
@@ -221,4 +229,5 @@ def intent(instance: str, decision_id: str, leg: Leg, attempt: int, at: datetime
         split=split,
         limit=leg.limit,
         post_only=leg.post_only,
+        reduce_only=leg.reduce_only,
     )

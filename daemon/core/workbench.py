@@ -18,7 +18,7 @@ from daemon.core.guard import Guard
 from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked
 from daemon.core.planner_inputs import ONE
-from daemon.core.planner_legs import Leg, Reason, smallest
+from daemon.core.planner_legs import Leg, Reason, opened, smallest
 from daemon.core.states import States
 from daemon.core.styles import MakerTerms, Parent, Style, Terms, Touch
 from daemon.core.wave import PASSING, Wave
@@ -118,7 +118,7 @@ class Workbench:
 
     def give_up(self, wave: Wave, theirs: Callable[[Leg], bool], reason: str, at: datetime) -> Iterable[Event]:
         """What is bought for somebody who is not to have more is bought no further; the part of others follows with the next decision."""
-        symbols = {work.leg.symbol for work in wave.works if work.leg.side is Side.BUY and theirs(work.leg)}
+        symbols = {work.leg.symbol for work in wave.works if work.leg.spends_quote and theirs(work.leg)}
         return self.stop(wave, reason, at, frozenset(symbols))
 
     def _one(self, wave: Wave, work: Working, terms: Terms, made: _Round, at: datetime) -> None:
@@ -158,7 +158,7 @@ class Workbench:
     def _stopped(self, wave: Wave, work: Working) -> str:
         """Why nothing more of it may be sent, as a stable code; "" if it may: a hold, drift of what it buys, or a refusal that stands."""
         leg = work.leg
-        if leg.side is Side.BUY and currencies(leg.symbol)[0] in self._account.drift:
+        if leg.spends_quote and currencies(leg.symbol)[0] in self._account.drift:
             return Reason.DRIFT.value
         hold = self._states.of_symbol(leg.symbol)
         if hold is not None and not self._states.permits(leg.symbol, leg.side, self._account.sign(leg.symbol)):
@@ -197,13 +197,16 @@ class Workbench:
             made.told.append(ParentBegun(parent, at))
         work.take(wave.orders[-1])
         wave.children[order.id] = work
-        if order.side is Side.BUY:
+        if order.spends_quote:
             cash[leg.quote] += claim - work.claim - order.reserve
         made.orders.append(order)
 
     def _leg(self, work: Working, place: Place) -> Leg:
         """A child as a leg, with what it may take at worst."""
         leg, rules, market = work.leg, self._dispatch.settings.rules, self._account.markets[work.leg.symbol]
+        if market.shortable:
+            child = opened(market, leg.side, place.amount, place.price, rules) if leg.spends_quote else leg.resized(place.amount)
+            return child._replace(price=place.price, limit=place.limit, post_only=place.post_only)
         worst = place.price * (ONE + rules.slippage) if place.limit is None else place.limit
         reserve = place.amount * worst * (ONE + market.taker_fee) if leg.side is Side.BUY else place.amount
         return Leg(leg.symbol, leg.side, place.amount, place.price, reserve, place.limit, place.post_only)
@@ -211,7 +214,7 @@ class Workbench:
     def _affordable(self, leg: Leg, cash: Decimal) -> Leg | None:
         """As much of a child as there is money, or coins, for; None: not enough for an order."""
         market = self._account.markets[leg.symbol]
-        free = max(ZERO, cash) if leg.side is Side.BUY else self._account.sellable(leg.symbol)
+        free = max(ZERO, cash) if leg.spends_quote else self._account.sellable(leg.symbol)
         if leg.reserve <= free:
             return leg
         amount = market.floor(leg.amount * free / leg.reserve)

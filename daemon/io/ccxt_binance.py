@@ -5,7 +5,7 @@ Rule: nothing here replaces ccxt's signing, addressing or sockets; it reads mess
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +19,7 @@ from daemon.io.ccxt_streams import stream_error, timeframe_name
 from daemon.io.ccxt_types import Json, Socket
 from daemon.io.exchange import AccountNews, BarUpdate, NotSent, Reason, Unknown, Urgency, VenueError
 
-FAMILY: Final = frozenset({"binance", "binanceus"})
+FAMILY: Final = frozenset({"binance", "binanceus", "binanceusdm"})
 
 BATCH: Final = 200  # streams a connection; ccxt's own figure, of the 1,024 that Binance allows
 DIAL_S: Final = 10.0
@@ -59,16 +59,19 @@ SETTINGS: Final[Json] = {
 class BinanceGuarded(Guarded):
     """The REST half: weights as Binance counts them, and markets of the universe alone."""
 
+    weight_per_cost = WEIGHT_PER_COST
+    lists = LISTS
+
     def charges(self, path: str, api: Any, method: str, params: Any, config: Any) -> dict[str, float]:
         """Weight in Binance's own unit; a new order counts in a second lane."""
         cost = super().charges(path, api, method, params, config)[WEIGHT]
-        charged = {WEIGHT: cost * WEIGHT_PER_COST}
+        charged = {WEIGHT: cost * self.weight_per_cost}
         return {ORDERS: 1.0, **charged} if path == "order" and method == "POST" else charged
 
     async def fetch2(self, path: str, api: Any = "public", method: str = "GET", params: Any = None, config: Any = None) -> Any:
         """As everywhere, and the shape of the answer is checked where a wrong one would be read as "none"."""
         answer = await super().fetch2(path, api, method, params, config)
-        if path in LISTS and not isinstance(answer, list):
+        if path in self.lists and not isinstance(answer, list):
             raise ccxt.BadResponse(f"{self.id} answered {path} without a list")
         if path == "exchangeInfo":
             self._limits(answer.get("rateLimits") or ())
@@ -144,7 +147,7 @@ class BinanceStreams:
         name = timeframe_name(client, timeframe)
         ids = {client.market(symbol)["id"]: symbol for symbol in symbols}
         slot = next(number for number in range(len(self._slots) + 1) if number not in self._slots)
-        url = f"{self._url('spot')}/{slot}"
+        url = self._candles(slot)
         request = {"method": "SUBSCRIBE", "params": [f"{market.lower()}@kline_{name}" for market in ids], "id": slot + 1}
         self._slots.add(slot)
         client.taps[url] = Candles(ids, timeframe, sink)
@@ -166,6 +169,9 @@ class BinanceStreams:
         finally:
             client.taps.pop(url, None)
 
+    def _candles(self, slot: int) -> str:
+        return f"{self._url('spot')}/{slot}"
+
     def _url(self, *keys: str) -> str:
         where: Any = self._client.urls["api"].get("ws", {})
         for key in keys:
@@ -185,10 +191,10 @@ class BinanceStreams:
             await self._dial(socket, end)
             await client.house.gate.acquire(Urgency.RECONCILE, {MESSAGES: 1.0})
             async with asyncio.timeout(DIAL_S):
-                await (client.authenticate({"type": "spot"}) if request is None else socket.send(request))
+                await self._subscribe(socket, request)
             if connected is not None:
                 connected()
-            await end
+            await self._remain(end, request)
             failed = Unknown("the stream ended")
         except VenueError as error:
             failed = error
@@ -196,6 +202,22 @@ class BinanceStreams:
             failed = stream_error(error, client.id, self._secrets)
         finally:
             await client.drop(socket, ccxt.NetworkError("the stream is given up"))
+        raise failed
+
+    async def _subscribe(self, socket: Socket, request: Json | None) -> None:
+        await (self._client.authenticate({"type": "spot"}) if request is None else socket.send(request))
+
+    async def _remain(self, end: "asyncio.Future[Any]", _request: Json | None) -> None:
+        await end
+
+    async def _asked(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer to a request that a stream needs; what ccxt raises leaves as a stream's error."""
+        try:
+            return await request()
+        except VenueError:
+            raise
+        except Exception as error:
+            failed = stream_error(error, self._client.id, self._secrets)
         raise failed
 
     async def _dial(self, socket: Socket, end: "asyncio.Future[Any]") -> None:

@@ -252,8 +252,11 @@ def build(
     sandbox: bool,
     clock: Clock,
     gate: Gate,
+    kind: str = "spot",
 ) -> Guarded:
     """A guarded instance of ccxt's class `venue`, in its mode, with `overrides` over `settings` over the door's own, deeply.
+
+    `kind` of its markets: spot, or swap.
 
     Raises:
         Fatal: ccxt has no such exchange, or the mode cannot be had (see ccxt_address).
@@ -263,8 +266,8 @@ def build(
     given = overrides.get("urls")
     hostname = str(overrides.get("hostname") or plain.hostname or "")
     where = address(plain.urls, given if isinstance(given, Mapping) else {}, venue=venue, hostname=hostname, sandbox=sandbox)
-    own = {"options": _spot_only(plain.options)}
-    config = merged(merged(merged(_defaults(), own), settings), {**overrides, "urls": where.urls})
+    own = {"options": _one_kind(plain.options, kind)}
+    config = merged(merged(merged(_defaults(kind), own), settings), {**overrides, "urls": where.urls})
     client = cast("Guarded", type(venue, (layer, base), {})(config, clock, gate))
     if where.switch is not None:
         getattr(client, where.switch)(True)  # noqa: FBT003 - ccxt's signature; before anything else
@@ -285,17 +288,17 @@ def _class(venue: str) -> Any:
     return getattr(ccxt.pro if venue in ccxt.pro.exchanges else ccxt.async_support, venue)
 
 
-def _spot_only(options: Json) -> Json:
+def _one_kind(options: Json, kind: str) -> Json:
     """The option that loads one kind of market alone, in the shape that this class has it."""
     types = options["fetchMarkets"].get("types") if isinstance(options.get("fetchMarkets"), dict) else None
     if isinstance(types, list):
-        return {"fetchMarkets": {"types": ["spot"]}}
+        return {"fetchMarkets": {"types": [kind]}}
     if isinstance(types, dict):
-        return {"fetchMarkets": {"types": {kind: kind == "spot" for kind in types if not isinstance(types[kind], dict)}}}
+        return {"fetchMarkets": {"types": {each: each == kind for each in types if not isinstance(types[each], dict)}}}
     return {}
 
 
-def _defaults() -> Json:
+def _defaults(kind: str) -> Json:
     return {
         "enableRateLimit": False,  # the gate stands in front; ccxt's own throttler delays the twelfth order by 121 ms
         "timeout": TIMEOUT_MS,
@@ -304,7 +307,7 @@ def _defaults() -> Json:
         "options": {
             "maxRetriesOnFailure": 0,  # a retry of ccxt's own would buy twice
             "recvWindow": RECV_WINDOW_MS,
-            "defaultType": "spot",
+            "defaultType": kind,
             "adjustForTimeDifference": False,  # one single measurement, at load; the door measures by itself
             "OHLCVLimit": CACHE_ROWS,
             "tradesLimit": CACHE_ROWS,

@@ -38,8 +38,8 @@ BY_CLASS: Final[Mapping[str, Outcome]] = MappingProxyType(
         "BadRequest": (Refused, Reason.BAD_REQUEST),
         "BadSymbol": (Refused, Reason.BAD_REQUEST),
         "OperationRejected": (Refused, Reason.OTHER),
-        "NoChange": (Refused, Reason.OTHER),
-        "MarginModeAlreadySet": (Refused, Reason.OTHER),
+        "NoChange": (Refused, Reason.NO_CHANGE),
+        "MarginModeAlreadySet": (Refused, Reason.NO_CHANGE),
         "MarketClosed": (Refused, Reason.MARKET_CLOSED),
         "ManualInteractionNeeded": (Refused, Reason.PERMISSION),
         "RestrictedLocation": (Fatal, Reason.PERMISSION),
@@ -104,9 +104,11 @@ BINANCE: Final[Mapping[str, Outcome]] = MappingProxyType(
         "-2016": (Refused, Reason.MARKET_CLOSED),
         "-2018": (Refused, Reason.INSUFFICIENT_FUNDS),
         "-2019": (Refused, Reason.INSUFFICIENT_FUNDS),
-        "-2022": (Refused, Reason.OTHER),
+        "-2022": (Refused, Reason.REDUCE_ONLY),
         "-2026": (NotFound, Reason.OTHER),
         "-4116": DUPLICATE,
+        "-4046": (Refused, Reason.NO_CHANGE),  # the margin type is set already
+        "-4059": (Refused, Reason.NO_CHANGE),  # and the position mode
         "-4164": (Refused, Reason.NOTIONAL_MIN),
         "-5022": (Refused, Reason.WOULD_CROSS),
     },

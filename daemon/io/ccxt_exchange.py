@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
 from daemon.core.styles import Touch
@@ -28,10 +28,13 @@ T = TypeVar("T")
 
 # Venues whose ccxt class looks up, or cancels, an order by our id alone (read in its source); elsewhere the listings are searched.
 FETCH_BY_ID: Final = frozenset(
-    ("binance", "binanceus", "bitget", "bitstamp", "bitvavo", "htx", "hyperliquid", "kraken", "kucoin", "mexc", "myokx", "okx", "okxus"),
+    (
+        *("binance", "binanceus", "binanceusdm", "bitget", "bitstamp", "bitvavo", "htx", "hyperliquid"),
+        *("kraken", "kucoin", "mexc", "myokx", "okx", "okxus"),
+    ),
 )
 CANCEL_BY_ID: Final = frozenset(
-    ("binance", "binanceus", "bitfinex", "bingx", "bitget", "htx", "kraken", "mexc", "myokx", "okx", "okxus"),
+    ("binance", "binanceus", "binanceusdm", "bitfinex", "bingx", "bitget", "htx", "kraken", "mexc", "myokx", "okx", "okxus"),
 )
 
 CREDENTIALS: Final = ("apiKey", "secret", "password", "privateKey", "token", "twofa")  # ccxt's names, where overrides bring them
@@ -45,6 +48,8 @@ class CcxtExchange:
     `overrides` (exchange.ccxt) are merged deeply into ccxt's constructor and have the last word; for `urls` see ccxt_address. `gate` is
     told the venue's limits. `calls` counts the end points called, for whoever wants to know where the door leads.
     """
+
+    kind: ClassVar[tuple[str, str | None]] = ("spot", None)  # of the markets, and of the contracts, as ccxt names them
 
     def __init__(
         self,
@@ -72,12 +77,17 @@ class CcxtExchange:
         self._delisted: frozenset[str] = frozenset()
         self._one_listing = True  # whether open orders come in one listing, or symbol by symbol
         known = exchange_id in binance.FAMILY
-        settings = {"apiKey": api_key, "secret": secret, "password": password, **(binance.SETTINGS if known else {})}
-        layer = binance.BinanceGuarded if known else Guarded
-        self._client = build(exchange_id, layer, settings, overrides or {}, sandbox=sandbox, clock=clock, gate=gate)
-        self._streams: Streams = (binance.BinanceStreams if known else UnifiedStreams)(self._client, self._now, self._secrets)
-        self._pages = Pages(self._client)
+        more, layer, streams = self._special() if known else ({}, Guarded, UnifiedStreams)
+        settings = {"apiKey": api_key, "secret": secret, "password": password, **more}
+        kind = self.kind[0]
+        self._client = build(exchange_id, layer, settings, overrides or {}, sandbox=sandbox, clock=clock, gate=gate, kind=kind)
+        self._streams: Streams = streams(self._client, self._now, self._secrets)
+        self._pages = Pages(self._client, self.kind)
         _state_limits(self._client, gate)
+
+    def _special(self) -> tuple[Json, type[Guarded], Callable[..., Streams]]:
+        """Settings and layers for a venue of which the door knows more than ccxt does."""
+        return binance.SETTINGS, binance.BinanceGuarded, binance.BinanceStreams
 
     # --- market ------------------------------------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class CcxtExchange:
         found: list[Touch | None] = []
         asked_at = self._clock.now()
         if self._venue in binance.FAMILY:
-            read = await self._ask(Urgency.DATA, lambda: binance.tickers_of_books(self._client, symbols))
+            read = await self._ask(Urgency.DATA, lambda: self._books(symbols))
             found = [parse.touch(symbol, read.get(symbol), asked_at) for symbol in symbols]
         else:
             for symbol in symbols:
@@ -191,6 +201,10 @@ class CcxtExchange:
                 book = await self._ask(Urgency.DATA, lambda s=symbol: self._client.fetch_order_book(s))  # type: ignore[misc]
                 found.append(parse.touch(symbol, book, asked_at))
         return [touch for touch in found if touch is not None]
+
+    async def _books(self, symbols: Sequence[str]) -> Json:
+        """The best bids and asks of these symbols, by symbol, in one call."""
+        return await binance.tickers_of_books(self._client, symbols)
 
     @property
     def batch_max(self) -> int:
@@ -215,6 +229,8 @@ class CcxtExchange:
         if Decimal(on_grid) != order.amount:
             raise Refused(f"{order.symbol}: {amount} is not on the venue's grid, which has {on_grid}", Reason.FILTER)
         kind, price, terms = await self._limited(order) if order.limit is not None else self._at_market(order)
+        if order.reduce_only:
+            terms["reduceOnly"] = True
         request, params = self._client.create_order, {"clientOrderId": order.id, **terms}
         raw = await self._private(urgency, lambda: request(order.symbol, kind, order.side.value, amount, price, params), order=True)
         return parse.report(raw, symbol=order.symbol, now=self._now(), order_id=order.id, side=order.side, amount=order.amount)
@@ -353,7 +369,7 @@ class CcxtExchange:
         return self._in_force("PO")
 
     def _in_force(self, life: str) -> bool:
-        return bool((self._client.feature_value_by_type("spot", None, "createOrder", "timeInForce") or {}).get(life))
+        return bool((self._client.feature_value_by_type(*self.kind, "createOrder", "timeInForce") or {}).get(life))
 
     def _buys_by_cost(self) -> bool:
         """Whether a market buy is told in quote here; ccxt then wants the price, which elsewhere would change the order's meaning."""

@@ -17,8 +17,8 @@ NEWEST_FIRST: Final = frozenset({"binance", "binanceus"})  # without a start the
 class Pages:
     """One venue's listings."""
 
-    def __init__(self, client: Guarded) -> None:
-        self._client = client
+    def __init__(self, client: Guarded, kind: tuple[str, str | None] = ("spot", None)) -> None:
+        self._client, self._kind = client, kind
         self.bars_max: int = self._feature("fetchOHLCV", "limit") or PAGE
         self._trades_max = self._feature("fetchMyTrades", "limit")
         days = self._feature("fetchMyTrades", "untilDays")
@@ -70,7 +70,7 @@ class Pages:
         return sorted(rows, key=_moment)
 
     def _feature(self, method: str, name: str) -> Any:
-        return self._client.feature_value_by_type("spot", None, method, name)
+        return self._client.feature_value_by_type(*self._kind, method, name)
 
 
 def _moment(row: Json) -> tuple[int, int, str]:

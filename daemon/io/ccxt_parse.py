@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms, is_swap
 from daemon.core.styles import Touch
 from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown
@@ -51,14 +51,17 @@ def plain(amount: Decimal) -> str:
 
 
 def instrument(market: Json, precision_mode: int) -> Instrument:
-    """The rules of a spot market. What ccxt does not tell of market orders is as for all orders.
+    """The rules of a spot market, or of a linear swap. What ccxt does not tell of market orders is as for all orders.
 
     Raises:
-        Fatal: not a spot market, or one without a grid that orders could be rounded to.
+        Fatal: another kind of market, or one without a grid that orders could be rounded to.
     """
     symbol = str(market["symbol"])
-    if not market.get("spot"):
+    swap = is_swap(symbol)
+    if not swap and not market.get("spot"):
         raise Fatal(f"{symbol} is not a spot market", Reason.BAD_REQUEST)
+    if swap:
+        _refuse_other_swaps(symbol, market)
     precision, limits = market["precision"], market["limits"]
     amount, of_market, cost = limits.get("amount") or {}, limits.get("market") or {}, limits.get("cost") or {}
     return Instrument(
@@ -74,9 +77,21 @@ def instrument(market: Json, precision_mode: int) -> Instrument:
         notional_min=positive(cost.get("min")) or ZERO,
         notional_max=positive(cost.get("max")),
         taker_fee=taker if (taker := decimal(market.get("taker"))) is not None else DEFAULT_TAKER,
-        buy_fee_in_base=market.get("feeSide") not in ("quote", "give"),
+        buy_fee_in_base=not swap and market.get("feeSide") not in ("quote", "give"),
+        shortable=swap,
         active=market.get("active") is not False,
     )
+
+
+def _refuse_other_swaps(symbol: str, market: Json) -> None:
+    """Raises Fatal for what is not a linear perpetual whose contract is one unit of base."""
+    if not market.get("swap") or not market.get("linear") or market.get("inverse"):
+        what = "an inverse contract, which is settled in its base" if market.get("inverse") else "not a linear perpetual swap"
+        raise Fatal(f"{symbol} is {what}: it is not traded; take a linear swap, such as BTC/USDT:USDT", Reason.BAD_REQUEST)
+    if positive(market.get("contractSize")) not in (None, Decimal(1)):
+        raise Fatal(
+            f"{symbol}: a contract is {market['contractSize']} {market['base']}; only contracts of 1 are traded", Reason.BAD_REQUEST
+        )
 
 
 def _step(symbol: str, what: str, precision: object, mode: int) -> Decimal:
@@ -169,6 +184,7 @@ def fill(raw: Json, *, symbol: str, order_id: str, venue_id: str = "", at: datet
         cost=positive(raw.get("cost")) or amount * price,
         fees=fees(raw),
         at=moment,
+        realised=decimal((raw.get("info") or {}).get("realizedPnl")) if is_swap(symbol) else None,
     )
 
 

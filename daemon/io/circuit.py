@@ -12,10 +12,23 @@ from typing import Final, TypeVar
 
 import structlog
 
-from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
+from daemon.core.model import Balance, Fill, Flow, Instrument, Order, OrderReport
 from daemon.core.styles import Touch
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Exchange, Hushed, Market, NotSent, Reason, Unknown, Urgency, VenueError
+from daemon.io.exchange import (
+    AccountNews,
+    BarUpdate,
+    Earning,
+    Exchange,
+    Hushed,
+    Market,
+    NotSent,
+    Reason,
+    SetUp,
+    Unknown,
+    Urgency,
+    VenueError,
+)
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -195,6 +208,16 @@ class ExchangeInTurn(MarketInTurn):
     async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
         """See Exchange.trades."""
         return await self._circuit.at_once(lambda: self._exchange.trades(symbol, since))
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """See Earning.incomes; an account in which nothing moves by itself has none."""
+        exchange = self._exchange
+        return await self._circuit.at_once(lambda: exchange.incomes(since)) if isinstance(exchange, Earning) else ()
+
+    @property
+    def unlike(self) -> Mapping[str, str]:
+        """See SetUp.unlike."""
+        return self._exchange.unlike if isinstance(self._exchange, SetUp) else {}
 
     async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """See Exchange.watch_account."""

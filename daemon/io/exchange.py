@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
-from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport
+from daemon.core.model import Balance, Bar, Fill, Flow, Instrument, Order, OrderReport
 from daemon.core.styles import Touch
 
 
@@ -26,11 +26,13 @@ class Reason(StrEnum):
     DUPLICATE_ID = "duplicate_id"
     RATE_LIMITED = "rate_limited"
     WOULD_CROSS = "would_cross"
+    REDUCE_ONLY = "reduce_only"
     CLOCK_SKEW = "clock_skew"
     CREDENTIALS = "credentials"
     PERMISSION = "permission"
     MAINTENANCE = "maintenance"
     BAD_REQUEST = "bad_request"
+    NO_CHANGE = "no_change"
     OTHER = "refused"
 
 
@@ -140,6 +142,25 @@ class Hushed(Protocol):
 
     def hush(self, seconds: float, told: Callable[[float], None]) -> None:
         """Ask nothing of it for so long, as it wished of an earlier process; `told` hears of every further such wish, in seconds."""
+        ...
+
+
+@runtime_checkable
+class Earning(Protocol):
+    """An account in which money moves without a trade, as swaps make it: funding, liquidations, and transfers beside them."""
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """All of it since a moment, oldest first, complete (paged). What trades have earned and cost is not in it."""
+        ...
+
+
+@runtime_checkable
+class SetUp(Protocol):
+    """A venue whose markets the account must have set up, as those of swaps."""
+
+    @property
+    def unlike(self) -> Mapping[str, str]:
+        """By symbol, what `connect` has found unlike the configuration and could not set, in a sentence."""
         ...
 
 

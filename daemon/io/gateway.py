@@ -34,11 +34,11 @@ from daemon.core.events import (
     TouchRead,
     TradesListed,
 )
-from daemon.core.model import Decision, Fill, Order, OrderReport, Side
+from daemon.core.model import Decision, Fill, Flow, Order, OrderReport
 from daemon.core.resolver import CLOCK_MARGIN
 from daemon.core.styles import Parent
 from daemon.io.clock import Clock
-from daemon.io.exchange import MAY_LEAVE, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+from daemon.io.exchange import MAY_LEAVE, Earning, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
 
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
 Fact = Decision | Parent | Order | Learnt
@@ -67,12 +67,14 @@ class Gateway:
         clock: Clock,
         booked: Callable[[str, str], bool],
         may_send: Callable[[str], bool],
+        flowed: Callable[[Flow], bool] = lambda _flow: False,
     ) -> None:
         self._exchange = exchange
         self._record = record
         self._publish = publish
         self._clock = clock
         self._booked = booked
+        self._flowed = flowed
         self._may_send = may_send
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
         self._reading = False  # the touch, by one of the workers
@@ -127,7 +129,7 @@ class Gateway:
         self._publish(OrderSent(order.id, self._clock.now()))
         waiting = MAY_LEAVE.set(lambda: self._may_send(order.id))
         try:
-            report = await self._exchange.submit(order, Urgency.REDUCE if order.side is Side.SELL else Urgency.GROW)
+            report = await self._exchange.submit(order, Urgency.GROW if order.spends_quote else Urgency.REDUCE)
         except VenueError as error:
             await self.learn(self._verdict(order, error))
         else:
@@ -202,7 +204,7 @@ class Gateway:
     # --- trades ------------------------------------------------------------------------------------------------------
 
     async def _list(self, request: QueryTrades) -> None:
-        """Read and publish all trades in these symbols; `TradesListed` only if every one of them could be read."""
+        """Read and publish all trades in these symbols, and what else has moved money; `TradesListed` only if all of it could be read."""
         for symbol in request.symbols:
             try:
                 trades = await self._exchange.trades(symbol, request.since - CLOCK_MARGIN)
@@ -210,6 +212,13 @@ class Gateway:
                 return
             at = self._clock.now()
             await self.learn(*(OrderFilled(fill, at) for fill in trades if not self._booked(symbol, fill.trade_id)))
+        if isinstance(self._exchange, Earning):
+            try:
+                flows = await self._exchange.incomes(request.since - CLOCK_MARGIN)
+            except VenueError:
+                return
+            at = self._clock.now()
+            await self.learn(*(FlowBooked(flow, at) for flow in flows if not self._flowed(flow)))
         self._publish(TradesListed(request.symbols, request.since, self._clock.now()))
 
     async def _recall(self, request: RecallOrder) -> None:

@@ -67,7 +67,7 @@ class PaperExchange:
         return self._charged(await self._market.markets())
 
     def _charged(self, found: Mapping[str, Instrument]) -> dict[str, Instrument]:
-        charged = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=True) for symbol, market in found.items()}
+        charged = {symbol: replace(market, taker_fee=self._fee, buy_fee_in_base=not market.shortable) for symbol, market in found.items()}
         self._markets |= charged
         return charged
 

@@ -329,7 +329,7 @@ def test_a_trade_that_is_listed_before_its_order_is_known_counts_once() -> None:
     assert desk.tracked(order).booked == 0
     desk.reported(order, Status.FILLED, str(order.amount))
     assert desk.tracked(order).settled
-    assert desk.table.reserved(Side.BUY, desk.account.markets) == 0
+    assert desk.table.spending(desk.account.markets) == 0
 
 
 def test_a_refused_order_that_shows_up_after_all_is_followed_again() -> None:

@@ -313,6 +313,14 @@ ONE_LIMIT_EACH = [
         Reason.NET_MAX,
     ),
     ({"A": 0.5, "B": 0.4}, {"A": 0.5, "B": 0.5}, {"A": 0.45, "B": 0.45}, Limits(cash_min=0.1), ABC, Reason.CASH_MIN),
+    (
+        {"A": 4.5, "B": -1.0},
+        {"A": 9.0, "B": -2.0},
+        {"A": 4.5, "B": -1.0},
+        Limits(short=True, gross=20.0, weight_max=20.0, liquidation_min=0.2),
+        replace(ABC, rates=np.array([0.0, 0.1, 0.0])),
+        Reason.LIQUIDATION_MIN,
+    ),
     ({"A": 0.4}, {"A": 0.8}, {"A": 0.4}, Limits(volatility_max=0.2), KNOWN, Reason.VOLATILITY_MAX),
     ({"A": 0.0}, {"A": 0.8}, {"A": 0.4}, Limits(correlation_scale=0.5), replace(ABC, high=True), Reason.CORRELATION_HIGH),
     (

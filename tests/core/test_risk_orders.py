@@ -51,6 +51,7 @@ ONE_LIMIT_EACH = [
     (leg(10), leg("10.1"), 10, bound(volume_share_max="0.01"), HERE, Reason.VOLUME_SHARE_MAX),
     (leg(10), leg("10.1"), 10, bound(day_notional_max="1000"), IN_DAY, Reason.DAY_NOTIONAL_MAX),
     (leg(10), leg("10.1"), 10, bound(turnover_day_max="0.05"), IN_DAY, Reason.TURNOVER_DAY_MAX),
+    (leg(10), leg("10.1"), 10, bound(liquidation_min="0.2"), replace(HERE, room=Decimal(10)), Reason.LIQUIDATION_ROOM),
 ]
 
 

@@ -203,11 +203,10 @@ class World:
         return [sentence for sentence in found if sentence.rpartition(" ")[2] not in self.strangers]
 
 
-@asynccontextmanager
-async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[World]:
-    """A world, and that it is whole in the end. The journal knows `facts` before it starts."""
-    settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
-    with pytest.MonkeyPatch.context() as patch, listened() as said:
+@contextmanager
+def quickened() -> Iterator[None]:
+    """Pauses of a daemon, about a tenth of what they are."""
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("daemon.io.pollers.SPACING_S", 0.3)
         patch.setattr("daemon.io.pollers.FAILED_FIRST_S", 0.3)
         patch.setattr("daemon.io.pollers.FAILED_MAX_S", 1.0)
@@ -216,6 +215,14 @@ async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[Wor
         patch.setattr("daemon.io.streams.PROVEN_AFTER_S", 0.5)
         patch.setattr("daemon.io.streams.SECOND_LOOK_S", 0.5)
         patch.setattr("daemon.core.breakers.board.MEASURE_AGAIN", timedelta(seconds=1))
+        yield
+
+
+@asynccontextmanager
+async def world(folder: Path, *facts: Any, **sections: Any) -> AsyncIterator[World]:
+    """A world, and that it is whole in the end. The journal knows `facts` before it starts."""
+    settings = VenueSettings(interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
+    with quickened(), listened() as said:
         async with Venue(settings) as venue, at_work(await config(folder, venue, *facts, **sections), KEYS, quick) as run:
             place = World(venue, run)
             await run.until(lambda: run.daemon.views.ready()[0])

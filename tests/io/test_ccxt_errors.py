@@ -91,7 +91,7 @@ RECORDED = [
     (401, said(-2014, "API-key format invalid."), Fatal, Reason.CREDENTIALS),
     (401, said(-2015, "Invalid API-key, IP, or permissions for action."), Fatal, Reason.CREDENTIALS),
     (400, said(-2019, "Margin is insufficient."), Refused, Reason.INSUFFICIENT_FUNDS),
-    (400, said(-2022, "ReduceOnly Order is rejected."), Refused, Reason.OTHER),
+    (400, said(-2022, "ReduceOnly Order is rejected."), Refused, Reason.REDUCE_ONLY),
     (400, said(-4116, "ClientOrderId is duplicated."), Unknown, Reason.DUPLICATE_ID),
     (400, said(-4164, "Order's notional must be no smaller than 5.0 (unless you choose reduce only)"), Refused, Reason.NOTIONAL_MIN),
     (

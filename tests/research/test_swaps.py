@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from daemon.app import routes
 from daemon.cli import app
 from daemon.config import load
-from daemon.core.model import Instrument, Order, Side
+from daemon.core.model import ZERO, Instrument, Order, Side
 from daemon.core.paper import PaperAccount
 from daemon.core.planner import plan
 from daemon.core.planner_inputs import Inputs, Rules
 from daemon.core.planner_legs import Reason
 from daemon.research import runs
 from tests.core.builders import START, after
-from tests.core.plans import book
+from tests.core.plans import SMALL, book
 from tests.research.files import configured, read, stored
 
 SWAP = Instrument(
@@ -38,17 +38,20 @@ weights = st.floats(-1, 1)
 
 @given(weights, weights)
 def test_a_plan_ends_at_the_target_whichever_side_it_is_on(now: float, wanted: float) -> None:
-    """From any long or short holding one order leads to any other, to within a step, or a reason says why there is none."""
+    """From any holding one order, or one that reduces and one that grows, leads to any other, or a reason says why there is none."""
     held = SWAP.floor(Decimal(repr(now)) * EQUITY / PRICE)
-    account = book({SWAP.symbol: held}, {SWAP.symbol: PRICE}, EQUITY * 2, equity=EQUITY)
+    account = book({SWAP.symbol: held}, {SWAP.symbol: PRICE}, EQUITY * 2, equity=EQUITY, free={SWAP.symbol: abs(held)})
     rules = Rules(band=Decimal("0.01"), band_relative=Decimal(0))
     made = plan(Inputs(weights={SWAP.symbol: wanted}, book=account, markets={SWAP.symbol: SWAP}, rules=rules))
     legs = made.reduces + made.grows
     end = held + sum(leg.side.sign * leg.amount for leg in legs)
     goal = Decimal(repr(wanted)) * EQUITY / PRICE
+    assert [leg.reduce_only for leg in legs] in ([], [True], [False], [True, False])
     if legs:
         assert abs(end - goal) <= SWAP.amount_step or made.left[SWAP.symbol]
-        assert len(legs) == 1
+        assert abs(end) <= max(abs(goal), ZERO) + SMALL
+        assert all(leg.amount <= abs(held) and leg.side.sign * held < 0 for leg in made.reduces)
+        assert all((held * leg.side.sign >= 0) or made.reduces for leg in made.grows)
     elif abs(held - goal) * PRICE > EQUITY * Decimal("0.01"):
         assert made.left[SWAP.symbol] in {Reason.BELOW_MINIMUM, Reason.DUST}
     elif held and wanted == 0:
@@ -102,13 +105,14 @@ def test_pairs_go_long_and_short_over_swap_files(tmp_path: Path) -> None:
     assert not any("refused" in note for note in summary["notes"]), summary["notes"]
 
 
-def test_a_daemon_refuses_swaps_for_now(tmp_path: Path) -> None:
-    """`run` says in one sentence that a swap can be backtested only."""
+def test_a_daemon_refuses_the_swaps_of_exchanges_that_are_not_known(tmp_path: Path) -> None:
+    """`run` says in one sentence whose swaps are traded."""
     config = swaps(tmp_path)
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"journal": {"path": str(tmp_path / "j.sqlite")}, "api": {"port": 0}}))
+    changes = {"exchange": {"id": "kraken", "market": "swap"}, "journal": {"path": str(tmp_path / "j.sqlite")}, "api": {"port": 0}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | changes))
     refused = CliRunner().invoke(app, ["run", str(config)])
     assert refused.exit_code == 78
-    assert "exchange.market swap can be backtested, not traded yet" in refused.output
+    assert "exchange.id kraken: swaps are traded on binance and binanceusdm; write one of these, or market: spot" in refused.output
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
 
+from daemon.core import forced
 from daemon.core.account import Account
 from daemon.core.breakers.breaker import PASSING, Change
 from daemon.core.breakers.doubts import Drifts, UnknownOrders
@@ -179,7 +180,7 @@ class Breakers:
     # --- orders and the account --------------------------------------------------------------------------------------
 
     def on_order(self, event: OrderRefused | OrderReported | OrderFilled) -> Iterable[Event]:
-        """What the venue says of an order of ours."""
+        """What the venue says of an order: of ours, or of its own, by which it has taken a position."""
         match event:
             case OrderRefused(order_id=order_id, code=code, at=at):
                 tracked = self._table.get(order_id)
@@ -190,6 +191,8 @@ class Breakers:
             case OrderReported(report=told) | OrderFilled(fill=told):
                 if self._refusals and self._table.get(told.order_id, told.symbol, told.venue_id) is not None:
                     self._refusals.taken(told.symbol)
+        if isinstance(event, OrderFilled):
+            yield from forced.on_fill(event)
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """Ledger and account were compared."""

@@ -80,7 +80,7 @@ def _fill_to(fill: Fill) -> Json:
         "cost": str(fill.cost),
         "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
         "at": micros(fill.at),
-    }
+    } | ({} if fill.realised is None else {"realised": str(fill.realised)})
 
 
 def _fill_from(value: Json) -> Fill:
@@ -95,6 +95,7 @@ def _fill_from(value: Json) -> Fill:
         cost=Decimal(value["cost"]),
         fees=tuple(Money(Decimal(amount), currency) for amount, currency in value["fees"]),
         at=moment(value["at"]),
+        realised=Decimal(value["realised"]) if "realised" in value else None,
     )
 
 

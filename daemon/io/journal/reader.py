@@ -62,6 +62,9 @@ _SPLITS: Final = "SELECT order_id, payload, seal FROM splits"
 _SPLIT_OF: Final = "SELECT order_id, payload, seal FROM splits WHERE order_id = ?"
 _LIMIT_OF: Final = "SELECT order_id, price, seal FROM limits WHERE order_id = ?"
 _RESTS: Final = "SELECT order_id, seal FROM resting WHERE order_id = ?"
+_REDUCES: Final = "SELECT order_id, seal FROM reducing WHERE order_id = ?"
+_PROFITS: Final = "SELECT symbol, trade_id, profit, seal FROM profits"
+_FLOW_SYMBOLS: Final = "SELECT flow_id, symbol, seal FROM flow_symbols"
 _PARENTS_OF: Final = "SELECT decision_id, payload, at, seal FROM parents WHERE decision_id = ? ORDER BY seq"
 _CROSSED: Final = "SELECT id, kind, payload, at, seal FROM bookings WHERE kind = 'cross' AND id GLOB ? ORDER BY seq"
 _DECISIONS_NEWEST: Final = "SELECT id, as_of, payload, at, seal FROM decisions ORDER BY as_of DESC, seq DESC LIMIT ?"
@@ -206,11 +209,11 @@ class Reader:
         switches = self._all("SELECT key, value, at, seal FROM switches", lambda row, path: unsealed("switches", row, path))
         values = {key: value for key, value, _ in switches}
         splits = self._splits()
-        fills = self._all(_FILLS, fill_from)
+        fills = self._with_profits(self._all(_FILLS, fill_from))
         newest = next(iter(self.decisions(1)), None)
         return Recovered(
             fills=fills,
-            flows=self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from),
+            flows=self._flows(),
             open_orders=tuple(
                 (replace(self._with_terms(order), split=splits.get(order.id, {})), self._events(order.id))
                 for order in self._all(_ORDERS_OPEN, order_from)
@@ -231,6 +234,19 @@ class Reader:
             began=self._began(),
         )
 
+    def _with_profits(self, fills: tuple[Fill, ...]) -> tuple[Fill, ...]:
+        """The trades with the profits that the venue has booked for them."""
+        rows = self._since("profits", _PROFITS, lambda row, path: unsealed("profits", row, path))
+        profits = {(symbol, trade_id): Decimal(profit) for symbol, trade_id, profit in rows}
+        return tuple(replace(fill, realised=profits.get((fill.symbol, fill.trade_id))) for fill in fills) if profits else fills
+
+    def _flows(self) -> tuple[Flow, ...]:
+        """All flows, with the swaps whose positions have made them."""
+        flows = self._all("SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq", flow_from)
+        rows = self._since("flow_symbols", _FLOW_SYMBOLS, lambda row, path: unsealed("flow_symbols", row, path))
+        symbols: dict[str, str] = dict(rows)
+        return tuple(replace(flow, symbol=symbols.get(flow.id, "")) for flow in flows) if symbols else flows
+
     def _recent_orders(self) -> tuple[Order, ...]:
         """All orders of the day before the newest, oldest first; read backwards, since there may be years of others."""
         recent: list[Order] = []
@@ -247,10 +263,12 @@ class Reader:
         return {order_id: split_from_json(payload) for order_id, payload in rows}
 
     def _with_terms(self, order: Order) -> Order:
-        """The order with the worst price that it may trade at, and whether it rests there."""
+        """The order with the worst price that it may trade at, whether it rests there, and whether it only reduces."""
         limits = self._since("limits", _LIMIT_OF, lambda row, path: unsealed("limits", row, path), order.id)
         rests = self._since("resting", _RESTS, lambda row, path: unsealed("resting", row, path), order.id)
-        return replace(order, limit=next((Decimal(price) for _, price in limits), None), post_only=bool(rests))
+        reduces = self._since("reducing", _REDUCES, lambda row, path: unsealed("reducing", row, path), order.id)
+        limit = next((Decimal(price) for _, price in limits), None)
+        return replace(order, limit=limit, post_only=bool(rests), reduce_only=bool(reduces))
 
     def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
         """The rows of a table that a journal which only an earlier version has opened does not have."""

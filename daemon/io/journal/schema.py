@@ -79,6 +79,14 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
            at INTEGER NOT NULL, seal BLOB NOT NULL, UNIQUE (decision_id, payload)) STRICT""",
         "CREATE TABLE resting (order_id TEXT PRIMARY KEY REFERENCES orders (id), seal BLOB NOT NULL) STRICT, WITHOUT ROWID",
     ),
+    (
+        # Of swaps: orders that only reduce, the profit that a venue has booked for a trade, and whose position has earned or paid a flow.
+        "CREATE TABLE reducing (order_id TEXT PRIMARY KEY REFERENCES orders (id), seal BLOB NOT NULL) STRICT, WITHOUT ROWID",
+        """CREATE TABLE profits (symbol TEXT NOT NULL, trade_id TEXT NOT NULL, profit TEXT NOT NULL, seal BLOB NOT NULL,
+           PRIMARY KEY (symbol, trade_id)) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE flow_symbols (flow_id TEXT PRIMARY KEY REFERENCES flows (id), symbol TEXT NOT NULL,
+           seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 _PRAGMAS: Final = (

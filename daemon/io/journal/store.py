@@ -67,6 +67,9 @@ _LIMIT: Final = "INSERT INTO limits (order_id, price, seal) VALUES (?, ?, ?) ON 
 _PARENT: Final = """INSERT INTO parents (decision_id, payload, at, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (decision_id, payload) DO NOTHING"""
 _RESTING: Final = "INSERT INTO resting (order_id, seal) VALUES (?, ?) ON CONFLICT (order_id) DO NOTHING"
+_REDUCING: Final = "INSERT INTO reducing (order_id, seal) VALUES (?, ?) ON CONFLICT (order_id) DO NOTHING"
+_PROFIT: Final = "INSERT INTO profits (symbol, trade_id, profit, seal) VALUES (?, ?, ?, ?) ON CONFLICT (symbol, trade_id) DO NOTHING"
+_FLOW_SYMBOL: Final = "INSERT INTO flow_symbols (flow_id, symbol, seal) VALUES (?, ?, ?) ON CONFLICT (flow_id) DO NOTHING"
 _VENUE_ORDER: Final = """INSERT INTO venue_orders (symbol, venue_id, order_id, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (symbol, venue_id) DO NOTHING"""
 
@@ -162,10 +165,11 @@ class Store:
             case Decision() | Parent() | Order():
                 self._intent(fact)
             case OrderFilled():
-                self._connection.execute(_FILL, fill_row(fact))
-                self._venue_order(fact.fill.symbol, fact.fill.venue_id, fact.fill.order_id)
+                self._fill(fact)
             case FlowBooked():
                 self._connection.execute(_FLOW, flow_row(fact))
+                if fact.flow.symbol:
+                    self._connection.execute(_FLOW_SYMBOL, sealed("flow_symbols", fact.flow.id, fact.flow.symbol))
             case WaveSettled():
                 self._wave(fact)
             case SleevesBooked() | HoldPlaced() | HoldLifted() | Command():
@@ -211,7 +215,7 @@ class Store:
             row = self._connection.execute(
                 "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders WHERE id = ?", (order.id,)
             ).fetchone()
-            if order_from(row, self._path) != replace(order, split={}, limit=None, post_only=False):
+            if order_from(row, self._path) != replace(order, split={}, limit=None, post_only=False, reduce_only=False):
                 raise JournalConflict(f"order {order.id} is already recorded with another content: an id stands for one intent, for ever")
         if order.split:
             self._connection.execute(_SPLIT, sealed("splits", order.id, split_to_json(order.split)))
@@ -219,6 +223,8 @@ class Store:
             self._connection.execute(_LIMIT, sealed("limits", order.id, str(order.limit)))
         if order.post_only:
             self._connection.execute(_RESTING, sealed("resting", order.id))
+        if order.reduce_only:
+            self._connection.execute(_REDUCING, sealed("reducing", order.id))
 
     def _order_event(self, fact: OrderFact) -> None:
         self._connection.execute(
@@ -226,6 +232,13 @@ class Store:
         )
         if isinstance(fact, OrderReported):
             self._venue_order(fact.report.symbol, fact.report.venue_id, fact.report.order_id)
+
+    def _fill(self, event: OrderFilled) -> None:
+        fill = event.fill
+        self._connection.execute(_FILL, fill_row(event))
+        if fill.realised is not None:
+            self._connection.execute(_PROFIT, sealed("profits", fill.symbol, fill.trade_id, str(fill.realised)))
+        self._venue_order(fill.symbol, fill.venue_id, fill.order_id)
 
     def _venue_order(self, symbol: str, venue_id: str, order_id: str) -> None:
         """Remember which of our orders the venue means by its own number; foreign orders are none of ours."""

@@ -1,0 +1,29 @@
+"""Forced: trades that the venue has made of a position of ours by itself, in a liquidation or an auto-deleveraging.
+
+Rule: they count like any trade; their symbol only reduces from then on, until a person says otherwise.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from daemon.core.events import Event, HoldPlaced, OrderFilled
+from daemon.core.model import is_swap
+from daemon.core.states import Hold, Level, Scope
+
+# How Binance names the orders by which it takes positions over (its "Event: Order Update"), and what that is called here.
+NAMES: Final = {"autoclose-": "liquidated", "adl_autoclose": "deleveraged", "settlement_autoclose-": "delisted"}
+
+
+def forced(order_id: str) -> str:
+    """What the venue has done by an order, as a stable code; "": it is not the venue's."""
+    return next((code for beginning, code in NAMES.items() if order_id.startswith(beginning)), "")
+
+
+def on_fill(event: OrderFilled) -> Iterable[Event]:
+    """Somebody must look before such a position is opened again."""
+    fill = event.fill
+    code = forced(fill.order_id) if is_swap(fill.symbol) else ""
+    if code:
+        trade = f"{fill.amount.normalize():f} of {fill.symbol} at {fill.price.normalize():f}"
+        text = f"the exchange has {code} {trade}; it only reduces until it is resumed"
+        yield HoldPlaced(Hold(scope=Scope(symbol=fill.symbol), level=Level.REDUCING, code=code, text=text, since=event.at), event.at)

@@ -1,0 +1,145 @@
+"""The door to the linear perpetual swaps of a venue, in one-way mode: the door to its spot, and what positions need beside.
+
+Rule: leverage, margin mode and position mode are what the configuration says, or it is known where they are not. Nothing here opens or
+closes a position.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from daemon.core.model import Balance, Flow, Instrument, epoch_ms
+from daemon.io import ccxt_parse as parse
+from daemon.io import ccxt_usdm as usdm
+from daemon.io.ccxt_client import Guarded
+from daemon.io.ccxt_epochs import Renumbered
+from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.ccxt_streams import Streams
+from daemon.io.ccxt_types import Json
+from daemon.io.exchange import Fatal, Reason, Refused, Urgency
+
+MARGIN_MODES: Final = ("cross", "isolated")
+
+
+class SwapExchange(CcxtExchange):
+    """A venue's swaps through ccxt. `leverage` and `margin_mode` are what every market is to be set to.
+
+    `unlike` says, by symbol, what could not be set as configured, in a sentence.
+    """
+
+    kind: ClassVar[tuple[str, str | None]] = ("swap", "linear")
+
+    def __init__(self, exchange_id: str, symbols: Sequence[str], *, leverage: int, margin_mode: str, **given: Any) -> None:
+        super().__init__(usdm.CLASSES[exchange_id], symbols, **given)
+        self._wanted = (leverage, margin_mode)
+        self._leverages: dict[str, Decimal] = {}
+        self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
+        self._fee: Decimal | None = None
+        self.unlike: dict[str, str] = {}
+
+    def _special(self) -> tuple[Json, type[Guarded], Callable[..., Streams]]:
+        return usdm.SETTINGS, usdm.UsdmGuarded, usdm.UsdmStreams
+
+    # --- market ------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Mapping[str, Instrument]:
+        """See Market.connect. With a key, the account's settings are read, set where they differ, and read back."""
+        instruments = await super().connect()
+        if not self._keyed:
+            return {symbol: self._as_set(market) for symbol, market in instruments.items()}
+        symbols = list(instruments)
+        await self._one_way()
+        await self._set_up(symbols)
+        tiers = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_leverage_tiers(symbols))
+        self._tiers = {symbol: usdm.tiers(tiers.get(symbol) or ()) for symbol in symbols}
+        fee = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_trading_fee(symbols[0]))
+        self._fee = parse.decimal(fee.get("taker"))
+        return {symbol: self._as_set(market) for symbol, market in instruments.items()}
+
+    async def markets(self) -> Mapping[str, Instrument]:
+        """See Market.markets."""
+        return {symbol: self._as_set(market) for symbol, market in (await super().markets()).items()}
+
+    def _as_set(self, market: Instrument) -> Instrument:
+        """The rules of a market with what the account has set there, and pays."""
+        return replace(
+            market,
+            leverage=self._leverages.get(market.symbol, Decimal(self._wanted[0])),
+            tiers=self._tiers.get(market.symbol, ()),
+            taker_fee=market.taker_fee if self._fee is None else self._fee,
+        )
+
+    async def _books(self, symbols: Sequence[str]) -> Json:
+        found: Json = await self._client.fetch_bids_asks(list(symbols))
+        return found
+
+    # --- settings ----------------------------------------------------------------------------------------------------
+
+    async def _one_way(self) -> None:
+        """One position a market, long or short. Fatal: the account is in hedge mode, and cannot be taken out of it."""
+        if not await self._hedged():
+            return
+        refused = await self._set(lambda: self._client.set_position_mode(False))
+        if await self._hedged():
+            remedy = "close its positions and orders, and set it to one-way mode"
+            raise Fatal(f"the account is in hedge mode, which is not traded ({refused}); {remedy}", Reason.BAD_REQUEST)
+
+    async def _hedged(self) -> bool:
+        mode = await self._private(Urgency.RECONCILE, self._client.fetch_position_mode)
+        return mode.get("hedged") is not False
+
+    async def _set_up(self, symbols: list[str]) -> None:
+        """Leverage and margin mode of every market as configured, as far as the venue lets them be set."""
+        leverage, mode = Decimal(self._wanted[0]), self._wanted[1]
+        refused: dict[str, str] = {}
+        for symbol, (found, margin) in (await self._settings(symbols)).items():
+            if margin != mode:
+                refused[symbol] = await self._set(lambda s=symbol: self._client.set_margin_mode(mode, s))  # type: ignore[misc]
+            if found != leverage:
+                said = await self._set(lambda s=symbol: self._client.set_leverage(int(leverage), s))  # type: ignore[misc]
+                refused[symbol] = refused.get(symbol) or said
+        now = await self._settings(symbols)
+        self._leverages = {symbol: found for symbol, (found, _) in now.items() if found}
+        self.unlike = {
+            symbol: f"{symbol} has leverage {found} and margin mode {margin}, where the configuration says {leverage} and {mode}; "
+            f"the exchange does not set it{': ' + refused[symbol] if refused.get(symbol) else ''}"
+            for symbol, (found, margin) in now.items()
+            if (found, margin) != (leverage, mode)
+        }
+
+    async def _settings(self, symbols: list[str]) -> dict[str, tuple[Decimal | None, str]]:
+        """Leverage and margin mode by symbol; of one that the venue does not tell, nothing."""
+        told = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_leverages(symbols))
+        raw = {symbol: told.get(symbol) or {} for symbol in symbols}
+        return {s: (parse.positive(each.get("longLeverage")), str(each.get("marginMode") or "unknown")) for s, each in raw.items()}
+
+    async def _set(self, request: Callable[[], Awaitable[Any]]) -> str:
+        """Ask for a setting; the venue's words where it refuses. That it is set already is no refusal."""
+        try:
+            await self._private(Urgency.RECONCILE, request)
+        except Refused as error:
+            return "" if error.reason is Reason.NO_CHANGE else error.text
+        return ""
+
+    # --- account -----------------------------------------------------------------------------------------------------
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """See Exchange.balances: wallets, and positions by what they are made of."""
+        answer = await self._private(Urgency.RECONCILE, lambda: self._client.fapiPrivateV3GetAccount({}))
+        return usdm.balances(answer, self._client.markets or {})
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """See Earning.incomes."""
+        ids = {str(market["id"]): symbol for symbol, market in (self._client.markets or {}).items()}
+        return await self._private(Urgency.RECONCILE, lambda: usdm.incomes(self._client, epoch_ms(since), ids))
+
+
+class RenumberedSwaps(Renumbered, SwapExchange):
+    """The same where the venue counts from 1 again."""
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """See Earning.incomes: those of this epoch."""
+        found = await super().incomes(max(since, self._epoch.began))
+        return tuple(replace(flow, id=self._epoch.name(flow.id)) for flow in found)

@@ -1,0 +1,200 @@
+"""What the door knows of Binance's USD-M futures beyond ccxt: weights, the listen key, the user stream as it is, wallets and incomes.
+
+Rule: as in ccxt_binance. What an answer does not name is Unknown, never 0.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from daemon.core.ledger import FUNDING, LIQUIDATION
+from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.io import ccxt_binance as binance
+from daemon.io import ccxt_parse as parse
+from daemon.io.ccxt_client import Guarded, calling
+from daemon.io.ccxt_library import ccxt
+from daemon.io.ccxt_types import Json
+from daemon.io.exchange import AccountNews, NotSent, Reason, Unknown, Urgency
+
+# The ids whose swaps are traded, and the ccxt class that does it.
+CLASSES: Final = {"binance": "binanceusdm", "binanceusdm": "binanceusdm"}
+
+SETTINGS: Final[Json] = {"options": {**binance.SETTINGS["options"], "fetchMarkets": {"types": ["linear"]}}}
+
+# A listen key ends an hour after it was last kept.
+KEEP_S: Final = 20 * 60.0
+
+STATUS: Final = {**binance.STATUS, "NEW_INSURANCE": Status.OPEN, "NEW_ADL": Status.OPEN}
+
+# What the trades tell already; everything else that moves a wallet is told by the incomes alone.
+OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
+
+# The kinds of flows that the profit or loss of a position is.
+KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION}
+
+INCOMES_MAX: Final = 1000
+
+
+class UsdmGuarded(binance.BinanceGuarded):
+    """The REST half: ccxt counts the weights of futures as Binance does, and their markets cannot be asked for by name."""
+
+    weight_per_cost = 1.0
+    lists = frozenset({"klines", "userTrades", "openOrders", "allOrders", "income", "symbolConfig"})
+
+    async def listed(self, symbols: Sequence[str]) -> list[Json]:
+        """All markets: there is no end point for some of them."""
+        markets: list[Json] = await self.fetch_markets()
+        return markets
+
+
+class UsdmStreams(binance.BinanceStreams):
+    """The streaming half: the account's stream belongs to a listen key, which is kept alive for as long as the stream stands."""
+
+    def _candles(self, slot: int) -> str:
+        return f"{self._client.get_ws_url('linear', 'market')}/{slot}"
+
+    async def account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
+        """The user data stream of a fresh listen key."""
+        client = self._client
+        if not client.apiKey:
+            raise NotSent("without a key there is no account to watch", Reason.CREDENTIALS)
+        key = await self._listen_key("fapiPrivatePostListenKey")
+        url = str(client.get_private_ws_url("linear", key))
+        client.taps[url] = Account({str(market["id"]): symbol for symbol, market in (client.markets or {}).items()}, sink)
+        try:
+            await self._stand(url, None, connected)
+        finally:
+            client.taps.pop(url, None)
+
+    async def _subscribe(self, socket: Any, request: Json | None) -> None:
+        if request is not None:
+            await socket.send(request)
+
+    async def _remain(self, end: "asyncio.Future[Any]", request: Json | None) -> None:
+        """Until the connection ends, the key is kept."""
+        while request is None and not end.done():
+            done, _ = await asyncio.wait({end}, timeout=KEEP_S)
+            if not done:
+                await self._listen_key("fapiPrivatePutListenKey")
+        await end
+
+    async def _listen_key(self, request: str) -> str:
+        async def asked() -> Any:
+            async with calling(Urgency.RECONCILE):
+                return await getattr(self._client, request)({})
+
+        answer = await self._asked(asked)
+        return str(answer.get("listenKey") or "")
+
+
+class Account:
+    """Reads the messages of the user stream."""
+
+    def __init__(self, ids: Mapping[str, str], sink: Callable[[AccountNews], None]) -> None:
+        self._ids = ids
+        self._sink = sink
+
+    def __call__(self, message: Any) -> bool:
+        """Read an order or a trade; what else moves a wallet is told without a number of its own, and read by REST."""
+        match message.get("e"):
+            case "ORDER_TRADE_UPDATE":
+                symbol = self._ids.get(message["o"]["s"])
+                if symbol is not None:
+                    self._sink(execution(message["o"], symbol))
+            case "listenKeyExpired":
+                raise ccxt.NetworkError("the listen key has expired")
+            case _:
+                pass
+        return True
+
+
+def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
+    """An ORDER_TRADE_UPDATE: the order as it stands, with the trade that it tells, if it tells one. A liquidation's is CALCULATED."""
+    order_id, at, filled = str(data["c"]), from_epoch_ms(int(data["T"])), Decimal(data["z"])
+    return OrderReport(
+        order_id=order_id,
+        venue_id=str(data["i"]),
+        symbol=symbol,
+        side=Side(data["S"].lower()),
+        status=STATUS.get(data["X"], Status.OPEN),
+        amount=Decimal(data["q"]),
+        filled=filled,
+        cost=filled * Decimal(data["ap"]),
+        at=at,
+        fills=(_trade(data, symbol, order_id),) if data.get("x") in ("TRADE", "CALCULATED") else (),
+    )
+
+
+def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
+    amount, price, fee = Decimal(data["l"]), Decimal(data["L"]), Decimal(str(data.get("n") or ZERO))
+    return Fill(
+        order_id=order_id,
+        venue_id=str(data["i"]),
+        trade_id=str(data["t"]),
+        symbol=symbol,
+        side=Side(data["S"].lower()),
+        amount=amount,
+        price=price,
+        cost=amount * price,
+        fees=(Money(fee, str(data["N"])),) if fee and data.get("N") else (),
+        at=from_epoch_ms(int(data["T"])),
+        realised=parse.decimal(data.get("rp")),
+    )
+
+
+def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
+    """Wallets by asset, and positions by base, of which those of markets that are not traded here are told as well.
+
+    Raises:
+        Unknown: the answer names no wallet, or has no figures.
+    """
+    assets, positions = (answer.get(name) if isinstance(answer, Mapping) else None for name in ("assets", "positions"))
+    if not isinstance(assets, list) or not assets or not isinstance(positions, list):
+        raise Unknown("the venue's answer names no wallet")
+    traded = {str(market["id"]): str(market["base"]) for market in markets.values()}
+    wallets = {str(each["asset"]): Balance(_figure(each, "walletBalance"), ZERO) for each in assets}
+    held = {asset: wallet for asset, wallet in wallets.items() if asset not in traded.values()}
+    for each in positions:
+        symbol, cost = str(each["symbol"]), _figure(each, "notional") - _figure(each, "unrealizedProfit")
+        held[traded.get(symbol, symbol)] = Balance(_figure(each, "positionAmt"), ZERO, cost)
+    return {name: balance for name, balance in held.items() if balance.total}
+
+
+def _figure(raw: Mapping[str, Any], name: str) -> Decimal:
+    found = parse.decimal(raw.get(name))
+    if found is None:
+        raise Unknown(f"the venue's answer has no {name}")
+    return found
+
+
+async def incomes(client: Guarded, since_ms: int, ids: Mapping[str, str]) -> tuple[Flow, ...]:
+    """What has moved the wallets beside trades since a moment, oldest first; `ids` are symbols by the venue's names."""
+    found: dict[str, Flow] = {}
+    while True:
+        rows = await client.fapiPrivateGetIncome({"startTime": since_ms, "limit": INCOMES_MAX})
+        for row in rows:
+            if row.get("incomeType") not in OF_TRADES:
+                flow = _flow(row, ids)
+                found[flow.id] = flow
+        newest = max((int(row["time"]) for row in rows), default=since_ms)
+        if len(rows) < INCOMES_MAX:
+            return tuple(sorted(found.values(), key=lambda flow: flow.at))
+        if newest == since_ms:
+            raise ccxt.BadResponse("more incomes in one millisecond than a page holds")
+        since_ms = newest
+
+
+def _flow(row: Mapping[str, Any], ids: Mapping[str, str]) -> Flow:
+    kind, asset = str(row["incomeType"]), str(row["asset"])
+    amount = _figure(row, "income")
+    # The number is unique within a kind, says Binance; liquidations and funding of several symbols have been seen to share theirs.
+    name = f"{kind}-{row.get('symbol') or asset}-{row['tranId']}"
+    symbol = ids.get(str(row.get("symbol")), "") if kind in KINDS else ""
+    return Flow(name, asset, amount, KINDS.get(kind, kind.lower()), from_epoch_ms(int(row["time"])), symbol)
+
+
+def tiers(raw: Sequence[Mapping[str, Any]]) -> tuple[tuple[Decimal, Decimal], ...]:
+    """Of a market's brackets, from which worth on (quote) which maintenance rate holds."""
+    read = [(parse.decimal(each.get("minNotional")), parse.decimal(each.get("maintenanceMarginRate"))) for each in raw]
+    return tuple(sorted((floor, rate) for floor, rate in read if floor is not None and rate is not None))

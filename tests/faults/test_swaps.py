@@ -1,0 +1,207 @@
+"""Swaps on real sockets: positions turn over, are taken away, are refused; ledger and wallet stay one to the last digit."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from daemon.core import events as e
+from daemon.core.ledger import LIQUIDATION
+from daemon.core.model import Decision, TargetWeights, decision_id
+from daemon.core.portfolio import UNASSIGNED
+from daemon.core.states import Level
+from daemon.io.journal import read
+from daemon.venue import Venue, VenueSettings
+from daemon.venue.swap.exchange import SwapExchange
+from tests.faults.world import RECV_WINDOW_MS, World, quick, quickened
+from tests.oneprocess import KEYS, at_work, opened, written
+from tests.process.books import folded
+
+pytestmark = pytest.mark.asyncio
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+
+
+class Swaps(World):
+    """The same world, with another kind of market."""
+
+    def want(self, **weights: float) -> str:
+        """Decide that these are wanted, by base currency, below 0 for short, and nothing else."""
+        at = self.run.parts.clock.now()
+        targets = TargetWeights({f"{base}/USDT:USDT": weights.get(base, 0.0) for base in ("BTC", "ETH")})
+        decision = Decision(decision_id(at), at, targets.weights, frozenset(), {"momo": targets}, at, shares={"momo": 1.0})
+        self.run.daemon.traders[0].publish(e.TargetsChosen(decision, at))
+        return decision.id
+
+    @property
+    def account(self) -> SwapExchange:
+        """The exchange's own side."""
+        return cast("SwapExchange", self.venue.exchange)
+
+    def position(self, base: str) -> Decimal:
+        """What the exchange says is held."""
+        return self.account.margin.positions[f"{base}USDT"].amount
+
+    def disagreements(self) -> list[str]:
+        """Where the ledger, and the one that the journal makes, are not the exchange's account."""
+        found = []
+        for name, ledger in (("ledger", self.run.parts.ledger), ("journal", folded(read(self.run.path)))):
+            wallet = self.account.account.of("USDT").free
+            found += [] if ledger.wallet("USDT") == wallet else [f"{name}: a wallet of {ledger.wallet('USDT')}, and {wallet} is there"]
+            found += [f"{name}: {ledger.held(b)} {b}, not {self.position(b)}" for b in ("BTC", "ETH") if ledger.held(b) != self.position(b)]
+        left_over = self.run.parts.portfolio.left_over()
+        return found + ([f"sleeves: {left_over}"] if left_over else [])
+
+    def weights(self) -> dict[str, float]:
+        """What is held, in weights of equity."""
+        account = self.run.parts.account
+        return {symbol: account.weight(symbol, account.equity()) for symbol in (BTC, ETH)}
+
+    def nearest(self) -> float:
+        """How far the nearest position is from its liquidation, as the exchange says."""
+        margin = self.account.margin
+        found = [(margin.liquidation_price(m), margin.mark(m)) for m, _ in margin.held()]
+        return min(float(abs(mark - price) / mark) for price, mark in found)
+
+    def held(self, sleeve: str, base: str) -> Decimal:
+        """What a sleeve holds."""
+        return self.run.parts.portfolio.held(sleeve, base)
+
+
+@asynccontextmanager
+async def swaps(
+    folder: Path, *faults: dict[str, Any], leverage: int = 10, held: dict[str, str] | None = None, **risk: Any
+) -> AsyncIterator[Swaps]:
+    """A world of swaps, and that it is whole in the end; `faults` are in force before the start."""
+    settings = VenueSettings(market="swap", interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
+    with quickened():
+        async with Venue(settings) as venue:
+            for fault in faults:
+                await _put(venue, fault)
+            for symbol, amount in (held or {}).items():
+                side = "SELL" if amount.startswith("-") else "BUY"
+                await _put(venue, {"do": "order", "symbol": symbol, "side": side, "amount": amount.lstrip("-"), "type": "MARKET"})
+            options = {"urls": venue.ccxt_urls(), "timeout": 600, "options": {"recvWindow": RECV_WINDOW_MS}}
+            never = {"name": "momo", "use": "portfolio_momentum", "schedule": {"cron": "0 0 29 2 *", "tz": "UTC"}}
+            never |= {"params": {"lookback": 5, "rsi_period": 2, "top": 2}}
+            keys = {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}
+            sections: dict[str, Any] = {
+                "strategies": [never],
+                "exchange": {"id": "binance", "market": "swap", "leverage": 10, "ccxt": options, "credentials": keys},
+                "universe": {"quote": "USDT", "symbols": [BTC, ETH]},
+                "risk": {"gross": 4.0, "weight_max": 4.0, **risk},
+            }
+            config = written(folder, {}, **sections)
+            async with at_work(config if held else await opened(config), KEYS, quick) as run:
+                place = Swaps(venue, run)
+                await run.until(lambda: run.daemon.views.ready()[0])
+                yield place
+                place.mend()
+                await place.whole()
+        assert venue.audit() == []
+
+
+async def _put(venue: Venue, fault: dict[str, Any]) -> None:
+    place = Swaps.__new__(Swaps)
+    place.venue = venue
+    place.fault(**fault)
+
+
+async def test_positions_turn_over(tmp_path: Path) -> None:
+    """Long and short, turned over, made smaller and closed: what reduces says so, and the second half of a turn follows the first."""
+    async with swaps(tmp_path) as place:
+        for btc, eth in ((0.8, -0.8), (-0.6, 0.6), (-0.2, 0.2), (0.0, 0.0)):
+            settled = await place.wave(BTC=btc, ETH=eth)
+            assert settled.refused == {}
+            assert {s: round(w, 1) for s, w in place.weights().items()} == {BTC: btc, ETH: eth}
+            await place.until(lambda: place.disagreements() == [])
+        orders = {order.client_id: order for listed in place.account.matching.orders.values() for order in listed}
+        flags = [orders[name].reduce_only for name in place.booked]
+        assert flags == [False, False, True, True, False, False, *[True] * 4]
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_liquidation_is_booked_and_told(told: bool, tmp_path: Path) -> None:
+    """The exchange takes a position over, told on the stream or not: its trade and fee are booked, those who held it lose it."""
+    async with swaps(tmp_path) as place:
+        await place.wave(BTC=3.0)
+        if not told:
+            place.fault("ws.lose", on="user")
+        place.fault("mark", symbol="BTC/USDT", by=-0.328)
+        await place.until(lambda: place.position("BTC") == 0)
+        place.mend()
+        await place.until(lambda: place.disagreements() == [])
+        assert {flow.kind for flow in read(place.run.path).flows if flow.symbol == BTC} == {LIQUIDATION}
+        if told:
+            (hold,) = [hold for hold in place.holds() if hold.scope.symbol == BTC]
+            assert (hold.level, hold.code) == (Level.REDUCING, "liquidated")
+            await place.until(lambda: place.held("momo", "BTC") == 0 == place.held(UNASSIGNED, "BTC"))
+            place.fault("deposit", asset="USDT", amount=50_000)
+            await place.until(lambda: place.run.parts.ledger.wallet("USDT") == 50_000)
+            settled = await place.wave(BTC=0.5)
+            assert settled.left[BTC] == "liquidated"
+            await place.lift(hold)
+
+
+async def test_a_deleveraging_is_booked_and_told(tmp_path: Path) -> None:
+    """The exchange closes half of a short: that is booked, its sleeve has the rest, and nothing is opened there until a person says so."""
+    async with swaps(tmp_path) as place:
+        await place.wave(ETH=-1.0)
+        before = place.position("ETH")
+        place.fault("adl", symbol="ETH/USDT", share=0.5)
+        await place.until(lambda: place.position("ETH") > before)
+        await place.until(lambda: place.disagreements() == [] and place.held(UNASSIGNED, "ETH") == 0)
+        assert place.held("momo", "ETH") == place.position("ETH")
+        (hold,) = place.holds()
+        assert hold.code == "deleveraged"
+        settled = await place.wave(ETH=-1.0)
+        assert settled.left[ETH] == "deleveraged"
+        await place.lift(hold)
+        settled = await place.wave(ETH=-1.0)
+        assert settled.left == {}
+
+
+async def test_a_refused_reduction_is_tried_again(tmp_path: Path) -> None:
+    """What the exchange refuses as no reduction is looked at afresh, and closed by the next round."""
+    async with swaps(tmp_path) as place:
+        await place.wave(BTC=0.5)
+        place.fault("reject", on="order.place", code=-2022, count=1)
+        settled = await place.wave()
+        assert settled.refused == {}
+        assert place.position("BTC") == 0
+
+
+async def test_leverage_that_cannot_be_set_quarantines(tmp_path: Path) -> None:
+    """A market whose leverage the exchange does not set only reduces, and the reason says what it has."""
+    async with swaps(tmp_path, {"do": "reject", "on": "leverage", "symbol": "BTC/USDT", "code": -4028}) as place:
+        (hold,) = place.holds()
+        assert (hold.scope.symbol, hold.level, hold.code) == (BTC, Level.REDUCING, "unlike_configured")
+        assert f"{BTC} has leverage 20 and margin mode cross, where the configuration says 10 and cross" in hold.text
+        settled = await place.wave(BTC=0.5, ETH=-0.5)
+        assert settled.left == {BTC: "unlike_configured"}
+        await place.lift(hold)
+
+
+async def test_a_first_start_takes_positions_for_what_they_were_opened_for(tmp_path: Path) -> None:
+    """An account that holds a long and a short opens with its wallet and their profit so far as capital, and goes on from there."""
+    async with swaps(tmp_path, held={"BTC/USDT": "1.5", "ETH/USDT": "-20"}) as place:
+        parts = place.run.parts
+        figures = place.account.margin.figures("USDT")
+        assert parts.ledger.wallet("USDT") == figures.wallet
+        assert abs(parts.account.equity() - figures.balance) < 200  # the last prices, where the exchange goes by its mark
+        assert parts.curves.account.pnl < 200
+        settled = await place.wave(BTC=-0.5)
+        assert settled.refused == {}
+        assert place.position("ETH") == 0
+
+
+async def test_nothing_comes_too_near_its_liquidation(tmp_path: Path) -> None:
+    """Weights beyond the distance are cut to it, and the account ends with no position nearer."""
+    async with swaps(tmp_path, gross=8.0, weight_max=8.0, liquidation_min=0.3, liquidation_reduce=0.2) as place:
+        await place.wave(BTC=6.0, ETH=-1.0)
+        nearest = place.nearest()
+        assert 0.28 < nearest < 0.33
+        await place.wave()

@@ -1,0 +1,118 @@
+"""Swaps: the daemon trades long and short on the futures protocol, over real sockets, and its journal is the venue's account."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from daemon.core.ledger import Ledger
+from daemon.core.model import Flow, epoch_ms
+from daemon.io.journal import read
+from tests.process.books import Line, folded, intents
+from tests.process.support import Daemon, Venue, written
+from tests.research.files import START, stored
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+LEVERAGE = 5
+KILLS = int(os.environ.get("REBALANCED_KILLS", "5")) // 5
+EVERY = 11  # bars between two settlements of funding
+
+
+@pytest.fixture
+def futures(tmp_path: Path) -> Iterator[Venue]:
+    """A venue of swaps that plays bars of a second, and settles funding every eleventh of them."""
+    folder = stored(tmp_path / "data" / "swap", 1500, (BTC, ETH), timeframe=timedelta(seconds=1), name="1s")
+    for base in ("BTC", "ETH"):
+        times = [epoch_ms(START + n * timedelta(seconds=1)) for n in range(0, 1500, EVERY)]
+        rates = {"timestamp": times, "funding_rate": [(-1) ** n * 0.0001 * (1 + n % 3) for n in range(len(times))]}
+        parquet.write_table(pa.table(rates), folder / f"{base}_USDT_USDT-funding.parquet")
+    with Venue("--market", "swap", "--data", str(tmp_path / "data"), "--interval", "1s", folder=tmp_path) as venue:
+        yield venue
+
+
+def pair(folder: Path, venue: Venue, **exchange: Any) -> Path:
+    """A configuration that is long one swap and short the other, changes its mind often, and turns right over."""
+    strategy = {
+        "name": "pair",
+        "use": "pairs",
+        "schedule": {"every": 2, "at_start": True},
+        "params": {"pair": [BTC, ETH], "lookback": 4, "entry": 0.7, "exit": 0.0, "size": 0.8},
+    }
+    return written(
+        folder,
+        venue,
+        exchange={
+            "id": "binance",
+            "market": "swap",
+            "leverage": LEVERAGE,
+            "ccxt": {"urls": {"test": venue.urls["api"]}},
+            "credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}},
+            **exchange,
+        },
+        universe={"quote": "USDT", "symbols": [BTC, ETH]},
+        strategies=[strategy],
+        risk={"gross": 2.0},
+        execution={"band": 0.01},
+    )
+
+
+def differences(state: Line, ledger: Ledger) -> list[str]:
+    """Where the ledger is not the venue's account: wallets and positions, to the last digit, but for what was paid since it last looked."""
+    wallet = Decimal(state["wallets"]["USDT"])
+    rows = [row for row in state["incomes"] if row["incomeType"] == "FUNDING_FEE"]
+    unseen = [row for row in rows if not ledger.has_flow(funding(row))]
+    wallet -= sum((Decimal(row["income"]) for row in unseen), Decimal(0))
+    found = [] if wallet == ledger.wallet("USDT") else [f"the wallet holds {wallet}, the ledger {ledger.wallet('USDT')}"]
+    held = {row["symbol"]: Decimal(row["positionAmt"]) for row in state["positions"]}
+    for symbol in (BTC, ETH):
+        base = symbol.partition("/")[0]
+        there = held.get(f"{base}USDT", Decimal(0))
+        if there != ledger.held(base):
+            found.append(f"of {symbol} the venue holds {there}, the ledger {ledger.held(base)}")
+    return found
+
+
+def funding(row: Line) -> Flow:
+    """A payment as the journal names it."""
+    at = datetime.fromtimestamp(row["time"] / 1000, UTC)
+    name = f"FUNDING_FEE-{row['symbol']}-{row['tranId']}"
+    return Flow(name, row["asset"], Decimal(row["income"]), "funding", at, f"{row['symbol'].removesuffix('USDT')}/USDT:USDT")
+
+
+def test_long_and_short_through_kills(futures: Venue, tmp_path: Path) -> None:
+    """Killed between its orders, it goes on, turns positions over, books every funding once, and ends with the venue's own account."""
+    config, journal = pair(tmp_path, futures), tmp_path / "momo.sqlite"
+    for _ in range(KILLS):
+        with Daemon(config) as daemon:
+            plan = daemon.planned(within=90)
+            daemon.wait("order.submitted", since=daemon.lines.index(plan))
+            daemon.kill()
+    with Daemon(config) as daemon:
+        whole = daemon.wait("wave.settled", where=lambda line: "order_unknown" not in line["left"].values(), within=90)
+        daemon.settled(since=daemon.lines.index(whole) + 1, sent=4)
+        booked = len(daemon.lines)
+        daemon.wait("funding.booked", since=booked)
+        daemon.stop()
+        errors = [line for line in daemon.complaints() if line["level"] == "error"]
+    state = futures.state()
+    assert state["violations"] == []
+    record = read(journal)
+    assert errors == []
+    ledger = folded(record)
+    paid = [funding(row) for row in state["incomes"] if row["incomeType"] == "FUNDING_FEE"]
+    told = [flow for flow in record.flows if flow.kind == "funding"]
+    assert told == paid[: len(told)]
+    assert len(told) > 3
+    assert {flow.kind for flow in record.flows} == {"opening", "funding"}
+    assert differences(state, ledger) == []
+    orders = [each.order for each in intents(journal)]
+    assert {order.reduce_only for order in orders} == {True, False}
+    assert {(order.symbol, order.side) for order in orders if not order.reduce_only} == {
+        (s, w) for s in (BTC, ETH) for w in ("buy", "sell")
+    }
