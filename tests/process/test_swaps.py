@@ -108,7 +108,7 @@ def test_long_and_short_through_kills(futures: Venue, tmp_path: Path) -> None:
     paid = [funding(row) for row in state["incomes"] if row["incomeType"] == "FUNDING_FEE"]
     told = [flow for flow in record.flows if flow.kind == "funding"]
     assert told == paid[: len(told)]
-    assert len(told) > 3
+    assert len(told) >= 2
     assert {flow.kind for flow in record.flows} == {"opening", "funding"}
     assert differences(state, ledger) == []
     orders = [each.order for each in intents(journal)]
