@@ -17,6 +17,7 @@ from tests.core.builders import after, decision, market
 from tests.core.test_orders import Desk
 
 BTC, ETH = "BTC/USDT", "ETH/USDT"
+BTC_SWAP, ETH_SWAP = "BTC/USDT:USDT", "ETH/USDT:USDT"
 TERMS: Final = GroupTerms(size=Decimal("0.1"), within=timedelta(seconds=10), pause=timedelta(seconds=60))
 
 
@@ -28,8 +29,9 @@ class Pair(Desk):
 
     def both(self, btc: float, eth: float, name: str = "d1") -> None:
         """Want a pair."""
-        weights = {BTC: btc, ETH: eth}
-        wanted = replace(decision(weights, name, after(self.at)), by_strategy={"pair": TargetWeights(weights, groups=((BTC, ETH),))})
+        first, second = sorted(self.account.markets)[:2]
+        weights = {first: btc, second: eth}
+        wanted = replace(decision(weights, name, after(self.at)), by_strategy={"pair": TargetWeights(weights, groups=((first, second),))})
         self.take(self.manager.on_targets(e.TargetsChosen(wanted, after(self.at))))
 
     def answer(self, order: Order) -> None:
@@ -137,7 +139,7 @@ def test_the_time_bound_takes_back_what_no_retry_completes() -> None:
 
 def short_pair() -> Pair:
     """A desk that may sell what it does not hold, as on swaps."""
-    markets = (replace(market(symbol, base_fee=False), shortable=True) for symbol in (BTC, ETH))
+    markets = (replace(market(s.partition(":")[0], base_fee=False), symbol=s, shortable=True) for s in (BTC_SWAP, ETH_SWAP))
     desk = Pair("1000", *markets)
     settings = desk.manager._settings
     desk.manager.renew(replace(settings, limits=replace(settings.limits, short=True)))
@@ -153,9 +155,9 @@ def test_legs_of_both_signs_enter_turn_and_leave_in_step() -> None:
         while len(desk.orders()) > seen:
             seen += 1
             desk.answer(desk.orders()[seen - 1])
-            assert abs(desk.account.held(BTC) + desk.account.held(ETH)) * 100 <= 107
-        assert abs(desk.account.held(BTC) - Decimal(str(btc)) * 10) < Decimal("0.1")
-        assert abs(desk.account.held(ETH) - Decimal(str(eth)) * 10) < Decimal("0.1")
+            assert abs(desk.account.held(BTC_SWAP) + desk.account.held(ETH_SWAP)) * 100 <= 107
+        assert abs(desk.account.held(BTC_SWAP) - Decimal(str(btc)) * 10) < Decimal("0.1")
+        assert abs(desk.account.held(ETH_SWAP) - Decimal(str(eth)) * 10) < Decimal("0.1")
     assert desk.phases() == []
 
 
@@ -169,7 +171,7 @@ def test_a_short_leg_that_is_refused_has_the_long_one_sold() -> None:
     desk.sent(short)
     desk.refused(short, "venue_filter")
     (back,) = desk.orders()[2:]
-    assert (back.symbol, back.side, back.amount) == (BTC, Side.SELL, long.amount)
+    assert (back.symbol, back.side, back.amount) == (BTC_SWAP, Side.SELL, long.amount)
 
 
 def test_a_leg_that_cannot_be_traded_has_the_other_wait() -> None:

@@ -395,5 +395,15 @@ def test_what_holds_for_market_orders_does_not_bind_limits() -> None:
 def test_every_reason_of_a_plan_is_tried() -> None:
     """The random cases reach each code that a plan by itself can give."""
     seen = {why for case in range(600) for why in plan(some_case(case)).left.values()}
-    later = {Reason.STALE_PRICE, Reason.UNFUNDED, Reason.UNFILLED, Reason.NOT_SENT, Reason.SUPERSEDED, Reason.MOVED, Reason.SHADOW}
+    later = {
+        Reason.GROUP,
+        Reason.GROUP_PAUSE,
+        Reason.STALE_PRICE,
+        Reason.UNFUNDED,
+        Reason.UNFILLED,
+        Reason.NOT_SENT,
+        Reason.SUPERSEDED,
+        Reason.MOVED,
+        Reason.SHADOW,
+    }
     assert set(Reason) - later - {Reason.PRICE_CAP} <= {Reason(why) for why in seen}
