@@ -53,7 +53,7 @@ from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RETRYABLE, RULES_DOUBTED, Wave
+from daemon.core.wave import RULES_DOUBTED, Wave
 from daemon.core.workbench import Workbench
 
 UNWATCHED: Final = Unwatched()
@@ -353,8 +353,8 @@ class OrderManager:
 
     def _refused(self, tracked: Tracked, event: OrderRefused) -> Iterable[Event]:
         """The order does not exist and will not: its money is free again."""
-        if self.wave is not None and tracked in self.wave.current and event.code not in RETRYABLE:
-            self.wave.refused[tracked.order.symbol] = event.code
+        if self.wave is not None and tracked in self.wave.current:
+            self.wave.refuse(tracked.order.symbol, event.code)
         if event.code == "credentials":
             yield HoldPlaced(refused_key(event.at), event.at)
         if event.code in RULES_DOUBTED:

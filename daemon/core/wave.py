@@ -52,9 +52,10 @@ class Wave:
 
     `weights` are the decision's after the limits. `book` is what the round was planned from, with prices of `priced_at`. `waiting` are buys
     whose money has not come yet. `orders` are those of all rounds, `current` those that this round waits for. `left` and `refused` name
-    reasons by symbol; a symbol in `refused` is not tried again, one in `readmitted` is. `changed` are targets that the newest plan has
-    fitted to the account. `retry_at`: another round comes, but not before. `refusals` counts the rounds in a row that the venue would not
-    take at all: they are no rounds, and the decision is still owed. `slices` counts the rounds that did one slice of several.
+    reasons by symbol; a symbol in `refused` is not tried again, one in `readmitted` is; the rules of those in `amended` have changed since
+    this round was planned. `changed` are targets that the newest plan has fitted to the account. `retry_at`: another round comes, but not
+    before. `refusals` counts the rounds in a row that the venue would not take at all: they are no rounds, and the decision is still owed.
+    `slices` counts the rounds that did one slice of several.
 
     `decided` are the closes that were decided on, as far as they are known: from there to the reference price is the delay.
 
@@ -78,6 +79,7 @@ class Wave:
     changed: Mapping[str, float] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     readmitted: set[str] = field(default_factory=set)
+    amended: set[str] = field(default_factory=set)
     retry_at: datetime | None = None
     refusals: int = 0
     slices: int = 0
@@ -107,9 +109,17 @@ class Wave:
     def readmit(self, symbols: Iterable[str]) -> None:
         """The rules of these markets are others now: what they have refused is ordered again in another round."""
         for symbol in symbols:
+            self.amended.add(symbol)
             if self.refused.get(symbol) in RULES_DOUBTED:
                 del self.refused[symbol]
                 self.readmitted.add(symbol)
+
+    def refuse(self, symbol: str, code: str) -> None:
+        """The venue does not take this round's order of a symbol. What it has against it may be what the newest rules have mended."""
+        if code in RULES_DOUBTED and symbol in self.amended:
+            self.readmitted.add(symbol)
+        elif code not in RETRYABLE:
+            self.refused[symbol] = code
 
     @property
     def tries(self) -> int:
@@ -127,6 +137,7 @@ class Wave:
         self.round += 1
         self.retry_at = None
         self.readmitted.clear()
+        self.amended.clear()
         self.current = list(unsettled)
 
     def take(self, tracked: Tracked) -> None:
