@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from daemon.app import Daemon
@@ -145,23 +146,29 @@ async def test_the_command_line_knows_accounts(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("TOKEN", TOKEN)
     async with exchange() as one, exchange() as two:
         path = configured(tmp_path, one, two)
-        async with several(path) as run:
-            await run.trades("one")
-            await run.trades("two")
+        with capture_logs():  # which would stand between the verbs' own lines
+            async with several(path) as run:
+                await run.trades("one")
+                await run.trades("two")
+                await all_verbs(run, path)
 
-            async def said(*words: str) -> str:
-                where = ("--url", f"http://127.0.0.1:{run.daemon.api.port}", "--config", str(path))
-                answer = await asyncio.to_thread(CliRunner().invoke, app, [*words, *where])
-                assert answer.exit_code == 0, answer.output
-                return answer.output
 
-            assert "two: paused the account" in await said("pause", "--account", "two")
-            assert [trader.parts.manager.state for trader in run.daemon.traders] == ["running", "paused"]
-            status = await said("status")
-            assert status.index("one  binance  running") < status.index("two  binance  paused")
-            assert "account" in (await said("positions")).splitlines()[0]
-            assert (await said("analysis")).splitlines()[0] == "one"
-            assert "BTC/USDT" in await said("why", "BTC", "--account", "two")
+async def all_verbs(run: Run, path: Path) -> None:
+    """What they say, one after the other."""
+
+    async def said(*words: str) -> str:
+        where = ("--url", f"http://127.0.0.1:{run.daemon.api.port}", "--config", str(path))
+        answer = await asyncio.to_thread(CliRunner().invoke, app, [*words, *where])
+        assert answer.exit_code == 0, answer.output
+        return answer.output
+
+    assert "two: paused the account" in await said("pause", "--account", "two")
+    assert [trader.parts.manager.state for trader in run.daemon.traders] == ["running", "paused"]
+    status = await said("status")
+    assert status.index("one  binance  running") < status.index("two  binance  paused")
+    assert "account" in (await said("positions")).splitlines()[0]
+    assert (await said("analysis")).splitlines()[0] == "one"
+    assert "BTC/USDT" in await said("why", "BTC", "--account", "two")
 
 
 async def test_one_that_was_never_there_keeps_nobody_waiting(tmp_path: Path) -> None:

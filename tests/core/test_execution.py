@@ -100,3 +100,21 @@ def test_cost_is_told_by_part() -> None:
     desk.take(desk.manager.on_order(e.OrderFilled(trade, after(1))))
     assert desk.settled().cost_parts == pytest.approx({"fee": 0, "spread": 20, "delay": 100})
     assert desk.settled().cost_bps == pytest.approx(20)
+
+
+def test_a_refusal_that_crosses_the_rules_on_its_way_is_no_refusal() -> None:
+    """An order that was made by rules which have changed while it travelled is made anew by the new ones, once."""
+    desk = Desk()
+    desk.want({"BTC/USDT": 0.5})
+    (order,) = desk.orders()
+    desk.sent(order)
+    coarse = replace(market("BTC/USDT"), amount_step=Decimal("0.5"))
+    listed = e.MarketsListed({**desk.account.listed, "BTC/USDT": coarse}, after(desk.at))
+    desk.take([*desk.manager.on_markets(listed), *desk.account.on_markets(listed)])
+    desk.refused(order, "venue_filter")
+    (_, again) = desk.orders()
+    assert again.amount % Decimal("0.5") == 0
+    desk.sent(again)
+    desk.refused(again, "venue_filter")
+    assert len(desk.orders()) == 2
+    assert desk.settled().refused == {"BTC/USDT": "venue_filter"}

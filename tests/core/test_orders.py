@@ -126,24 +126,6 @@ def test_a_wave_that_fills_settles_at_once() -> None:
     assert abs(wave.off_target["BTC/USDT"]) < 0.01
 
 
-def test_a_refusal_that_crosses_the_rules_on_its_way_is_no_refusal() -> None:
-    """An order that was made by rules which have changed while it travelled is made anew by the new ones, once."""
-    desk = Desk()
-    desk.want({"BTC/USDT": 0.5})
-    (order,) = desk.orders()
-    desk.sent(order)
-    coarse = replace(market("BTC/USDT"), amount_step=Decimal("0.5"))
-    listed = e.MarketsListed({**desk.account.listed, "BTC/USDT": coarse}, after(desk.at))
-    desk.take([*desk.manager.on_markets(listed), *desk.account.on_markets(listed)])
-    desk.refused(order, "venue_filter")
-    (_, again) = desk.orders()
-    assert again.amount % Decimal("0.5") == 0
-    desk.sent(again)
-    desk.refused(again, "venue_filter")
-    assert len(desk.orders()) == 2
-    assert desk.settled().refused == {"BTC/USDT": "venue_filter"}
-
-
 def test_buys_wait_for_the_money_of_sells() -> None:
     """A buy that free cash does not pay for goes when the sell's trade has brought its money, not before."""
     desk = Desk(cash="100", held="9")
