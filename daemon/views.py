@@ -105,7 +105,7 @@ class DaemonViews:
             "reason": self.trouble or manager.reason or self._unread,
             "holds": [hold_row(hold) for hold in manager.states.holds()],
             "equity": self._equity(),
-            "cash": account.cash if read else None,
+            "cash": account.wallets if read else None,
             "positions": sum(1 for s in account.markets if account.held(s)) if read else None,
             "open_orders": sum(1 for t in manager.table if not t.ended) if loaded else None,
             "last_slice": self._last_slice,
@@ -181,7 +181,7 @@ class DaemonViews:
         )
 
     def positions(self) -> Sequence[Mapping[str, object]]:
-        """One row a symbol of the universe, and one for the cash of each currency."""
+        """One row a symbol of the universe, and one for the cash of each currency; of swaps that is the wallet."""
         account, decision, equity = self._account, self._manager.decision, self._equity()
         rows = [self._position(symbol, equity, decision) for symbol in sorted(account.markets)]
         if not rows:
@@ -192,7 +192,7 @@ class DaemonViews:
         return [{**row, "strategies": held.get(currency, {})} for row, currency in zip(rows, [*bases, *account.quotes], strict=True)]
 
     def _cash(self, currency: str, equity: Decimal | None) -> Mapping[str, object]:
-        amount, price = self._account.money(currency), self._account.rate(currency)
+        amount, price = self._account.wallet(currency), self._account.rate(currency)
         value = amount * price if price is not None else None
         return {
             "symbol": currency,

@@ -179,6 +179,15 @@ class Account:
         """Units of a quote currency in the ledger, reserved or not."""
         return self._ledger.held(currency)
 
+    def wallet(self, currency: str) -> Decimal:
+        """Units of a quote currency as the venue shows them: of spot what is held, of swaps without what positions were opened for."""
+        return self._ledger.wallet(currency)
+
+    @property
+    def wallets(self) -> Decimal:
+        """Worth of all quote currencies as the venue shows them."""
+        return sum((self.wallet(currency) * (self.rate(currency) or ZERO) for currency in self.quotes), ZERO)
+
     @property
     def cash(self) -> Decimal:
         """Worth of all quote currencies in the ledger, reserved or not."""

@@ -118,6 +118,7 @@ async def test_positions_turn_over(tmp_path: Path) -> None:
             assert settled.refused == {}
             assert {s: round(w, 1) for s, w in place.weights().items()} == {BTC: btc, ETH: eth}
             await place.until(lambda: place.disagreements() == [])
+            assert place.run.daemon.views.status()["cash"] == place.account.account.of("USDT").free, "the wallet, as people know it"
         orders = {order.client_id: order for listed in place.account.matching.orders.values() for order in listed}
         flags = [orders[name].reduce_only for name in place.booked]
         assert flags == [False, False, True, True, False, False, *[True] * 4]
