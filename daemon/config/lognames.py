@@ -52,6 +52,7 @@ NAMES: Final = (
     "group.stuck",
     "group.unbalanced",
     "group.unwinding",
+    "journal.log_long",
     "library.message",
     "loop.lag",
     "margin.low",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.core.events import OrderSent
 from daemon.io.journal import Journal, JournalDamaged, JournalError, JournalFailed, JournalLocked, Put, Recovered, read
@@ -394,8 +395,9 @@ def test_an_ended_loop_does_not_stop_the_writer(path: Path) -> None:
     assert read(path).values == {"a": "1"}
 
 
-async def test_e8_a_long_reader_does_not_leave_a_long_log(path: Path) -> None:
-    """Behind a reader that stays the log grows; once it has gone, the next commits use what there is, and at rest it is small again."""
+async def test_e8_a_long_reader_does_not_leave_a_long_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a reader that stays the log grows, which is told once; when it has gone the log is used again, and at rest it is small."""
+    monkeypatch.setattr("daemon.io.journal.journal.LOG_MAX", 4_000_000)
     journal = open_journal(path)
     log = path.with_name(path.name + "-wal")
     reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
@@ -407,8 +409,11 @@ async def test_e8_a_long_reader_does_not_leave_a_long_log(path: Path) -> None:
             await asyncio.gather(*(journal.commit(Put(f"{number}/{key}", "x" * 2000)) for key in range(100)))
         return log.stat().st_size
 
-    grown = await busy(*range(40))
+    with capture_logs() as said:
+        grown = await busy(*range(40))
     assert grown > 5_000_000
+    assert [line["event"] for line in said] == ["journal.log_long"]
+    assert said[0]["bytes"] > 4_000_000
     reader.execute("COMMIT")
     assert await busy(*range(40, 80)) <= grown + 5_000_000, "the log is used again from its beginning"
     reader.close()

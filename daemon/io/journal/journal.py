@@ -6,9 +6,12 @@ Rule: opened before the loop and closed after it. On the loop nothing here block
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+
+import structlog
 
 from daemon.core.events import WaveSettled
 from daemon.core.model import Decision, Fill
@@ -20,7 +23,12 @@ from daemon.io.journal.reader import DecisionStory, OrderRecord, Reader, Recover
 from daemon.io.journal.store import Batch, Store
 from daemon.io.journal.writer import Writer
 
+log = structlog.get_logger()
 T = TypeVar("T")
+
+# Bytes; sixteen times what the log usually needs. So many commits lie between two looks at it.
+LOG_MAX = 64 << 20
+LOOK_EVERY = 64
 
 
 class Journal:
@@ -34,6 +42,8 @@ class Journal:
         self._writer = Writer(store)
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-reader")
         self._closed = False
+        self._commits = 0
+        self._long = False  # whether the log was at the last look
 
     @classmethod
     def open(cls, path: Path, *, instance: str, mode: str, clock: Clock, version: str = "", config_hash: str = "") -> Self:
@@ -76,6 +86,17 @@ class Journal:
         if self._closed:
             raise closed(self._path)
         await self._writer.commit(Batch(facts, self._clock.now()))
+        self._commits += 1
+        if self._commits % LOOK_EVERY == 0:
+            self._look_at_log()
+
+    def _look_at_log(self) -> None:
+        """Say that the log grows, once, and again after it was short: behind a reader that does not end, nothing of it is used anew."""
+        with suppress(FileNotFoundError):
+            size = self._path.with_name(self._path.name + "-wal").stat().st_size
+            if size > LOG_MAX and not self._long:
+                log.warning("journal.log_long", bytes=size)
+            self._long = size > LOG_MAX
 
     def recover(self) -> Recovered:
         """Everything a start needs of the record. Blocks; call it before the loop. Raises as `read`."""
