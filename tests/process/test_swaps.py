@@ -96,8 +96,7 @@ def test_long_and_short_through_kills(futures: Venue, tmp_path: Path) -> None:
     with Daemon(config) as daemon:
         whole = daemon.wait("wave.settled", where=lambda line: "order_unknown" not in line["left"].values(), within=90)
         daemon.settled(since=daemon.lines.index(whole) + 1, sent=4)
-        booked = len(daemon.lines)
-        daemon.wait("funding.booked", since=booked)
+        daemon.wait("funding.booked", within=120)  # an account that trades every second is seldom quiet enough to be compared
         daemon.stop()
         errors = [line for line in daemon.complaints() if line["level"] == "error"]
     state = futures.state()
