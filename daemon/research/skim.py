@@ -74,6 +74,8 @@ class Skim:
         core = self._core
         if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or core.account.unvalued or core.account.drift:
             return None
+        if any(market.shortable and core.account.held(symbol) for symbol, market in core.account.markets.items()):
+            return None  # how near a position is to its liquidation is judged at every bar
         stretch = block.rows(row, row + core.runner.rests(block.times[row:]))
         calm = core.breakers.calm(stretch.times, stretch.closes, stretch.age) if len(stretch) else 0
         return stretch.rows(0, calm) if calm else None
