@@ -20,6 +20,7 @@ from daemon.core.bus import Handler
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.api import Api
+from daemon.io.api_feed import Feed
 from daemon.io.exchange import VenueError
 from daemon.lasting import lasting
 from daemon.overview import overview
@@ -102,7 +103,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
         (e.StopRequested, [p.manager.on_stop, p.curves.on_stop]),
-        (e.KeepState, [d.recorder.accept]),
+        *((kind, [d.recorder.accept]) for kind in (e.KeepState, e.EquityMarked)),
         # told, and acted on by nobody
         *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
         *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown, e.MarginRestored)),
@@ -126,7 +127,8 @@ class Daemon:
         self.views = overview(p.identity, {trader.parts.account_name: trader.views for trader in self.traders})
         self.commands = Commands([trader.commander for trader in self.traders], self.views.status)
         host, port, token = p.listen
-        self.api = Api(self.views, self.commands, host, port, token)
+        self.feed = Feed(p.clock)
+        self.api = Api(self.views, self.commands, self.feed, host, port, token)
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -140,7 +142,7 @@ class Daemon:
         """
         p = self.process
         await self.api.start()
-        logs.listen(self.alerts)
+        logs.listen(self.alerts, self.feed)
         symbols = sum(len(trader.parts.symbols) for trader in self.traders)
         log.info("daemon.starting", **p.identity, api=f"http://{p.listen[0]}:{self.api.port}", symbols=symbols)
         p.notifier.status("connecting to the exchange")
@@ -207,7 +209,7 @@ class Daemon:
         async with AsyncExitStack() as edges:
             edges.callback(self.process.notifier.close)
             edges.push_async_callback(self.alerts.close, together)
-            edges.callback(logs.listen, None)
+            edges.callback(logs.listen)
             edges.push_async_callback(self.api.stop)
             for trader in self.traders:
                 edges.push_async_callback(trader.close)

@@ -48,6 +48,7 @@ Untold = (
     | e.PlanWave
     | e.TargetsUnchanged
     | e.KeepState
+    | e.EquityMarked
     | e.HoldPlaced
     | e.HoldLifted
     | e.TradesListed

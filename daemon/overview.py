@@ -80,6 +80,14 @@ class Overview:
         """Likewise."""
         return _latest([(name, await views.fills(limit)) for name, views in self._accounts.items()], limit)
 
+    async def equity(self, since: datetime, limit: int) -> Sequence[Row]:
+        """Every account's own history, the newest of all first: their moments need not be the same."""
+        return _latest([(name, await views.equity(since, limit)) for name, views in self._accounts.items()], limit * len(self._accounts))
+
+    async def decisions(self, limit: int) -> Sequence[Row]:
+        """The newest of all accounts."""
+        return _latest([(name, await views.decisions(limit)) for name, views in self._accounts.items()], limit, "as_of")
+
     def analysis(self) -> Row:
         """Each account's own: what moves together is measured where it is traded."""
         return {"accounts": {name: views.analysis() for name, views in self._accounts.items()}}
@@ -147,6 +155,6 @@ def _rows(value: object) -> Sequence[Row]:
     return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
 
 
-def _latest(told: Sequence[tuple[str, Sequence[Row]]], limit: int) -> Sequence[Row]:
+def _latest(told: Sequence[tuple[str, Sequence[Row]]], limit: int, by: str = "at") -> Sequence[Row]:
     rows: list[dict[str, Any]] = [{**row, "account": name} for name, each in told for row in each]
-    return sorted(rows, key=lambda row: row["at"] or LONG_AGO, reverse=True)[:limit]
+    return sorted(rows, key=lambda row: row[by] or LONG_AGO, reverse=True)[:limit]

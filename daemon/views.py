@@ -3,7 +3,7 @@
 Rule: it only reads. What cannot be known yet is null, never a made-up zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,9 +12,9 @@ from typing import Final, Self
 from daemon import __version__
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
-from daemon.core.events import AccountPolled, PollFailed, SliceClosed, WaveSettled
+from daemon.core.events import AccountPolled, EquityMarked, PollFailed, SliceClosed, WaveSettled
 from daemon.core.membership import Membership
-from daemon.core.model import Decision, Fill, Order, currencies
+from daemon.core.model import EPOCH, Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.states import ACCOUNT, Hold
@@ -25,6 +25,8 @@ from daemon.io.journal import Journal, OrderRecord
 from daemon.sleeveviews import holders, restricted, strategy_rows
 from daemon.why import match, story
 
+# A year of minutes is some 80 MB of the journal.
+MARK_EVERY: Final = timedelta(minutes=1)
 NAMED_MAX: Final = 20  # symbols in a sentence about them
 
 EARLIER_MAX: Final = 1000  # what the journal hands out at once; older trades are shown without their decision
@@ -74,15 +76,32 @@ class DaemonViews:
         self._membership = membership
         self._started = clock.now()
         self._last_slice: datetime | None = None
+        self._marked_at = EPOCH
         self.trouble = ""
         self.lag_max_s = 0.0
         self.bars = self.orders_by = ""
         self._unread = ""
 
-    def on_slice(self, event: SliceClosed) -> tuple[()]:
-        """Remember the newest slice."""
-        self._last_slice = event.slice.closes_at
-        return ()
+    def on_slice(self, event: SliceClosed) -> Iterable[EquityMarked]:
+        """Remember the newest slice, and say what the account is worth, once a minute at most: for its history."""
+        self._last_slice = at = event.slice.closes_at
+        if at - self._marked_at >= MARK_EVERY and (equity := self._equity()) and self._analyzer.curves.known:
+            self._marked_at = at
+            yield self._mark(equity, at)
+
+    def _mark(self, equity: Decimal, at: datetime) -> EquityMarked:
+        account, curve = self._account, self._analyzer.curves.account
+        weights = [account.weight(symbol, equity) for symbol in account.markets]
+        return EquityMarked(
+            equity=equity,
+            cash=account.wallets,
+            contributed=curve.contributed,
+            gross=sum(map(abs, weights)),
+            net=sum(weights),
+            value=curve.value,
+            drawdown=curve.drawdown,
+            at=at,
+        )
 
     def on_polled(self, _: AccountPolled) -> tuple[()]:
         """The account can be read."""
@@ -285,6 +304,19 @@ class DaemonViews:
         """The orders of processes before this one, as many as one question brings: the table does not know them."""
         return {record.order.id: record.order for record in await self._record.orders(EARLIER_MAX)}
 
+    async def equity(self, since: datetime, limit: int) -> Sequence[Mapping[str, object]]:
+        """What the account was worth at closes since then, newest first, thinned evenly."""
+        return [asdict(marked) for marked in await self._record.equity(since, limit)]
+
+    async def decisions(self, limit: int) -> Sequence[Mapping[str, object]]:
+        """The newest decisions, each with what became of it; `wave` is null where it is not worked off yet."""
+        decisions, waves = await self._record.decisions(limit), await self._record.waves(limit)
+        newest = self._manager.decision
+        if newest is not None and newest.id not in {decision.id for decision in decisions}:  # it waits for the wave before it
+            decisions = (newest, *decisions)[:limit]
+        settled = {wave.decision.id: wave for wave in reversed(waves)}
+        return [decision_row(decision, settled.get(decision.id)) for decision in decisions]
+
     def analysis(self) -> Mapping[str, object]:
         """What the portfolio and its markets did."""
         return asdict(self._analyzer.report())
@@ -351,6 +383,18 @@ def hold_row(hold: Hold) -> Mapping[str, object]:
         "since": hold.since,
         "by": hold.by,
         "until": hold.until,
+    }
+
+
+def decision_row(decision: Decision, wave: WaveSettled | None) -> Mapping[str, object]:
+    """What was wanted, by whom, and what came of it, for machines."""
+    return {
+        "id": decision.id,
+        "as_of": decision.as_of,
+        "cause": decision.cause.value,
+        "targets": decision.weights,
+        "strategies": {name: targets.weights for name, targets in decision.by_strategy.items()},
+        "wave": wave_row(wave) if wave else None,
     }
 
 

@@ -196,6 +196,7 @@ SILENT: list[e.Event] = [
     e.OrderRecalled("r-1", True, AT, AT),
     e.BookSleeves(Booking("d1-cross-1", "cross", (), AT), AT),
     e.KeepState("curves", "{}", AT),
+    e.EquityMarked(Decimal(1), Decimal(1), Decimal(1), 0.0, 0.0, 1.0, 0.0, AT),
     paused(Level.PAUSED),
     e.HoldLifted(ACCOUNT, "pause", "me", AT),
     e.AskStrategy("mine", cross_section(missing=False), None, AT),

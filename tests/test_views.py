@@ -75,6 +75,7 @@ class World:
         told = freshness, self.analyzer, self.disabled, self.membership
         self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, *told)
         routes: list[tuple[type, list[Any]]] = [
+            (e.EquityMarked, []),
             (e.SliceClosed, [self.account.on_slice, self.views.on_slice, self.analyzer.on_slice]),
             (e.AccountPolled, [self.account.on_polled, self.reconciler.on_polled]),
             (e.AccountReconciled, [self.manager.on_reconciled]),
@@ -101,10 +102,14 @@ class World:
 
     def close_slice(self, *closes: float) -> None:
         """A slice at the present second, with these closes; NaN has no bar."""
+        self.bus.publish(self.slice(*closes))
+
+    def slice(self, *closes: float) -> e.SliceClosed:
+        """That slice, not published."""
         panel = np.array([closes] * 4 + [[1.0] * len(closes)])
         age = np.where(np.isnan(panel[0]), 1, 0)
         now = self.clock.now()
-        self.bus.publish(e.SliceClosed(Slice(now, SYMBOLS, panel, np.zeros(len(closes), np.bool_), age), now))
+        return e.SliceClosed(Slice(now, SYMBOLS, panel, np.zeros(len(closes), np.bool_), age), now)
 
     def status(self) -> dict[str, Any]:
         """As it leaves through the API."""

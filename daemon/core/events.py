@@ -190,6 +190,25 @@ class WaveSettled:
     maker_ratio: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class EquityMarked:
+    """What the account is worth at a close, for its history.
+
+    Money in the numeraire, exact: `equity`, `cash` (of quote currencies; of swaps the wallet), `contributed` (paid in less paid out).
+    `gross` and `net` are sums of weights; `value` is the worth of a unit (time-weighted, 1 at the beginning), `drawdown` how far it is
+    below its highest.
+    """
+
+    equity: Decimal
+    cash: Decimal
+    contributed: Decimal
+    gross: float
+    net: float
+    value: float
+    drawdown: float
+    at: datetime
+
+
 # --- requests to the edges -------------------------------------------------------------------------------------------
 
 
@@ -353,7 +372,7 @@ _Order = (
 _Worked = GroupJudged | ParentBegun | ParentEnded | TouchRead
 _Reading = ReadMarkets | RecallOrder | OrderRecalled
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
-_Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared | MarginLow | MarginRestored
+_Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared | MarginLow | MarginRestored | EquityMarked
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested
 _Person = RebalanceRequested | ApprovalAsked | ApprovalGiven | ApprovalLapsed
 Event = _Market | _Roll | _Away | _Deciding | _Limit | _Request | _Reading | _Order | _Worked | _Poll | _Account | _Trading | _Person

@@ -8,6 +8,7 @@ import errno
 import hmac
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -15,7 +16,10 @@ from urllib.parse import urlsplit
 import structlog
 from aiohttp import web
 
+from daemon.core.model import EPOCH
 from daemon.core.plain import plain
+from daemon.io.api_events import Events
+from daemon.io.api_feed import Feed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -27,6 +31,7 @@ VERB_MAX: Final = 20  # characters of a verb in the log
 ASKED: Final = ("argument", "by", "account")  # the keys of a command's body
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_NO_MOMENT: Final = "since must be a moment with its time zone, such as 2026-01-31T00:00:00Z (a + is written %2B in an address)"
 _NO_NUMBER: Final = f"limit must be a whole number from 1 to {LIMIT_MAX}"
 
 log = structlog.get_logger()
@@ -83,6 +88,14 @@ class Views(Protocol):
         """The last `limit` fills."""
         ...
 
+    async def equity(self, since: datetime, limit: int) -> Sequence[Mapping[str, object]]:
+        """What the account was worth since then, thinned evenly to `limit` rows."""
+        ...
+
+    async def decisions(self, limit: int) -> Sequence[Mapping[str, object]]:
+        """The last `limit` decisions, each with what became of it."""
+        ...
+
     def analysis(self) -> Mapping[str, object]:
         """What the portfolio and its markets did."""
         ...
@@ -95,12 +108,13 @@ class Views(Protocol):
 class Api:
     """The HTTP server. It runs on the loop that called `start`."""
 
-    def __init__(self, views: Views, commands: Commands, host: str, port: int, token: str | None = None) -> None:
+    def __init__(self, views: Views, commands: Commands, feed: Feed, host: str, port: int, token: str | None = None) -> None:
         """Port 0 is any free one. ValueError: other machines could reach `host`, and there is no token."""
         if not is_loopback(host) and not token:
             raise ValueError(f"api.host {host} can be reached by other machines: set api.token, or api.host to 127.0.0.1")
         self._views, self._commands, self._host, self._port = views, commands, host, port
         self._token = token
+        self._feed, self._events = feed, Events(feed)
         self._reads_freely = is_loopback(host)
         self._runner: web.AppRunner | None = None
 
@@ -117,7 +131,8 @@ class Api:
         self._port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close every connection. Harmless when not started."""
+        """Close every connection, and the feed that some of them follow. Harmless when not started."""
+        self._feed.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -139,7 +154,10 @@ class Api:
                 web.get("/api/v1/targets", self._targets),
                 web.get("/api/v1/orders", self._orders),
                 web.get("/api/v1/fills", self._fills),
+                web.get("/api/v1/equity", self._equity),
+                web.get("/api/v1/decisions", self._decisions),
                 web.get("/api/v1/analysis", self._analysis),
+                web.get("/api/v1/events", self._events.follow),
                 # A symbol has a slash in it, which a client may send as it is or escaped.
                 web.get("/api/v1/why/{symbol:.+}", self._why),
                 web.post("/api/v1/{verb}", self._command),
@@ -202,6 +220,12 @@ class Api:
 
     async def _fills(self, request: web.Request) -> web.Response:
         return _json(await self._views.fills(_limit(request)))
+
+    async def _equity(self, request: web.Request) -> web.Response:
+        return _json(await self._views.equity(_since(request), _limit(request)))
+
+    async def _decisions(self, request: web.Request) -> web.Response:
+        return _json(await self._views.decisions(_limit(request)))
 
     async def _analysis(self, _request: web.Request) -> web.Response:
         return _json(self._views.analysis())
@@ -282,6 +306,20 @@ def _limit(request: web.Request) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LIMIT_MAX)) and 1 <= int(text) <= LIMIT_MAX):
         raise web.HTTPBadRequest(text=_NO_NUMBER)
     return int(text)
+
+
+def _since(request: web.Request) -> datetime:
+    """From when on, as `?since=`: RFC 3339, with a time zone; from the beginning unless it is given."""
+    text = request.query.get("since")
+    if text is None:
+        return EPOCH
+    try:
+        since = datetime.fromisoformat(text)
+    except ValueError:
+        raise web.HTTPBadRequest(text=_NO_MOMENT) from None
+    if since.tzinfo is None:
+        raise web.HTTPBadRequest(text=_NO_MOMENT)
+    return since
 
 
 def _json(data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
+    EquityMarked,
     Event,
     GroupJudged,
     HoldLifted,
@@ -30,7 +31,7 @@ from daemon.io.clock import Clock
 
 Cut = RiskLimited | OrderLimited | RiskRefused
 Watch = CorrelationHigh | CorrelationCalmed
-Conclusion = OrderClosed | PlanMade | GroupJudged | Cut | Watch | HoldPlaced | HoldLifted | KeepState | WaveSettled
+Conclusion = OrderClosed | PlanMade | GroupJudged | Cut | Watch | HoldPlaced | HoldLifted | KeepState | EquityMarked | WaveSettled
 
 
 class Record(Protocol):

@@ -141,7 +141,7 @@ def test_no_secret_leaves_and_no_address_is_told() -> None:
         except ValueError:
             log.exception("api.failed", path="/x")
         await asyncio.sleep(60)
-        logs.listen(None)
+        logs.listen()
         logs.shutdown()
 
     at_work_with_logs(one, script)
@@ -196,7 +196,7 @@ def test_the_ear_hears_what_is_not_written() -> None:
     log.info("trading.resumed", scope="account")
     log.info("slice.closed")
     log.debug("bar.closed")
-    logs.listen(None)
+    logs.listen()
     log.info("trading.resumed", scope="account")
     logs.shutdown()
     assert [said["event"] for said in ear.lines] == ["exchange.refused"] * 20 + ["trading.resumed"]

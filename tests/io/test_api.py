@@ -11,6 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from daemon.io.api import BODY_MAX, Api, CannotListen, Impossible, NotThere, PortInUse, is_loopback
+from daemon.io.api_feed import Feed
+from daemon.io.clock import SystemClock
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - what the API must not be without a token
 
@@ -35,6 +37,12 @@ class Views:
 
     def positions(self) -> Sequence[Mapping[str, object]]:
         return [{"symbol": "BTC/USDT", "amount": Decimal("0.00000001"), "weight": 0.25}]
+
+    async def equity(self, since: datetime, limit: int) -> Sequence[Mapping[str, object]]:
+        return [{"equity": Decimal("1.50"), "at": since, "limit": limit}]
+
+    async def decisions(self, limit: int) -> Sequence[Mapping[str, object]]:
+        return [{"id": "d1", "limit": limit}]
 
     def analysis(self) -> Mapping[str, object]:
         return {"bars": 12, "account": {"volatility": float("nan")}}
@@ -73,10 +81,10 @@ class Commands:
 
 @asynccontextmanager
 async def serving(
-    views: Views, host: str = "127.0.0.1", token: str | None = None, commands: Commands | None = None
+    views: Views, host: str = "127.0.0.1", token: str | None = None, commands: Commands | None = None, feed: Feed | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a running Api."""
-    api = Api(views, commands or Commands(), host, 0, token)
+    api = Api(views, commands or Commands(), feed or Feed(SystemClock()), host, 0, token)
     await api.start()
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as client:
@@ -98,6 +106,18 @@ async def test_the_analysis_has_null_for_what_cannot_be_said() -> None:
     """Its numbers are numbers; NaN is null, at any depth."""
     async with serving(Views()) as client:
         assert (await client.get("/api/v1/analysis")).json() == {"bars": 12, "account": {"volatility": None}}
+
+
+async def test_the_history_of_the_equity_is_asked_for_from_a_moment_on() -> None:
+    """`?since=` takes a moment with its time zone, nothing means the beginning, and anything else is refused with a sentence."""
+    async with serving(Views()) as client:
+        asked = await client.get("/api/v1/equity", params={"since": "2026-01-02T03:00:00+01:00", "limit": 7})
+        assert asked.json() == [{"equity": "1.5", "at": "2026-01-02T02:00:00Z", "limit": 7}]
+        assert (await client.get("/api/v1/equity")).json()[0]["at"] == "1970-01-01T00:00:00Z"
+        for wrong in ("", "yesterday", "2026-01-02", "2026-01-02T03:00:00", "9" * 5000):
+            refused = await client.get("/api/v1/equity", params={"since": wrong})
+            assert (refused.status_code, "time zone" in refused.json()["error"]) == (400, True)
+        assert (await client.get("/api/v1/decisions")).json() == [{"id": "d1", "limit": 100}]
 
 
 @pytest.mark.parametrize("written", ["BTC/USDT", "BTC%2FUSDT"])
@@ -230,7 +250,7 @@ async def test_reading_on_loopback_needs_no_token() -> None:
 def test_an_open_bind_without_a_token_is_refused(host: str) -> None:
     """What other machines could reach is not even constructed without a token."""
     with pytest.raises(ValueError, match=r"set api\.token, or api\.host to 127\.0\.0\.1"):
-        Api(Views(), Commands(), host, 0)
+        Api(Views(), Commands(), Feed(SystemClock()), host, 0)
 
 
 def test_loopback_is_recognised() -> None:
@@ -245,7 +265,7 @@ async def test_a_taken_port_is_one_sentence() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        api = Api(Views(), Commands(), "127.0.0.1", port)
+        api = Api(Views(), Commands(), Feed(SystemClock()), "127.0.0.1", port)
         with pytest.raises(PortInUse, match=rf"api: cannot listen on 127\.0\.0\.1:{port}, another program does; set api\.port"):
             await api.start()
         await api.stop()
@@ -254,7 +274,7 @@ async def test_a_taken_port_is_one_sentence() -> None:
 async def test_an_address_of_another_machine_is_one_sentence() -> None:
     """An address that is not ours is no traceback either."""
     with pytest.raises(CannotListen, match=r"api: cannot listen on 192\.0\.2\.1:8787 \("):
-        await Api(Views(), Commands(), "192.0.2.1", 8787, "token-of-the-house").start()
+        await Api(Views(), Commands(), Feed(SystemClock()), "192.0.2.1", 8787, "token-of-the-house").start()
 
 
 async def test_a_view_that_fails_is_logged_and_stays_local() -> None:

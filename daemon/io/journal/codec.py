@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any, Final, assert_never
 
 from daemon.core.events import (
+    EquityMarked,
     GroupJudged,
     HoldLifted,
     HoldPlaced,
@@ -430,3 +431,19 @@ def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
         cost_parts=value.get("cost_parts", {}),  # a journal may be older than these two
         maker_ratio=value.get("maker_ratio", 0.0),
     )
+
+
+def equity_to_json(marked: EquityMarked) -> str:
+    """What the account was worth, but for the moment."""
+    money = {name: str(getattr(marked, name)) for name in _EQUITY_MONEY}
+    return dump(money | {name: getattr(marked, name) for name in _EQUITY_NUMBERS})
+
+
+def equity_from_json(text: str, at: datetime) -> EquityMarked:
+    """The inverse of `equity_to_json`."""
+    value = json.loads(text)
+    return EquityMarked(**value | {name: Decimal(value[name]) for name in _EQUITY_MONEY}, at=at)
+
+
+_EQUITY_MONEY: Final = ("equity", "cash", "contributed")
+_EQUITY_NUMBERS: Final = ("gross", "net", "value", "drawdown")

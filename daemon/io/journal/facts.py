@@ -12,6 +12,7 @@ from typing import Final
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
+    EquityMarked,
     FlowBooked,
     GroupJudged,
     HoldLifted,
@@ -108,6 +109,7 @@ Fact = (
     | WaveSettled
     | Command
     | KeepState
+    | EquityMarked
     | Put
 )
 """Everything `Journal.commit` takes. An `Order` is its intent; a `KeepState` is written as a `Put`."""

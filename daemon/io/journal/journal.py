@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
 
-from daemon.core.events import WaveSettled
+from daemon.core.events import EquityMarked, WaveSettled
 from daemon.core.model import Decision, Fill
 from daemon.io.clock import Clock
 from daemon.io.journal.errors import closed
@@ -117,6 +118,10 @@ class Journal:
     async def waves(self, limit: int = 100) -> tuple[WaveSettled, ...]:
         """The waves settled last, newest first, 1000 at most."""
         return await self._ask(lambda reader: reader.waves(limit))
+
+    async def equity(self, since: datetime, limit: int = 100) -> tuple[EquityMarked, ...]:
+        """What the account was worth at closes since then, newest first, thinned evenly to at most `limit` (1000)."""
+        return await self._ask(lambda reader: reader.equity(since, limit))
 
     async def commands(self, limit: int = 100) -> tuple[Command, ...]:
         """What people have asked of the daemon, newest first, 1000 at most."""

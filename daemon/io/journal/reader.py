@@ -10,16 +10,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-from daemon.core.events import GroupJudged, OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
+from daemon.core.events import EquityMarked, GroupJudged, OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
 from daemon.core.styles import Parent
-from daemon.io.journal.codec import moment, split_from_json, wave_from_json
+from daemon.io.journal.codec import micros, moment, split_from_json, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
 from daemon.io.journal.facts import CORRELATION, Command, HoldFact, OrderCut, OrderFact, PlanRecord
 from daemon.io.journal.rows import (
     Row,
     booking_from,
     decision_from,
+    equity_from,
     fill_from,
     flow_from,
     group_from,
@@ -46,6 +47,8 @@ _ORDERS_NEWEST: Final = """SELECT id, symbol, side, amount, price, reserve, deci
     ORDER BY seq DESC LIMIT ?"""
 _ORDERS_OF: Final = """SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders
     WHERE decision_id = ? ORDER BY seq"""
+_EQUITY: Final = """SELECT max(at), payload, seal FROM equity WHERE at >= ?1 GROUP BY (at - ?1) / ?2
+    ORDER BY max(at) DESC LIMIT ?3"""
 _EVENTS: Final = "SELECT order_id, kind, payload, at, seal FROM order_events WHERE order_id = ? ORDER BY seq"
 _FILLS: Final = """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills
     ORDER BY seq"""
@@ -272,8 +275,10 @@ class Reader:
 
     def _since(self, table: str, question: str, parse: Callable[[Row, Path], T], *values: str | int) -> tuple[T, ...]:
         """The rows of a table that a journal which only an earlier version has opened does not have."""
-        there = self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-        return () if there is None else self._all(question, parse, *values)
+        return self._all(question, parse, *values) if self._has(table) else ()
+
+    def _has(self, table: str) -> bool:
+        return self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is not None
 
     def _began(self) -> datetime | None:
         (started,) = self._connection.execute("SELECT min(started) FROM runs").fetchone()
@@ -300,6 +305,17 @@ class Reader:
             _bounded(limit),
         )
         return tuple(wave_from_json(self._decision(decision_id), payload, moment(at)) for decision_id, payload, at in rows)
+
+    def equity(self, since: datetime, limit: int) -> tuple[EquityMarked, ...]:
+        """What the account was worth since then, newest first; of more than `limit` marks the last of each of so many equal stretches."""
+        if not self._has("equity"):
+            return ()
+        first, last = self._connection.execute("SELECT min(at), max(at) FROM equity WHERE at >= ?", (micros(since),)).fetchone()
+        if first is None:
+            return ()
+        most = _bounded(limit)
+        stretch = -(-(last - first + 1) // most)
+        return self._all(_EQUITY, equity_from, first, stretch, most)
 
     def commands(self, limit: int) -> tuple[Command, ...]:
         """What people have asked of the daemon, newest first."""

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from daemon.core.events import FlowBooked, GroupJudged, OrderFilled, RiskLimited, SleevesBooked
+from daemon.core.events import EquityMarked, FlowBooked, GroupJudged, OrderFilled, RiskLimited, SleevesBooked
 from daemon.core.model import Booking, Decision, Fill, Flow, Order, Side
 from daemon.core.styles import Parent
 from daemon.io.journal.codec import (
@@ -20,6 +20,8 @@ from daemon.io.journal.codec import (
     decision_fact_to_json,
     decision_from_json,
     decision_to_json,
+    equity_from_json,
+    equity_to_json,
     fees_from_json,
     fees_to_json,
     group_from_json,
@@ -203,3 +205,14 @@ def booking_from(row: Row, path: Path) -> Booking:
     """The booking of a `booking_row`."""
     id_, kind, payload, at = unsealed("bookings", row, path)
     return booking_from_json(id_, kind, payload, moment(at))
+
+
+def equity_row(marked: EquityMarked) -> Row:
+    """For `equity`."""
+    return sealed("equity", micros(marked.at), equity_to_json(marked))
+
+
+def equity_from(row: Row, path: Path) -> EquityMarked:
+    """From `equity`. JournalDamaged."""
+    at, payload = unsealed("equity", row, path)
+    return equity_from_json(payload, moment(at))

@@ -87,6 +87,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """CREATE TABLE flow_symbols (flow_id TEXT PRIMARY KEY REFERENCES flows (id), symbol TEXT NOT NULL,
            seal BLOB NOT NULL) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # What the account was worth at closes, one a minute at most.
+        "CREATE TABLE equity (at INTEGER PRIMARY KEY, payload TEXT NOT NULL, seal BLOB NOT NULL) STRICT",
+    ),
 )
 
 _PRAGMAS: Final = (

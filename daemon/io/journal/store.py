@@ -15,6 +15,7 @@ from typing import Final, Self
 from daemon.core.events import (
     CorrelationCalmed,
     CorrelationHigh,
+    EquityMarked,
     FlowBooked,
     GroupJudged,
     HoldLifted,
@@ -40,6 +41,7 @@ from daemon.io.journal.rows import (
     booking_row,
     decision_event_row,
     decision_row,
+    equity_row,
     fill_row,
     flow_row,
     hold_row,
@@ -70,6 +72,7 @@ _RESTING: Final = "INSERT INTO resting (order_id, seal) VALUES (?, ?) ON CONFLIC
 _REDUCING: Final = "INSERT INTO reducing (order_id, seal) VALUES (?, ?) ON CONFLICT (order_id) DO NOTHING"
 _PROFIT: Final = "INSERT INTO profits (symbol, trade_id, profit, seal) VALUES (?, ?, ?, ?) ON CONFLICT (symbol, trade_id) DO NOTHING"
 _FLOW_SYMBOL: Final = "INSERT INTO flow_symbols (flow_id, symbol, seal) VALUES (?, ?, ?) ON CONFLICT (flow_id) DO NOTHING"
+_EQUITY: Final = "INSERT INTO equity (at, payload, seal) VALUES (?, ?, ?) ON CONFLICT (at) DO NOTHING"
 _VENUE_ORDER: Final = """INSERT INTO venue_orders (symbol, venue_id, order_id, seal) VALUES (?, ?, ?, ?)
     ON CONFLICT (symbol, venue_id) DO NOTHING"""
 
@@ -174,11 +177,8 @@ class Store:
                 self._wave(fact)
             case SleevesBooked() | HoldPlaced() | HoldLifted() | Command():
                 self._steering(fact)
-            case Put(key, text) | KeepState(key, text):
-                self._connection.execute(_PUT, sealed("switches", key, text, micros(at)))
-            case CorrelationHigh() | CorrelationCalmed():
-                said = "high" if isinstance(fact, CorrelationHigh) else "calm"
-                self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))
+            case Put() | KeepState() | CorrelationHigh() | CorrelationCalmed() | EquityMarked():
+                self._state(fact, at)
             case RiskLimited() | OrderLimited() | RiskRefused() | PlanMade() | GroupJudged():
                 self._connection.execute(
                     "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
@@ -204,6 +204,16 @@ class Store:
             case Command():
                 row = sealed("commands", fact.verb, fact.argument, fact.by, micros(fact.at))
                 self._connection.execute("INSERT INTO commands (verb, argument, by, at, seal) VALUES (?, ?, ?, ?, ?)", row)
+
+    def _state(self, fact: Put | KeepState | CorrelationHigh | CorrelationCalmed | EquityMarked, at: datetime) -> None:
+        match fact:
+            case Put(key, text) | KeepState(key, text):
+                self._connection.execute(_PUT, sealed("switches", key, text, micros(at)))
+            case CorrelationHigh() | CorrelationCalmed():
+                said = "high" if isinstance(fact, CorrelationHigh) else "calm"
+                self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))
+            case EquityMarked():
+                self._connection.execute(_EQUITY, equity_row(fact))
 
     def _decision(self, decision: Decision) -> None:
         # Every wave of a decision brings it along; its text is worth making once.
