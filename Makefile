@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws soak endurance silence accounts strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -59,6 +59,9 @@ kills: setup ## Kill the daemon KILLS=60 times, at named points and anywhere in 
 
 swarm: setup ## Tell SEEDS=1000 stories of a daemon among faults, crashes and restarts, from SEED=1 on, JOBS=1 at once, and judge them
 	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1)
+
+page: setup ## Open the dashboard in Chromium, and have it hear EVENTS=100000 events at full speed (two minutes)
+	@EVENTS=$(or $(EVENTS),100000) exec .venv/bin/pytest -q --timeout 0 tests/process/test_page.py
 
 doubts: setup ## Send ORDERS=500 orders through ccxt whose every answer is lost or garbled, and count them (two minutes)
 	@REBALANCED_ORDERS=$(or $(ORDERS),500) exec .venv/bin/pytest -q --timeout 0 tests/faults/test_orders.py -k a2_

@@ -42,6 +42,7 @@ class Overview:
             "state": worst["state"],
             "reason": "; ".join(f"{each['account']}: {each['reason']}" for each in told if each["reason"]),
             "holds": _all(told, "holds"),
+            "quote": told[0]["quote"],
             "equity": _sum(each["worth"] for each in told),
             "equity_at": _oldest(each["worth_at"] for each in told),
             "cash": _sum(each["cash"] for each in told),

@@ -123,6 +123,7 @@ class DaemonViews:
             "state": manager.state,
             "reason": self.trouble or manager.reason or self._unread,
             "holds": [hold_row(hold) for hold in manager.states.holds()],
+            "quote": account.quote,
             "equity": self._equity(),
             "cash": account.wallets if read else None,
             "positions": sum(1 for s in account.markets if account.held(s)) if read else None,

@@ -20,6 +20,7 @@ from daemon.core.model import EPOCH
 from daemon.core.plain import plain
 from daemon.io.api_events import Events
 from daemon.io.api_feed import Feed
+from daemon.io.api_page import Page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -114,7 +115,7 @@ class Api:
             raise ValueError(f"api.host {host} can be reached by other machines: set api.token, or api.host to 127.0.0.1")
         self._views, self._commands, self._host, self._port = views, commands, host, port
         self._token = token
-        self._feed, self._events = feed, Events(feed)
+        self._feed, self._events, self._page = feed, Events(feed), Page()
         self._reads_freely = is_loopback(host)
         self._runner: web.AppRunner | None = None
 
@@ -147,6 +148,8 @@ class Api:
         application.on_response_prepare.append(_harden)
         application.add_routes(
             [
+                web.get("/", self._page.index),
+                web.get("/static/{name}", self._page.file),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/api/v1/status", self._status),
@@ -207,7 +210,8 @@ class Api:
         return _json({"ready": ready, "failing": failing}, status=200 if ready else 503)
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return _json(self._views.status())
+        ready, failing = self._views.ready()
+        return _json({**self._views.status(), "ready": ready, "failing": failing})
 
     async def _positions(self, _request: web.Request) -> web.Response:
         return _json(self._views.positions())
@@ -293,6 +297,8 @@ def _is_number(name: str) -> bool:
 def _comes_from_a_foreign_page(request: web.Request, host: str) -> bool:
     """Browsers say where a request comes from; scripts say nothing."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none")
+    if request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate":
+        return False  # a link to the dashboard; who follows it sees our page, and nobody else reads it
     return site not in ("none", "same-origin") or (origin is not None and origin not in (f"http://{host}", f"https://{host}"))
 
 
@@ -352,7 +358,7 @@ def _sentence(error: web.HTTPException, path: str) -> str:
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers.popall("Server", None)  # names and versions of libraries are for us to know
 
 

@@ -98,7 +98,15 @@ async def test_values_have_the_documented_shapes() -> None:
     async with serving(Views()) as client:
         status = await client.get("/api/v1/status")
         positions = (await client.get("/api/v1/positions")).json()
-    assert status.json() | {"name": ""} == {"equity": "100000", "drift": None, "last_slice": "2026-01-02T00:00:00Z", "name": ""}
+    told: dict[str, object] = {
+        "equity": "100000",
+        "drift": None,
+        "last_slice": "2026-01-02T00:00:00Z",
+        "name": "",
+        "ready": True,
+        "failing": [],
+    }
+    assert status.json() | {"name": ""} == told
     assert positions == [{"symbol": "BTC/USDT", "amount": "0.00000001", "weight": 0.25}]
 
 
