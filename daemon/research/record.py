@@ -36,7 +36,7 @@ class Record:
         self.fills: list[Fill] = []
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
         self.refused: dict[str, int] = {}
-        self.limited: dict[str, int] = {}
+        self.cuts: list[RiskLimited | OrderLimited | RiskRefused] = []
         self.halts: list[Hold] = []
         self.restricted: dict[str, int] = {}  # "reducing by rejects", of the account or a symbol
         self.troubles: dict[str, int] = {}  # sentence: slices
@@ -57,7 +57,7 @@ class Record:
             case OrderRefused():
                 self.refused[event.code] = self.refused.get(event.code, 0) + 1
             case RiskLimited() | OrderLimited() | RiskRefused():
-                self.limited[event.reason] = self.limited.get(event.reason, 0) + 1
+                self.cuts.append(event)
             case HoldPlaced(hold=hold) if hold.level is Level.HALTED:
                 self.halts.append(hold)
             case HoldPlaced(hold=hold):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from daemon.core.analyzer_measures import correlations, returns
+from daemon.core.events import OrderLimited, RiskLimited, RiskRefused
 from daemon.core.model import Fill, Order, currencies, epoch_ms
 from daemon.core.plain import plain
 from daemon.research.bars import DataError
@@ -42,6 +43,7 @@ def _tables(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
         "signals": record.signals.columns(),
         "orders": _orders(record.orders, record.fills),
         "fills": _fills(record.orders, record.fills),
+        "limits": _limits(record.cuts),
         **_analysis(record, symbols),
     }
 
@@ -82,10 +84,27 @@ def _fee(fill: Fill) -> tuple[float, str]:
     return float(fill.fees[0].amount), fill.fees[0].currency
 
 
+def _limits(cuts: Sequence[RiskLimited | OrderLimited | RiskRefused]) -> Columns:
+    """What limits have made of wishes: of a weight (share of equity), or of an order's amount (base units)."""
+    rows = [(epoch_ms(cut.at), cut.decision_id, cut.symbol, cut.reason, *_cut(cut)) for cut in cuts]
+    return _columns(rows, "timestamp", "decision_id", "symbol", "reason", "of", "wanted", "allowed")
+
+
+def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, float]:
+    match cut:
+        case RiskLimited():
+            return "weight", cut.wanted, cut.allowed
+        case OrderLimited():
+            return "amount", float(cut.wanted), float(cut.allowed)
+        case RiskRefused():
+            return "amount", float(cut.amount), 0.0
+
+
 def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
-    """Simple returns per bar, and the correlation of every two symbols over the whole period."""
+    """The last closes and simple returns at each bar, and the correlation of every two symbols over the whole period."""
     times = [time for time, _ in record.closes]
-    moves = returns(np.array([row for _, row in record.closes], np.float64).reshape(len(times), len(symbols)))
+    closes = np.array([row for _, row in record.closes], np.float64).reshape(len(times), len(symbols))
+    moves = returns(closes)
     rows = [
         (time, symbol, value)
         for time, row in zip(times, moves.tolist(), strict=True)
@@ -95,12 +114,13 @@ def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
     together = correlations(moves)
     pairs = [(a, b, float(together[i, j])) for i, a in enumerate(symbols) for j, b in enumerate(symbols)]
     return {
+        "closes": {"timestamp": times, **dict(zip(symbols, closes.T, strict=True))},
         "returns": _columns(rows, "timestamp", "symbol", "return"),
         "correlations": _columns(pairs, "symbol_a", "symbol_b", "correlation"),
     }
 
 
-TEXT = frozenset({"strategy", "symbol", "name", "side", "fee_asset", "order_id", "decision_id", "symbol_a", "symbol_b"})
+TEXT = frozenset({"strategy", "symbol", "name", "side", "fee_asset", "order_id", "decision_id", "symbol_a", "symbol_b", "reason", "of"})
 MOMENT = frozenset({"timestamp", "bar_open"})
 
 

@@ -3,6 +3,7 @@
 Rule: Config objects end here, as they do in worlds.py; whatever the run assumes that a market would not grant stands in its summary.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -96,7 +97,7 @@ def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
     if venue.waiting:
         yield f"{venue.waiting} orders found no bar to fill at before the end"
     yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))
-    yield from (f"{count} weights cut: {reason}" for reason, count in sorted(record.limited.items()))
+    yield from (f"{count} weights cut: {reason}" for reason, count in sorted(Counter(cut.reason for cut in record.cuts).items()))
     for halt in record.halts:
         yield f"the {halt.scope} was halted from {rfc3339(halt.since)} to the end, since nobody resumes here: {halt.code}, {halt.text}"
     yield from (f"{count} times {told}" for told, count in sorted(record.restricted.items()))

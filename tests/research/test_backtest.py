@@ -21,7 +21,7 @@ from tests.research.files import HOUR, START, configured, opens, read, store, st
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 HOLES = {"A/USDT": [0, 1, 60, 61, 100], "B/USDT": [40, 100, 101], "C/USDT": [12, 13, 14, 100], "D/USDT": [100]}
-FILES = ("equity", "targets", "signals", "orders", "fills", "returns", "correlations")
+FILES = ("equity", "targets", "signals", "orders", "fills", "limits", "closes", "returns", "correlations")
 ROWS = 200
 
 
@@ -181,6 +181,9 @@ def test_targets_are_a_full_set(tmp_path: Path, data: Path) -> None:
     assert max(row["weight"] for row in targets if row["strategy"] == "momo") == 0.4
     assert max(row["weight"] for row in targets if row["strategy"] == "*") == 0.3
     assert any("weights cut: weight_max" in note for note in summary["notes"])
+    cuts = read(out, "limits")
+    assert {(row["of"], row["reason"], row["wanted"], row["allowed"]) for row in cuts} == {("weight", "weight_max", 0.4, 0.3)}
+    assert {row["decision_id"] for row in cuts} >= {row["decision_id"] for row in read(out, "orders") if row["side"] == "buy"}
 
 
 def test_returns_and_correlations_are_of_the_period(tmp_path: Path, data: Path) -> None:
@@ -192,9 +195,13 @@ def test_returns_and_correlations_are_of_the_period(tmp_path: Path, data: Path) 
         assert value == matrix[b, a]
         assert -1 <= value <= 1
         assert a != b or value == pytest.approx(1.0)
+    known = read(out, "closes")
+    assert [row["timestamp"] for row in known] == [row["timestamp"] for row in read(out, "equity")]
+    assert np.isnan(known[0]["A/USDT"])
     b = [row["return"] for row in read(out, "returns") if row["symbol"] == "B/USDT"]
     closes = stored_bars.load(data, SYMBOLS, HOUR).series["B/USDT"].values[:, 3]
     assert np.prod(np.array(b) + 1) == pytest.approx(closes[-1] / closes[0])
+    assert list(dict.fromkeys(row["B/USDT"] for row in known)) == list(dict.fromkeys(closes.tolist()))
 
 
 def test_the_verb_runs_and_answers(tmp_path: Path, data: Path) -> None:
