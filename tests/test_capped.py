@@ -164,4 +164,4 @@ def test_a_backtest_fills_within_the_cap(tmp_path: Path) -> None:
         "but where the zone was reached by itself"
     )
     assert summary["trades"] == len(fills)
-    assert any("further than 0.001 from its price expires" in note for note in summary["notes"])
+    assert any("further than 0.001 from its price expires" in assumed["text"] for assumed in summary["assumptions"])

@@ -146,4 +146,4 @@ def test_a_backtest_trades_at_the_next_open_and_says_so(tmp_path: Path, executio
         summaries.append(runs.backtest(config, data, folder / "out", None, None, routes))
     worked, plain = summaries
     assert worked["final_equity"] == plain["final_equity"]
-    assert any(f"orders of style {execution['style']} are market orders here" in note for note in worked["notes"])
+    assert any(f"orders of style {execution['style']} are market orders here" in each["text"] for each in worked["assumptions"])

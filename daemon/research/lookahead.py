@@ -31,6 +31,9 @@ from daemon.research.bars import Bars, Series
 CHECKPOINTS: Final = 12
 # The newest bars of a long history: two years of hours.
 BARS_MAX: Final = 20_000
+# A glance takes a fraction of a second: what looks ahead at all does so at nearly every decision.
+GLANCES: Final = 3
+GLANCED_AT: Final = 500
 FUTURE: Final = "with the bars after it and {again} without them: it looks ahead"
 BLOCK: Final = "bar by bar and {again} over the whole history at once: `step` and `block` of this indicator differ"
 SHORT: Final = "after all of the history and {again} after the {need} bars that the warm-up reads: its `need` is too short"
@@ -147,17 +150,31 @@ MakeRunner = Callable[[Sequence[Sleeve]], StrategyRunner]
 
 def examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
     """Check one strategy. `make` loads it afresh; `runner` joins sleeves under the rules of the configuration."""
-    bars = _newest(bars)
+    bars = _newest(bars, BARS_MAX)
     try:
         return _examine(name, make, runner, bars)
     except Failed as error:  # before there was anything to compare
         return Report(name, 0, 0, (), f"{name}: {error}")
 
 
+def glance(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Finding | None:
+    """Whether a strategy looks ahead at a few decisions of the newest bars; None: not there, or it cannot be compared."""
+    try:
+        newest = _newest(bars, runner([make()]).need + GLANCED_AT)
+        whole = _trace(make(), runner, list(newest.slices()))
+        findings = [*_differ(name, "indicator", whole.slices, whole.stepped, whole.blocked, BLOCK)]
+        for bar in _checkpoints(whole, GLANCES):
+            cut = _trace(make(), runner, list(_until(newest, whole.slices[bar]).slices()))
+            findings += _ahead(name, whole, cut, bar)
+    except Failed:
+        return None
+    return next(iter(findings), None)
+
+
 def _examine(name: str, make: MakeSleeve, runner: MakeRunner, bars: Bars) -> Report:
     whole = _trace(make(), runner, list(bars.slices()))
     findings = [*_differ(name, "indicator", whole.slices, whole.stepped, whole.blocked, BLOCK)]
-    for bar in _checkpoints(whole):
+    for bar in _checkpoints(whole, CHECKPOINTS):
         cut = _trace(make(), runner, list(_until(bars, whole.slices[bar]).slices()))
         findings += _ahead(name, whole, cut, bar)
     for bar in _restarts(whole):
@@ -173,18 +190,18 @@ def _problem(name: str, whole: Trace) -> str:
     return f"{name}: nothing was compared: no decision is due in {len(whole.slices)} bars (its indicators need {whole.need})"
 
 
-def _checkpoints(whole: Trace) -> list[int]:
+def _checkpoints(whole: Trace, count: int) -> list[int]:
     """Bars with decisions, spread evenly over the run; never the last bar alone, after which there is no future."""
     bars = sorted(whole.decisions)
-    if len(bars) <= CHECKPOINTS:
+    if len(bars) <= count:
         return bars
-    return [bars[round(place)] for place in np.linspace(0, len(bars) - 1, CHECKPOINTS)]
+    return [bars[round(place)] for place in np.linspace(0, len(bars) - 1, count)]
 
 
 def _restarts(whole: Trace) -> list[int]:
     """The checkpoints with history enough, and the decision before each: what alternates is caught at one of two neighbours."""
     bars = sorted(whole.decisions)
-    chosen = {place for bar in _checkpoints(whole) for place in (bars.index(bar), bars.index(bar) - 1) if place >= 0}
+    chosen = {place for bar in _checkpoints(whole, CHECKPOINTS) for place in (bars.index(bar), bars.index(bar) - 1) if place >= 0}
     return [bars[place] for place in sorted(chosen) if bars[place] >= whole.need]
 
 
@@ -312,9 +329,9 @@ def _first(findings: Sequence[Finding]) -> Iterator[Finding]:
             yield each
 
 
-def _newest(bars: Bars) -> Bars:
+def _newest(bars: Bars, most: int) -> Bars:
     """The newest bars of a long history."""
-    starts = [int(each.closes[-BARS_MAX]) for each in bars.series.values() if len(each.closes) > BARS_MAX]
+    starts = [int(each.closes[-most]) for each in bars.series.values() if len(each.closes) > most]
     if not starts:
         return bars
     kept = {symbol: each.closes >= max(starts) for symbol, each in bars.series.items()}

@@ -21,8 +21,10 @@ from daemon.research.record import Record
 Columns = Mapping[str, Sequence[Any]]
 
 
-def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object]) -> None:
+def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object], shares: Sequence[float]) -> None:
     """Write every file into `folder`, which is made if it is not there; files of an earlier run are replaced, the summary last.
+
+    `shares`: what part of its bar's volume each fill was.
 
     Raises:
         DataError: it cannot be made.
@@ -31,18 +33,18 @@ def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be the folder of the results ({error.strerror}); name another one with --out") from None
-    for name, columns in _tables(record, symbols).items():
+    for name, columns in _tables(record, symbols, shares).items():
         _parquet(folder / f"{name}.parquet", columns)
     (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tables(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
+def _tables(record: Record, symbols: Sequence[str], shares: Sequence[float]) -> dict[str, Columns]:
     return {
         "equity": _columns(record.equity, "timestamp", "equity", "cash", "gross", "net", "drawdown"),
         "targets": _columns(record.targets, "timestamp", "strategy", "symbol", "weight"),
         "signals": record.signals.columns(),
         "orders": _orders(record.orders, record.fills),
-        "fills": _fills(record.orders, record.fills),
+        "fills": {**_fills(record.orders, record.fills), "volume_share": shares},
         "limits": _limits(record.cuts),
         **_analysis(record, symbols),
     }

@@ -4,25 +4,41 @@ Rule: Config objects end here, as they do in worlds.py; whatever the run assumes
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from daemon.config import Config
+from daemon.config.ownuse import is_contained
 from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
 from daemon.parts import Core, StartRefused
+from daemon.research.assumptions import assumptions
 from daemon.research.backtest import Backtest, Overgrown, Routes
 from daemon.research.bars import Bars, DataError, load, markets
+from daemon.research.lookahead import glance
 from daemon.research.performance import performance
 from daemon.research.record import Record
 from daemon.research.results import write
+from daemon.research.trust import (
+    Doubt,
+    Warned,
+    bars_a_year,
+    few_decisions,
+    incomplete,
+    large_trades,
+    one_trade,
+    uncertain_sharpe,
+    volume_shares,
+)
 from daemon.research.venue import StoredVenue
-from daemon.worlds import deciding
+from daemon.rosters import sleeve
+from daemon.worlds import deciding, runner_of
 
 Summary = dict[str, Any]
 
@@ -52,9 +68,15 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     wall_s = perf_counter() - began
     if not record.equity:
         raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
-    notes = [*_assumptions(config, without), *_warnings(record, venue), *_left_over(core)]
-    summary = _summary(config, bars, record, wall_s) | {"strategies": _strategies(core), "notes": notes}
-    write(out, record, core.symbols, summary)
+    shares = volume_shares(bars, record.fills)
+    summary = _summary(config, bars, record, wall_s) | {
+        "strategies": _strategies(core),
+        "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, without)],
+        "notes": list(_notes(record, venue)),
+    }
+    warned = [*_looking_ahead(config, record, bars), *_warnings(core, record, bars, shares, summary)]
+    summary["warnings"] = [asdict(each) for each in warned]
+    write(out, record, core.symbols, summary, shares)
     return summary
 
 
@@ -76,39 +98,42 @@ def _charged(config: Config, rules: Mapping[str, Instrument]) -> dict[str, Instr
     return {s: replace(m, taker_fee=config.paper.fee.taker, buy_fee_in_base=not swap, shortable=swap) for s, m in rules.items()}
 
 
-def _assumptions(config: Config, without: tuple[str, ...]) -> Iterator[str]:
-    yield (
-        "a decision is made at a bar's close and fills at the next bar's open, "
-        f"{config.paper.slippage_bps} bps worse, for a fee of {config.paper.fee.taker}, whatever its size"
-    )
-    if config.execution.style == "limit":
-        cap = config.execution.price_cap
-        yield f"an order whose fill would be further than {cap} from its price expires, and is tried again from there"
-    if config.execution.style in ("maker_then_taker", "twap"):
-        yield f"bars show no book: orders of style {config.execution.style} are market orders here, filled whole at the next open"
-    if without:
-        yield f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
-    if config.exchange.market == "swap":
-        yield "swaps without funding and without margin: nothing is liquidated"
-
-
-def _warnings(record: Record, venue: StoredVenue) -> Iterator[str]:
-    yield from record.disabled
+def _notes(record: Record, venue: StoredVenue) -> Iterator[str]:
+    """What happened on the way, a sentence each."""
     if venue.waiting:
         yield f"{venue.waiting} orders found no bar to fill at before the end"
     yield from (f"{count} orders refused: {code}" for code, count in sorted(record.refused.items()))
     yield from (f"{count} weights cut: {reason}" for reason, count in sorted(Counter(cut.reason for cut in record.cuts).items()))
-    for halt in record.halts:
-        yield f"the {halt.scope} was halted from {rfc3339(halt.since)} to the end, since nobody resumes here: {halt.code}, {halt.text}"
     yield from (f"{count} times {told}" for told, count in sorted(record.restricted.items()))
     yield from (f"at {count} bars: {sentence}" for sentence, count in sorted(record.troubles.items()))
     yield from record.untold
 
 
-def _left_over(core: Core) -> Iterator[str]:
-    """What is still held of symbols that have left the universe."""
-    for symbol, since in sorted(core.membership.leaving.items()):
-        yield f"{symbol} left the universe at {rfc3339(since)}, had no bar to be sold at, and counts at its last price"
+def _looking_ahead(config: Config, record: Record, bars: Bars) -> Iterator[Warned]:
+    """Strategies of the user's own that knew the future; those that ship with the program are known not to."""
+    for index, wanted in enumerate(config.strategies):
+        if is_contained(wanted.use) and not record.disabled:
+            found = glance(wanted.name, partial(sleeve, config, index), partial(runner_of, config), bars)
+            if found is not None:
+                yield Warned(Doubt.LOOK_AHEAD, str(found))
+
+
+def _warnings(core: Core, record: Record, bars: Bars, shares: Sequence[float], summary: Summary) -> Iterator[Warned]:
+    """Why the result may not be what it seems."""
+    yield from (Warned(Doubt.DISABLED, sentence) for sentence in record.disabled)
+    for halt in record.halts:
+        since = f"from {rfc3339(halt.since)} to the end, since nobody resumes here"
+        yield Warned(Doubt.HALTED, f"the {halt.scope} was halted {since}: {halt.code}, {halt.text}")
+    for symbol, left_at in sorted(core.membership.leaving.items()):
+        text = f"{symbol} left the universe at {rfc3339(left_at)}, had no bar to be sold at, and counts at its last price"
+        yield Warned(Doubt.UNSOLD, text)
+    equity = [row[1] for row in record.equity]
+    last = dict(zip(core.symbols, record.closes[-1][1], strict=True))
+    yield from few_decisions(record.orders)
+    yield from uncertain_sharpe(equity, summary["sharpe"], bars_a_year(bars))
+    yield from one_trade(record.fills, last, equity[-1] - equity[0])
+    yield from large_trades(shares)
+    yield from incomplete(bars, record.equity[0][0], record.equity[-1][0])
 
 
 def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:
@@ -175,7 +200,9 @@ def in_words(summary: Summary, out: Path) -> str:
         f"volatility {summary['volatility']:.2%}, sharpe {summary['sharpe']:.2f}, deepest fall {summary['max_drawdown']:.2%}",
         f"{summary['trades']} trades, turnover {summary['turnover']:.1f}, fees {summary['fees']:.2f}",
         *(_told(name, made) for name, made in summary["strategies"].items() if len(summary["strategies"]) > 1),
+        *(f"assumed: {assumed['text']}" for assumed in summary["assumptions"]),
         *(f"note: {note}" for note in summary["notes"]),
+        *(f"warning: {warned['text']} ({warned['code']})" for warned in summary["warnings"]),
         f"files in {out}",
     ]
     return "\n".join(lines)

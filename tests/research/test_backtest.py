@@ -161,14 +161,14 @@ def test_the_rules_of_the_venue_are_kept(tmp_path: Path) -> None:
     """With markets.json every amount lies on its grid and is worth its minimum; without it the summary says that there were no rules."""
     data = stored(tmp_path / "data", ROWS, SYMBOLS)
     _, summary = run(tmp_path / "without", data)
-    assert any("markets.json states no rules for A/USDT" in note for note in summary["notes"])
+    assert any("markets.json states no rules for A/USDT" in assumed["text"] for assumed in summary["assumptions"])
     rules = {symbol: {"amount_step": "0.5", "price_tick": "0.01", "amount_min": "0.5", "notional_min": "50"} for symbol in SYMBOLS}
     (data / "markets.json").write_text(json.dumps(rules))
     out, summary = run(tmp_path / "with", data)
     orders = read(out, "orders")
     assert orders
     assert all(row["amount"] % 0.5 == 0 and row["amount"] * row["price"] >= 50 for row in orders)
-    assert not any("no rules" in note for note in summary["notes"])
+    assert not any("no rules" in assumed["text"] for assumed in summary["assumptions"])
 
 
 def test_targets_are_a_full_set(tmp_path: Path, data: Path) -> None:
@@ -234,13 +234,13 @@ def test_an_account_without_quote_is_refused(tmp_path: Path, data: Path) -> None
 def test_a_drawdown_halts_a_backtest_to_its_end(tmp_path: Path, data: Path) -> None:
     """The breaker of the daemon acts here too, at the close that reaches its limit, and the notes say from when on nothing was traded."""
     out, summary = run(tmp_path / "halted", data, risk={"drawdown_halt": 0.03})
-    (note,) = [note for note in summary["notes"] if "halted" in note]
+    (note,) = [warned["text"] for warned in summary["warnings"] if warned["code"] == "halted"]
     assert "since nobody resumes here: drawdown" in note
     below = [row for row in read(out, "equity") if row["drawdown"] >= 0.03]
     assert rfc3339(from_epoch_ms(below[0]["timestamp"])) in note
     assert max(row["timestamp"] for row in read(out, "orders")) <= below[0]["timestamp"]
     free, unhindered = run(tmp_path / "free", data, risk={"drawdown_halt": 0.99})
-    assert not [note for note in unhindered["notes"] if "halted" in note]
+    assert not [warned for warned in unhindered["warnings"] if warned["code"] == "halted"]
     assert len(read(free, "orders")) > len(read(out, "orders"))
 
 

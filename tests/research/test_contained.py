@@ -81,7 +81,7 @@ def run(folder: Path, data: Path, *strategies: object) -> tuple[list[dict[str, A
     folder.mkdir(exist_ok=True)
     config = configured(folder, SYMBOLS, strategies=strategies)
     summary = runs.backtest(load(config, {}), data, folder / "out", None, None, routes)
-    return read(folder / "out", "targets"), [note for note in summary["notes"] if "own" in note.split()[:1]]
+    return read(folder / "out", "targets"), [warned["text"] for warned in summary["warnings"] if warned["code"] == "disabled"]
 
 
 def of(name: str, targets: list[dict[str, Any]]) -> list[tuple[int, str, float]]:

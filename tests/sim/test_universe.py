@@ -80,6 +80,6 @@ def test_a_backtest_tells_what_it_could_not_sell(tmp_path: Path) -> None:
     config = configured(tmp_path, {**SELECT, "top": 6}, even)
     folder = stored(tmp_path / "data", START + 130, ends={"B/USDT": START + 100})
     summary = runs.backtest(load(config, {}), folder, tmp_path / "out", files.START + (START + 1) * LENGTH, None, routes)
-    (note,) = [note for note in summary["notes"] if note.startswith("B/USDT left the universe at ")]
+    (note,) = [warned["text"] for warned in summary["warnings"] if warned["code"] == "unsold"]
     assert note.endswith("had no bar to be sold at, and counts at its last price")
     assert {row["symbol"] for row in files.read(tmp_path / "out", "orders")} == set(SYMBOLS)

@@ -1,0 +1,77 @@
+"""Assumptions: what a backtest takes for granted that a market would not, each with a stable code.
+
+Rule: whoever reads a result reads these first; what is assumed in the run stands here, and nothing else does.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from daemon.config import Config
+from daemon.core.model import from_epoch_ms
+from daemon.core.plain import plain, rfc3339
+from daemon.research.bars import Bars
+
+
+class About(StrEnum):
+    """What is assumed."""
+
+    FILLS = "fills"
+    FEES = "fees"
+    SLIPPAGE = "slippage"
+    VOLUME = "volume"
+    STYLE = "style"
+    RULES = "rules"
+    FUNDING = "funding"
+    MARGIN = "margin"
+    DATA = "data"
+    SYMBOLS = "symbols"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """Something that is taken for granted, and its sentence."""
+
+    code: About
+    text: str
+
+
+def assumptions(config: Config, bars: Bars, without: Sequence[str]) -> list[Assumed]:
+    """All of them, of a run over these bars. `without`: symbols for which no rules of a market are known."""
+    told = [*_fills(config), *_rules(config, without), *_swaps(config), *_data(bars)]
+    return [Assumed(code, text) for code, text in told]
+
+
+def _fills(config: Config) -> Iterator[tuple[About, str]]:
+    paper, execution = config.paper, config.execution
+    yield About.FILLS, "a decision is made at a bar's close and fills at the next bar's open; without a next bar it waits for one"
+    yield About.FEES, f"a fee of {float(paper.fee.taker):.4%} of what is traded: every order takes"
+    yield About.SLIPPAGE, f"fills are {plain(paper.slippage_bps)} bps worse than that price"
+    yield About.VOLUME, "an order fills whole, whatever its size, and moves no price"
+    if execution.style == "limit":
+        yield About.STYLE, f"an order whose fill would be further than {execution.price_cap} from its price expires, and is tried again"
+    if execution.style in ("maker_then_taker", "twap"):
+        yield About.STYLE, f"bars show no book: orders of style {execution.style} are market orders here, filled whole for the taker's fee"
+
+
+def _rules(config: Config, without: Sequence[str]) -> Iterator[tuple[About, str]]:
+    known = len(config.universe.symbols) - len(without)
+    if known:
+        yield About.RULES, f"steps and smallest orders of {known} symbols are those of markets.json, today's, over the whole period"
+    if without:
+        yield About.RULES, f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
+
+
+def _swaps(config: Config) -> Iterator[tuple[About, str]]:
+    if config.exchange.market == "swap":
+        yield About.FUNDING, "swaps without funding: nothing is paid for holding one"
+        yield About.MARGIN, "swaps without margin: nothing is liquidated"
+    else:
+        yield About.FUNDING, "spot: nothing is paid for holding, and nothing is earned on cash"
+
+
+def _data(bars: Bars) -> Iterator[tuple[About, str]]:
+    there = [series.closes for series in bars.series.values() if len(series.closes)]
+    first, last = (rfc3339(from_epoch_ms(int(at))) for at in (min(c[0] for c in there), max(c[-1] for c in there)))
+    yield About.DATA, f"{bars.symbol_bars} bars of {len(bars.symbols)} symbols, closing from {first} to {last}; the first ones warm up"
+    yield About.SYMBOLS, "the symbols are those that somebody chose afterwards: what has died since is not among them"
