@@ -55,6 +55,26 @@ def analysis(url: Url = None, config: ConfigOption = None, as_json: AsJson = Fal
 
 
 @reading.command()
+def top(
+    url: Url = None,
+    config: ConfigOption = None,
+    every: Annotated[float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="How often it looks.")] = 2.0,
+) -> None:
+    """The same live: state, holdings against targets, open orders, decisions. Ctrl-C ends it; into a pipe it prints once."""
+    import time
+
+    from daemon import show, topscreen
+
+    _, where, token = address(url, config)
+    try:
+        topscreen.run(where, token, every, time.sleep)
+    except show.NoAnswer as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        return
+
+
+@reading.command()
 def why(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
     decision: Annotated[str | None, typer.Option(metavar="ID", help="Another than the last; orders and fills name it.")] = None,
