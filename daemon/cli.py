@@ -21,6 +21,7 @@ import typer
 
 from daemon.cli_commanding import commanding
 from daemon.cli_journal import journals
+from daemon.cli_logs import log_reading
 from daemon.cli_reading import reading
 from daemon.cli_shared import AccountOption, ConfigPath, fail, load_accounts, load_config, mistakes, open_journal, ready_config
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
@@ -42,6 +43,7 @@ new = typer.Typer(no_args_is_help=True, help="Write a first file of your own.")
 app.add_typer(new, name="new")
 app.add_typer(journals, name="journal")
 app.add_typer(reading)
+app.add_typer(log_reading)
 app.add_typer(commanding)
 
 Accounts = Sequence[tuple[Config, Secrets]]

@@ -1,0 +1,52 @@
+"""Command line: `logs`, which tells the story of one wave out of a log."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from daemon.cli_shared import fail
+
+log_reading = typer.Typer()
+
+
+@log_reading.command()
+def logs(
+    file: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="A log of the daemon, or what `journalctl -o json` says; - is a pipe.")
+    ] = Path("-"),
+    wave: Annotated[str, typer.Option(metavar="N|ID", help="Tell this one: a decision's id, or 1 for the newest.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The lines as they were written.")] = False,
+) -> None:
+    """List the waves of a log, or tell the story of one: the bars, the decision, its plan, every order and fill, the result."""
+    from daemon import cells, logstory
+
+    with _opened(file) as texts:
+        waves = logstory.waves_of(logstory.lines_of(texts))
+    if wave:
+        try:
+            found = logstory.chosen(waves, wave)
+        except logstory.NoSuchWave as error:
+            fail(str(error), 1)
+        for text in logstory.told(found, as_json=as_json, colours=sys.stdout.isatty()):
+            typer.echo(text)
+        return
+    columns = ("number", "account", "decision_id", "sent", "filled", "costs", "refused")
+    cells.terminal().print(cells.Listing(columns, logstory.listed(waves), spare=("account", "costs")))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    if str(file) == "-":
+        if sys.stdin.isatty():
+            fail("name a log file, or pipe one in: journalctl -u rebalanced@NAME -o json | rebalanced logs", 2)
+        yield sys.stdin
+        return
+    try:
+        with file.open(encoding="utf-8", errors="replace") as texts:
+            yield texts
+    except OSError as error:
+        fail(f"{file}: the log cannot be read ({error.strerror}); name a file of the daemon's lines", 2)
