@@ -75,7 +75,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.PollAccount, [d.poller.accept]),
         # what is known of orders
         (e.OrderFilled, [p.analyzer.on_fill, p.portfolio.on_fill, p.reconciler.on_fill, p.breakers.on_order, p.manager.on_order]),
-        (e.OrderReported, [p.portfolio.on_reported, p.breakers.on_order, p.manager.on_order]),
+        (e.OrderReported, [p.portfolio.on_reported, p.reconciler.on_reported, p.breakers.on_order, p.manager.on_order]),
         (e.OrderRefused, [p.breakers.on_order, p.manager.on_order]),
         *((kind, [p.manager.on_order]) for kind in (e.OrderSent, e.OrderNotSent, e.OrderUnknown, e.OrderNotFound, e.OrderGivenUp)),
         (e.OrderClosed, [p.manager.on_closed, d.recorder.accept]),

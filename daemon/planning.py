@@ -13,6 +13,7 @@ from typing import Any
 from daemon.config import Config, Secrets
 from daemon.core import events as e
 from daemon.core import membership
+from daemon.core.breakers.prices import AGREED
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import ZERO, AccountSnapshot, Balance, Bar, Decision, Flow, Order, currencies
 from daemon.core.planner_inputs import exact
@@ -198,6 +199,7 @@ def _recall(core: Core, record: Recovered) -> None:
     core.membership.restore(record.values.get(membership.KEY))
     core.runner.restore(record.last_decision, record.began)
     restore(core.manager.states, record.holds)
+    core.breakers.restore(record.values.get(AGREED))
 
 
 def _read(core: Core, told: Sequence[e.Event], holds: tuple[Hold, ...], slippage: Decimal) -> Planned:

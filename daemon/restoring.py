@@ -9,6 +9,7 @@ from typing import Final
 from daemon.commander import APPROVED
 from daemon.core import curves, groups, membership
 from daemon.core import events as e
+from daemon.core.breakers.prices import AGREED
 from daemon.core.model import Fill
 from daemon.core.states import DAEMON, Hold, Level, Scope
 from daemon.io.ccxt_epochs import Epoch
@@ -31,6 +32,7 @@ def restored(p: Parts) -> list[e.Event]:
     p.manager.approval.given = int(record.values.get(APPROVED, "0"))
     for stray in fills.pop("", []):
         p.manager.follower.learn(stray)  # kept until an order turns out to be theirs
+    p.breakers.restore(record.values.get(AGREED))
     conclusions: list[e.Event] = [*p.breakers.begin(p.clock.now())]
     for order, facts in record.open_orders:
         conclusions += p.manager.follower.replay(order, [*fills.get(order.id, []), *facts])
@@ -54,6 +56,8 @@ def restored(p: Parts) -> list[e.Event]:
         p.manager.bench.restore(record.last_decision, record.parents, record.recent_orders)
         p.analyzer.resume(record.last_decision, p.manager.targets)
     p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None), newest_trade(record))
+    if p.identity["mode"] != "shadow":  # which trades nothing, and may well stand beside one that does
+        p.reconciler.twins.begin(p.clock.now())
     return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
 
 

@@ -293,6 +293,8 @@ class Trader:
         if slices:
             self.aligner.resume(slices[-1])
             p.account.on_slice(e.SliceClosed(slices[-1], began))
+            for symbol, price in p.breakers.doubted():
+                p.account.mark_at(symbol, price, EPOCH)  # what is held of it is worth what it was, until its price is believed
         last, listed = slices[-1].closes_at if slices else None, tuple(s for s in p.symbols if s not in p.unlisted)
         streams = BarStreams(p.exchange, listed, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
         return streams, dict.fromkeys(listed, last)

@@ -88,6 +88,8 @@ WORDS: Final[Mapping[str, str]] = {
     "unexplained_drift": "trading was halted, because the account held something that nothing explains (reconcile.foreign: halt)",
     "foreign_orders": "trading was halted, because orders of other hands stood in the account (reconcile.foreign: halt)",
     "venue_forgot": "trading was halted, because the exchange knew nothing of our orders any more",
+    "other_instance": "trading was halted, because another instance of this program traded on the account",
+    "redenominated": "its price stood where that of another coin, or of another unit of it, would; somebody must look",
     "account_emptied": "trading was halted, because the account holds nothing of what the journal knows",
     "excluded": "it is left out by name (universe.select.exclude)",
     "market_closed": "the exchange has closed its market",

@@ -65,8 +65,18 @@ def order(number: int = 1) -> Order:
 
 def report(status: Status = Status.OPEN, order_id: str = "r-1") -> OrderReport:
     """What the venue says of it."""
-    said = {"order_id": order_id, "venue_id": "77", "symbol": BTC}
-    return OrderReport(**said, side=Side.BUY, status=status, amount=Decimal("0.05"), filled=Decimal(0), cost=Decimal(0), at=AT, fills=())
+    nothing = Decimal(0)
+    return OrderReport(
+        order_id=order_id,
+        venue_id="77",
+        symbol=BTC,
+        side=Side.BUY,
+        status=status,
+        amount=Decimal("0.05"),
+        filled=nothing,
+        cost=nothing,
+        at=AT,
+    )
 
 
 def cross_section(*, missing: bool = False) -> Slice:

@@ -44,7 +44,7 @@ CORE_ORDER: Final = [
     {"ordertable", "barflow", "forced", "spikes", "vigil", "strategy", "paper"},
     {"working"},
     {"account", "portfolio", "desk", "optimised", "quoting", "resolver", "risk_orders", "slicing", "wave"},
-    {"settlement", "staff", "trading", "margin"},
+    {"settlement", "staff", "trading", "margin", "twins"},
     {"approval", "arrears", "curves", "marginwatch", "follower", "groups", "memory", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},
     {"guard"},

@@ -307,7 +307,8 @@ class Status(StrEnum):
 class OrderReport:
     """What the venue says of one order: cumulative `filled` base units and `cost` in quote (0 where it does not say).
 
-    `fills` are the trades that came with the report; there may be fewer than `filled` says, never more.
+    `fills` are the trades that came with the report; there may be fewer than `filled` says, never more. `made_at`: when the venue took
+    the order, by its clock, as it told just now (no journal keeps it); None: it does not say.
     """
 
     order_id: str
@@ -320,6 +321,7 @@ class OrderReport:
     cost: Decimal
     at: datetime
     fills: tuple[Fill, ...] = ()
+    made_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

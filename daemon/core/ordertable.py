@@ -6,6 +6,7 @@ surprise is recorded, and the venue is asked. A filled amount never decreases.
 
 import base64
 import hashlib
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -251,6 +252,7 @@ class OrderTable:
     """All orders that are not closed, by our id, with the venue's ids and the last closed ones beside them.
 
     `moved_at`: when anything of ours last changed. An account that was read before that may show the time before or after.
+    `forgot_at`: when the newest order was made that has been forgotten; an id that is not known may be of one from before.
     """
 
     # Late trades and repeated reports concern orders of the last minutes; what is older is in the journal.
@@ -263,6 +265,7 @@ class OrderTable:
         self._by_venue_id: dict[tuple[str, str], str] = {}  # venues count orders by market: an id alone is not unique
         self._strays: dict[tuple[str, str], Fill] = {}
         self.moved_at: datetime | None = None
+        self.forgot_at: datetime | None = None
 
     def __iter__(self) -> Iterator[Tracked]:
         """Every order that is not closed, in the order in which they were made; the table may change meanwhile."""
@@ -324,6 +327,7 @@ class OrderTable:
         while len(self._closed) > self.CLOSED_KEPT:
             old = self._closed.pop(next(iter(self._closed)))
             self._by_venue_id.pop((old.order.symbol, old.venue_id), None)
+            self.forgot_at = old.order.at if self.forgot_at is None else max(old.order.at, self.forgot_at)
 
     def reopen(self, tracked: Tracked) -> None:
         """Late news: the order has not ended, or not all of its trades are booked. It counts again until they are."""
@@ -370,10 +374,16 @@ def client_id(instance: str, decision_id: str, symbol: str, side: Side, attempt:
     return beginning(instance) + _render(hashlib.blake2b(key.encode(), digest_size=16).digest())[:22]
 
 
+def is_of_a_daemon(order_id: str) -> bool:
+    """Whether some instance, ours or another, makes ids like this one."""
+    return _ID.fullmatch(order_id) is not None
+
+
 def _render(digest: bytes) -> str:
     """Crockford's base32, lower case: no letter that is mistaken for a digit."""
     plain = base64.b32encode(digest).decode().rstrip("=")
     return plain.translate(_CROCKFORD)
 
 
+_ID: Final = re.compile("r[0-9a-hjkmnp-tv-z]{26}")
 _CROCKFORD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")

@@ -28,6 +28,7 @@ from daemon.core.events import (
     HoldPlaced,
     OrderFilled,
     OrderRecalled,
+    OrderReported,
     PollAccount,
     QueryTrades,
     TimePassed,
@@ -38,6 +39,7 @@ from daemon.core.memory import FORGOT, Memory
 from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies, is_swap
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
+from daemon.core.twins import Twins
 
 # Why trading is halted where nothing is left of what the journal knows.
 EMPTIED: Final = "account_emptied"
@@ -146,6 +148,7 @@ class PositionReconciler:
         self._opening: Opening | None = None
         self._halted = frozenset[str]()
         self._memory = Memory(self._calm.lag, self._calm.again)
+        self.twins = Twins(self._symbols, table, ours)
         self._foreign: dict[str, int] = {}
         self._suspicions: dict[str, Suspicion] = {}
         self.last_reconciled: datetime | None = None
@@ -169,6 +172,10 @@ class PositionReconciler:
             self._memory.traded(replace(event.fill, order_id=mine.order.id))
         return ()
 
+    def on_reported(self, event: OrderReported) -> Iterable[Event]:
+        """An order of another instance means that we are not alone; asked before the order table takes it in."""
+        return self.twins.judge((event.report,), event.at)
+
     def on_recalled(self, event: OrderRecalled) -> Iterable[Event]:
         """A venue that has forgotten our orders was reset: nothing is concluded from what its account holds."""
         if self._memory.recalled(event):
@@ -180,6 +187,7 @@ class PositionReconciler:
 
     def on_lifted(self, event: HoldLifted) -> Iterable[Event]:
         """A person has resumed; if the cause is still there, it is told again, or taken for accepted where that is what was asked."""
+        self.twins.on_lifted(event)
         self._halted -= {event.code}
         self._accepted |= event.code == UNEXPLAINED
         return ()
@@ -263,8 +271,9 @@ class PositionReconciler:
             if seen and self._policy is Foreign.HALT:
                 text = f"orders of other hands stand in {', '.join(seen)} (reconcile.foreign: halt); `rebalanced resume` accepts them"
                 yield from self._halt(OTHERS, text, at)
+        yield from self.twins.judge(snapshot.open_orders, at)
         # Ours by its id, and no intent wants it: it would fill hours later, against whatever is wanted then.
-        lost = [r for r in others if self.ours and r.order_id.startswith(self.ours)]
+        lost = [r for r in others if self.ours and r.order_id.startswith(self.ours) and not self.twins.is_theirs(r)]
         yield from (CancelOrder(r.order_id, r.symbol, r.at, at) for r in lost)
 
     def _next_look(self, at: datetime) -> datetime:

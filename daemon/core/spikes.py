@@ -8,6 +8,8 @@ of min(move / sqrt(k), floor) over its trusted moves of the last `length` rows. 
 
     min(max(floor, factor x scale x sqrt(k)), ln 5),    and ln 5 while fewer than ten moves are known.
 
+A move of more than ln 20 that stands is not confirmed by bars: it is another coin, or another unit of it, until a person agrees.
+
 A move counts for at most `floor`, so that a real jump hardly widens the limit of the next one (a winsorised mean), and the scale is a
 function of the last rows alone: history makes it anew. Moves grow with the square root of time, as a random walk's do, so the first price
 after an outage is no spike for having been away. With factor 20 the limit is 16 standard deviations of a Gaussian walk; of 215,568 hourly
@@ -29,6 +31,8 @@ Ints = NDArray[np.int64]
 
 # Whatever a symbol is used to, and however long it was away: a price five times another is a split, a redenomination or a mistake.
 LIMIT_MAX: Final = log(5)
+# What a market hardly does from one bar to the next, and a coin that is split does, by a hundred or a thousand.
+SPLIT: Final = log(20)
 # A mean of fewer moves says little about the next one.
 KNOWN_MIN: Final = 10
 
@@ -86,6 +90,7 @@ class SpikeGuard:
         self._waiting = np.zeros(columns, np.bool_)
         self._suspect = np.full(columns, np.nan)  # newest suspected close; NaN where a tick alone raised the doubt
         self._seen = np.zeros(columns, np.int64)  # bars that have closed near it
+        self._split = np.zeros(columns, np.bool_)  # bars would have confirmed it, were it not so far
 
     @property
     def trusted(self) -> Floats:
@@ -101,6 +106,11 @@ class SpikeGuard:
     def waiting(self) -> Bools:
         """The symbols whose price waits for confirmation, a bar's or a tick's: not to be traded."""
         return self._waiting.copy()
+
+    @property
+    def split(self) -> Bools:
+        """The symbols among those whose new price stands, and is too far from the old one for bars to confirm it."""
+        return self._split.copy()
 
     def step(self, closes: Floats, real: Bools, passed: int = 1) -> Spikes:
         """Judge a row of closes, quote per base, of which those in `real` are bars of the venue's own; the others say nothing.
@@ -118,10 +128,12 @@ class SpikeGuard:
         far = moves > self._limits(self._elapsed)
         again = far & (np.abs(logs - np.log(self._suspect)) <= self._limits(1.0))
         self._seen = np.where(there, np.where(again, self._seen + 1, 0), self._seen)
-        confirmed = again & (self._seen >= self._confirmations)
+        stands = again & (self._seen >= self._confirmations)
+        confirmed = stands & (moves <= SPLIT)
         believed, doubted = there & (~far | confirmed), far & ~confirmed
         spikes = Spikes(_columns(doubted & ~self._waiting), _columns(confirmed), _columns(believed & self._waiting & ~confirmed))
         self._waiting = (self._waiting & ~believed) | doubted
+        self._split = (self._split | (stands & doubted)) & ~believed
         self._suspect = np.where(doubted, closes, np.where(believed, np.nan, self._suspect))
         self._believe(believed, closes, logs, moves)
         return spikes
@@ -181,7 +193,8 @@ class SpikeGuard:
             return False
         self._trusted[column] = self._suspect[column]
         self._log[column] = np.log(self._suspect[column])
-        self._elapsed[column], self._suspect[column], self._seen[column], self._waiting[column] = 0, np.nan, 0, False
+        self._elapsed[column], self._suspect[column], self._seen[column] = 0, np.nan, 0
+        self._waiting[column] = self._split[column] = False
         return True
 
     def _believe(self, believed: Bools, closes: Floats, logs: Floats, moves: Floats) -> None:

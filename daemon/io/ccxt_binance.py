@@ -306,6 +306,7 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
         cost=Decimal(data["Z"]),
         at=at,
         fills=(_trade(data, symbol, order_id, at),) if data.get("x") == "TRADE" else (),
+        made_at=from_epoch_ms(int(data["O"])) if data.get("O") else None,
     )
 
 

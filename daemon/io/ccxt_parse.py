@@ -225,6 +225,7 @@ def report(
         cost=decimal(raw.get("cost")) or ZERO,
         at=at,
         fills=_fills(raw, symbol, our_id, venue_id, way, at),
+        made_at=from_epoch_ms(int(raw["timestamp"])) if raw.get("timestamp") else None,
     )
 
 

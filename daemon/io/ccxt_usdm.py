@@ -123,6 +123,7 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
         cost=filled * Decimal(data["ap"]),
         at=at,
         fills=(_trade(data, symbol, order_id),) if data.get("x") in ("TRADE", "CALCULATED") else (),
+        made_at=at if data.get("x") == "NEW" else None,  # the message names no other moment than its own
     )
 
 

@@ -38,7 +38,7 @@ class Desk:
         self.account.believes = self.breakers.believes
         self.told: list[e.Event] = []
         self.at = 0.0
-        self.closed = 0
+        self.slices: list[Slice] = []  # as they came
         self.flow("USDT", "1000", "opening")
 
     def take(self, events: Iterable[e.Event]) -> None:
@@ -70,7 +70,8 @@ class Desk:
         self.at += seconds
         row = np.array([closes.get(s.partition("/")[0], nan) for s in SYMBOLS])
         age = np.where(np.isnan(row), 1, 0)
-        closed = self.breakers.judged(Slice(after(self.at), SYMBOLS, np.tile(row, (5, 1)), age > 0, age))
+        self.slices.append(Slice(after(self.at), SYMBOLS, np.tile(row, (5, 1)), age > 0, age))
+        closed = self.breakers.judged(self.slices[-1])
         event = e.SliceClosed(closed, after(self.at))
         for handle in (self.account.on_slice, self.curves.on_slice, self.breakers.on_slice):
             self.take(handle(event))

@@ -10,6 +10,7 @@ import pytest
 
 from daemon.core import events as e
 from daemon.core.breakers import Action, Breakers, PegRule, Rules, StaleRule
+from daemon.core.breakers.prices import AGREED, REDENOMINATED
 from daemon.core.model import Slice
 from daemon.core.states import Hold, Level, Scope
 from tests.core.breakerdesk import BTC, CALM, ETH, MINUTE, SPIKE, SYMBOLS, USDC, Desk, rule, steady
@@ -176,6 +177,50 @@ def test_a_price_that_stands_is_taken_in() -> None:
     desk.bar(BTC=1001.0, ETH=10.0)
     assert desk.states.holds() == ()
     assert desk.account.mark(BTC) == Decimal("1001.0")
+
+
+def test_a_price_of_another_coin_waits_for_a_person() -> None:
+    """A thousand times the price, for however long, marks nothing and halts its symbol alone; a person's word makes it the price."""
+    desk = Desk(price_spike=SPIKE)
+    steady(desk)
+    for _ in range(5):
+        desk.bar(BTC=100_000.0, ETH=10.0, USDC=1.0)
+    assert desk.account.mark(BTC) == Decimal("101.0")
+    assert (desk.level(Scope(symbol=BTC)), desk.level(Scope(symbol=ETH)), desk.level()) == (Level.HALTED, Level.ACTIVE, Level.ACTIVE)
+    (hold,) = (hold for hold in desk.states.holds() if hold.code == REDENOMINATED)
+    assert "100000 after 101" in hold.text
+    assert "`rebalanced resume BTC/USDT`" in hold.text
+    for code in ("price_spike", REDENOMINATED):
+        desk.lift(code, Scope(symbol=BTC))
+    desk.bar(BTC=100_100.0, ETH=10.0, USDC=1.0)
+    assert desk.account.mark(BTC) == Decimal("100100.0")
+    assert desk.states.holds() == ()
+
+
+def test_what_a_person_has_agreed_to_is_not_asked_again_after_a_restart() -> None:
+    """Fed the same bars, another process believes them from the close on at which the first was told to; without that word it does not."""
+    first = Desk(price_spike=SPIKE)
+    steady(first)
+    for _ in range(3):
+        first.bar(BTC=100_000.0, ETH=10.0, USDC=1.0)
+    first.lift(REDENOMINATED, Scope(symbol=BTC))
+    (kept,) = (event for event in first.told if isinstance(event, e.KeepState) and event.key == AGREED)
+    for value, holds in ((kept.text, []), (None, ["redenominated", "price_spike"])):
+        again = Desk(price_spike=SPIKE)
+        again.breakers.restore(value)
+        again.breakers.warm(first.slices)
+        again.at = first.at
+        again.bar(BTC=100_000.0, ETH=10.0, USDC=1.0)
+        assert [hold.code for hold in again.states.holds()] == holds
+
+
+def test_a_halt_for_another_coin_outlasts_a_price_that_comes_back() -> None:
+    """Somebody must look, even where it seems to have been a mistake."""
+    desk = Desk(price_spike=SPIKE)
+    steady(desk)
+    for close in (100_000.0, 100_000.0, 101.0, 101.0):
+        desk.bar(BTC=close, ETH=10.0, USDC=1.0)
+    assert [hold.code for hold in desk.states.holds()] == [REDENOMINATED]
 
 
 def test_a_tick_ten_times_too_high_marks_nothing() -> None:

@@ -138,7 +138,23 @@ def test_more_confirmations_can_be_asked_for() -> None:
     """With three, the third bar in the neighbourhood ends the doubt, and one elsewhere begins it anew."""
     guard = warm(confirmations=3)
     assert of(guard, 1000.0, 1001.0, 1002.0) == [SUSPECTED, NOTHING, NOTHING]
-    assert of(guard, 5000.0, 5001.0, 5002.0, 5003.0) == [NOTHING, NOTHING, NOTHING, CONFIRMED]
+    assert of(guard, 1500.0, 1501.0, 1502.0, 1503.0) == [NOTHING, NOTHING, NOTHING, CONFIRMED]
+
+
+@pytest.mark.parametrize("factor", [25.0, 1000.0, 1 / 25, 1 / 1000])
+def test_a_price_of_another_coin_is_confirmed_by_a_person_only(factor: float) -> None:
+    """However many bars stand there, they are not believed, and known as such from the second one on; what comes back ends it."""
+    guard = warm()
+    assert of(guard, 100.0 * factor) == [SUSPECTED]
+    assert not guard.split[0]
+    assert of(guard, *[100.1 * factor] * 5) == [NOTHING] * 5
+    assert (guard.split[0], guard.waiting[0], guard.trusted[0]) == (True, True, 100.0)
+    assert guard.confirm(0)
+    assert (guard.split[0], guard.waiting[0], guard.trusted[0]) == (False, False, 100.1 * factor)
+    assert of(guard, 100.2 * factor, 100.0, 100.0, 100.0) == [NOTHING, SUSPECTED, NOTHING, NOTHING]
+    assert guard.split[0]
+    of(guard, 100.1 * factor)
+    assert (guard.split[0], guard.waiting[0]) == (False, False)
 
 
 def test_a_price_that_flies_about_is_not_confirmed() -> None:

@@ -11,8 +11,10 @@ from typer import Exit
 
 from daemon.app import Daemon
 from daemon.cli_shared import mistakes
+from daemon.core.breakers.prices import REDENOMINATED
 from daemon.core.events import HoldPlaced
 from daemon.core.model import Order, Side
+from daemon.core.paper import PaperAccount
 from daemon.core.states import Hold, Level
 from daemon.io.exchange import Reason, Refused, Unknown
 from tests.sim.trouble import Closes, Life, Script, TroubledExchange, at_bar, configured, live, nothing, wave
@@ -297,19 +299,41 @@ def test_a_price_that_stands_is_traded_on(tmp_path: Path) -> None:
     assert sold[0][0] >= at_bar(10)
 
 
-def test_d12_a_coin_that_is_split_is_told_and_loses_nothing(tmp_path: Path) -> None:
-    """A thousandth of the coins at a thousand times the price: people are told, and no more of it is traded than ever."""
+def test_d12_a_coin_that_is_split_is_left_alone_until_a_person_agrees(tmp_path: Path) -> None:
+    """A thousandth of the coins at a thousand times the price: not an order of it, in this life and the next, until it is resumed."""
+    accounts: list[PaperAccount] = []
 
-    async def script(_: Daemon, exchange: TroubledExchange, clock: SimClock) -> None:
+    async def split(_: Daemon, exchange: TroubledExchange, clock: SimClock) -> None:
+        accounts.append(exchange.account)
         await clock.sleep((at_bar(9) - clock.now()).total_seconds() - 2.0)
         held = exchange.account._balances["A"]
         exchange.account._balances["A"] = type(held)(held.free / 1000, held.locked)
 
-    life = lived(tmp_path, spiked(30, *[1000.0] * 22), {}, script=script, reconcile={"every": "2s"})
-    assert life.said("trading.paused", "price_spike")
-    assert [line["currency"] for line in life.lines if line["event"] == "drift.found"] == ["A"]
-    filled = [line for line in life.lines if line["event"] == "order.filled" and line["symbol"] == A and line["price"] > 10_000]
-    assert all(line["cost"] < 1000 for line in filled), "of three thousand that are held"
+    def goes_on(exchange: TroubledExchange) -> None:
+        exchange.account = accounts[0]
+
+    async def agreed(daemon: Daemon, _: TroubledExchange, clock: SimClock) -> None:
+        await clock.sleep((at_bar(44) - clock.now()).total_seconds() - 2.0)
+        await daemon.commands.command("resume", A, "ann")
+
+    def of_it(life: Life, since: int) -> list[Order]:
+        return [order for at, order in life.sent if order.symbol == A and at >= at_bar(since)]
+
+    closes = spiked(52, *[1000.0] * 36, *[1100.0] * 8)
+    config = configured(tmp_path, closes, WEIGHTS, {}, reconcile={"every": "2s"}, bars={"min_coverage": 0.7})
+    first = live(config, {s: row[: 60 + 30] for s, row in closes.items()}, lambda _: None, split, A)
+    assert [line["scope"] for line in first.said("trading.halted", REDENOMINATED)] == [f"symbol {A}"]
+    assert [line["currency"] for line in first.lines if line["event"] == "drift.found"] == ["A"]
+    assert of_it(first, 9) == []
+    assert [order for at, order in first.sent if order.symbol == B and at >= at_bar(12)], "the rest trades on"
+    second = live(config, closes, goes_on, agreed, A, begins=31)
+    assert second.said("trading.halted", REDENOMINATED) == []
+    assert second.said("trading.resumed", REDENOMINATED)
+    assert [order for at, order in second.sent if order.symbol == B and at < at_bar(44)], "the rest trades on in this life too"
+    first_sold = min(at for at, order in second.sent if order.symbol == A)
+    assert first_sold >= at_bar(44)
+    assert all(order.amount < Decimal("0.01") for order in of_it(second, 44)), "a thirtieth of a coin is held, of thirty"
+    assert second.codes() == []
 
 
 @pytest.mark.parametrize(("price", "fires"), [(0.97, True), (0.985, False)])

@@ -9,12 +9,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from daemon.core.ordertable import State
 from tests.sim.swarm.__main__ import command, quietly
-from tests.sim.swarm.faults import FAULTS_MIN, Kind, schedule
+from tests.sim.swarm.faults import FAULTS_MIN, Fault, Kind, schedule
 from tests.sim.swarm.life import tell
 from tests.sim.swarm.matrix import Matrix, empty
 from tests.sim.swarm.setting import SYMBOLS
@@ -37,6 +38,19 @@ def test_no_story_breaks_a_rule(part: int, folder: Path) -> None:
         assert len(faults) >= FAULTS_MIN
         problems = tell(seed, faults, folder).problems
         assert not problems, f"{problems[0]}; again: {command(seed, faults)}"
+
+
+@pytest.mark.parametrize("part", range(CHUNKS))
+def test_another_instance_is_noticed_whatever_else_goes_wrong(part: int, folder: Path) -> None:
+    """Its order, the journal's own prefix and all, ends trading until a person resumes; and in the end the books agree all the same."""
+    noticed = 0
+    for seed in range(part, max(2, SEEDS // 4), CHUNKS):
+        chance = Random(f"{seed}/twin")
+        twins = [Fault(Kind.TWIN, round(chance.uniform(15, 90), 3), chance.uniform(10, 40), chance.random(), chance.choice(SYMBOLS))]
+        oracle = tell(seed, [*schedule(seed, SYMBOLS), *twins], folder)
+        assert not oracle.problems, f"seed {seed}: {oracle.problems[0]}"
+        noticed += oracle.counts["twins"]
+    assert noticed
 
 
 def test_a_meeting_that_never_came_is_named() -> None:

@@ -137,9 +137,14 @@ def configured(
 Script = Callable[[Daemon, TroubledExchange, SimClock], Coroutine[Any, Any, None]]
 
 
-def live(config: Path, closes: Closes, prepare: Callable[[TroubledExchange], None], script: Script, symbol: str) -> Life:
-    """Run a daemon over the bars behind the warm-up, with a script beside it, and look at it a moment after the last bar."""
-    clock = SimClock(START + WARM * LENGTH + LENGTH / 2)
+def live(
+    config: Path, closes: Closes, prepare: Callable[[TroubledExchange], None], script: Script, symbol: str, *, begins: int = 0
+) -> Life:
+    """Run a daemon over the bars behind the warm-up, with a script beside it, and look at it a moment after the last bar.
+
+    `begins`: it is started so many bars later, as another life is.
+    """
+    clock = SimClock(START + (WARM + begins) * LENGTH + LENGTH / 2)
     life = Life()
 
     async def main() -> None:

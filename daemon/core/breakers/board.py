@@ -15,7 +15,7 @@ from daemon.core.breakers.breaker import PASSING, Change
 from daemon.core.breakers.doubts import Drifts, UnknownOrders
 from daemon.core.breakers.feeds import ClockSkew, LoopLag, Peg, StaleData
 from daemon.core.breakers.losses import Losses
-from daemon.core.breakers.prices import Prices
+from daemon.core.breakers.prices import REDENOMINATED, Prices
 from daemon.core.breakers.refusals import Refusals
 from daemon.core.breakers.rules import Code, Rules
 from daemon.core.curves import Curves
@@ -116,7 +116,15 @@ class Breakers:
 
     def warm(self, history: Sequence[Slice]) -> list[Slice]:
         """Judge the prices of a history; the same slices, with their bars that had to wait."""
-        return [self.judged(cross_section) for cross_section in history]
+        if self._prices is None:
+            return list(history)
+        past = len(history) - self.need
+        return [self._prices.judged(cross_section, past=row < past) for row, cross_section in enumerate(history)]
+
+    def restore(self, kept: str | None) -> None:
+        """Go on after a stop, with what the journal has under AGREED, before any history."""
+        if self._prices:
+            self._prices.restore(kept)
 
     def begin(self, at: datetime) -> Iterator[Change]:
         """Go on after a stop: the hold of a breaker that is no more is lifted, since nobody else would."""
@@ -130,6 +138,10 @@ class Breakers:
     def judged(self, cross_section: Slice) -> Slice:
         """The slice with its bars that wait for confirmation, before it is told to anybody."""
         return self._prices.judged(cross_section) if self._prices else cross_section
+
+    def doubted(self) -> Iterable[tuple[str, float]]:
+        """The symbols whose price waits for confirmation, each with the last one that was believed."""
+        return self._prices.doubted() if self._prices else ()
 
     def calm(self, closes_ms: Ints, closes: Floats, age: Ints) -> int:
         """How many slices, from the first of these on, have no price that would have to wait. Columns are symbols."""
@@ -239,8 +251,8 @@ class Breakers:
         code, scope = event.code, event.scope
         if code == Code.REJECTS and self._refusals:
             self._refusals.excuse(scope)
-        elif code == Code.PRICE_SPIKE and self._prices:
-            self._prices.confirm(scope.symbol)
+        elif code in (Code.PRICE_SPIKE, REDENOMINATED) and self._prices:
+            return self._prices.confirm(scope.symbol, event.at)
         elif code in (Code.DRAWDOWN, Code.DAILY_LOSS):
             return self._losses.excuse(code, event.at)
         else:

@@ -1,12 +1,15 @@
 """Prices: a close or a tick far outside its symbol's own range waits for confirmation.
 
 Rule: what waits marks nothing, is decided on by nobody, and its symbol is not traded; bars in its neighbourhood, or a person, confirm it.
+A price that stands more than twenty times higher or lower is another coin, or another unit of it: its symbol halts until a person agrees.
 Indicators see every bar as it came: history, a restart and a backtest would bring it to them in any case.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 
@@ -15,7 +18,13 @@ from daemon.core.breakers.rules import Code, SpikeRule
 from daemon.core.model import Floats, Slice, epoch_ms, from_epoch_ms
 from daemon.core.spikes import Ints, SpikeGuard
 from daemon.core.states import DAEMON, Hold, Level, Scope, States
-from daemon.core.steering import HoldLifted, HoldPlaced
+from daemon.core.steering import HoldLifted, HoldPlaced, KeepState
+
+# Why a symbol is left alone whose price is that of another coin.
+REDENOMINATED: Final = "redenominated"
+
+# The key under which the journal keeps up to which close people have called the prices of symbols right.
+AGREED: Final = "prices_agreed"
 
 
 class Prices:
@@ -29,12 +38,25 @@ class Prices:
         self._columns = {symbol: column for column, symbol in enumerate(symbols)}
         self._seen: datetime | None = None
         self._told: dict[str, float] = {}  # by symbol that waits, the price that raised the doubt
+        self._agreed: dict[str, datetime] = {}
+        self._to_come: dict[str, datetime] = {}  # of these, what the bars have not come to yet
 
-    def judged(self, cross_section: Slice) -> Slice:
-        """The slice with its bars that wait for confirmation, before anybody acts on it. Each slice once, in order."""
+    def restore(self, kept: str | None) -> None:
+        """Go on after a stop, before any slice: the journal has what people have agreed to."""
+        self._agreed = {symbol: datetime.fromisoformat(at) for symbol, at in json.loads(kept or "{}").items()}
+        self._to_come = dict(self._agreed)
+
+    def judged(self, cross_section: Slice, *, past: bool = False) -> Slice:
+        """The slice with its bars that wait for confirmation, before anybody acts on it. Each slice once, in order.
+
+        `past`: it is so long ago that whatever stood then is the price.
+        """
         passed = 1 if self._seen is None else max(1, (cross_section.closes_at - self._seen) // self._timeframe)
         self._seen = cross_section.closes_at
         self._guard.step(cross_section.close, cross_section.age == 0, passed)
+        columns = np.flatnonzero(self._guard.split).tolist() if past else []
+        for column in (*columns, *self._agreed_at(cross_section.closes_at)):
+            self._guard.confirm(column)
         waiting = self._guard.waiting
         if not waiting.any():
             return cross_section
@@ -42,6 +64,13 @@ class Prices:
             self._told[self._symbols[column]] = float(cross_section.close[column])
         waiting.setflags(write=False)
         return replace(cross_section, suspect=waiting)
+
+    def _agreed_at(self, closes_at: datetime) -> list[int]:
+        """The columns whose close at this moment a person has called right, in a process before this one."""
+        symbols = [symbol for symbol, moment in self._to_come.items() if closes_at >= moment]
+        for symbol in symbols:
+            del self._to_come[symbol]
+        return [self._columns[symbol] for symbol in symbols if symbol in self._columns]
 
     def calm(self, closes_ms: Ints, closes: Floats, age: Ints) -> int:
         """How many slices, from the first of these on, hold nothing that would have to wait, as of SpikeGuard."""
@@ -59,6 +88,12 @@ class Prices:
         passed: Ints = np.maximum(np.diff(closes_ms, prepend=before) // length_ms, 1)
         return passed
 
+    def doubted(self) -> Iterator[tuple[str, float]]:
+        """The symbols that wait, each with its last trusted price, where it has one."""
+        trusted = self._guard.trusted
+        for column in np.flatnonzero(self._guard.waiting & np.isfinite(trusted)).tolist():
+            yield self._symbols[column], float(trusted[column])
+
     def believes(self, symbol: str, price: float) -> bool:
         """Whether a price between two bars may mark the account; that of a symbol which is not traded is nobody's business here."""
         column = self._columns.get(symbol)
@@ -67,10 +102,12 @@ class Prices:
         self._told[symbol] = price
         return False
 
-    def confirm(self, symbol: str) -> None:
-        """A person says that the price is right."""
-        if symbol in self._columns:
-            self._guard.confirm(self._columns[symbol])
+    def confirm(self, symbol: str, at: datetime) -> Iterator[KeepState]:
+        """A person says that the price is right; that is kept, since the next start reads the same bars."""
+        if symbol in self._columns and self._guard.confirm(self._columns[symbol]) and self._seen is not None:
+            self._agreed[symbol] = self._seen
+            kept = {each: until.isoformat() for each, until in sorted(self._agreed.items())}
+            yield KeepState(AGREED, json.dumps(kept), at)
 
     def on_price(self, symbol: str, at: datetime) -> Iterator[Change]:
         """After a tick: hold its symbol, or let it go."""
@@ -84,6 +121,20 @@ class Prices:
         held = {hold.scope.symbol for hold in self._states.holds() if hold.code == Code.PRICE_SPIKE.value}
         for symbol in sorted(waiting ^ held):
             yield from self._hold(symbol, waits=symbol in waiting, at=at)
+        for column in np.flatnonzero(self._guard.split).tolist():
+            yield from self._set_apart(self._symbols[column], at)
+
+    def _set_apart(self, symbol: str, at: datetime) -> Iterator[Change]:
+        """Leave a symbol alone whose coin may be another one now."""
+        scope = Scope(symbol=symbol)
+        if self._states.find(scope, REDENOMINATED) is None:
+            column = self._columns[symbol]
+            before, after = float(self._guard.trusted[column]), float(self._guard.suspect[column])
+            text = (
+                f"{symbol} stands at {after:g} after {before:g}, as when a coin is split, renamed or replaced; nothing of it is traded "
+                f"until `rebalanced resume {symbol}` accepts its price and what is held of it"
+            )
+            yield HoldPlaced(Hold(scope=scope, level=Level.HALTED, code=REDENOMINATED, text=text, since=at), at)
 
     def _hold(self, symbol: str, *, waits: bool, at: datetime) -> Iterator[Change]:
         scope, code = Scope(symbol=symbol), Code.PRICE_SPIKE.value

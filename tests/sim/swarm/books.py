@@ -87,6 +87,7 @@ class Booked:
     at: datetime
     ours: bool
     rests: bool = False  # in the book, at its limit
+    made_at: datetime | None = None  # what the venue says, where that is not `at`
     status: Status = Status.OPEN
     trades: list[Fill] = field(default_factory=list)
     past: list[tuple[datetime, Status, int]] = field(default_factory=list)
@@ -118,6 +119,7 @@ class Booked:
             cost=sum((trade.cost for trade in trades), ZERO),
             at=moment,
             fills=tuple(trades) if fills else (),
+            made_at=self.made_at or self.at,
         )
 
     def locks(self, moment: datetime) -> tuple[str, Decimal]:

@@ -66,6 +66,7 @@ class Kind(StrEnum):
     FOREIGN_ORDER = "foreign_order"
     HAND_TRADE = "hand_trade"
     ORPHAN = "orphan"
+    TWIN = "twin"
     # the process
     CRASH = "crash"
     CRASH_BEFORE_COMMIT = "crash_before_commit"
@@ -107,6 +108,9 @@ GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
     (5, CRASHES),
     (2, (Kind.DISK_FULL, Kind.STOP, Kind.PAUSE, Kind.FLATTEN, Kind.RELOAD)),
 )
+
+# What no seed has by chance: a person must look after it.
+UNSCHEDULED: Final = frozenset({Kind.TWIN})
 
 FAULTS_MIN: Final = 5
 STORMS: Final = 4  # every so many seeds, most answers to orders are lost from the beginning to the last fault

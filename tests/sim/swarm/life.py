@@ -17,7 +17,7 @@ from typing import Final
 from daemon import pulse
 from daemon.config import Secrets
 from daemon.core.model import Instrument, Order, Side, Status, currencies
-from daemon.core.ordertable import State, tag
+from daemon.core.ordertable import State, client_id, tag
 from daemon.core.states import ACCOUNT, Scope
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible
@@ -165,19 +165,26 @@ class World:
                     books.publish((currency, moved, f"m{fault.at}"))
             case Kind.HAND_TRADE:
                 books.by_hand(fault.symbol, Side.SELL if fault.size > 0.5 else Side.BUY, now)
-            case Kind.FOREIGN_ORDER | Kind.ORPHAN:
+            case Kind.FOREIGN_ORDER | Kind.ORPHAN | Kind.TWIN:
                 self._foreign_order(fault, share)
             case Kind.NEW_STEP:
                 known = books.markets[fault.symbol]
                 books.markets[fault.symbol] = replace(known, amount_step=known.amount_step * 10)
 
     def _foreign_order(self, fault: Fault, share: Decimal) -> None:
-        """An order that hangs until its fault is over: somebody else's, or one with our prefix that no record knows."""
+        """An order that hangs until its fault is over.
+
+        It is somebody else's, or one with our prefix that no record knows: of an earlier life, or of another instance.
+        """
         now, books = self.clock.now(), self.books
+        config = configured(self.folder, self.profile, self.style)
+        instance = f"{config.name}|{config.mode}"
         order_id = f"web-{fault.at}"
         if fault.kind is Kind.ORPHAN:
-            config = configured(self.folder, self.profile, self.style)
-            order_id = "r" + tag(f"{config.name}|{config.mode}") + f"orphan{int(fault.at * 1000):016d}"
+            order_id = "r" + tag(instance) + f"orphan{int(fault.at * 1000):016d}"
+        elif fault.kind is Kind.TWIN:
+            order_id = client_id(instance, f"of another machine at {fault.at}", fault.symbol, Side.BUY, 1)
+            self.oracle.twins.add(order_id)
         amount = books.markets[fault.symbol].floor(books.free("USDT", now) * share / books.prices.now(fault.symbol, now))
         if amount <= 0:
             return
@@ -186,6 +193,8 @@ class World:
             booked = books.book(order_id, fault.symbol, Side.BUY, amount, Kind.STUCK, now, ours=False)
         except Refused:
             return
+        if fault.kind is Kind.ORPHAN:
+            booked.made_at = START  # before any life that this story tells
         self.later(fault.length, lambda: books.end(booked, Status.CANCELED, self.clock.now()))
 
     def _command(self, fault: Fault) -> None:

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from daemon.app import Daemon
 from daemon.core import events as e
-from daemon.core.model import ZERO, Decision, Fill, Flow, Order, Side, Status, currencies
+from daemon.core.model import ZERO, Decision, Fill, Flow, Order, OrderReport, Side, Status, currencies
 from daemon.core.ordertable import State
 from daemon.core.states import ACCOUNT, Level, Scope
 from daemon.core.trading import Trading
+from daemon.core.twins import MARGIN, OTHER_INSTANCE
 from daemon.io.journal import Recovered
 from tests.core.parentage import Parentage
 from tests.sim.swarm.books import Booked, Books
@@ -46,6 +47,7 @@ class Oracle:
         self.counts: Counter[str] = Counter()
         self.told: list[str] | None = None  # the events as text, where somebody wants to read them
         self.paused: set[Scope] = set()  # what a person was told to be paused, flattened or halted
+        self.twins: set[str] = set()  # ids of orders that another instance has made
         self._now = now
         self._at_work = at_work
         self._digest = hashlib.blake2b(digest_size=16)
@@ -59,6 +61,7 @@ class Oracle:
         self._shown: set[str] = set()  # ids that this life has been told of
         self._read = False
         self._stopping = False
+        self._twin = ""  # an order by which this life knows that it is not alone
         self._parentage = Parentage(books)
         books.on_fill = self.filled
 
@@ -94,6 +97,7 @@ class Oracle:
     def ends(self, why: str) -> None:
         """A process is no more."""
         self._daemon = None
+        self._twin = ""  # what the journal has of it is judged by the hold
         self.note(f"the process is gone: {why}")
 
     # --- what passes the door ----------------------------------------------------------------------------------------
@@ -154,6 +158,8 @@ class Oracle:
             self.broken(f"{name} is sent while {manager.trading}, account read: {self._read}")
         if unheard:
             self.broken(f"{name} is sent before {unheard} were looked up after the start")
+        if self._twin:
+            self.broken(f"{name} is sent, and {self._twin} is of another instance")
         if self._stopping:
             self.broken(f"{name} is sent although the daemon is ending")
         if not manager.states.permits(order.symbol, order.side, 1 if self._held(order.symbol) > 0 else 0):
@@ -227,8 +233,30 @@ class Oracle:
                 self.counts["unknown"] += 1
             case e.OrderFilled(fill=fill):
                 self._known(fill)
+        self._look_for_twins(event)
         if not isinstance(event, QUIET):
             self.note(_text(event))
+
+    def _look_for_twins(self, event: e.Event) -> None:
+        match event:
+            case e.OrderReported(report=report):
+                self._not_alone((report,))
+            case e.AccountPolled(snapshot=snapshot):
+                self._not_alone(snapshot.open_orders)
+            case e.HoldPlaced(hold=hold) if hold.code == OTHER_INSTANCE:
+                self.counts["twins"] += 1
+                if not self.twins:
+                    self.broken(f"nobody else trades here: {hold.text}")
+            case e.HoldLifted(code=code) if code == OTHER_INSTANCE:
+                self._twin = ""
+
+    def _not_alone(self, reports: Iterable[OrderReport]) -> None:
+        """An order of another instance that is newer than this life, and than what a person has seen to, is enough to trade no more."""
+        daemon = self._daemon
+        since = daemon.traders[0].parts.reconciler.twins._since if daemon else None
+        for report in reports:
+            if report.order_id in self.twins and since and report.made_at and report.made_at - since >= MARGIN:
+                self._twin = report.order_id
 
     def _known(self, fill: Fill) -> None:
         """A trade shows its order as well as a report does."""
