@@ -53,10 +53,10 @@ class Course:
 
     @property
     def done(self) -> Decimal:
-        """The share of its way that is done, from 0 to 1; all of it where what is left is no order."""
+        """The share of its way that is done: 1 at most, and where what is left is no order; below 0 where it is behind its start."""
         if abs(self.goal - self.held) < self.smallest:
             return ONE
-        return min(ONE, max(ZERO, (self.held - self.start) / self.way))
+        return min(ONE, (self.held - self.start) / self.way)
 
 
 Courses = Mapping[str, Course]
@@ -129,6 +129,13 @@ class Bond:
         known = [symbol for symbol in self.symbols if symbol in prices and symbol in self.goals]
         return {s: Course(self.starts[s], self.goals[s], held[s], prices[s], smallest[s]) for s in known}
 
+    def even(self, courses: Courses) -> dict[str, Decimal]:
+        """What each leg would hold if it stood where the one that is furthest behind does: from there, another wish goes on."""
+        if self.phase in (Phase.UNWINDING, Phase.STUCK):
+            return dict(self.goals)  # they are on their way there
+        least = lowest(courses)
+        return {symbol: c.start + least * c.way if c.moves else c.held for symbol, c in courses.items()}
+
     def judge(self, courses: Courses, terms: GroupTerms, at: datetime, *, hopeless: bool) -> list[Phase]:
         """The phases that it comes to now. `hopeless`: no leg that is behind will ever follow."""
         told: list[Phase] = []
@@ -159,10 +166,8 @@ class Bond:
 
     def _turn_back(self, courses: Courses) -> None:
         """From here on each leg goes to where the one that is furthest behind stands."""
-        least = lowest(courses)
-        for symbol, course in courses.items():
-            self.goals[symbol] = course.start + least * course.way if course.moves else course.held
-            self.starts[symbol] = course.held
+        self.goals |= self.even(courses)
+        self.starts |= {symbol: course.held for symbol, course in courses.items()}
 
     def _is_back(self, courses: Courses) -> bool:
         rest = {s: Course(c.held, self.goals[s], c.held, c.price, c.smallest) for s, c in courses.items() if s in self.goals}

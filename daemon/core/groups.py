@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.account import Account
-from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest, merged, moving, steps
+from daemon.core.bonds import Bond, Courses, Phase, apart, behind, level, lowest, merged, moving, slack, steps
 from daemon.core.model import ZERO, Cause
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import ONE, Rules, exact
@@ -74,20 +74,29 @@ class Groups:
         asked = {symbol: decision.weights.get(symbol, 0.0) for symbol in symbols}
         part = min((abs(wave.weights.get(s, 0.0) / weight) for s, weight in asked.items() if weight), default=1.0)
         bond = self._known.setdefault(symbols, Bond(symbols))
-        known = bond.phase is not Phase.BALANCED or bond.decision == decision.id  # that one goes on, after a crash
+        starts = self._starts(bond, wave)
         bond.decision = decision.id
         for symbol in symbols:
             if wave.weights.get(symbol, 0.0) != asked[symbol] * part:
                 wave.weights[symbol] = asked[symbol] * part
             held, worth = self._account.traded(symbol), self._worth(wave, symbol)
             goal = exact(wave.weights.get(symbol, 0.0)) * book.equity / worth if worth else held
-            start = bond.starts.get(symbol, held) if known else held
+            start = starts.get(symbol, held)
             least = self._smallest(symbol, book.prices.get(symbol))
             bond.starts[symbol] = held if abs(goal - start) < least <= abs(goal - held) else start
             bond.goals[symbol] = goal
         if bond.phase in (Phase.UNWINDING, Phase.STUCK):  # another wish: what is apart now may be what is wanted
             bond.phase, bond.since = Phase.UNBALANCED, bond.since or at
         return bond
+
+    def _starts(self, bond: Bond, wave: Wave) -> dict[str, Decimal]:
+        """From where its legs go now, as far as that is not where they stand."""
+        on_way = bond.phase in (Phase.BALANCED, Phase.UNBALANCED)
+        if on_way and bond.decision == wave.decision.id:
+            return dict(bond.starts)  # after a crash it goes on
+        # What is apart stays apart for another wish. From where it began, a slice the other way would be as large as all it has done.
+        courses = self._courses(bond, wave)
+        return bond.even(courses) if not on_way or apart(courses) > slack(courses) else {}
 
     def _waits(self, bond: Bond, at: datetime) -> bool:
         """Whether it would grow before it may."""
@@ -108,13 +117,13 @@ class Groups:
             reduces = [leg for leg in reduces if leg.symbol not in members]
             grows = [leg for leg in grows if leg.symbol not in members]
             if bond.symbols in self._barred:
-                left |= dict.fromkeys(planned, Reason.GROUP_PAUSE.value)
+                left |= dict.fromkeys(sorted(planned), Reason.GROUP_PAUSE.value)
                 continue
             legs, waits = self._legs(bond, wave, made, terms)
-            self._unwritten |= bool(legs) and self._come.setdefault(bond.symbols, ZERO) == 0
+            self._unwritten |= bool(legs) and self._come.setdefault(bond.symbols, min(ZERO, lowest(self._courses(bond, wave)))) <= 0
             reduces += [leg for leg in legs if not leg.spends_quote]
             grows = [*(leg for leg in legs if leg.spends_quote), *grows]
-            left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in waits}
+            left |= {symbol: left.get(symbol, Reason.GROUP.value) for symbol in sorted(waits)}
         return replace(made, reduces=tuple(reduces), grows=tuple(grows), left=left)
 
     def _legs(self, bond: Bond, wave: Wave, made: Plan, terms: GroupTerms) -> tuple[list[Leg], set[str]]:

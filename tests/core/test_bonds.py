@@ -30,7 +30,7 @@ def groups(draw: st.DrawFn) -> dict[str, Course]:
         lot = Decimal(draw(st.sampled_from(["0.001", "0.01", "1"])))
         price = Decimal(draw(st.integers(1, 1000)))
         start, goal = (lot * draw(st.integers(-5000, 5000)) for _ in range(2))
-        held = start + (goal - start) * draw(st.integers(0, 100)) / 100
+        held = start + (goal - start) * draw(st.integers(-100, 100)) / 100
         found[symbol] = Course(start, goal, held, price, lot)
     return found
 

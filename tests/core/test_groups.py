@@ -161,6 +161,41 @@ def test_legs_of_both_signs_enter_turn_and_leave_in_step() -> None:
     assert desk.phases() == []
 
 
+def test_a_group_that_is_apart_turns_by_slices_too() -> None:
+    """The reverse is wanted while one leg is behind: the legs are never further apart than a slice, however far they had come."""
+    desk = short_pair()
+    desk.both(0.4, -0.4)
+    for number in range(6):
+        desk.answer(desk.orders()[number])
+    long, short = sorted(desk.orders()[6:], key=lambda order: order.symbol)
+    desk.answer(long)
+    desk.sent(short)
+    desk.reported(short, Status.EXPIRED, "0")
+    desk.both(-0.4, 0.4, "d2")
+    (turning,) = desk.orders()[8:]
+    assert (turning.symbol, turning.side) == (BTC_SWAP, Side.SELL), "what is ahead is what the reverse is behind by"
+    assert turning.amount * turning.price <= 107
+    seen = 8
+    while len(desk.orders()) > seen:
+        seen += 1
+        desk.answer(desk.orders()[seen - 1])
+        assert abs(desk.account.held(BTC_SWAP) + desk.account.held(ETH_SWAP)) * 100 <= 107
+    assert abs(desk.account.held(BTC_SWAP) + 4) < Decimal("0.1")
+
+
+def test_what_a_newer_decision_finds_apart_is_not_forgotten() -> None:
+    """A leg that nobody could judge while its order was under way is behind for the next wish too, and goes first."""
+    desk = short_pair()
+    desk.both(0.4, -0.4)
+    long, short = sorted(desk.orders(), key=lambda order: order.symbol)
+    desk.answer(long)
+    desk.sent(short)
+    desk.both(-0.4, 0.4, "d2")
+    desk.reported(short, Status.CANCELED, "0")
+    (turning,) = desk.orders()[2:]
+    assert (turning.symbol, turning.side, turning.amount) == (BTC_SWAP, Side.SELL, long.amount)
+
+
 def test_a_short_leg_that_is_refused_has_the_long_one_sold() -> None:
     """Taken back as any other."""
     desk = short_pair()
