@@ -233,6 +233,11 @@ def smallest(market: Instrument, price: Decimal, margin: Decimal = NOTIONAL_MARG
     return (least / market.lot).to_integral_value(ROUND_CEILING) * market.lot
 
 
+def smallest_part(leg: Leg, market: Instrument, price: Decimal) -> Decimal:
+    """The smallest order that a part of a leg may be: of what only reduces, no smallest notional is asked, as of the planner's exits."""
+    return smallest(market, price, ZERO if leg.reduce_only else NOTIONAL_MARGIN)
+
+
 def capped(market: Instrument, amount: Decimal, price: Decimal) -> Decimal:
     """At most what the venue takes in one order; the next round brings the rest."""
     if market.most is not None and amount > market.most:

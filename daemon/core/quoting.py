@@ -9,7 +9,7 @@ from typing import Final
 
 from daemon.core.model import Instrument, Side
 from daemon.core.ordertable import Tracked
-from daemon.core.planner_legs import limit_price, smallest
+from daemon.core.planner_legs import limit_price, smallest_part
 from daemon.core.styles import MakerTerms, Touch
 from daemon.core.working import IN_DOUBT, TOO_SMALL, UNFILLED, WAIT, Finish, Look, Place, Step, Withdraw, Working, hangs, in_doubt, standing
 
@@ -39,7 +39,7 @@ def next_step(work: Working, terms: MakerTerms, market: Instrument, touch: Touch
         return WAIT
     if known is None or known.at < work.looked_from:
         return Look(pressing=True)
-    if work.unsent < smallest(market, known.mid):
+    if work.unsent < smallest_part(work.leg, market, known.mid):
         return TOO_SMALL
     side = work.leg.side
     if work.hurried:

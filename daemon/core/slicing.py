@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.model import Instrument
-from daemon.core.planner_legs import limit_price, smallest
+from daemon.core.planner_legs import limit_price, smallest, smallest_part
 from daemon.core.styles import Parent, TwapTerms
 from daemon.core.working import IN_DOUBT, TOO_SMALL, UNFILLED, WAIT, Finish, Place, Step, Withdraw, Working, hangs, in_doubt, standing
 
@@ -44,7 +44,7 @@ def next_step(work: Working, terms: TwapTerms, market: Instrument, price: Decima
 
 def _part(unsent: Decimal, left: int, bound: Decimal | None, market: Instrument, price: Decimal, work: Working) -> Step:
     """The next of `left` parts, of at most `bound` base units."""
-    least = smallest(market, price)
+    least = smallest_part(work.leg, market, price)
     if unsent < least:
         return TOO_SMALL
     amount = market.floor(unsent / left)

@@ -18,7 +18,7 @@ from daemon.core.guard import Guard
 from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked
 from daemon.core.planner_inputs import ONE
-from daemon.core.planner_legs import Leg, Reason, opened, smallest
+from daemon.core.planner_legs import Leg, Reason, opened, smallest_part
 from daemon.core.states import States
 from daemon.core.styles import MakerTerms, Parent, Style, Terms, Touch
 from daemon.core.wave import PASSING, Wave
@@ -218,7 +218,7 @@ class Workbench:
         if leg.reserve <= free:
             return leg
         amount = market.floor(leg.amount * free / leg.reserve)
-        return leg.resized(amount) if amount >= smallest(market, leg.price) else None
+        return leg.resized(amount) if amount >= smallest_part(leg, market, leg.price) else None
 
     def _parent(self, work: Working, terms: Terms, order: Order) -> Parent:
         """What is worked on from here on; the time that an earlier process had given it goes on."""

@@ -6,11 +6,14 @@ from decimal import Decimal
 import pytest
 
 from daemon.core import events as e
+from daemon.core import slicing
 from daemon.core.model import Flow, Side, Status
-from daemon.core.quoting import quote
+from daemon.core.planner_legs import Leg
+from daemon.core.quoting import next_step, quote
 from daemon.core.states import Hold, Level
 from daemon.core.styles import Touch
 from daemon.core.trading import Trading
+from daemon.core.working import Finish, Place, Working
 from tests.core.builders import START, after, decision, market
 from tests.core.workdesk import BTC, WorkDesk, maker, twap
 
@@ -395,3 +398,16 @@ def test_what_waiting_cost_is_told_apart_from_what_trading_cost() -> None:
     assert wave.cost_parts == pytest.approx({"fee": 0, "spread": 0, "timing": 50}, abs=0.5)
     assert wave.cost_bps == pytest.approx(50, abs=0.5)
     assert wave.maker_ratio == 1
+
+
+def test_a_position_of_next_to_nothing_is_closed_all_the_same() -> None:
+    """Of what only reduces a swap no smallest notional is asked: what it leaves would keep a turn waiting for ever."""
+    shut = Leg(BTC, Side.SELL, Decimal("0.002"), Decimal(100), Decimal("0.002"), reduce_only=True)
+    known = Touch(BTC, Decimal("99.99"), Decimal("100.01"), after(0))
+    step = next_step(Working(shut), maker(), market(), known, after(0))
+    assert isinstance(step, Place)
+    assert step.amount == shut.amount
+    assert isinstance(next_step(Working(shut._replace(reduce_only=False)), maker(), market(), known, after(0)), Finish)
+    part = slicing.next_step(Working(shut), twap(), market(), Decimal(100), None, after(0))
+    assert isinstance(part, Place)
+    assert part.amount == shut.amount
