@@ -376,7 +376,12 @@ class PositionReconciler:
         return until is not None and snapshot.asked_at - until < self._calm.stale
 
     def _stands(self, currency: str) -> timedelta:
-        """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it."""
+        """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it.
+
+        What moves a wallet of swaps is all listed, funding above all, but by REST alone: a listing that lags is waited for.
+        """
+        if currency in self._quotes and is_swap(self._symbols[0]):
+            return self._calm.stale
         touched = any(currency in currencies(t.order.symbol) for t in self._table)
         return max(self._calm.flow, self._calm.lag) if touched else self._calm.flow
 

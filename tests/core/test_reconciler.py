@@ -35,9 +35,11 @@ from tests.core.builders import after, fill, order, report
 class Office:
     """A reconciler whose questions are answered: trades are listed, flows are booked, polls come every three seconds."""
 
+    symbols: tuple[str, ...] = ("BTC/USDT", "ETH/USDT")
+
     def __init__(self, *, open_account: bool = True, foreign: Foreign = Foreign.RINGFENCE) -> None:
         self.ledger, self.table = Ledger(), OrderTable()
-        self.reconciler = PositionReconciler(("BTC/USDT", "ETH/USDT"), self.ledger, self.table, foreign=foreign)
+        self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table, foreign=foreign)
         self.at = 0.0
         self.balances = {"USDT": Decimal(1000), "BTC": Decimal(1), "ETH": Decimal(0), "DOGE": Decimal(7)}
         self.trades: list[Fill] = []

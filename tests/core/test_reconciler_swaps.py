@@ -1,0 +1,31 @@
+"""The reconciler on swaps: wallets, and what moves them without a trade."""
+
+from decimal import Decimal
+
+from daemon.core.events import DriftFound, FlowBooked
+from daemon.core.model import Flow
+from tests.core.builders import after
+from tests.core.test_reconciler import Office
+
+
+class SwapOffice(Office):
+    """An office of swaps."""
+
+    symbols = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+
+
+def test_funding_that_is_listed_late_is_waited_for() -> None:
+    """What a wallet of swaps has paid and no listing tells yet is no correction for minutes: booked as one, it would count twice later."""
+    office = SwapOffice()
+    office.balances["USDT"] -= 5
+    office.polls(90)
+    assert office.of(DriftFound) != []
+    assert office.flows() == []
+    funding = Flow("FUNDING_FEE-1", "USDT", Decimal(-5), "funding", after(5), "BTC/USDT:USDT")
+    office.ledger.flow(funding)
+    office.take(office.reconciler.on_flow(FlowBooked(funding, after(office.at))))
+    office.poll()
+    assert office.agreed
+    office.balances["USDT"] -= 5
+    office.polls(120)
+    assert [flow.amount for flow in office.flows()] == [-5], "what stays is booked in the end"
