@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from decimal import Decimal
 from typing import Protocol
 
-from daemon.core.model import ZERO, Order, Side, Status
+from daemon.core.model import ZERO, Order, Status
 from daemon.core.styles import Parent, Style
 
 
@@ -61,7 +61,7 @@ class Parentage:
         if parent is None:
             return ""
         for other in siblings[:-1]:
-            if order.side is Side.SELL and other.id in doubted and self._of(key, other) is not parent:
+            if not order.spends_quote and other.id in doubted and self._of(key, other) is not parent:
                 continue
             booked = self._books.orders.get(other.id)
             if booked is not None and booked.status is Status.OPEN:

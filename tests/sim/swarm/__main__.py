@@ -18,10 +18,13 @@ from typing import Any
 import structlog
 
 from tests.sim.swarm.faults import Fault, schedule
-from tests.sim.swarm.life import tell
+from tests.sim.swarm.life import World, tell
 from tests.sim.swarm.matrix import SEEDS_MIN, empty, table
 from tests.sim.swarm.oracle import Oracle
-from tests.sim.swarm.setting import SYMBOLS
+from tests.sim.swarm.setting import of_swaps
+from tests.sim.swarm.swaplife import SwapWorld
+
+DRAWN = "drawn"
 
 
 @contextmanager
@@ -36,41 +39,48 @@ def quietly(level: int = logging.CRITICAL) -> Any:
         structlog.reset_defaults()
 
 
-def shrunk(seed: int, faults: Sequence[Fault], folder: Path) -> list[Fault]:
+def story(seed: int, market: str = DRAWN) -> tuple[type[World], tuple[Fault, ...]]:
+    """The world of a seed, and what goes wrong in it. `market`: of which it tells; DRAWN: what the seed itself says."""
+    world = SwapWorld if market == "swap" or (market == DRAWN and of_swaps(seed)) else World
+    return world, schedule(seed, world.symbols, swaps=world is SwapWorld)
+
+
+def shrunk(seed: int, world: type[World], faults: Sequence[Fault], folder: Path) -> list[Fault]:
     """The faults without which the story does not fail, as far as leaving out one after the other finds them."""
     kept = list(faults)
     for fault in faults:
         fewer = [each for each in kept if each is not fault]
-        if tell(seed, fewer, folder).problems:
+        if tell(seed, fewer, folder, world=world).problems:
             kept = fewer
     return kept
 
 
-def command(seed: int, faults: Sequence[Fault]) -> str:
+def command(seed: int, faults: Sequence[Fault], market: str = DRAWN) -> str:
     """What replays a story with these faults of its schedule."""
-    every = schedule(seed, SYMBOLS)
+    _, every = story(seed, market)
     only = "" if len(faults) == len(every) else " --only " + ",".join(str(every.index(fault)) for fault in faults)
-    return f"python -m tests.sim.swarm --seed {seed}{only} --aloud"
+    return f"python -m tests.sim.swarm --seed {seed}{'' if market == DRAWN else f' --market {market}'}{only} --aloud"
 
 
-def chunk(job: tuple[int, int, int, bool]) -> tuple[int, list[tuple[int, list[str], str]], Counter[tuple[str, str]], Counter[str]]:
+def chunk(job: tuple[int, int, int, str, bool]) -> tuple[int, list[tuple[int, list[str], str]], Counter[tuple[str, str]], Counter[str]]:
     """The stories of every `step`-th seed; how many there were, those that failed, the matrix and the counts."""
-    first, seeds, step, shrink = job
+    first, seeds, step, market, shrink = job
     failures: list[tuple[int, list[str], str]] = []
     matrix: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
     told = 0
     with quietly() as folder:
         for seed in range(first, first + seeds, step):
-            faults = schedule(seed, SYMBOLS)
-            oracle = tell(seed, faults, folder)
+            world, faults = story(seed, market)
+            oracle = tell(seed, faults, folder, world=world)
             told += 1
+            counts["stories of swaps"] += int(world is SwapWorld)
             matrix += oracle.matrix
             counts += oracle.counts
             if oracle.problems:
-                fewer = shrunk(seed, faults, folder) if shrink else faults
-                failures.append((seed, oracle.problems, command(seed, fewer)))
-                _say(f"seed {seed}: {oracle.problems[0]}\n  {command(seed, fewer)}")
+                fewer = shrunk(seed, world, faults, folder) if shrink else faults
+                failures.append((seed, oracle.problems, command(seed, fewer, market)))
+                _say(f"seed {seed}: {oracle.problems[0]}\n  {command(seed, fewer, market)}")
     return told, failures, matrix, counts
 
 
@@ -79,13 +89,14 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def one(seed: int, only: str, *, aloud: bool) -> int:
+def one(seed: int, market: str, only: str, *, aloud: bool) -> int:
     """One story again."""
-    faults = list(schedule(seed, SYMBOLS))
+    world, every = story(seed, market)
+    faults = list(every)
     if only:
         faults = [faults[int(number)] for number in only.split(",")]
     with quietly() as folder:
-        oracle: Oracle = tell(seed, faults, folder, aloud=aloud)
+        oracle: Oracle = tell(seed, faults, folder, world=world, aloud=aloud)
     for line in oracle.told or ():
         _say(line)
     _say(f"{len(oracle.problems)} problems, fingerprint {oracle.fingerprint}")
@@ -100,14 +111,15 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="of the seed's faults those with these numbers")
+    parser.add_argument("--market", choices=(DRAWN, "spot", "swap"), default=DRAWN, help="of what is told; a seed draws one of them")
     parser.add_argument("--aloud", action="store_true", help="print every event")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--no-shrink", action="store_true")
     asked = parser.parse_args()
     if asked.seeds == 1:
-        return one(asked.seed, asked.only, aloud=asked.aloud)
+        return one(asked.seed, asked.market, asked.only, aloud=asked.aloud)
     began = time.monotonic()
-    work = [(asked.seed + job, asked.seeds - job, asked.jobs, not asked.no_shrink) for job in range(asked.jobs)]
+    work = [(asked.seed + job, asked.seeds - job, asked.jobs, asked.market, not asked.no_shrink) for job in range(asked.jobs)]
     if asked.jobs == 1:
         done = [chunk(work[0])]
     else:

@@ -16,6 +16,7 @@ class World(Protocol):
     books: Books
     weather: Weather
     clock: SimClock
+    refused_for_ever: set[str]  # swaps in which nothing may be opened any more
 
     @property
     def now_s(self) -> float:

@@ -88,6 +88,7 @@ class Booked:
     ours: bool
     rests: bool = False  # in the book, at its limit
     made_at: datetime | None = None  # what the venue says, where that is not `at`
+    reduce_only: bool = False  # of a swap
     status: Status = Status.OPEN
     trades: list[Fill] = field(default_factory=list)
     past: list[tuple[datetime, Status, int]] = field(default_factory=list)
@@ -167,7 +168,17 @@ class Books:
         price = self.prices.now(order.symbol, now)
         if order.post_only and order.limit is not None and order.side.sign * (order.limit - price) >= 0:
             raise Refused("Order would immediately match and take.", Reason.WOULD_CROSS)
-        return self.book(order.id, order.symbol, order.side, order.amount, manner, now, limit=order.limit, rests=order.post_only)
+        return self.book(
+            order.id,
+            order.symbol,
+            order.side,
+            order.amount,
+            manner,
+            now,
+            limit=order.limit,
+            rests=order.post_only,
+            reduce_only=order.reduce_only,
+        )
 
     def touch(self, symbol: str, now: datetime) -> Touch:
         """The best bid and ask of this moment."""
@@ -187,15 +198,13 @@ class Books:
         ours: bool = True,
         limit: Decimal | None = None,
         rests: bool = False,
+        reduce_only: bool = False,
     ) -> Booked:
         """Book an order of anybody. With a `limit` it trades within it and ends, or waits for it in the book (`rests`)."""
         price = self.prices.now(symbol, now)
         worst = limit if limit is not None else (price * LOCK).quantize(TICK) if side is Side.BUY else ZERO
-        booked = Booked(order_id, self._number(), symbol, side, amount, worst, now, ours, rests)
-        base, quote = currencies(symbol)
-        need, currency = (amount * booked.worst, quote) if side is Side.BUY else (amount, base)
-        if need > self.free(currency, now):
-            raise Refused("Account has insufficient balance for requested action.", Reason.INSUFFICIENT_FUNDS)
+        booked = Booked(order_id, self._number(), symbol, side, amount, worst, now, ours, rests, reduce_only=reduce_only)
+        self._admit(booked, price, limit, now)
         self.orders[order_id] = booked
         self._note(booked, now)
         luck = Random(f"{self._seed}/fill/{order_id}")
@@ -219,6 +228,17 @@ class Books:
                     self._later(luck.uniform(5.0, 90.0), lambda: self.fill(booked, luck.choice([0.5, 1.0])))
         return booked
 
+    def _admit(self, booked: Booked, price: Decimal, limit: Decimal | None, now: datetime) -> None:
+        """Refuse what the account does not cover."""
+        base, quote = currencies(booked.symbol)
+        need, currency = (booked.amount * booked.worst, quote) if booked.side is Side.BUY else (booked.amount, base)
+        if need > self.free(currency, now):
+            raise Refused("Account has insufficient balance for requested action.", Reason.INSUFFICIENT_FUNDS)
+
+    def _may_fill(self, booked: Booked) -> Decimal:
+        """How much of an order may still be filled."""
+        return booked.amount - booked.filled
+
     def _waits(self, booked: Booked, luck: Random) -> None:
         """Fill a resting order, or a part of it, once the price has come to it."""
         if booked.status is Status.OPEN:
@@ -229,12 +249,15 @@ class Books:
     def fill(self, booked: Booked, share: float, now: datetime | None = None) -> None:
         """Trade a share of what is left of an order."""
         now = now or self.now()
-        rest = booked.amount - booked.filled
-        step = self.markets[booked.symbol].amount_step
+        rest, step = self._may_fill(booked), self.markets[booked.symbol].amount_step
         amount = rest if share >= 1 else (rest * Decimal(str(share)) / step).to_integral_value(ROUND_FLOOR) * step
         if booked.status is not Status.OPEN or amount <= 0:
             return
-        trade = self._trade(booked.id, booked.venue_id, booked.symbol, booked.side, amount, booked.worst, now, rests=booked.rests)
+        price = self._price(booked.symbol, booked.side, booked.worst, now, rests=booked.rests)
+        self._booked(booked, self._trade(booked.id, booked.venue_id, booked.symbol, booked.side, amount, price, now), now)
+
+    def _booked(self, booked: Booked, trade: Fill, now: datetime) -> None:
+        """An order has traded."""
         booked.trades.append(trade)
         if booked.filled == booked.amount:
             booked.status = Status.FILLED
@@ -264,13 +287,18 @@ class Books:
         for listener in tuple(self.listeners):
             listener(news)
 
-    def _trade(
-        self, order_id: str, venue_id: str, symbol: str, side: Side, amount: Decimal, worst: Decimal, now: datetime, *, rests: bool = False
-    ) -> Fill:
-        number = self._number()
-        slip = SLIP_MAX * Decimal(str(round(Random(f"{self._seed}/slip/{number}").random(), 3)))
+    def _price(self, symbol: str, side: Side, worst: Decimal, now: datetime, *, rests: bool = False) -> Decimal:
+        """At which price the next trade is."""
+        slip = SLIP_MAX * Decimal(str(round(Random(f"{self._seed}/slip/{self._numbers + 1}").random(), 3)))
         price = self.prices.now(symbol, now) * (1 + side.sign * slip)
-        price = (worst if rests else min(price, worst) if side is Side.BUY else max(price, worst)).quantize(TICK)
+        return (worst if rests else min(price, worst) if side is Side.BUY else max(price, worst)).quantize(self.tick(symbol))
+
+    def tick(self, symbol: str) -> Decimal:
+        """The grid of the prices of trades."""
+        return TICK
+
+    def _trade(self, order_id: str, venue_id: str, symbol: str, side: Side, amount: Decimal, price: Decimal, now: datetime) -> Fill:
+        number = self._number()
         base, quote = currencies(symbol)
         cost = amount * price
         fee = Money(amount * FEE, base) if side is Side.BUY else Money(cost * FEE, quote)
@@ -313,7 +341,9 @@ class Books:
         amount = self.markets[symbol].floor(have / 10)
         if amount > 0:
             self.foreign_hands = True
-            self._trade("", f"hand-{self._number()}", symbol, side, amount, price * LOCK if side is Side.BUY else ZERO, now)
+            venue_id = f"hand-{self._number()}"
+            price = self._price(symbol, side, price * LOCK if side is Side.BUY else ZERO, now)
+            self._trade("", venue_id, symbol, side, amount, price, now)
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from daemon.io.exchange import (
 )
 from daemon.io.rategate import RateGate
 from tests.sim.swarm.around import Witness, World
-from tests.sim.swarm.faults import LOST_ORDERS, MANNERS, Kind
+from tests.sim.swarm.faults import LOST_ORDERS, MANNERS, Fault, Kind
 
 T = TypeVar("T")
 
@@ -90,10 +90,14 @@ class SimExchange:
             wait_s = min(30.0, max(1.0, limit.until - self._world.now_s))
             self._gate.pause(wait_s)
             return Refused("429 Too Many Requests", Reason.RATE_LIMITED, wait_s)
-        if name in ("balances", "open_orders", "order", "trades") and self._fault(Kind.CREDENTIALS):
+        if name in ("balances", "open_orders", "order", "trades", "incomes", "settings") and self._fault(Kind.CREDENTIALS):
             return Fatal("-2015 Invalid API-key, IP, or permissions for action.", Reason.CREDENTIALS)
         fails = self._fault(Kind.LOOKUP_FAILS)
-        if name in ("order", "open_orders", "trades") and fails and self._world.weather.luck(name, self._world.now_s).random() < fails.size:
+        if (
+            name in ("order", "open_orders", "trades", "incomes")
+            and fails
+            and self._world.weather.luck(name, self._world.now_s).random() < fails.size
+        ):
             return Unknown("read timeout")
         return None
 
@@ -237,6 +241,8 @@ class SimExchange:
             said = Refused("Market is closed.", Reason.MARKET_CLOSED)
         elif skew is not None and abs(4 * skew.size - 2) > 1.5:
             said = Refused("-1021 Timestamp for this request is outside of the recvWindow.", Reason.CLOCK_SKEW)
+        elif (no := self._no(order)) is not None:
+            said = no
         else:
             try:
                 booked = world.books.arrive(order, manner.kind if manner else None, now)
@@ -249,6 +255,10 @@ class SimExchange:
                 said = report
         if not answer.done():
             answer.set_result(said)
+
+    def _no(self, _order: Order) -> Refused | None:
+        """Why the venue does not take an order that nothing else is against; None: it takes it."""
+        return None
 
     async def _answered(
         self, order: Order, kind: Kind | None, answer: "asyncio.Future[OrderReport | VenueError]", *, gives_up_s: float
@@ -313,10 +323,12 @@ class SimExchange:
 
     def _lag(self, kind: Kind) -> timedelta:
         lag = self._fault(kind)
-        if lag is None:
-            return timedelta(0)
+        return timedelta(0) if lag is None else self._ago(lag)
+
+    def _ago(self, lag: Fault) -> timedelta:
+        """How far behind an answer is under a fault."""
         seconds = 1.0 + lag.size**2 * LAG_MAX_S
-        if kind is Kind.LAG_BALANCES and self._fault(Kind.LAG_ORDERS, Kind.LOOKUP_404, Kind.LAG_TRADES):
+        if lag.kind in (Kind.LAG_BALANCES, Kind.POSITIONS_LATE) and self._fault(Kind.LAG_ORDERS, Kind.LOOKUP_404, Kind.LAG_TRADES):
             seconds = min(seconds, LAG_SEEN_S)
         return timedelta(seconds=seconds)
 

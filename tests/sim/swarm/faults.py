@@ -78,6 +78,17 @@ class Kind(StrEnum):
     PAUSE = "pause"
     FLATTEN = "flatten"
     RELOAD = "reload"
+    # of swaps alone
+    LIQUIDATION = "liquidation"
+    ADL = "adl"
+    LEVERAGE = "leverage"
+    LEVERAGE_REFUSED = "leverage_refused"
+    REFUSED_REDUCE = "refused_reduce"
+    LEG_REFUSED = "leg_refused"
+    FUNDING = "funding"
+    FUNDING_TWICE = "funding_twice"
+    POSITIONS_LATE = "positions_late"
+    POSITIONS_LOST = "positions_lost"
 
 
 LOST_ORDERS: Final = (
@@ -108,6 +119,23 @@ GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
     (5, CRASHES),
     (2, (Kind.DISK_FULL, Kind.STOP, Kind.PAUSE, Kind.FLATTEN, Kind.RELOAD)),
 )
+OF_SWAPS: Final = (
+    Kind.LIQUIDATION,
+    Kind.ADL,
+    Kind.LEVERAGE,
+    Kind.LEVERAGE_REFUSED,
+    Kind.REFUSED_REDUCE,
+    Kind.LEG_REFUSED,
+    Kind.FUNDING,
+    Kind.FUNDING_TWICE,
+    Kind.POSITIONS_LATE,
+    Kind.POSITIONS_LOST,
+)
+# An account of swaps holds no coins that could come by themselves.
+SWAP_GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
+    *((weight, tuple(kind for kind in kinds if kind is not Kind.COINS)) for weight, kinds in GROUPS),
+    (12, OF_SWAPS),
+)
 
 # What no seed has by chance: a person must look after it.
 UNSCHEDULED: Final = frozenset({Kind.TWIN})
@@ -135,12 +163,13 @@ class Fault:
         return self.at + self.length
 
 
-def schedule(seed: int, symbols: Sequence[str], faults: int | None = None) -> tuple[Fault, ...]:
-    """The faults of a seed, at least FAULTS_MIN unless `faults` says how many, in order of time."""
+def schedule(seed: int, symbols: Sequence[str], *, swaps: bool = False) -> tuple[Fault, ...]:
+    """The faults of a seed, at least FAULTS_MIN, in order of time."""
     chance = Random(f"{seed}/schedule")
-    count = chance.choice([FAULTS_MIN, 7, 9, 12, 16]) if faults is None else faults
-    weights = [weight for weight, _ in GROUPS]
-    kinds = [chance.choice(chance.choices(GROUPS, weights)[0][1]) for _ in range(count)]
+    count = chance.choice([FAULTS_MIN, 7, 9, 12, 16])
+    groups = SWAP_GROUPS if swaps else GROUPS
+    weights = [weight for weight, _ in groups]
+    kinds = [chance.choice(chance.choices(groups, weights)[0][1]) for _ in range(count)]
     drawn = [_drawn(kind, chance, symbols) for kind in kinds]
     if seed % STORMS == 0:
         kind = chance.choice(AMBIGUOUS)

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from daemon.app import Daemon
 from daemon.core import events as e
-from daemon.core.model import ZERO, Decision, Fill, Flow, Order, OrderReport, Side, Status, currencies
+from daemon.core.ledger import FUNDING, LIQUIDATION, POSITION
+from daemon.core.model import ZERO, Decision, Fill, Flow, Order, OrderReport, Status, currencies
 from daemon.core.ordertable import State
 from daemon.core.states import ACCOUNT, Level, Scope
 from daemon.core.trading import Trading
@@ -29,8 +30,14 @@ STALE_MAX: Final = timedelta(seconds=40)
 BEYOND: Final = Decimal("1.04")
 # A purchase by two decisions in a row, with everything that was meant at the time.
 DECISIONS_KEPT: Final = 3
+# What is booked without a trade, and is no correction of what nobody could explain.
+EXPECTED: Final = frozenset({"opening", FUNDING, LIQUIDATION, POSITION})
 # Where other hands are in the account, a difference may be theirs or an order's that nobody finds; a person is then asked.
 QUIET: Final = (e.TimePassed, e.PriceTicked, e.BarClosed, e.SliceClosed, e.MeasureClock)
+
+
+# Where a story keeps its files, which is another place each time it is told.
+FOLDER: Final = r"/\S*/swarm-[^/]+/"
 
 
 class Broken(AssertionError):
@@ -98,7 +105,7 @@ class Oracle:
         """A process is no more."""
         self._daemon = None
         self._twin = ""  # what the journal has of it is judged by the hold
-        self.note(f"the process is gone: {why}")
+        self.note(f"the process is gone: {re.sub(FOLDER, '', why)}")
 
     # --- what passes the door ----------------------------------------------------------------------------------------
 
@@ -162,15 +169,15 @@ class Oracle:
             self.broken(f"{name} is sent, and {self._twin} is of another instance")
         if self._stopping:
             self.broken(f"{name} is sent although the daemon is ending")
-        if not manager.states.permits(order.symbol, order.side, 1 if self._held(order.symbol) > 0 else 0):
+        if not manager.states.permits(order.symbol, order.side, self._stands(order)):
             self.broken(f"{name} is sent against {manager.states.of_symbol(order.symbol)}")
-        flattening = order.side is Side.SELL and level(daemon) is Level.FLATTENING  # which is more severe than a pause
+        flattening = not order.spends_quote and level(daemon) is Level.FLATTENING  # which is more severe than a pause
         if {ACCOUNT, Scope(symbol=order.symbol)} & self.paused and not flattening:
             self.broken(f"{name} is sent although a person was told that it is paused")
         price = self._prices.get(order.symbol)
         if price is None or self._now() - price > STALE_MAX:
             self.broken(f"{name} is sent on a price of {price}")
-        if order.side is Side.BUY:
+        if order.spends_quote:
             self._may_grow(daemon, order, name)
 
     def _sent_now(self, daemon: Daemon) -> list[str]:
@@ -186,6 +193,10 @@ class Oracle:
             if symbol == order.symbol and booked is not None and order_id not in self._shown and order_id != order.id:
                 self.broken(f"{name} is sent, and nobody has seen what became of {order_id}, which the venue has booked")
 
+    def _stands(self, order: Order) -> int:
+        """On which side the account is that an order is for; what only reduces is always on the other."""
+        return -order.side.sign if order.reduce_only else sign(self._held(order.symbol))
+
     def _held(self, symbol: str) -> Decimal:
         return self.books.balances.get(currencies(symbol)[0], ZERO)
 
@@ -195,19 +206,26 @@ class Oracle:
         """The venue has traded: is there more now than anybody wanted?"""
         self.note(f"TRADE {trade.trade_id} of {booked.id}: {trade.side} {trade.amount} {trade.symbol} at {trade.price}")
         sent = self._sent.get(booked.id)
-        if sent is None or trade.side is Side.SELL or self.books.foreign_hands:
+        if sent is None or not sent.spends_quote or self.books.foreign_hands:
             return
         now = self._now()
-        price = self.books.prices.now(trade.symbol, now)
-        equity = sum((self._worth(c, amount, now) for c, amount in self.books.balances.items()), ZERO)
+        price, equity = self.books.prices.now(trade.symbol, now), self._equity(now)
         recent = [self._decisions[sent.decision_id]] if sent.decision_id in self._decisions else []
         recent += list(self._decisions.values())[-DECISIONS_KEPT:]
-        wanted = max((decided.weights.get(trade.symbol, 0.0) for decided in recent), default=0.0)
-        wanted = max(wanted, self._raised.get((sent.decision_id, trade.symbol), 0.0))
+        wanted = max((trade.side.sign * decided.weights.get(trade.symbol, 0.0) for decided in recent), default=0.0)
+        wanted = max(wanted, self._before(trade), trade.side.sign * self._raised.get((sent.decision_id, trade.symbol), 0.0))
         most = Decimal(repr(wanted)) * equity * BEYOND + self.books.markets[trade.symbol].amount_step * price
-        worth = self._held(trade.symbol) * price
+        worth = trade.side.sign * self._held(trade.symbol) * price
         if worth > most:
-            self.broken(f"{booked.id} has bought {trade.symbol} up to {worth:.2f}, of which {most:.2f} was wanted")
+            self.broken(f"{booked.id} has brought {trade.symbol} to {worth:.2f}, of which {most:.2f} was wanted")
+
+    def _before(self, trade: Fill) -> float:
+        """How much a trade may bring back of what was there before, as a share of the equity."""
+        return 0.0
+
+    def _equity(self, now: datetime) -> Decimal:
+        """What the account is worth."""
+        return sum((self._worth(c, amount, now) for c, amount in self.books.balances.items()), ZERO)
 
     def _worth(self, currency: str, amount: Decimal, now: datetime) -> Decimal:
         symbol = f"{currency}/USDT"
@@ -304,12 +322,13 @@ class Oracle:
                 self.broken(f"trade {key} is in the journal twice")
             ours[key] = fill
             there = theirs.get(key)
-            if there is None or (there.side, there.amount, there.price, there.cost, there.fees) != (
+            if there is None or (there.side, there.amount, there.price, there.cost, there.fees, there.realised) != (
                 fill.side,
                 fill.amount,
                 fill.price,
                 fill.cost,
                 fill.fees,
+                fill.realised,
             ):
                 self.broken(f"trade {key} of the journal is not the venue's: {fill} / {there}")
         for key, trade in theirs.items():
@@ -320,13 +339,13 @@ class Oracle:
     def _same_money(self, record: Recovered) -> None:
         opened_at = next((flow.at for flow in record.flows if flow.kind == "opening"), self._now())
         held: dict[str, Decimal] = {}
-        for flow in record.flows:
+        for flow in (flow for flow in record.flows if flow.kind != POSITION):
             held[flow.currency] = held.get(flow.currency, ZERO) + flow.amount
         # A trade of the owner's hand from before the opening balance is in that balance.
         for fill in (fill for fill in record.fills if fill.order_id or fill.at > opened_at):
             base, quote = currencies(fill.symbol)
             held[base] = held.get(base, ZERO) + fill.side.sign * fill.amount
-            held[quote] = held.get(quote, ZERO) - fill.side.sign * fill.cost
+            held[quote] = held.get(quote, ZERO) + self._brings(fill)
             for fee in fill.fees:
                 held[fee.currency] = held.get(fee.currency, ZERO) - fee.amount
         for currency, amount in self.books.balances.items():
@@ -334,10 +353,14 @@ class Oracle:
                 self.broken(f"the journal holds {held.get(currency, ZERO)} {currency}, the venue {amount}")
         shown = {flow.currency for flow in record.flows if flow.kind == "opening" and flow.amount}
         corrections = [
-            flow for flow in record.flows if flow.kind != "opening" and not (self._overlooked(flow) and flow.currency not in shown)
+            flow for flow in record.flows if flow.kind not in EXPECTED and not (self._overlooked(flow) and flow.currency not in shown)
         ]
         if corrections and not self.books.foreign_hands:
             self.broken(f"nobody else was in the account, and these flows were booked: {corrections}")
+
+    def _brings(self, fill: Fill) -> Decimal:
+        """What a trade has brought of its quote, fees aside."""
+        return -fill.side.sign * fill.cost if fill.realised is None else fill.realised
 
     def _overlooked(self, flow: Flow) -> bool:
         """Whether no poll had shown it when the account was opened; nobody can know of it before a later one does."""
@@ -371,6 +394,11 @@ def _text(event: e.Event) -> str:
             return "KeepState"
         case _:
             return repr(event)
+
+
+def sign(amount: Decimal) -> int:
+    """+1, -1 or 0."""
+    return (amount > 0) - (amount < 0)
 
 
 def level(daemon: Daemon) -> Level:

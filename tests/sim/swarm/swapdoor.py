@@ -1,0 +1,85 @@
+"""Swap door: what one process of the daemon has of a venue of swaps, beside what every door has."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from daemon.core.model import Balance, Flow, Instrument, Order, currencies
+from daemon.io.exchange import Exchange, Reason, Refused, Urgency
+from tests.sim.swarm.door import SimExchange
+from tests.sim.swarm.faults import Kind
+from tests.sim.swarm.swaps import SwapBooks
+
+
+class SwapDoor(SimExchange):
+    """The door to swaps: `leverage` and `isolated` are what every market is to be set to."""
+
+    def __init__(self, *given: Any, leverage: int, isolated: bool) -> None:
+        super().__init__(*given)
+        self._wanted = leverage, isolated
+        self._leverages: dict[str, Decimal] = {}
+        self.unlike: dict[str, str] = {}
+
+    @property
+    def _books(self) -> SwapBooks:
+        books = self._world.books
+        assert isinstance(books, SwapBooks)
+        return books
+
+    async def connect(self) -> Mapping[str, Instrument]:
+        await super().connect()
+        for symbol in self._symbols:
+            await self._ask("settings", Urgency.RECONCILE, lambda s=symbol: self._set_up(s))  # type: ignore[misc]
+        return await self.markets()
+
+    def _set_up(self, symbol: str) -> None:
+        leverage, isolated = self._wanted
+        setup, held = self._books.margin.setups[symbol], self._books.position(symbol).amount
+        refused = self._fault(Kind.LEVERAGE_REFUSED)
+        if refused is None or refused.symbol != symbol:
+            setup.leverage = leverage
+            setup.isolated = setup.isolated if held else isolated
+        self._leverages[symbol] = Decimal(setup.leverage)
+        if (setup.leverage, setup.isolated) != self._wanted:
+            self.unlike[symbol] = f"{symbol} has leverage {setup.leverage}, isolated {setup.isolated}, where {self._wanted} is wanted"
+
+    async def markets(self) -> Mapping[str, Instrument]:
+        known = await super().markets()
+        return {symbol: replace(each, leverage=self._leverages[symbol]) for symbol, each in known.items()}
+
+    def _no(self, order: Order) -> Refused | None:
+        shut = self._fault(Kind.LEG_REFUSED)
+        if not order.reduce_only and (order.symbol in self._world.refused_for_ever or (shut and shut.symbol == order.symbol)):
+            return Refused("-4140 Invalid symbol status for opening position.", Reason.BAD_REQUEST)
+        lies = self._fault(Kind.REFUSED_REDUCE)
+        if order.reduce_only and lies and self._world.weather.luck(Kind.REFUSED_REDUCE, order.id).random() < 0.3 + 0.7 * lies.size:
+            return Refused("-2022 ReduceOnly Order is rejected.", Reason.REDUCE_ONLY)
+        return None
+
+    async def balances(self) -> Mapping[str, Balance]:
+        shown = dict(await super().balances())
+        if self._fault(Kind.POSITIONS_LOST):
+            shown = {currency: balance for currency, balance in shown.items() if currency not in self._bases()}
+        late = self._fault(Kind.POSITIONS_LATE)
+        if late is not None:
+            now, moment = self._clock.now(), self._clock.now() - self._ago(late)
+            then = self._books.snapshot(dict.fromkeys(self._bases(), moment), now)
+            shown = {c: balance for c, balance in (shown | then).items() if c in then}
+        return shown
+
+    def _bases(self) -> set[str]:
+        return {currencies(symbol)[0] for symbol in self._symbols}
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """See Earning.incomes."""
+
+        def answer() -> list[Flow]:
+            listed = self._books.incomes(since, self._clock.now() - self._lag(Kind.LAG_TRADES))
+            return listed + listed if self._fault(Kind.FUNDING_TWICE) else listed
+
+        return tuple(await self._ask("incomes", Urgency.RECONCILE, answer))
+
+
+_: type[Exchange] = SwapDoor

@@ -1,0 +1,141 @@
+"""Swap life: the world of one seed that tells of swaps: what the venue, the market and other people do there beside what they always do."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from random import Random
+from typing import Final
+
+from daemon.config import Config
+from daemon.core.model import ZERO, Side, currencies
+from tests.sim.swarm.books import Books, Prices
+from tests.sim.swarm.faults import Fault, Kind
+from tests.sim.swarm.life import World
+from tests.sim.swarm.oracle import Oracle
+from tests.sim.swarm.process import Process
+from tests.sim.swarm.setting import GROUPED, NEAREST, SWAP_PROFILES, SWAPS, near, swapping
+from tests.sim.swarm.swapdoor import SwapDoor
+from tests.sim.swarm.swaporacle import SwapOracle
+from tests.sim.swarm.swaps import SwapBooks, instrument
+
+TICK_S: Final = 1.0
+FUNDED_S: Final = (15.0, 45.0)  # between two settlements of a market
+FUNDED_UNTIL_S: Final = 150.0  # what is settled in the very end could not be booked before it is judged
+PAID_IN_S: Final = 20.0  # after it has lost everything, somebody pays in again
+
+
+class SwapWorld(World):
+    """Everything of one seed of swaps."""
+
+    symbols = SWAPS
+    profiles = len(SWAP_PROFILES)
+    books: SwapBooks
+    oracle: SwapOracle
+
+    def _venue(self, prices: Prices) -> tuple[Books, Oracle]:
+        luck = Random(f"{self.seed}/swaps")
+        self._isolated = luck.random() < 1 / 3
+        self._leverage = luck.choice([3, 5])
+        now = self.clock.now()
+        markets = {s: instrument(s, prices.now(s, now), coarse=luck.random() < 0.5) for s in SWAPS}
+        money = Decimal(luck.choice([1000, 10_000, 1_000_000]))
+        books = SwapBooks(self.seed, markets, {"USDT": money} | {currencies(s)[0]: ZERO for s in SWAPS}, prices, self.later)
+        books.now = self.clock.now  # type: ignore[method-assign]
+        for symbol in SWAPS[:2] if luck.random() < 1 / 4 else ():
+            books.traded_by_hand(symbol, luck.choice(list(Side)), now)
+            books.opening[currencies(symbol)[0]] = books.position(symbol).amount
+        return books, SwapOracle(books, self.clock.now, lambda: self.weather.at_work(self.now_s))
+
+    @property
+    def config(self) -> Config:
+        if near(self.profile):
+            return swapping(self.folder, self.profile, self.style, leverage=10, isolated=False)
+        return swapping(self.folder, self.profile, self.style, leverage=self._leverage, isolated=self._isolated)
+
+    def _door(self, process: Process) -> SwapDoor:
+        chosen = self.config.exchange
+        given = self, self.oracle, SWAPS, lambda: process.alive
+        return SwapDoor(*given, leverage=chosen.leverage, isolated=chosen.margin_mode == "isolated")
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    async def story(self) -> None:
+        self.oracle.nearest = Decimal(str(NEAREST)) if near(self.profile) else None
+        self.oracle.groups = GROUPED.get(self.profile, ())
+        luck = Random(f"{self.seed}/funding")
+        for symbol in SWAPS:
+            at = luck.uniform(*FUNDED_S)
+            while at < FUNDED_UNTIL_S:
+                rate = Decimal(str(round(luck.gauss(0.0001, 0.0005), 6)))
+                self.later(at, lambda s=symbol, r=rate: self.books.fund(s, r))  # type: ignore[misc]
+                at += luck.uniform(*FUNDED_S)
+        self.later(TICK_S, self._tick)
+        await super().story()
+
+    def _tick(self) -> None:
+        self.books.look()
+        process = self.process
+        self.oracle.look(process.daemon if process is not None and process.alive else None, TICK_S)
+        self.later(TICK_S, self._tick)
+
+    def _other_hand(self, fault: Fault) -> None:
+        books, symbol = self.books, fault.symbol
+        if fault.kind in (Kind.HAND_TRADE, Kind.FOREIGN_ORDER, Kind.ORPHAN):
+            self.oracle.disturbed.add(symbol)
+        match fault.kind:
+            case Kind.LIQUIDATION:
+                self._doom(fault)
+            case Kind.ADL:
+                if books.deleverage(symbol, Decimal(str(fault.size))):
+                    self.oracle.counts["deleveraged"] += 1
+            case Kind.LEVERAGE | Kind.LEVERAGE_REFUSED:
+                books.margin.setups[symbol].leverage = 1 + int(fault.size * 20)
+            case Kind.LEG_REFUSED:
+                self.refused_for_ever |= {symbol} if fault.size > 0.5 else set()
+            case Kind.FUNDING:
+                for each in SWAPS:
+                    books.fund(each, Decimal(str(round((fault.size - 0.5) * 0.004, 6))))
+            case _:
+                super()._other_hand(fault)
+
+    def _doom(self, fault: Fault) -> None:
+        """A mark price runs away until a position is liquidated, and comes back."""
+        held = [s for s in (fault.symbol, *SWAPS) if self.books.position(s).amount]
+        doomed = next((symbol for symbol in held if self.books.doom(symbol)), None)
+        if doomed is None:
+            return
+        self.oracle.counts["liquidated"] += 1
+        self.later(min(fault.length, 5.0), lambda: self.books.skews.pop(doomed, None))
+        self.later(PAID_IN_S, self._pay_in)
+
+    def _pay_in(self) -> None:
+        opening = self.books.opening["USDT"]
+        if self.books.equity < opening / 3:
+            self.books.transfer("USDT", opening, self.clock.now())
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _settled_since(self, moment: datetime) -> bool:
+        """What has been taken back waits for a while before it may be tried again."""
+        if self.process is None or not super()._settled_since(moment):
+            return False
+        last = self.process.daemon.traders[0].parts.manager.last_wave
+        return last is not None and (bool(self.refused_for_ever) or "group_pause" not in last.left.values())
+
+    def _equity(self, worths: Mapping[str, Decimal]) -> Decimal:
+        return self.books.equity
+
+    def _excuses(self, symbol: str) -> Sequence[str]:
+        shut = self.refused_for_ever
+        if symbol in shut:
+            return ("bad_request", "group", "group_pause")
+        grouped = any(symbol in group and not shut.isdisjoint(group) for group in self._groups())
+        room = (
+            ("liquidation_room",) if near(self.profile) else ()
+        )  # the weights leave just enough of it before it cost something to get there
+        short = any(setup.leverage != self.config.exchange.leverage for setup in self.books.margin.setups.values())
+        return (*room, *(("group", "group_pause") if grouped else ()), *(("insufficient_funds",) if short else ()))
+
+    def _groups(self) -> Sequence[Sequence[str]]:
+        pairs = (each["params"] for each in SWAP_PROFILES[self.profile] if each["use"] == "pairs")
+        return [pair for params in pairs for pair in (params.get("pairs") or [params["pair"]])]
