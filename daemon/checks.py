@@ -17,7 +17,7 @@ from daemon.core.model import Balance, currencies
 from daemon.core.plain import plain
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
-from daemon.parts import StartRefused, refused_key
+from daemon.parts import StartRefused, dangerous_key, refused_key
 from daemon.rosters import remarks, sleeve
 from daemon.worlds import door, runner, runner_of
 
@@ -81,6 +81,7 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
         markets = await exchange.connect()
         await exchange.bars(settings.universe.symbols[0], settings.bar_length, limit=1)  # it has candles of this length
         held = {} if settings.mode == "paper" else await exchange.balances()
+        rights = await exchange.rights() if settings.mode in ("live", "shadow") else None
     except VenueError as error:
         if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
             raise StartRefused(refused_key(str(settings.source), settings.place, error), 77) from None
@@ -89,10 +90,15 @@ async def check_venue(settings: Config, secrets: Secrets) -> str:
         raise StartRefused(f"{settings.exchange.id} does not answer ({error.text}); try again later, or check with --offline", 1) from None
     finally:
         await exchange.close()
+    if rights is not None and rights.withdraws and settings.mode == "live" and not settings.live.key_may_withdraw:
+        raise StartRefused(dangerous_key(str(settings.source), settings.place), 77)
     lines = [f"{settings.exchange.id} answers; every symbol is listed:"]
     for m in sorted(markets.values(), key=lambda m: m.symbol):
         step, tick, least = plain(m.amount_step), plain(m.price_tick), plain(m.notional_min)
         lines.append(f"  {m.symbol}: steps of {step} {m.base}, prices of {tick}, at least {least} {m.quote}")
+    if rights is not None:
+        may = "withdraw, read and trade" if rights.withdraws else "read and trade, not withdraw"
+        lines.append(f"the key may {may}, from {'its own addresses only' if rights.bound else 'any address: bind it to yours'}")
     if held:
         lines += _holdings(held, {c for symbol in settings.universe.symbols for c in currencies(symbol)})
     return "\n".join(lines)

@@ -80,6 +80,14 @@ def refused_key(source_file: str, place: str, error: VenueError) -> str:
     )
 
 
+def dangerous_key(source_file: str, place: str) -> str:
+    """The sentence for a key that may do more than it needs to."""
+    return (
+        f"{source_file}: {place}.credentials: this key may withdraw, so whoever gets hold of it takes everything; make one that may only read "
+        "and trade, best bound to this machine's address, or set live.key_may_withdraw: true"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """The parts that decide: the same in every world, the backtest included. `watched`: markets that are followed and not traded."""
@@ -266,7 +274,7 @@ class Parts:
 
     `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `remarks` are
     sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the start has found. `place` is the
-    dotted key of the exchange in the file.
+    dotted key of the exchange in the file. `vets_key`: a key that may withdraw is refused.
     """
 
     exchange: Exchange
@@ -300,6 +308,7 @@ class Parts:
     away: tuple[Job, ...] = ()
     remarks: tuple[str, ...] = ()
     unlisted: frozenset[str] = frozenset()
+    vets_key: bool = False
     seed: int = 0
 
     @property

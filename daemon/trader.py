@@ -20,7 +20,7 @@ from daemon.core.bus import Bus, Handler
 from daemon.core.model import EPOCH, Instrument
 from daemon.core.slices import Aligner
 from daemon.io import logs
-from daemon.io.exchange import Fatal, Hushed, Reason, VenueError
+from daemon.io.exchange import Fatal, Hushed, Reason, VenueError, Vetted
 from daemon.io.gateway import Gateway
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
@@ -33,7 +33,7 @@ from daemon.io.warmup import Together
 from daemon.io.worker import Misconfigured, Worker, Workers
 from daemon.lasting import PROBE_MAX_S
 from daemon.narrator import Narrator
-from daemon.parts import Joined, Parts, StartRefused, refused_key
+from daemon.parts import Joined, Parts, StartRefused, dangerous_key, refused_key
 from daemon.pulse import Pulse
 from daemon.renewing import Renewing
 from daemon.restoring import quarantined, restored
@@ -264,6 +264,7 @@ class Trader:
             try:
                 markets = await self.parts.exchange.connect()
                 await self.parts.exchange.balances()
+                await self._vet()
             except VenueError as error:
                 if error.reason in (Reason.CREDENTIALS, Reason.PERMISSION):
                     raise StartRefused(refused_key(self.parts.source_file, self.parts.place, error), 77) from None
@@ -277,6 +278,16 @@ class Trader:
             else:
                 self.views.trouble = ""
                 return markets
+
+    async def _vet(self) -> None:
+        """Refuse a key that may take the money away, where the venue tells."""
+        p = self.parts
+        if not (p.vets_key and isinstance(p.exchange, Vetted)):
+            return
+        rights = await p.exchange.rights()
+        log.info("exchange.key_rights", told=rights is not None, bound=rights is not None and rights.bound)
+        if rights is not None and rights.withdraws:
+            raise StartRefused(dangerous_key(p.source_file, p.place), 77)
 
     async def _start_workers(self) -> None:
         """Have the strategies of the user's own loaded; those that cannot be are disabled, and the rest trades."""

@@ -82,6 +82,7 @@ def build(
         identity={"name": config.name, "mode": config.mode, "exchange": config.exchange.id},
         account_name=config.account,
         place=config.place,
+        vets_key=config.mode == "live" and not config.live.key_may_withdraw,
         ledger=core.ledger,
         table=core.table,
         account=core.account,

@@ -17,7 +17,7 @@ from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded, heard
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import stream_error, timeframe_name
 from daemon.io.ccxt_types import Json, Socket
-from daemon.io.exchange import AccountNews, BarUpdate, NotSent, Reason, Unknown, Urgency, VenueError
+from daemon.io.exchange import AccountNews, BarUpdate, KeyRights, NotSent, Reason, Unknown, Urgency, VenueError
 
 FAMILY: Final = frozenset({"binance", "binanceus", "binanceusdm"})
 
@@ -29,6 +29,8 @@ NAMES_MAX: Final = 100
 
 WEIGHT_PER_COST: Final = 5.0  # ccxt counts 1,200 a minute where Binance counts 6,000
 INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
+
+RIGHTS: Final = "sapiGetAccountApiRestrictions"
 
 # These answer with a list, an empty one if need be; {} is no answer to them, and would be read as "none".
 LISTS: Final = frozenset({"klines", "myTrades", "openOrders", "allOrders"})
@@ -128,6 +130,15 @@ async def tickers_of_books(client: Guarded, symbols: Sequence[str]) -> Json:
     names = json.dumps([client.market(symbol)["id"] for symbol in symbols], separators=(",", ":"))
     found: Json = await client.fetch_bids_asks(symbols, {"symbols": names})
     return found
+
+
+def rights(answer: object) -> KeyRights | None:
+    """What a key may do, as `account/apiRestrictions` says it; None: it says nothing of the kind."""
+    said = answer if isinstance(answer, Mapping) else {}
+    withdraws, moves, bound = (said.get(name) for name in ("enableWithdrawals", "enableInternalTransfer", "ipRestrict"))
+    if not isinstance(withdraws, bool):
+        return None
+    return KeyRights(withdraws=withdraws or moves is True, bound=bound is True)
 
 
 class BinanceStreams:

@@ -22,7 +22,7 @@ from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import RESET, Streams, UnifiedStreams, timeframe_name
 from daemon.io.ccxt_types import Json
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency
+from daemon.io.exchange import AccountNews, BarUpdate, Fatal, KeyRights, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 
 T = TypeVar("T")
 
@@ -221,6 +221,16 @@ class CcxtExchange:
     async def balances(self) -> Mapping[str, Balance]:
         """See Exchange.balances."""
         return parse.balances(await self._private(Urgency.RECONCILE, self._client.fetch_balance))
+
+    async def rights(self) -> KeyRights | None:
+        """See Vetted.rights. There is no unified call for it."""
+        ask = getattr(self._client, binance.RIGHTS, None)
+        if ask is None or self._venue not in binance.FAMILY:
+            return None
+        try:
+            return binance.rights(await self._private(Urgency.RECONCILE, ask))
+        except VenueError:
+            return None  # a test environment, and a server of one's own, have none of this
 
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
         """See Exchange.submit. A market order, or a limit that ends at once with what it found, under our id."""

@@ -21,6 +21,7 @@ from daemon.io.exchange import (
     Earning,
     Exchange,
     Hushed,
+    KeyRights,
     Market,
     NotSent,
     Reason,
@@ -28,6 +29,7 @@ from daemon.io.exchange import (
     Unknown,
     Urgency,
     VenueError,
+    Vetted,
 )
 
 log = structlog.get_logger()
@@ -213,6 +215,11 @@ class ExchangeInTurn(MarketInTurn):
         """See Earning.incomes; an account in which nothing moves by itself has none."""
         exchange = self._exchange
         return await self._circuit.at_once(lambda: exchange.incomes(since)) if isinstance(exchange, Earning) else ()
+
+    async def rights(self) -> KeyRights | None:
+        """See Vetted.rights. Whether that one page answers says nothing of the others."""
+        exchange = self._exchange
+        return await exchange.rights() if isinstance(exchange, Vetted) else None
 
     @property
     def unlike(self) -> Mapping[str, str]:

@@ -154,6 +154,23 @@ class Earning(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRights:
+    """What a key may do beside trading. `bound`: only from addresses that its owner has named."""
+
+    withdraws: bool
+    bound: bool
+
+
+@runtime_checkable
+class Vetted(Protocol):
+    """A venue that may tell what our key is good for."""
+
+    async def rights(self) -> KeyRights | None:
+        """What the key may do; None: the venue does not tell, or cannot be asked here."""
+        ...
+
+
 @runtime_checkable
 class SetUp(Protocol):
     """A venue whose markets the account must have set up, as those of swaps."""

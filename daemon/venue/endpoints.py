@@ -111,6 +111,7 @@ REST: Final[dict[tuple[str, str], Endpoint]] = {
     ("GET", "/api/v3/ticker/24hr"): public(market_data.ticker_day, day_weight, *SYMBOLS),
     ("GET", "/api/v3/depth"): public(market_data.depth, depth_weight, "symbol", "limit"),
     ("GET", "/api/v3/account"): private(trading.account, 20, "omitZeroBalances"),
+    ("GET", "/sapi/v1/account/apiRestrictions"): private(trading.key_rights, 1),
     ("GET", "/api/v3/account/commission"): private(trading.commission, 20, "symbol"),
     ("GET", "/api/v3/rateLimit/order"): private(trading.order_counts, 40),
     ("POST", "/api/v3/order"): private(trading.place, 1, *NEW_ORDER, order=True),
@@ -150,9 +151,12 @@ WS_API: Final[dict[str, Endpoint]] = {
     "myTrades": REST["GET", "/api/v3/myTrades"],
 }
 
+# What the WebSocket API does not have; the name is ours, for faults.
+REST_ONLY: Final[dict[str, Endpoint]] = {"account.apiRestrictions": REST["GET", "/sapi/v1/account/apiRestrictions"]}
+
 SPOT: Final = Interface(
     rest=REST,
     calls=WS_API,
-    name_of={key: next(name for name, known in WS_API.items() if known is endpoint) for key, endpoint in REST.items()},
+    name_of={key: next(name for name, known in {**WS_API, **REST_ONLY}.items() if known is endpoint) for key, endpoint in REST.items()},
     gone=GONE,
 )

@@ -28,6 +28,7 @@ class VenueSettings:
     balance: Mapping[str, Decimal] = field(default_factory=lambda: {"USDT": Decimal(100_000)})
     key: str = "venue-key"
     secret: str = "venue-secret"  # noqa: S105 - a loopback venue's well-known default, worth nothing anywhere else
+    key_withdraws: bool = False  # what the key may do, as account/apiRestrictions tells it
     first_id: int = 1  # of the first order and trade in every market; a venue that goes on for an earlier one starts above its ids
     fee: Decimal | None = None  # taker, and maker unless maker_fee says otherwise; None: those of Binance's first tier
     maker_fee: Decimal | None = None

@@ -50,6 +50,23 @@ def account(exchange: Exchange, params: Params) -> Any:
     }
 
 
+def key_rights(exchange: Exchange, _params: Params) -> Any:
+    """What the key may do; withdrawing only where the settings say so."""
+    allowed = exchange.settings.key_withdraws
+    return {
+        "ipRestrict": False,
+        "createTime": 1_600_000_000_000,
+        "enableReading": True,
+        "enableSpotAndMarginTrading": True,
+        "enableWithdrawals": allowed,
+        "enableInternalTransfer": False,
+        "permitsUniversalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "enableVanillaOptions": False,
+    }
+
+
 def _balances(exchange: Exchange, held: Mapping[str, Balance], *, omit_zero: bool) -> list[dict[str, str]]:
     found = [
         {"asset": asset, "free": text(balance.free), "locked": text(balance.locked)}

@@ -167,6 +167,17 @@ def test_any_number_of_events_leaves_the_heap_where_it_was() -> None:
         assert page.page.evaluate("document.querySelectorAll('.log li').length") <= 200
 
 
+def test_h10_what_the_exchange_says_is_text_on_the_page() -> None:
+    """Markup in a name or in a line of the log is shown as it is written, and runs nothing."""
+    markup = "<img src=x onerror=window.ran=1>"
+    with feeding() as (url, feed), opened(url) as page:
+        page.wait("document.querySelector('#contact').textContent === 'live'")
+        feed.hear({"ts": "2026-01-02T03:04:05Z", "level": "error", "event": markup, "text": f"</li><script>window.ran=1</script>{markup}"})
+        page.wait(f"document.querySelector('.log').textContent.includes('{markup}')")
+        page.wait("document.querySelector('#name').textContent.startsWith('<img')")
+        assert page.page.evaluate("[window.ran, document.querySelectorAll('main img, header img, .log script').length]") == [None, 0]
+
+
 def said(feed: Feed, count: int) -> None:
     """Lines as long as those of a wave."""
     for number in range(count):
