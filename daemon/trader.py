@@ -118,7 +118,7 @@ class Trader:
         self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, *booked)
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.renewing = Renewing(p, self.workers, self.publish, together)
-        self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed))
+        self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed), lambda: p.manager.idle)
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         told = fresh, p.analyzer, p.runner.disabled, p.membership, p.account_name
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, *told)

@@ -24,6 +24,11 @@ from daemon.io.streams_rest import WORKERS, BarStream, RestLine, Source, Terms, 
 Job = tuple[str, Callable[[], Coroutine[None, None, None]]]
 
 STALE: Final = "stale"
+RENEWED: Final = "renewed"
+# Exchanges end a connection after 24 hours, wherever that falls. An hour before, it is ended and dialled again where no bar is due: after
+# the grace of the last close, and so long before the next one.
+RENEW_AFTER_S: Final = 23 * 3600.0
+RENEW_WITHIN_S: Final = 5.0
 # Bars asked for while their stream stands: when most of a batch is silent it is the connection that is stale, not its symbols, and the
 # Guard will tell. 20 calls a second until then are a third of Binance's request weight.
 CHASES_PER_S: Final = 20
@@ -56,7 +61,7 @@ class Feed:
         self._clock = clock
         self._dial = dial
         self._scope: asyncio.Timeout | None = None
-        self._dropped = False
+        self._ended = ""  # why the connection under way is being ended here
 
     @property
     def up(self) -> bool:
@@ -67,10 +72,10 @@ class Feed:
         """Whether a subscription may be relied on: it has spoken, or was not refused at once."""
         return self.told is not None and (self.told.frames > 0 or mono - self.told.opened_at >= STANDING_AFTER_S)
 
-    def drop(self) -> None:
-        """End the connection under way as stale."""
-        if self._scope is not None and not self._dropped:
-            self._dropped = True
+    def drop(self, why: str = STALE) -> None:
+        """End the connection under way, as stale or in order to be dialled anew."""
+        if self._scope is not None and not self._ended:
+            self._ended = why
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
@@ -80,8 +85,8 @@ class Feed:
             began_at = self._clock.monotonic()
             reason = await self._watch(began_at)
             spoke, self.told = self.up, None
-            # What never spoke was never relied on where polling stands in for it.
-            if spoke or self._terms.source == "stream":
+            # What never spoke was never relied on where polling stands in for it, and where no bar was due none is missing.
+            if (spoke or self._terms.source == "stream") and reason != RENEWED:
                 for stream in self.streams.values():
                     stream.lose(reason)
             if reason == STALE:
@@ -99,22 +104,23 @@ class Feed:
         through = close_before(self._clock.now(), self._terms.timeframe, anchor)
         self.told = Told(self._terms.timeframe, self.habits, through=through, mono=began_at)
         reason, retry_after_s = "ended", 0.0
-        self._dropped = False
+        self._ended = ""
         try:
             async with asyncio.timeout(None) as self._scope:
                 await self._market.watch_bars(tuple(self.streams), self._terms.timeframe, self._heard)
         except TimeoutError:
-            if not self._dropped:
+            if not self._ended:
                 raise
         except Fatal:
             raise
         except VenueError as error:
             reason, retry_after_s = error.text, error.retry_after_s or 0.0
         self._scope = None
-        if self._dropped and self._clock.monotonic() - began_at >= LET_IN_S:
+        if self._ended and self._clock.monotonic() - began_at >= LET_IN_S:
             self._dial.recovered()
-        self._dial.failed(began_at, self._clock.monotonic(), retry_after_s)
-        return STALE if self._dropped else reason
+        if self._ended != RENEWED:
+            self._dial.failed(began_at, self._clock.monotonic(), retry_after_s)
+        return self._ended or reason
 
     def _heard(self, update: BarUpdate) -> None:
         stream = self.streams.get(update.bar.symbol)
@@ -197,6 +203,15 @@ class Guard:
                 await self._examine(told)
             elif told.frames and self._clock.monotonic() - told.opened_at >= PROVEN_AFTER_S:
                 self._dial.recovered()
+                if self._clock.monotonic() - told.opened_at >= RENEW_AFTER_S and self._calm(self._clock.now()):
+                    self._feed.drop(RENEWED)
+
+    def _calm(self, now: datetime) -> bool:
+        """Whether no bar is due before a connection that is ended now stands again, or they come so fast that one always is."""
+        timeframe = self._terms.timeframe
+        since = now - close_before(now, timeframe, next(iter(self._feed.streams.values())).through)
+        between = since.total_seconds() >= self._terms.grace_s and (timeframe - since).total_seconds() >= RENEW_WITHIN_S
+        return between or timeframe.total_seconds() < 2 * RENEW_WITHIN_S
 
     def _suspicious(self, told: Told) -> bool:
         return told.suspicious(self._clock.now(), self._clock.monotonic(), PATIENCE_SHARE * self._terms.stale_after_s)

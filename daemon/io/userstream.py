@@ -24,6 +24,9 @@ LOOK_EVERY_S = 1.0
 # Orders that the stream was quicker to tell of than the answer was: of one wave over 500 symbols, twice over.
 TOLD_MAX = 1000
 
+# Exchanges end a connection after 24 hours. An hour before, it is ended and dialled again as soon as no order of ours is under way.
+RENEW_AFTER_S = 23 * 3600.0
+
 # A wave over 500 symbols brings some thousand messages at once; a backlog beyond this means that the loop has stood still for long.
 INBOX_MAX = 50_000
 
@@ -37,14 +40,28 @@ class Learner(Protocol):
 
 
 class UserStream:
-    """Three coroutines: `watch` holds the connection, `digest` writes and publishes what it brought, `guard` ends one that is deaf."""
+    """Three coroutines: `watch` holds the connection, `digest` writes and publishes what it brought, `guard` ends one that is deaf or old.
 
-    def __init__(self, exchange: Exchange, learn: Learner, publish: Callable[[Event], None], clock: Clock, jitter: Random) -> None:
+    `quiet` says whether nothing is expected of it.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        learn: Learner,
+        publish: Callable[[Event], None],
+        clock: Clock,
+        jitter: Random,
+        quiet: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._exchange = exchange
         self._learn = learn
         self._publish = publish
         self._clock = clock
         self._jitter = jitter
+        self._quiet = quiet
+        self._connected_at = 0.0
+        self._renewed = False  # the connection under way is being ended because of its age
         self._inbox: asyncio.Queue[AccountNews] = asyncio.Queue(INBOX_MAX)
         self.connected = False
         self._deaf = False  # the last connection was, and nothing has been told since
@@ -72,7 +89,7 @@ class UserStream:
             self._owed.setdefault(order_id, self._clock.monotonic())
 
     async def guard(self) -> None:
-        """Have a connection that is deaf dialled again, for as long as the daemon lives."""
+        """Have a connection that is deaf, or as old as it may become, dialled again, for as long as the daemon lives."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
             oldest = next(iter(self._owed.values()), self._clock.monotonic())
@@ -80,6 +97,13 @@ class UserStream:
                 self._deaf = True
                 self._owed.clear()
                 self._scope.reschedule(asyncio.get_running_loop().time())
+            elif self._scope is not None and self._is_old and self._quiet():
+                self._renewed = True
+                self._scope.reschedule(asyncio.get_running_loop().time())
+
+    @property
+    def _is_old(self) -> bool:
+        return self.connected and self._clock.monotonic() - self._connected_at >= RENEW_AFTER_S
 
     async def watch(self) -> None:
         """Hold the stream, and dial again with growing, jittered pauses when it breaks."""
@@ -91,10 +115,10 @@ class UserStream:
             except VenueError:
                 failures = 1 if self.healthy else failures + 1
             except TimeoutError:
-                if not self._deaf:
+                if not (self._deaf or self._renewed):
                     raise
-                failures += 1  # ever more calmly: there may be venues that tell of nothing
-            self._scope = None
+                failures = 0 if self._renewed else failures + 1  # ever more calmly: there may be venues that tell of nothing
+            self._scope, self._renewed = None, False
             self._owed.clear()
             if self.connected:
                 self.connected = False
@@ -103,7 +127,7 @@ class UserStream:
             await self._clock.sleep(self._jitter.uniform(pause / 2, pause))
 
     def _on_connected(self) -> None:
-        self.connected = True
+        self.connected, self._connected_at = True, self._clock.monotonic()
         self._publish(PollAccount(self._clock.now()))
 
     async def digest(self) -> None:

@@ -256,3 +256,16 @@ def test_a_stream_that_is_away_owes_nothing() -> None:
     line.play(400)
     assert len(line.dials) == 2
     assert line.stream.healthy
+
+
+def test_b7_a_stream_is_renewed_before_the_exchange_ends_it_and_between_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As old as it may become, it is dialled again once nothing is expected of it, and the account is polled before and after."""
+    monkeypatch.setattr("daemon.io.userstream.RENEW_AFTER_S", 100.0)
+    line = Line(*[standing()] * 5)
+    line.stream._quiet = lambda: not 100 <= line.clock.monotonic() < 150
+    line.play(400)
+    assert line.dials[0] == 0
+    assert 150 <= line.dials[1] < 153, "while an order is under way it stands"
+    assert all(100 <= pause < 104 for pause in line.pauses[1:])
+    polled = [event.at for event in line.told if isinstance(event, PollAccount)]
+    assert len(polled) == 2 * len(line.dials) - 1
