@@ -375,17 +375,18 @@ def _serve(accounts: Accounts, world: World = _as_configured) -> None:
 
 async def _live(accounts: Accounts, journals: Sequence[Journal], world: World) -> None:
     from daemon.app import Daemon
+    from daemon.io.circuit import Circuits
     from daemon.worlds import build, process
 
     clock = SystemClock()
-    shared = process(accounts, clock, os.environ)
+    shared, circuits = process(accounts, clock, os.environ), Circuits(clock)
     async with AsyncExitStack() as worlds:
         with _progress() as progress:
             parts = []
             for (settings, secrets), journal in zip(accounts, journals, strict=True):
                 recovered = journal.recover()
                 inside = await worlds.enter_async_context(world(settings, secrets, recovered))
-                parts.append(build(inside, secrets, journal, recovered, clock, progress, notifier=shared.notifier))
+                parts.append(build(inside, secrets, journal, recovered, clock, progress, notifier=shared.notifier, circuits=circuits))
             daemon = Daemon(shared, parts)
             # What is loaded by now stays: a full collection that looked at all of it again would hold up an order for tens of milliseconds.
             gc.collect()

@@ -83,8 +83,8 @@ def refused_key(source_file: str, place: str, error: VenueError) -> str:
 def dangerous_key(source_file: str, place: str) -> str:
     """The sentence for a key that may do more than it needs to."""
     return (
-        f"{source_file}: {place}.credentials: this key may withdraw, so whoever gets hold of it takes everything; make one that may only read "
-        "and trade, best bound to this machine's address, or set live.key_may_withdraw: true"
+        f"{source_file}: {place}.credentials: this key may withdraw, so whoever gets hold of it takes everything; make one that may only "
+        "read and trade, best bound to this machine's address, or set live.key_may_withdraw: true"
     )
 
 

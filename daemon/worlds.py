@@ -36,7 +36,7 @@ from daemon.core.trading import Settings
 from daemon.doors import door_of, refuse_what_it_takes_not
 from daemon.io.ccxt_epochs import Epoch
 from daemon.io.ccxt_exchange import CcxtExchange
-from daemon.io.circuit import Circuit, ExchangeInTurn, MarketInTurn
+from daemon.io.circuit import Circuit, Circuits, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, Fatal
 from daemon.io.journal import Journal, Put, Recovered
@@ -65,11 +65,16 @@ def build(
     *,
     notifier: Notifier | None = None,
     exchange: Exchange | None = None,
+    circuits: Circuits | None = None,
 ) -> Parts:
-    """Everything that belongs to the account of this configuration. `exchange`: a venue in memory, in place of the one that it names."""
-    core = deciding(config)
+    """Everything that belongs to the account of this configuration. `exchange`: a venue in memory, in place of the one that it names.
+
+    `circuits`: what the accounts of this process have found of their venues.
+    """
+    core, shared = deciding(config), circuits or Circuits(clock)
+    world = recovered.values, clock, shared
     return Parts(
-        exchange=_in_turn(exchange, clock) if exchange else _exchange(config, secrets, _paper_store(journal), recovered.values, clock),
+        exchange=ExchangeInTurn(exchange, Circuit(clock)) if exchange else _exchange(config, secrets, _paper_store(journal), *world),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -252,18 +257,24 @@ def account_of(config: Config, secrets: Secrets, record: Recovered | None, clock
 
     async def forget(_state: str) -> None: ...
 
-    return _exchange(config, secrets, forget, record.values if record else {}, clock)
+    return _exchange(config, secrets, forget, record.values if record else {}, clock, Circuits(clock))
 
 
 def _exchange(
-    config: Config, secrets: Secrets, save: Callable[[str], Coroutine[Any, Any, None]], values: Mapping[str, str], clock: Clock
+    config: Config,
+    secrets: Secrets,
+    save: Callable[[str], Coroutine[Any, Any, None]],
+    values: Mapping[str, str],
+    clock: Clock,
+    circuits: Circuits,
 ) -> Exchange:
     venue = door(config, secrets, clock, Epoch.of(values))
+    circuit = circuits.at(venue.place)
     if config.mode != "paper":
-        return _in_turn(venue, clock)
+        return ExchangeInTurn(venue, circuit)
     paper = config.paper
     return PaperExchange(
-        MarketInTurn(venue, Circuit(clock)),
+        MarketInTurn(venue, circuit),
         balances=paper.balances,
         fee=(paper.fee.maker, paper.fee.taker),
         slippage_bps=paper.slippage_bps,
@@ -271,10 +282,6 @@ def _exchange(
         save=save,
         state=values.get("paper"),
     )
-
-
-def _in_turn(exchange: Exchange, clock: Clock) -> Exchange:
-    return ExchangeInTurn(exchange, Circuit(clock))
 
 
 def _settings(config: Config, *, simulated: bool = False) -> Settings:

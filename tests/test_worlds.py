@@ -11,7 +11,7 @@ import pytest
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.ordertable import tag
 from daemon.io.ccxt_exchange import CcxtExchange
-from daemon.io.circuit import ExchangeInTurn, MarketInTurn
+from daemon.io.circuit import Circuits, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
@@ -22,6 +22,7 @@ from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, written
 
 ADDRESSES = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
 URLS = {"api": ADDRESSES, "test": ADDRESSES}
+ELSEWHERE = {name: dict.fromkeys(("public", "private"), "http://127.0.0.1:8/api/v3") for name in ("api", "test")}
 MODES = ("paper", "sandbox", "live")
 
 
@@ -50,6 +51,24 @@ async def test_a_mode_decides_who_holds_the_money(mode: str, tmp_path: Path, jou
     behind = parts.exchange._market
     assert isinstance(behind, MarketInTurn if mode == "paper" else CcxtExchange)
     assert (parts.identity["mode"], parts.symbols, parts.timeframe) == (mode, SYMBOLS, timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(("urls", "mode", "shared"), [(URLS, "sandbox", True), (URLS, "paper", True), (ELSEWHERE, "sandbox", False)])
+async def test_accounts_at_one_venue_share_what_they_find_of_it(
+    urls: Any, mode: str, shared: bool, tmp_path: Path, journal: Journal
+) -> None:
+    """Two at the same hosts have one circuit, in whichever mode; where an account is at other hosts, it has its own."""
+    circuits = Circuits(SystemClock())
+    found = []
+    for name, given in (("one", URLS), ("two", urls)):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = load(written(folder, given, mode=mode), {})
+        secrets = resolve_secrets(config, KEYS)
+        parts = build(config, secrets, journal, journal.recover(), SystemClock(), lambda _done, _all: None, circuits=circuits)
+        door: Any = parts.exchange
+        found.append((door._market if mode == "paper" else door)._circuit)
+    assert (found[0] is found[1]) is shared
 
 
 async def test_paper_gives_the_venue_no_key(tmp_path: Path) -> None:

@@ -79,10 +79,7 @@ class LiveConfig(Section):
     """The user's word that real orders are wanted."""
 
     i_understand: Truth = Field(default=False, description="true: mode live may send real orders. Mode live refuses to start without it.")
-    key_may_withdraw: Truth = Field(
-        default=False,
-        description="true: mode live starts with a key that may withdraw, which it refuses otherwise where the exchange tells.",
-    )
+    key_may_withdraw: Truth = Field(default=False, description="true: mode live takes a key that may withdraw, which it refuses else.")
 
 
 class FeeConfig(Section):

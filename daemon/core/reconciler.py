@@ -447,5 +447,4 @@ class PositionReconciler:
 
 def _flow_id(currency: str, amount: Decimal, since: datetime) -> str:
     """Derived from what was seen, so that the same correction is not booked twice."""
-    seen = f"{currency}|{amount}|{since.isoformat()}"
-    return f"unexplained-{currency}-{hashlib.blake2b(seen.encode(), digest_size=8).hexdigest()}"
+    return f"unexplained-{currency}-{hashlib.blake2b(f'{currency}|{amount}|{since.isoformat()}'.encode(), digest_size=8).hexdigest()}"

@@ -97,6 +97,11 @@ class CcxtExchange:
         return self._client.calls
 
     @property
+    def place(self) -> tuple[str, frozenset[str]]:
+        """What answers here: the kind of markets, and the hosts that may be called. Where that is equal, an outage is one and the same."""
+        return self.kind[0], self._client.house.address.hosts
+
+    @property
     def clock_offset(self) -> timedelta:
         """How far the venue's clock is ahead of ours, as of the last `server_time`."""
         return self._venue_clock.offset

@@ -5,7 +5,7 @@ waits for its turn, and goes at once when the venue has answered anybody. What b
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -118,6 +118,18 @@ class Circuit:
                 log.warning("exchange.away", error=error.text, probes_every_s=PROBE_EVERY_S)
         elif not isinstance(error, NotSent):  # which says nothing: our own gate, or no such stream
             self.heard()
+
+
+class Circuits:
+    """The circuits of a process: accounts at one place share one, so that several probe a venue that is away as often as one does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_place: dict[Hashable, Circuit] = {}
+
+    def at(self, place: Hashable) -> Circuit:
+        """The circuit of a place, whatever names it."""
+        return self._by_place.setdefault(place, Circuit(self._clock))
 
 
 class MarketInTurn:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core.model import Side
-from daemon.io.circuit import PROBE_EVERY_S, Circuit, ExchangeInTurn
+from daemon.io.circuit import PROBE_EVERY_S, Circuit, Circuits, ExchangeInTurn
 from daemon.io.exchange import BarUpdate, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 from tests.core.builders import order
 from tests.io.scripted import ScriptedExchange
@@ -109,6 +109,27 @@ def test_c8_all_ways_together_probe_every_half_minute(seed: int, ways: int, away
     assert len(late) >= (away_s - 60) // (PROBE_EVERY_S + 5.0) - 1
     assert away_s - 1 <= street.asked[-1][0] <= away_s + 38
     assert len({name for at, name in street.asked if at >= away_s}) == min(ways, 6)
+
+
+@pytest.mark.parametrize(("places", "together"), [(("here", "here"), True), (("here", "elsewhere"), False)])
+def test_c8_accounts_at_one_place_probe_as_often_as_one(places: tuple[str, str], together: bool) -> None:
+    """Two accounts at one venue that is away ask it every half minute together; at two places, each has turns of its own."""
+    street = Street()
+
+    async def story() -> None:
+        circuits = Circuits(street.clock)
+        accounts = [ExchangeInTurn(street._venue(), circuits.at(place)) for place in places]
+        ways = [way for account in accounts for way in (account.balances, account.open_orders)]
+        async with asyncio.TaskGroup() as nest:
+            asking = [nest.create_task(street.insist(way, Random(n))) for n, way in enumerate(ways)]
+            await street.clock.sleep(600)
+            for each in asking:
+                each.cancel()
+
+    run(story())
+    late = [at for at, _ in street.asked if at > 60]
+    assert len(late) >= 10
+    assert all(b - a >= 30 for a, b in pairwise(late)) is together
 
 
 async def _never_waits(call: Callable[[ExchangeInTurn], Awaitable[object]], street: Street) -> None:
