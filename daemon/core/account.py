@@ -3,7 +3,7 @@
 Rule: equity is marked, cash is what nobody has reserved; a difference that nobody explains is never spent.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -38,19 +38,26 @@ class Account:
         self.sizing = capital or Capital()
         self.contributed: Callable[[], Decimal | None] = lambda: None  # what was paid in less what was taken out, where it is known
         self._rated_by = dict(rated_by or {})
+        self.quotes = (quote, *sorted(self._rated_by))  # the currencies that pay for orders, `quote` first
         self._rates_fresh = rates_fresh or fresh
         self.listed: Mapping[str, Instrument] = {}  # the markets as the venue lists them
         self._markets: Mapping[str, Instrument] = {}
+        self._parts: tuple[tuple[str, str, str], ...] = ()  # each market's symbol, base and quote
+        self._swaps: tuple[tuple[str, Instrument], ...] = ()
+        self._quoted: dict[str, frozenset[str]] = {}  # by quote, the symbols that it pays for
+        self._bases: frozenset[str] = frozenset()
         self._price_cap: Decimal | None = None
         self.margin_max = ONE  # of the collateral, what positions of swaps may need as initial margin
         self.drift: dict[str, Decimal] = {}
         self.aside: Callable[[str], Decimal] = lambda _currency: ZERO  # units that are counted and kept, but neither traded nor sized by
+        self.kept: Callable[[], Collection[str]] = tuple  # the currencies of which there may be such; most accounts have none
         self._ledger = ledger
         self._table = table
         self._fresh = fresh
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
         self._prices: dict[str, tuple[Decimal, datetime]] = {}
         self._equity: tuple[int, Decimal] | None = None  # as of so many movements in the ledger; None: something else has moved it
+        self._unvalued: tuple[int, int, tuple[str, ...]] | None = None  # as of so many movements, and symbols with a price
         self._foreign: dict[str, Decimal] = {}
 
     # --- what is traded ----------------------------------------------------------------------------------------------
@@ -66,6 +73,11 @@ class Account:
         self._equity = None
         cap = self._price_cap
         self._markets = listed if cap is None else {symbol: limited(market, cap) for symbol, market in listed.items()}
+        self._parts = tuple((symbol, *currencies(symbol)) for symbol in self._markets)
+        self._swaps = tuple((symbol, market) for symbol, market in self._markets.items() if market.shortable)
+        self._quoted = {quote: frozenset(s for s, _, q in self._parts if q == quote) for quote in {q for *_, q in self._parts}}
+        self._bases = frozenset(market.base for market in self._markets.values())
+        self._unvalued = None
 
     def cap(self, price_cap: Decimal | None) -> None:
         """From now on orders are limits, so far from their reference price (a fraction); None: they are market orders."""
@@ -149,7 +161,7 @@ class Account:
 
     def priced(self, at: datetime) -> bool:
         """Whether every symbol that is traded has a price that may move money."""
-        fresh = {s for s, (_, known) in self._prices.items() if at - known <= self._fresh}
+        fresh = self.fresh_prices(at)
         return bool(fresh) and all(s in fresh for s, market in self.markets.items() if market.active)
 
     def valued(self, at: datetime) -> bool:
@@ -162,14 +174,18 @@ class Account:
 
         A market that trades no more is not waited for; what is held of it counts nothing.
         """
-        held = [s for s, m in self.markets.items() if m.active and self.held(s)]
-        held += [symbol for currency, symbol in self._rated_by.items() if self.money(currency) > 0]
-        return tuple(s for s in held if s not in self._prices)
+        moves, prices, known = self._ledger.moves, self._prices, self._unvalued
+        if known is None or known[:2] != (moves, len(prices)):
+            units, markets = self._ledger.units, self._markets
+            held = [s for s, base, _ in self._parts if s not in prices and units.get(base) and markets[s].active]
+            held += [symbol for currency, symbol in self._rated_by.items() if symbol not in prices and self.money(currency) > 0]
+            known = self._unvalued = moves, len(prices), tuple(held)
+        return known[2]
 
     @property
-    def quotes(self) -> tuple[str, ...]:
-        """The currencies that pay for orders, `quote` first."""
-        return (self.quote, *sorted(self._rated_by))
+    def bases(self) -> frozenset[str]:
+        """The currencies that are traded."""
+        return self._bases
 
     def rate(self, currency: str) -> Decimal | None:
         """What a unit of a quote currency is worth in `quote`, by the last known price; None: nobody knows."""
@@ -201,11 +217,11 @@ class Account:
         """Worth of the quote currencies and of every symbol's base at the last known prices, to the last digit. Others are not ours."""
         if self._equity is not None and self._equity[0] == self._ledger.moves:
             return self._equity[1]
-        equity = ZERO
+        equity, units = ZERO, self._ledger.units
         for currency in self.quotes:
-            equity = EXACT.fma(self.money(currency), self.rate(currency) or ZERO, equity)
-        for symbol in self.markets:
-            if held := self.held(symbol):
+            equity = EXACT.fma(units.get(currency, ZERO), self.rate(currency) or ZERO, equity)
+        for symbol, base, _ in self._parts:
+            if held := units.get(base):
                 equity = EXACT.fma(held, self.worth(symbol), equity)
         self._equity = self._ledger.moves, equity
         return equity
@@ -213,8 +229,10 @@ class Account:
     def worths(self, holdings: Mapping[tuple[str, str], Decimal]) -> dict[str, Decimal]:
         """What owners hold is worth, by owner, from what they hold by owner and currency. If they hold all, it adds up to the equity."""
         prices = {currency: self.rate(currency) or ZERO for currency in self.quotes}
-        for symbol, market in self.markets.items():
-            prices[market.base] = EXACT.add(prices.get(market.base, ZERO), self.worth(symbol))
+        held = {currency for (_, currency), amount in holdings.items() if amount}
+        for symbol, base, _ in self._parts:
+            if base in held:
+                prices[base] = EXACT.add(prices.get(base, ZERO), self.worth(symbol))
         worths: dict[str, Decimal] = {}
         for (owner, currency), amount in holdings.items():
             worths[owner] = EXACT.fma(amount, prices.get(currency, ZERO), worths.get(owner, ZERO))
@@ -222,12 +240,14 @@ class Account:
 
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
-        kept = sum((kept * self.worth(s) for s, m in self.markets.items() if (kept := self.aside(m.base))), ZERO)
-        return self.sizing.of(self.equity() - kept, self.contributed())
+        equity, some = self.equity(), self.kept()
+        kept = sum((kept * self.worth(s) for s, base, _ in self._parts if base in some and (kept := self.aside(base))), ZERO)
+        return self.sizing.of(equity - kept, self.contributed())
 
     def traded(self, symbol: str) -> Decimal:
         """Base units of a symbol that decisions are about: what is held, less what is kept aside."""
-        return self.held(symbol) - self.aside(currencies(symbol)[0])
+        base = currencies(symbol)[0]
+        return self._ledger.held(base) - (self.aside(base) if base in self.kept() else ZERO)
 
     def weight(self, symbol: str, equity: Decimal) -> float:
         """What a symbol's holding is worth, as a share of `equity`; 0 where there is none."""
@@ -235,8 +255,9 @@ class Account:
 
     def off_target(self, weights: Mapping[str, float], keep: Iterable[str] = ()) -> dict[str, float]:
         """Holding minus target by symbol, in weights of the capital; symbols whose present weight is kept are on target."""
-        capital, kept = self.capital(), frozenset(keep)
-        return {s: self._share(s, self.traded(s), capital) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+        capital, kept, held, some = self.capital(), frozenset(keep), self._ledger.units, self.kept()
+        there = {s: self._share(s, self.traded(s), capital) for s, base, _ in self._parts if held.get(base) or base in some}
+        return {s: there.get(s, 0.0) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
 
     def _share(self, symbol: str, amount: Decimal, whole: Decimal) -> float:
         return float(amount * self.worth(symbol) / whole) if amount and whole > 0 else 0.0
@@ -249,7 +270,8 @@ class Account:
     @property
     def kept_apart(self) -> dict[str, Decimal]:
         """Coins that are counted and not traded, by currency: what was ring-fenced, and what removed strategies have left to be kept."""
-        return {m.base: kept for _, m in sorted(self.markets.items()) if (kept := self.aside(m.base))}
+        some = self.kept()
+        return {base: kept for _, base, _ in sorted(self._parts) if base in some and (kept := self.aside(base))}
 
     # --- what may be spent -------------------------------------------------------------------------------------------
 
@@ -258,7 +280,7 @@ class Account:
         free: dict[str, Decimal] = {}
         for currency in self.quotes:
             missing = max(ZERO, -self.drift.get(currency, ZERO))
-            reserved = self._table.spending({s for s in self.markets if currencies(s)[1] == currency})
+            reserved = self._table.spending(self._quoted.get(currency, frozenset()))
             free[currency] = self.margin_free(currency) - reserved - self._foreign.get(currency, ZERO) - missing
         return free
 
@@ -268,7 +290,7 @@ class Account:
         The collateral is the wallet with what positions have gained or lost since, of which no more than `margin_max` is used.
         """
         money = self.money(currency)
-        swaps = [(s, m) for s, m in self.markets.items() if m.shortable and m.quote == currency]
+        swaps = [(s, m) for s, m in self._swaps if m.quote == currency]
         if not swaps:
             return money
         worths = [(self.held(s) * (self.mark(s) or ZERO), m.leverage) for s, m in swaps if self.held(s)]
@@ -277,7 +299,7 @@ class Account:
 
     def exposures(self, *, pending: bool) -> dict[str, Decimal]:
         """By swap, the worth of its position on the larger side, 0 or above; `pending`: if all that grows of its orders were filled."""
-        sides: dict[str, list[Decimal]] = {s: [self.held(s), self.held(s)] for s, m in self.markets.items() if m.shortable}
+        sides: dict[str, list[Decimal]] = {s: [self.held(s), self.held(s)] for s, _ in self._swaps}
         for tracked in self._table if pending else ():
             if tracked.order.spends_quote and tracked.order.symbol in sides:
                 sides[tracked.order.symbol][tracked.order.side.sign > 0] += tracked.pending
@@ -298,11 +320,12 @@ class Account:
         # What a symbol in motion will hold lies between two values: only selling all of what is certain cannot go wrong.
         untouchable.update({s: why for s, why in moving.items() if weights.get(s, 0.0) != 0})
         untouchable.update(refused)
-        held = {s: self.traded(s) for s in self.markets}
+        units, some = self._ledger.units, self.kept()
+        held = {s: units.get(base, ZERO) - (self.aside(base) if base in some else ZERO) for s, base, _ in self._parts}
         projected = {s: amount + pending.get(s, ZERO) for s, amount in held.items()}
         # What is short is closed as what is long is sold, unless orders under way may have turned it by then.
-        closes = {s: abs(held[s]) if held[s] * projected[s] > 0 else ZERO for s, market in self.markets.items() if market.shortable}
-        free = {s: closes.get(s, amount) - taking.get(s, ZERO) - self._foreign.get(currencies(s)[0], ZERO) for s, amount in held.items()}
+        closes = {s: abs(held[s]) if held[s] * projected[s] > 0 else ZERO for s, _ in self._swaps}
+        free = {s: closes.get(s, held[s]) - taking.get(s, ZERO) - self._foreign.get(base, ZERO) for s, base, _ in self._parts}
         return Book(
             projected=projected,
             free={s: max(ZERO, amount) for s, amount in free.items()},
@@ -311,7 +334,7 @@ class Account:
             rates=self._rates(at),
             equity=self.capital(),
             moving=moving,
-            frozen={s: Reason.DRIFT.value for s in self.markets if currencies(s)[0] in self.drift},
+            frozen={s: Reason.DRIFT.value for s, base, _ in self._parts if base in self.drift},
             untouchable=untouchable,
         )
 

@@ -67,8 +67,8 @@ class Dispatch:
         """Intents for what the limits let through of these legs, one after the other. `standing`: of this moment, where it is known."""
         orders: list[Order] = []
         told: list[Event] = []
-        standing = standing or self.standing(at)
         for leg in legs:
+            standing = standing or self.standing(at)
             allowed, said = self._judged(wave, leg, standing, at)
             told += said
             if allowed is not None:
@@ -124,8 +124,9 @@ class Dispatch:
 
     def moving(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an order may be expected to end by itself, soon."""
-        held_up = self.settings.held_up_by(tracked.order)
-        return not tracked.settled and tracked.state is not State.UNKNOWN and at - tracked.order.at < held_up
+        if tracked.settled or tracked.state is State.UNKNOWN:
+            return False
+        return at - tracked.order.at < self.settings.held_up_by(tracked.order)
 
     def awaited(self, tracked: Tracked, at: datetime, *, patient: bool) -> bool:
         """Whether a wave waits for an order: `patient`, for one in doubt too, for a while."""
@@ -167,7 +168,10 @@ class Dispatch:
 
         Where that has ended short, what was to follow is not sent: another round plans from what is held then.
         """
-        wait = [leg for leg in legs if self._account.sign(leg.symbol) * leg.side.sign < 0 and self._account.markets[leg.symbol].shortable]
+        markets = self._account.markets
+        wait = [leg for leg in legs if markets[leg.symbol].shortable and self._account.sign(leg.symbol) * leg.side.sign < 0]
+        if not wait:
+            return legs, ()
         closing = {t.order.symbol for t in wave.current if self.moving(t, at)} | {w.leg.symbol for w in wave.works if not w.over}
         wave.left.update({leg.symbol: Reason.UNFILLED.value for leg in wait if leg.symbol not in closing})
         return tuple(leg for leg in legs if leg not in wait), tuple(leg for leg in wait if leg.symbol in closing)

@@ -101,9 +101,12 @@ class Follower:
         if tracked is None:
             return None
         self.table.touch(event.at)
+        over, filled, state = tracked.closed, tracked.filled, tracked.state
         if not tracked.report(event.report, event.at):
             self.surprises.append(f"{tracked.order.id}: {event.report.status} while {tracked.state}")
-        return tracked
+        self.table.link(tracked, event.at)
+        told_before = over and tracked.settled and tracked.filled == filled and tracked.state is state
+        return None if told_before else tracked
 
     def _filled(self, event: OrderFilled) -> Tracked | None:
         """A trade; if it is of an order of ours, the order moves on. The ledger books it in any case."""
@@ -185,9 +188,9 @@ class Follower:
         elif tracked.closed and not tracked.settled:
             self.table.reopen(tracked)
 
-    def cancel(self, unwanted: Callable[[Tracked], bool], at: datetime) -> Iterator[Event]:
-        """Cancel what is open and unwanted; again where the cancel before had no effect."""
-        for tracked in self.table:
+    def cancel(self, orders: Iterable[Tracked], unwanted: Callable[[Tracked], bool], at: datetime) -> Iterator[Event]:
+        """Cancel what of these is open and unwanted; again where the cancel before had no effect."""
+        for tracked in orders:
             canceling = tracked.state is State.CANCEL_SENT
             if tracked.open and (canceling or unwanted(tracked)) and self.resolver.may_cancel(tracked, at):
                 tracked.learn(Saw.CANCELING)

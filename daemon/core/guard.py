@@ -143,7 +143,7 @@ class Guard:
 
     def _stands(self, symbol: str) -> bool:
         """Whether a hold of its own leaves a symbol as it is."""
-        return self._states.level(Scope(symbol=symbol)) in (Level.PAUSED, Level.HALTED)
+        return not self._states.free and self._states.level(Scope(symbol=symbol)) in (Level.PAUSED, Level.HALTED)
 
     # --- the watch, and what has to wait -----------------------------------------------------------------------------
 

@@ -57,6 +57,11 @@ class Ledger:
         self._flows: set[str] = set()
 
     @property
+    def units(self) -> Mapping[str, Decimal]:
+        """Units by currency, as `held` tells of one; some may be 0. It changes as the ledger moves."""
+        return self._held
+
+    @property
     def opened(self) -> bool:
         """Whether an opening balance has been booked: before that the ledger knows nothing of the account."""
         return self._opened_at is not None

@@ -26,6 +26,7 @@ from daemon.core.events import (
     MarketsListed,
     OrderClosed,
     OrderRefused,
+    OrderSent,
     PlanMade,
     PlanWave,
     PollAccount,
@@ -318,11 +319,9 @@ class OrderManager:
     def on_order(self, event: OrderFact) -> Iterable[Event]:
         """News of an order of ours; of others' there is none."""
         tracked = self.follower.learn(event)
-        if tracked is None:
-            return
-        if isinstance(event, OrderRefused):
-            yield from self._refused(tracked, event)
-        yield from self._progress(tracked, event.at)
+        if tracked is None or (isinstance(event, OrderSent) and not (self.wave and self.wave.at_work)):
+            return ()  # that a whole order is on its way frees no money and ends nothing
+        return self._progress(tracked, event)
 
     def on_margin(self, event: MarginLow) -> Iterable[Event]:
         """A position is too near its liquidation: what is wanted, within every limit at the prices of now, is less than is held."""
@@ -377,18 +376,24 @@ class OrderManager:
         elif self._pending is None and self._flattening.due(event.at):
             yield from self._flatten(event.at)
 
-    def _cancel_unwanted(self, at: datetime) -> Iterable[Event]:
+    def _cancel_unwanted(self, at: datetime, among: Iterable[Tracked] | None = None) -> Iterable[Event]:
+        """Cancel what should not be open; `among`: which orders are looked at, None: all."""
+        orders = self.table if among is None else among
         if self.trading is Trading.STOPPING:
-            return () if self._settings.keep_open else self.follower.cancel(lambda _: True, at)
+            return () if self._settings.keep_open else self.follower.cancel(orders, lambda _: True, at)
         superseded = self._pending is not None
-        return self.follower.cancel(lambda tracked: superseded or unwanted(tracked, self.wave, self._settings, at), at)
+        return self.follower.cancel(orders, lambda tracked: superseded or unwanted(tracked, self.wave, self._settings, at), at)
 
-    def _progress(self, tracked: Tracked, at: datetime) -> Iterable[Event]:
+    def _progress(self, tracked: Tracked, event: OrderFact) -> Iterable[Event]:
         """After news of an order: conclude what follows from it, and see what the wave can do now."""
+        at = event.at
+        if isinstance(event, OrderRefused):
+            yield from self._refused(tracked, event)
         yield from self.follower.conclude(tracked, at)
         if self.trading is Trading.STARTING and not self.follower.unheard:
             yield PollAccount(at)  # the last answer that the start has waited for
-        yield from self._cancel_unwanted(at)
+        if tracked.open:  # whether others are unwanted is no news of this one
+            yield from self._cancel_unwanted(at, (tracked,))
         yield from self._advance(at, frozenset({tracked.order.symbol}))
 
     # --- the wave's end ----------------------------------------------------------------------------------------------
@@ -397,14 +402,16 @@ class OrderManager:
         """Release buys that have their money now; once everything has ended, plan another round or settle. `symbols`: whose news it is."""
         if (wave := self.wave) is None:
             return
-        if wave.waiting and self.planning:
+        planning = self.planning
+        if wave.waiting and planning:
             released, told = self._dispatch.release(wave, at)
             yield from told
             if released:
                 yield SubmitOrders(wave.decision, tuple(released), at)
-        yield from self._work(wave, at, symbols)
-        patient = self._pending is None and self.planning  # where there is something newer to be done, doubts are not waited for
-        if wave.at_work or any(self._dispatch.awaited(t, at, patient=patient) for t in wave.current) or (wave.waiting and self.planning):
+        if wave.works:
+            yield from self._work(wave, at, symbols)
+        patient = self._pending is None and planning  # where there is something newer to be done, doubts are not waited for
+        if wave.at_work or wave.waits(lambda t: self._dispatch.awaited(t, at, patient=patient)) or (wave.waiting and planning):
             return
         if self.trading is not Trading.RUNNING:
             return  # the wave stays open: it goes on once the account has been read again, or with the next start

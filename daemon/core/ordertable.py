@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from daemon.core.model import ZERO, Fill, Order, OrderReport, Side, Status, currencies
@@ -174,7 +175,7 @@ class Tracked:
     @property
     def settled(self) -> bool:
         """Whether it has ended and every trade of it is booked."""
-        return self.ended and self.unbooked == 0
+        return self.state in ENDED and self.reported <= self.booked
 
     @property
     def capped(self) -> bool:
@@ -355,6 +356,7 @@ def diagram() -> str:
     return "\n".join(["stateDiagram-v2", f"    [*] --> {State.NEW.value}", *lines, *ends]) + "\n"
 
 
+@lru_cache(maxsize=64)
 def beginning(instance: str) -> str:
     """How the ids of an instance's orders begin."""
     return "r" + tag(instance)

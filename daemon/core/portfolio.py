@@ -27,6 +27,8 @@ CROSS, CAPITAL, HANDOVER, EARNED, FORCED = "cross", "capital", "handover", "earn
 # Those by which nobody is paid anything: trades, and what is a profit or a loss.
 UNPAID: Final = frozenset({CROSS, EARNED, FORCED})
 
+NONE_KEPT: Final[frozenset[str]] = frozenset()
+
 # Trades of swaps that are remembered, for what was earned before them and is told after them.
 RECENT_KEPT: Final = 512
 
@@ -343,6 +345,10 @@ class Portfolio:
         """Units of `unassigned` that are kept: what removed strategies have left to it, and what came from nobody knows where."""
         kept = (self._frozen.get(currency, ZERO) if removed else ZERO) + (self._fenced.get(currency, ZERO) if fenced else ZERO)
         return min(kept, max(ZERO, self.held(UNASSIGNED, currency))) if kept else ZERO
+
+    def kept(self) -> frozenset[str]:
+        """The currencies of which something may be kept, as `aside` tells."""
+        return frozenset((*self._frozen, *self._fenced)) if self._frozen or self._fenced else NONE_KEPT
 
     def left_over(self) -> dict[str, Decimal]:
         """By currency, what the ledger holds and no sleeve does: nothing, or this program is wrong."""

@@ -63,6 +63,8 @@ def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:
 
 def ordered_out(weights: Mapping[str, float], states: States) -> dict[str, float]:
     """The weights with everything at 0 that a hold wants sold."""
+    if states.free:
+        return dict(weights)
     if states.level() is Level.FLATTENING:
         return dict.fromkeys(weights, 0.0)
     return {s: 0.0 if states.level(Scope(symbol=s)) is Level.FLATTENING else weight for s, weight in weights.items()}
@@ -70,6 +72,8 @@ def ordered_out(weights: Mapping[str, float], states: States) -> dict[str, float
 
 def restrained(book: Book, states: States) -> Book:
     """The book with the reasons for which symbols may not grow, or not be traded at all."""
+    if states.free:
+        return book
     frozen, untouchable = dict(book.frozen), dict(book.untouchable)
     for symbol in book.projected:
         hold = states.of_symbol(symbol)

@@ -48,6 +48,7 @@ class Sleeves:
         self.portfolio.names = tuple(names)
         self._keep_removed = keep_removed
         self._account.aside = partial(self.portfolio.aside, removed=keep_removed, fenced=self._fenced)
+        self._account.kept = self.portfolio.kept
 
     # --- what the account wants --------------------------------------------------------------------------------------
 
@@ -95,7 +96,7 @@ class Sleeves:
     def _traded(self) -> dict[tuple[str, str], Decimal]:
         """What is held by sleeve and currency, without what is kept aside: that is nobody's."""
         held = self.portfolio.planned()
-        for currency in {market.base for market in self._account.markets.values()}:
+        for currency in self._account.bases.intersection(self._account.kept()):
             if aside := self._account.aside(currency):
                 held[UNASSIGNED, currency] = EXACT.subtract(held.get((UNASSIGNED, currency), ZERO), aside)
         return held

@@ -94,6 +94,11 @@ class States:
         found = (hold for hold in self._holds.values() if scope is None or hold.scope == scope)
         return tuple(sorted(found, key=lambda hold: (-hold.level, hold.since, hold.code)))
 
+    @property
+    def free(self) -> bool:
+        """Whether nothing is restricted at all, as it is most of the time."""
+        return not self._holds
+
     def find(self, scope: Scope, code: str) -> Hold | None:
         """The hold of this scope and code, if it is in force."""
         return self._holds.get((scope, code))
@@ -106,7 +111,7 @@ class States:
 
     def worst(self, scope: Scope = ACCOUNT) -> Hold | None:
         """The hold that counts for a scope by itself; None while nothing restricts it."""
-        return next(iter(self.holds(scope)), None)
+        return next(iter(self.holds(scope)), None) if self._holds else None
 
     def level(self, scope: Scope = ACCOUNT) -> Level:
         """The severity of what restricts a scope by itself."""
@@ -115,6 +120,8 @@ class States:
 
     def of_symbol(self, symbol: str) -> Hold | None:
         """The hold that counts for a symbol: its own or the account's, whichever is more severe."""
+        if not self._holds:
+            return None
         found = [hold for scope in (ACCOUNT, Scope(symbol=symbol)) if (hold := self.worst(scope)) is not None]
         return max(found, key=lambda hold: hold.level, default=None)
 

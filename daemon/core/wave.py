@@ -3,7 +3,7 @@
 Rule: whatever a wave leaves away from its target has a reason.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -90,6 +90,7 @@ class Wave:
     decided: Mapping[str, float] = field(default_factory=dict)
     works: list[Working] = field(default_factory=list)
     children: dict[str, Working] = field(default_factory=dict)
+    _waited: int = 0  # where in `current` the one was that was waited for last
 
     @property
     def traded(self) -> Decimal:
@@ -145,10 +146,19 @@ class Wave:
         self.current.append(tracked)
         self.orders.append(tracked)
 
+    def waits(self, awaited: Callable[[Tracked], bool]) -> bool:
+        """Whether an order of this round is awaited. The one that was waited for last is asked first: the others before it have ended."""
+        count = len(self.current)
+        for place in range(self._waited, self._waited + count):
+            if awaited(self.current[place % count]):
+                self._waited = place % count
+                return True
+        return False
+
     @property
     def at_work(self) -> bool:
         """Whether something is worked on that has not ended."""
-        return any(not work.over for work in self.works)
+        return bool(self.works) and any(not work.over for work in self.works)
 
     def work_of(self, tracked: Tracked) -> Working | None:
         """The leg that an order is a child of; None: it is an order of its own."""
