@@ -153,12 +153,15 @@ def backtest(
     """Trade stored bars by the same core: decisions at the close, fills at the next bar's open."""
     from daemon.app import routes
     from daemon.research import runs
+    from daemon.research.report import making
 
     first, last = _moment("--start", start), _moment("--end", end)
     settings, _ = load_config(config, os.environ, account, need_secrets=False)
     with mistakes():
         summary = runs.backtest(settings, data, out, first, last, routes)
+        page = making.write(out)
     typer.echo(runs.in_words(summary, out))
+    typer.echo(f"report in {page}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Command line: the verbs that read a running daemon, or what one has written.
+"""Command line: the verbs that read a running daemon, or what it or a backtest has written.
 
 Rule: they change nothing, and need neither the daemon's parts nor its secrets.
 """
@@ -96,6 +96,15 @@ def why(
     except show.NoAnswer as error:
         fail(str(error), 1)
     show.show_why(told, as_json=as_json)
+
+
+@reading.command()
+def report(run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest was written to by --out.")]) -> None:
+    """Make the report of a backtest anew, out of its files."""
+    from daemon.research.report import making
+
+    with mistakes():
+        typer.echo(f"report in {making.write(run)}")
 
 
 def _meant(accounts: Sequence[Config], symbol: str, account: str) -> Config:

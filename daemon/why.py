@@ -237,12 +237,13 @@ def _signals(symbol: str, targets: TargetWeights) -> list[Row]:
     for of, values in targets.signals.items():
         if of == symbol:
             rows += [{"of": of, "name": name, "value": value, **_rank(name, value, targets)} for name, value in values.items()]
-        elif _concerns(of, symbol):
+        elif concerns(of, symbol):
             rows += [{"of": of, "name": name, "value": value} for name, value in values.items()]
     return rows
 
 
-def _concerns(of: str, symbol: str) -> bool:
+def concerns(of: str, symbol: str) -> bool:
+    """Whether numbers told of something (a pair, a sector, `*`) are about a symbol too."""
     return of == "*" or "/" not in of or symbol in of.split("|")
 
 
