@@ -107,6 +107,23 @@ def report(run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
         typer.echo(f"report in {making.write(run)}")
 
 
+@reading.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a backtest.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of another one.")],
+    out: Annotated[Path, typer.Option(help="Where the page of both goes.")] = Path("compare.html"),
+) -> None:
+    """Put two backtests side by side: their figures, the settings that differ, and a page with the curves of both."""
+    from daemon.cells import terminal
+    from daemon.research.report import comparing
+
+    with mistakes():
+        pair = comparing.Pair(first, second)
+        comparing.write(pair, out)
+    terminal().print(comparing.in_words(pair))
+    typer.echo(f"page in {out}")
+
+
 def _meant(accounts: Sequence[Config], symbol: str, account: str) -> Config:
     """The account that is named, or the only one that trades the symbol."""
     from daemon.why import match

@@ -279,3 +279,33 @@ def test_the_verbs_write_it(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, ["report", str(out)])
     assert missing.exit_code == 2
     assert "equity.parquet is missing; run `rebalanced backtest` again" in missing.output
+
+
+# --- two runs --------------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_side_by_side(tmp_path: Path) -> None:
+    """`compare` has the numbers of both summaries, what differs in the settings and no more, and says what makes them hard to compare."""
+    data = stored(tmp_path / "data", 400, SYMBOLS)
+    ends = (None, START + 300 * HOUR)
+    for name, every, end in zip(("one", "two"), (4, 8), ends, strict=True):
+        (tmp_path / name).mkdir()
+        strategy = {"name": "momo", "use": "portfolio_momentum", "schedule": {"every": every}, "params": {"lookback": 5, "top": 2}}
+        config = configured(tmp_path / name, SYMBOLS, strategies=[strategy])
+        runs.backtest(load(config, {}), data, tmp_path / name, None, end, routes)
+    verb = ["compare", *(str(tmp_path / name) for name in ("one", "two")), "--out", str(tmp_path / "both.html")]
+    done = CliRunner().invoke(app, verb)
+    assert done.exit_code == 0, done.output
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
+    page = (tmp_path / "both.html").read_text()
+    for summary in summaries:
+        for shown in (f"{summary['final_equity']:,.2f}", f"{summary['sharpe']:.2f}", f"{summary['trades']:,}"):
+            assert shown in done.output
+            assert f"<td>{shown}</td>" in page
+    settings = re.findall(r"^(strategies\S+|[a-z_]+\.\S+) .*$", done.output, re.MULTILINE)
+    assert settings == ["strategies.0.schedule.every"]
+    assert "they end at different times: 2024-01-17T16:00:00Z and 2024-01-13T12:00:00Z" in done.output
+    assert "Hard to compare" in page
+    assert {trace["name"] for trace in data_of(page)["figures"]["equity"]["data"]} == {str(tmp_path / name) for name in ("one", "two")}
+    wrong = CliRunner().invoke(app, ["compare", str(tmp_path / "one"), str(tmp_path)])
+    assert (wrong.exit_code, "is not the folder of a backtest" in wrong.output) == (2, True)

@@ -123,9 +123,9 @@ def _exactly(value: float | None) -> str:
 
 def remarks(summary: Mapping[str, Any]) -> str:
     """Warnings first, then what was assumed and what happened."""
-    warned = listed([_remark(each) for each in summary["warnings"]])
+    warned = listed([remark(each) for each in summary["warnings"]])
     warning = f'<section class="warned" id="warnings"><h2>Warnings</h2>{warned}</section>' if summary["warnings"] else ""
-    assumed = listed([_remark(each) for each in summary["assumptions"]])
+    assumed = listed([remark(each) for each in summary["assumptions"]])
     notes = f"<h2>Notes</h2>{listed([escape(note) for note in summary['notes']])}" if summary["notes"] else ""
     return (
         f'{warning}<section class="remarks"><div id="assumptions"><h2>Assumptions</h2>{assumed}</div>'
@@ -133,8 +133,9 @@ def remarks(summary: Mapping[str, Any]) -> str:
     )
 
 
-def _remark(remark: Mapping[str, str]) -> str:
-    return f"{escape(remark['text'])} <code>{escape(remark['code'])}</code>"
+def remark(told: Mapping[str, str]) -> str:
+    """A sentence and its code."""
+    return f"{escape(told['text'])} <code>{escape(told['code'])}</code>"
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
