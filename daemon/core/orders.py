@@ -30,7 +30,6 @@ from daemon.core.events import (
     PlanMade,
     PlanWave,
     PollAccount,
-    ReadMarkets,
     SliceClosed,
     StopRequested,
     SubmitOrders,
@@ -49,12 +48,12 @@ from daemon.core.ordertable import OrderTable, State, Tracked
 from daemon.core.planner_legs import Reason
 from daemon.core.readiness import Readiness
 from daemon.core.rebalancing import AT_ONCE, Cooldown, begin
-from daemon.core.restraint import Flattening, finished, looked_again, refused_key, restrained, unwanted
+from daemon.core.restraint import Flattening, finished, looked_again, refusal, restrained, unwanted
 from daemon.core.settlement import settled
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import DAEMON, Level, States
 from daemon.core.trading import Settings, Trading
-from daemon.core.wave import RULES_DOUBTED, Wave
+from daemon.core.wave import Wave
 from daemon.core.workbench import Workbench
 
 UNWATCHED: Final = Unwatched()
@@ -354,11 +353,7 @@ class OrderManager:
         """The order does not exist and will not: its money is free again."""
         if self.wave is not None and tracked in self.wave.current:
             self.wave.refuse(tracked.order.symbol, event.code)
-        if event.code == "credentials":
-            yield HoldPlaced(refused_key(event.at), event.at)
-        if event.code in RULES_DOUBTED:
-            yield ReadMarkets(event.at)
-        yield PollAccount(event.at)
+        yield from refusal(event)
 
     def on_time(self, event: TimePassed) -> Iterable[Event]:
         """Ask about orders in doubt, cancel what has worked too long, and take up what waited for time or prices."""
@@ -415,11 +410,11 @@ class OrderManager:
             return
         if self.trading is not Trading.RUNNING:
             return  # the wave stays open: it goes on once the account has been read again, or with the next start
-        retry = self._settings.retry, self._settings.retry_max
-        yield from self.groups.review(wave, self._settings.groups, self._settings.retry, at)
-        if patient and (self.groups.more or wave.another(at, *retry, self._settings.rounds)):
+        rules = self._settings
+        yield from self.groups.review(wave, rules.groups, rules.retry, at)
+        if patient and (self.groups.more or wave.another(at, rules.retry, rules.retry_max, rules.rounds)):
             if wave.retry_at is None or at >= wave.retry_at:
-                looked_again(wave, self._account, self.states, self._settings.fresh, at)
+                looked_again(wave, self._account, self.states, rules.fresh, at)
                 yield from self._plan_round(wave, at)
             return
         yield from self._settle(wave, at)
@@ -449,8 +444,7 @@ class OrderManager:
         self._dispatch.forget(wave.decision)
         self.bench.forget()
         yield self.last_wave
-        for hold in finished(self.states, self.last_wave, self.sleeves.symbols_of, at):
-            yield HoldPlaced(hold, at)
+        yield from (HoldPlaced(hold, at) for hold in finished(self.states, self.last_wave, self.sleeves.symbols_of, at))
         yield PollAccount(at)
         if self._pending is not None:
             yield PlanWave(at)

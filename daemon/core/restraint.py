@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from daemon.core.account import Account
-from daemon.core.events import HoldLifted, HoldPlaced, WaveSettled
+from daemon.core.events import Event, HoldLifted, HoldPlaced, OrderRefused, PollAccount, ReadMarkets, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
 from daemon.core.ordertable import Tracked
 from daemon.core.planner_inputs import Book
@@ -17,7 +17,7 @@ from daemon.core.planner_legs import Reason
 from daemon.core.risk import Reason as Risk
 from daemon.core.states import Hold, Level, Scope, States
 from daemon.core.trading import Settings
-from daemon.core.wave import Wave
+from daemon.core.wave import RULES_DOUBTED, Wave
 
 # What stands in the way of selling for a while; everything else will not change by itself, and flattening ends with it left over.
 PASSING: Final = frozenset({
@@ -49,6 +49,15 @@ def refused_key(at: datetime) -> Hold:
     """The exchange does not take the credentials any more: nothing will change that but a person."""
     text = "the exchange refuses the credentials; correct them, restart, and resume"
     return Hold(level=Level.HALTED, code="credentials", text=text, since=at)
+
+
+def refusal(event: OrderRefused) -> Iterator[Event]:
+    """What a refusal says beyond its order: of the key, of the market's rules, and that the account may not be what it is taken for."""
+    if event.code == "credentials":
+        yield HoldPlaced(refused_key(event.at), event.at)
+    if event.code in RULES_DOUBTED:
+        yield ReadMarkets(event.at)
+    yield PollAccount(event.at)
 
 
 def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:
