@@ -44,7 +44,7 @@ async def _left(p: Parts) -> Mapping[str, str] | None:
     found: dict[str, str] = {}
     for report in listed:
         tracked = p.manager.table.get(report.order_id, report.symbol, report.venue_id)
-        if tracked is None and not report.order_id.startswith(p.reconciler.ours):
+        if tracked is None and (not report.order_id.startswith(p.reconciler.ours) or p.reconciler.twins.is_theirs(report)):
             continue
         found[report.order_id if tracked is None else tracked.order.id] = report.symbol
         if not p.manager.keeps_open and (tracked is None or tracked.ended):
