@@ -47,13 +47,14 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
         (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick, p.breakers.on_tick]),
+        (e.MarkTicked, [p.account.on_mark]),
         (e.StreamLost, [d.aligner.on_lost, p.breakers.on_lost]),
         (e.StreamCaughtUp, [d.aligner.on_caught_up, p.breakers.on_caught_up]),
         (
             e.SliceClosed,
             [
                 *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, p.breakers.on_slice, d.views.on_slice),
-                *(p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice),
+                *(p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice, p.margin.on_slice),
             ],
         ),
         (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, *ticking]),
@@ -97,8 +98,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         (e.ClockMeasured, [p.breakers.on_clock]),
         (e.LoopLagged, [p.breakers.on_lag]),
         (e.Awoken, [p.account.on_awoken, p.breakers.on_awoken, p.manager.on_awoken]),
-        (e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]),
-        (e.MarginLow, [p.manager.on_margin]),
+        *((e.HoldPlaced, [d.recorder.accept, p.manager.on_hold]), (e.MarginLow, [p.manager.on_margin])),
         (e.HoldLifted, [d.recorder.accept, p.reconciler.on_lifted, p.breakers.on_lifted, p.manager.on_lifted]),
         (e.RebalanceRequested, [p.runner.on_requested]),
         (e.ApprovalGiven, [p.manager.on_approved]),
@@ -106,7 +106,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         *((kind, [d.recorder.accept]) for kind in (e.KeepState, e.EquityMarked)),
         # told, and acted on by nobody
         *((kind, []) for kind in (e.ForeignOrdersSeen, e.TradingStarted, e.HoldWritten, e.ApprovalAsked, e.ApprovalLapsed)),
-        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown, e.MarginRestored)),
+        *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown, e.MarginRestored, e.MarksLost, e.MarksBack)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
 

@@ -42,6 +42,7 @@ Request = (
 )
 Untold = (
     e.PriceTicked
+    | e.MarkTicked
     | e.TimePassed
     | e.AskStrategy
     | e.StrategyAnswered
@@ -143,7 +144,7 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             return (risk_line(event),)
         case e.TradingStarted() | e.Awoken() | e.LoopLagged() | e.ClockMeasured() | e.HoldWritten() | e.StopRequested():
             return (_trading(event),)
-        case e.MarginLow() | e.MarginRestored():
+        case e.MarginLow() | e.MarginRestored() | e.MarksLost() | e.MarksBack():
             return (_margin(event),)
         case e.RebalanceRequested() | e.ApprovalAsked() | e.ApprovalGiven() | e.ApprovalLapsed():
             return (_person(event),)
@@ -151,7 +152,11 @@ def narrate(event: e.Event, known: Known | None = None) -> tuple[Line, ...]:
             assert_never(event)
 
 
-def _margin(event: e.MarginLow | e.MarginRestored) -> Line:
+def _margin(event: e.MarginLow | e.MarginRestored | e.MarksLost | e.MarksBack) -> Line:
+    if isinstance(event, e.MarksLost):
+        return Line("warning", "marks.lost", {"symbols": list(event.symbols)})
+    if isinstance(event, e.MarksBack):
+        return Line("info", "marks.back", {})
     if isinstance(event, e.MarginRestored):
         return Line("info", "margin.restored", {})
     told = {"symbol": event.symbol, "distance": float(event.distance), "least": float(event.least)}

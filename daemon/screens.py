@@ -49,6 +49,8 @@ def disabled_lines(told: Row) -> list[Text]:
         f"{name} is disabled until the next start, its last targets stand: {why}" for name, why in _mapping(told.get("disabled")).items()
     ]
     lines += [f"{name} is {why}" for name, why in _mapping(told.get("restricted")).items()]
+    unmarked = told.get("unmarked")
+    lines += [f"{symbol} has no fresh mark price and counts at its last price" for symbol in unmarked] if isinstance(unmarked, list) else []
     return [Text(cells.tame(line), style="bold yellow") for line in lines]
 
 

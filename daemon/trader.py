@@ -17,11 +17,12 @@ from daemon.commander import Commander
 from daemon.core import events as e
 from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import EPOCH, Instrument
+from daemon.core.model import EPOCH, Instrument, is_swap
 from daemon.core.slices import Aligner
 from daemon.io import logs
-from daemon.io.exchange import Fatal, Hushed, Reason, VenueError, Vetted
+from daemon.io.exchange import Fatal, Hushed, Marking, Reason, VenueError, Vetted
 from daemon.io.gateway import Gateway
+from daemon.io.marks import Marks
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
@@ -255,7 +256,16 @@ class Trader:
         ]
         if isinstance(self.parts.exchange, PaperExchange):
             jobs += self.parts.exchange.jobs()
+        jobs += self._marking()
         return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
+
+    def _marking(self) -> list[Job]:
+        """The mark prices of swaps, where the exchange has them."""
+        p = self.parts
+        swaps = [symbol for symbol in p.symbols if is_swap(symbol) and symbol not in p.unlisted]
+        if not swaps or not isinstance(p.exchange, Marking):
+            return []
+        return Marks(p.exchange, swaps, p.exchange.batch_max, self.publish, p.clock, Random(p.seed)).jobs()
 
     async def _connect(self) -> Mapping[str, Instrument]:
         """Load the rules and prove the key, probing calmly for as long as the venue is away."""

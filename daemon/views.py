@@ -135,6 +135,7 @@ class DaemonViews:
             "ringfenced": self._reconciler.ringfenced if read else None,
             "foreign_locked": account.foreign_locked if read else None,
             "kept_apart": account.kept_apart if read else None,
+            "unmarked": account.unmarked(self._clock.now()) if read else None,
             "uptime_s": round((self._clock.now() - self._started).total_seconds(), 3),
             "version": __version__,
             "bars": self.bars or None,

@@ -198,9 +198,12 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
     (e.MarginLow("BTC/USDT:USDT", Decimal("0.125"), Decimal("0.15"), AT), None),
     (e.MarginLow("BTC/USDT:USDT", Decimal("0.07"), Decimal("0.08"), AT, reduces=True), None),
     (e.MarginRestored(AT), None),
+    (e.MarksLost(("BTC/USDT:USDT",), AT), None),
+    (e.MarksBack(AT), None),
 ]
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
+    e.MarkTicked("BTC/USDT:USDT", 60_000.0, AT),
     e.TimePassed(AT),
     e.RecallOrder(fill(order()), AT),
     e.OrderRecalled("r-1", True, AT, AT),

@@ -168,7 +168,7 @@ async def test_status_shows_what_is_none_of_our_business(world: World) -> None:
 async def test_nothing_is_made_up_before_it_is_known(world: World) -> None:
     """Before the venue has answered, what it alone knows is null: an equity of zero would be an alarm."""
     unknown = {"equity", "cash", "positions", "open_orders", "last_slice", "last_decision", "last_reconcile", "drift", "last_wave"}
-    unknown |= {"bars", "user_stream", "ringfenced", "foreign_locked", "kept_apart"}
+    unknown |= {"bars", "user_stream", "ringfenced", "foreign_locked", "kept_apart", "unmarked"}
     status = world.status()
     assert {key for key, value in status.items() if value is None} == unknown
     assert (status["state"], status["reason"]) == ("starting", "the account has not been read yet")

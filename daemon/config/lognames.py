@@ -58,6 +58,8 @@ NAMES: Final = (
     "margin.low",
     "margin.reducing",
     "margin.restored",
+    "marks.back",
+    "marks.lost",
     "market.changed",
     "markets.unread",
     "order.accepted",

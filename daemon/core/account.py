@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import isfinite
 
 from daemon.core.capital import Capital
-from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, PriceTicked, SliceClosed
+from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, MarkTicked, PriceTicked, SliceClosed
 from daemon.core.ledger import Ledger
 from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, currencies, is_swap
 from daemon.core.ordertable import OrderTable, State
@@ -56,6 +56,7 @@ class Account:
         self._fresh = fresh
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
         self._prices: dict[str, tuple[Decimal, datetime]] = {}
+        self._marks: dict[str, tuple[Decimal, datetime]] = {}  # the venue's own, of swaps
         self._equity: tuple[int, Decimal] | None = None  # as of so many movements in the ledger; None: something else has moved it
         self._unvalued: tuple[int, int, tuple[str, ...]] | None = None  # as of so many movements, and symbols with a price
         self._foreign: dict[str, Decimal] = {}
@@ -97,6 +98,14 @@ class Account:
             self.mark_at(event.symbol, event.price, event.at)
         return ()
 
+    def on_mark(self, event: MarkTicked) -> Iterable[Event]:
+        """Value a swap at the venue's mark price from now on; what is older than the one known, or is no price, changes nothing."""
+        known = self._marks.get(event.symbol)
+        if isfinite(event.price) and event.price > 0 and (known is None or known[1] <= event.at):
+            self._marks[event.symbol] = (Decimal(repr(float(event.price))), event.at)
+            self._equity = None
+        return ()
+
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """Mark every symbol that has a bar in the slice which may move money."""
         closes_at = event.slice.closes_at
@@ -115,6 +124,7 @@ class Account:
     def on_awoken(self, _: Awoken) -> Iterable[Event]:
         """No price moves money any more until it is told again, however new it looks: it may have waited with us."""
         self._prices = {symbol: (price, EPOCH) for symbol, (price, _) in self._prices.items()}
+        self._marks = {symbol: (price, EPOCH) for symbol, (price, _) in self._marks.items()}
         return ()
 
     def on_drift_found(self, event: DriftFound) -> Iterable[Event]:
@@ -146,9 +156,23 @@ class Account:
         return (held > 0) - (held < 0)
 
     def mark(self, symbol: str) -> Decimal | None:
-        """Last known price of a symbol, however old, or None."""
-        known = self._prices.get(symbol)
-        return None if known is None else known[0]
+        """What a unit of a symbol is worth: of a swap the venue's mark price; the last price, however old, where there is no such mark.
+
+        A mark that is older than the last price by more than a price may be has been overtaken, and counts nothing.
+        """
+        last, mark = self._prices.get(symbol), self._marks.get(symbol)
+        if mark is not None and (last is None or last[1] - mark[1] <= self._fresh):
+            return mark[0]
+        return None if last is None else last[0]
+
+    def unmarked(self, at: datetime) -> tuple[str, ...]:
+        """Swaps that are held and whose mark price is missing, or not young any more: the last price stands in for it."""
+        held = (s for s, market in self.markets.items() if market.shortable and self.held(s))
+        return tuple(s for s in held if at - self._marks.get(s, (ZERO, EPOCH))[1] > self._fresh)
+
+    def judged(self, at: datetime) -> bool:
+        """Whether anything is known of the worth of now: a price, or a mark, that is young."""
+        return any(at - known <= self._fresh for _, known in (*self._prices.values(), *self._marks.values()))
 
     def fresh_prices(self, at: datetime) -> dict[str, Decimal]:
         """The prices that are young enough to move money."""

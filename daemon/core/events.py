@@ -82,6 +82,30 @@ class PriceTicked:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkTicked:
+    """The venue's mark price of a swap (quote per base): what its positions are worth and liquidated by, whatever was last traded."""
+
+    symbol: str
+    price: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarksLost:
+    """Positions of these swaps are valued at last prices, since the venue's mark prices are missing or old; told when it begins."""
+
+    symbols: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarksBack:
+    """All positions of swaps are valued at mark prices again."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StreamLost:
     """A symbol's bars may be missing from now on: its stream is silent, broken or just being opened."""
 
@@ -349,7 +373,7 @@ class DriftCleared:
     at: datetime
 
 
-_Market = BarClosed | PriceTicked | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
+_Market = BarClosed | PriceTicked | MarkTicked | MarksLost | MarksBack | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
 _Roll = UniverseChosen | SymbolWoundDown
 _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled

@@ -150,23 +150,25 @@ class BinanceStreams:
         self._client = client
         self._now = now
         self._secrets = secrets
-        self._slots: set[int] = set()  # of candle connections that stand: each has a URL of its own, as ccxt numbers them
+        self._slots: set[int] = set()  # of connections for market data that stand: each has a URL of its own, as ccxt numbers them
 
     async def bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:
         """One connection, one SUBSCRIBE."""
-        client = self._client
-        name = timeframe_name(client, timeframe)
-        ids = {client.market(symbol)["id"]: symbol for symbol in symbols}
+        name = timeframe_name(self._client, timeframe)
+        ids = {self._client.market(symbol)["id"]: symbol for symbol in symbols}
+        await self._channels([f"{market.lower()}@kline_{name}" for market in ids], Candles(ids, timeframe, sink))
+
+    async def _channels(self, names: Sequence[str], tap: Callable[[Any], bool]) -> None:
+        """Channels of the market data on a connection of their own, each message of which goes to `tap`, until it ends."""
         slot = next(number for number in range(len(self._slots) + 1) if number not in self._slots)
         url = self._candles(slot)
-        request = {"method": "SUBSCRIBE", "params": [f"{market.lower()}@kline_{name}" for market in ids], "id": slot + 1}
         self._slots.add(slot)
-        client.taps[url] = Candles(ids, timeframe, sink)
+        self._client.taps[url] = tap
         try:
-            await self._stand(url, request)
+            await self._stand(url, {"method": "SUBSCRIBE", "params": list(names), "id": slot + 1})
         finally:
             self._slots.discard(slot)
-            client.taps.pop(url, None)
+            self._client.taps.pop(url, None)
 
     async def account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """The user data stream of the WebSocket API, subscribed to by signature."""
@@ -256,7 +258,7 @@ class Candles:
         if data.get("e") == "kline":
             self._candle(data["k"])
             return True
-        _refusal(data)
+        refusal(data)
         return "result" in data
 
     def _candle(self, k: Mapping[str, Any]) -> None:
@@ -291,12 +293,13 @@ class Account:
             case "eventStreamTerminated" | "serverShutdown":
                 raise ccxt.NetworkError("the venue ends the user stream")
             case _:
-                _refusal(data)
+                refusal(data)
                 return False
         return True
 
 
-def _refusal(data: Mapping[str, Any]) -> None:
+def refusal(data: Mapping[str, Any]) -> None:
+    """Raise what a message says of a subscription that the venue does not make."""
     if data.get("error") is not None:
         raise ccxt.ExchangeError(f"the subscription was refused: {data['error']}")
 

@@ -18,7 +18,7 @@ from daemon.io.ccxt_epochs import Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.ccxt_streams import Streams
 from daemon.io.ccxt_types import Json
-from daemon.io.exchange import Fatal, Reason, Refused, Urgency
+from daemon.io.exchange import Fatal, NotSent, Reason, Refused, Urgency
 
 MARGIN_MODES: Final = ("cross", "isolated")
 
@@ -70,6 +70,18 @@ class SwapExchange(CcxtExchange):
             tiers=self._tiers.get(market.symbol, ()),
             taker_fee=market.taker_fee if self._fee is None else self._fee,
         )
+
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+        """See Marking.marks: of all markets in one call."""
+        ids = {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
+        return usdm.mark_prices(await self._ask(Urgency.DATA, lambda: self._client.fapiPublicGetPremiumIndex({})), ids)
+
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """See Marking.watch_marks."""
+        streams = self._streams
+        if not isinstance(streams, usdm.UsdmStreams):
+            raise NotSent(f"{self._venue} streams no mark prices here", Reason.BAD_REQUEST)
+        await streams.marks(symbols, sink)
 
     async def _books(self, symbols: Sequence[str]) -> Json:
         found: Json = await self._client.fetch_bids_asks(list(symbols))

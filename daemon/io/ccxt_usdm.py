@@ -54,6 +54,11 @@ class UsdmStreams(binance.BinanceStreams):
     def _candles(self, slot: int) -> str:
         return f"{self._client.get_ws_url('linear', 'market')}/{slot}"
 
+    async def marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """The mark prices of these markets, every second, on a connection of their own."""
+        ids = {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
+        await self._channels([f"{market.lower()}@markPrice@1s" for market in ids], Marks(ids, sink))
+
     async def account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """The user data stream of a fresh listen key."""
         client = self._client
@@ -86,6 +91,37 @@ class UsdmStreams(binance.BinanceStreams):
 
         answer = await self._asked(asked)
         return str(answer.get("listenKey") or "")
+
+
+class Marks:
+    """Reads the messages of a connection for mark prices."""
+
+    def __init__(self, ids: Mapping[str, str], sink: Callable[[str, float], None]) -> None:
+        self._ids = ids
+        self._sink = sink
+
+    def __call__(self, message: Any) -> bool:
+        """Read a mark price or a refusal; leave everything else to ccxt."""
+        data = message.get("data", message)
+        if data.get("e") != "markPriceUpdate":
+            binance.refusal(data)
+            return "result" in data
+        symbol, price = self._ids.get(data["s"]), parse.positive(data.get("p"))
+        if symbol is not None and price is not None:
+            self._sink(symbol, float(price))
+        return True
+
+
+def mark_prices(answer: Any, ids: Mapping[str, str]) -> dict[str, float]:
+    """The mark prices of a premiumIndex by symbol; `ids` are the symbols that are asked about, by the venue's names.
+
+    Raises:
+        Unknown: the answer is no list.
+    """
+    if not isinstance(answer, list):
+        raise Unknown("the venue's answer names no mark prices")
+    read = ((ids.get(str(each.get("symbol"))), parse.positive(each.get("markPrice"))) for each in answer)
+    return {symbol: float(price) for symbol, price in read if symbol is not None and price is not None}
 
 
 class Account:

@@ -23,6 +23,7 @@ from daemon.io.exchange import (
     Hushed,
     KeyRights,
     Market,
+    Marking,
     NotSent,
     Reason,
     SetUp,
@@ -180,6 +181,23 @@ class MarketInTurn:
     async def reset_streams(self) -> None:
         """See Market.reset_streams."""
         await self._market.reset_streams()
+
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+        """See Marking.marks; a venue that has none tells none."""
+        market = self._market
+        return await self._circuit.in_turn(lambda: market.marks(symbols)) if isinstance(market, Marking) else {}
+
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """See Marking.watch_marks."""
+        market = self._market
+        if not isinstance(market, Marking):
+            raise NotSent("the venue has no mark prices", Reason.BAD_REQUEST)
+
+        def told(symbol: str, price: float) -> None:
+            self._circuit.heard()
+            sink(symbol, price)
+
+        await self._circuit.in_turn(lambda: market.watch_marks(symbols, told), dial=True)
 
     def hush(self, seconds: float, told: Callable[[float], None]) -> None:
         """See Hushed.hush."""

@@ -146,6 +146,19 @@ class Hushed(Protocol):
 
 
 @runtime_checkable
+class Marking(Protocol):
+    """A venue of swaps, which tells the price that it values and liquidates positions by (quote per base)."""
+
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+        """The mark prices of these symbols as they are now; one that has none is not there."""
+        ...
+
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """Hand every mark price that the venue streams to `sink`, until the connection ends (raises). As `Market.watch_bars`."""
+        ...
+
+
+@runtime_checkable
 class Earning(Protocol):
     """An account in which money moves without a trade, as swaps make it: funding, liquidations, and transfers beside them."""
 

@@ -15,7 +15,7 @@ from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.core.styles import Touch
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Hushed, Market, NotFound, NotSent, Reason, Refused, Unknown, Urgency
+from daemon.io.exchange import AccountNews, BarUpdate, Hushed, Market, Marking, NotFound, NotSent, Reason, Refused, Unknown, Urgency
 
 
 class PaperExchange:
@@ -96,6 +96,16 @@ class PaperExchange:
     async def touches(self, symbols: Sequence[str]) -> Sequence[Touch]:
         """The venue's best bids and asks."""
         return await self._market.touches(symbols)
+
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+        """The venue's mark prices, if it has any."""
+        return await self._market.marks(symbols) if isinstance(self._market, Marking) else {}
+
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """The venue's stream of mark prices."""
+        if not isinstance(self._market, Marking):
+            raise NotSent("the venue has no mark prices", Reason.BAD_REQUEST)
+        await self._market.watch_marks(symbols, sink)
 
     @property
     def batch_max(self) -> int:

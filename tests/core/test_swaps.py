@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.account import Account
+from daemon.core.events import Event, MarginLow, MarksBack, MarksLost, MarkTicked, TimePassed
 from daemon.core.ledger import OPENING, Ledger
 from daemon.core.margin import Margins
+from daemon.core.marginwatch import MarginWatch
 from daemon.core.model import ZERO, Fill, Flow, Instrument, Money, Side
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import Rules
@@ -160,3 +162,45 @@ def test_margin_is_what_the_leverage_asks() -> None:
     assert account.cash_free() == {"USDT": account.equity() / 2 - used}
     account.markets = {s: replace(m, leverage=Decimal(20)) for s, m in account.markets.items()}
     assert account.cash_free() == {"USDT": account.equity() / 2 - used / 2}
+
+
+def test_positions_are_worth_their_mark_while_it_is_young() -> None:
+    """Equity, weights and distances follow the mark, not the last trade; one that is old, or no price, gives way to the last price."""
+    account = account_of(100_000, 2.0, 0.0)
+    before, distance = account.equity(), Margins.of(account, pending=False).distances()[BTC]
+    assert account.unmarked(after(1)) == (BTC,)
+    for price, worth in ((54_000.0, Decimal(54_000)), (float("nan"), Decimal(54_000)), (-1.0, Decimal(54_000))):
+        list(account.on_mark(MarkTicked(BTC, price, after(1))))
+        assert account.mark(BTC) == worth
+    assert account.equity() == before + account.held(BTC) * (Decimal(54_000) - Decimal(60_000))
+    assert account.unmarked(after(1)) == ()
+    assert account.fresh_prices(after(1))[BTC] == 60_000, "an order is priced by what is traded"
+    assert Margins.of(account, pending=False).distances()[BTC] < distance
+    account.mark_at(BTC, 61_000.0, after(10))
+    assert account.mark(BTC) == 54_000
+    account.mark_at(BTC, 61_000.0, after(17))
+    assert account.mark(BTC) == 61_000, "the mark was overtaken"
+    assert account.unmarked(after(17)) == (BTC,)
+
+
+def test_missing_marks_are_told_once() -> None:
+    """Fifteen seconds without the mark of what is held are worth a word, and so is their end; a swap that is not held is no matter."""
+    account = account_of(100_000, 0.5, 0.0)
+    watch = MarginWatch(account, Decimal("0.1"), None)
+    told: list[Event] = []
+    for second in range(60):
+        if second >= 40:
+            list(account.on_mark(MarkTicked(BTC, 60_000.0, after(second))))
+        told += watch.on_time(TimePassed(after(second)))
+    assert told == [MarksLost((BTC,), after(15)), MarksBack(after(40))]
+
+
+def test_margin_is_judged_at_the_mark() -> None:
+    """A position that the last price leaves alone is too near its liquidation by the mark, and that is what counts."""
+    account = account_of(100_000, 4.0, 0.0)
+    watch = MarginWatch(account, Decimal("0.2"), Decimal("0.1"))
+    assert list(watch.on_time(TimePassed(after(2)))) == []
+    list(account.on_mark(MarkTicked(BTC, 50_000.0, after(3))))
+    (low,) = watch.on_time(TimePassed(after(4)))
+    assert isinstance(low, MarginLow)
+    assert low.reduces

@@ -124,6 +124,22 @@ async def test_positions_turn_over(tmp_path: Path) -> None:
         assert flags == [False, False, True, True, False, False, *[True] * 4]
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_positions_are_valued_at_the_mark(streamed: bool, tmp_path: Path) -> None:
+    """What the exchange says a position is worth is what it counts here, by the stream of marks, and by REST while that is away."""
+    async with swaps(tmp_path) as place:
+        if not streamed:
+            place.fault("ws.refuse")
+            await place.run.parts.exchange.reset_streams()
+        await place.wave(BTC=1.0)
+        last, account = place.run.parts.account.fresh_prices(place.run.parts.clock.now())[BTC], place.run.parts.account
+        place.fault("mark", symbol="BTC/USDT", by=0.1)
+        await place.until(lambda: (account.mark(BTC) or last) > last * Decimal("1.08"))
+        assert account.equity() > account.wallet("USDT") + account.held(BTC) * last * Decimal("0.07")
+        assert account.unmarked(place.run.parts.clock.now()) == ()
+        place.mend()
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_liquidation_is_booked_and_told(told: bool, tmp_path: Path) -> None:
     """The exchange takes a position over, told on the stream or not: its trade and fee are booked, those who held it lose it."""
