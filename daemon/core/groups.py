@@ -83,7 +83,9 @@ class Groups:
             goal = exact(wave.weights.get(symbol, 0.0)) * book.equity / worth if worth else held
             start = starts.get(symbol, held)
             least = self._smallest(symbol, book.prices.get(symbol))
-            bond.starts[symbol] = held if abs(goal - start) < least <= abs(goal - held) else start
+            # A leg that stands beyond its goal comes back from there.
+            beyond = abs(goal - start) < least or (held - goal) * (goal - start) > 0
+            bond.starts[symbol] = held if beyond and abs(goal - held) >= least else start
             bond.goals[symbol] = goal
         if bond.phase in (Phase.UNWINDING, Phase.STUCK):  # another wish: what is apart now may be what is wanted
             bond.phase, bond.since = Phase.UNBALANCED, bond.since or at

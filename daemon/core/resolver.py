@@ -158,7 +158,9 @@ class Resolver:
 
 def may_lock(tracked: Tracked, locked: Mapping[str, Decimal]) -> bool:
     """Whether this order, open, may be behind what stands locked: half of what it would lock is enough, since prices move."""
-    base, quote = currencies(tracked.order.symbol)
+    order, (base, quote) = tracked.order, currencies(tracked.order.symbol)
+    if is_swap(order.symbol):  # what only reduces needs no margin, and leaves no trace
+        return order.spends_quote and locked.get(quote, ZERO) >= order.reserve * tracked.remaining / order.amount / 2
     if tracked.order.side is Side.SELL:
         return locked.get(base, ZERO) >= tracked.remaining / 2
     return locked.get(quote, ZERO) >= tracked.remaining * tracked.order.price / 2

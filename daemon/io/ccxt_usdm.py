@@ -190,12 +190,19 @@ def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
     if not isinstance(assets, list) or not assets or not isinstance(positions, list):
         raise Unknown("the venue's answer names no wallet")
     traded = {str(market["id"]): str(market["base"]) for market in markets.values()}
-    wallets = {str(each["asset"]): Balance(_figure(each, "walletBalance"), ZERO) for each in assets}
+    wallets = {str(each["asset"]): _wallet(each) for each in assets}
     held = {asset: wallet for asset, wallet in wallets.items() if asset not in traded.values()}
     for each in positions:
         symbol, cost = str(each["symbol"]), _figure(each, "notional") - _figure(each, "unrealizedProfit")
         held[traded.get(symbol, symbol)] = Balance(_figure(each, "positionAmt"), ZERO, cost)
     return {name: balance for name, balance in held.items() if balance.total}
+
+
+def _wallet(raw: Mapping[str, Any]) -> Balance:
+    """A wallet, of which the margin of open orders is locked: where look-ups deny an order, that shows it."""
+    wallet, margin = _figure(raw, "walletBalance"), parse.decimal(raw.get("openOrderInitialMargin"))
+    locked = max(ZERO, min(wallet, margin or ZERO))
+    return Balance(wallet - locked, locked)
 
 
 def _figure(raw: Mapping[str, Any], name: str) -> Decimal:

@@ -183,6 +183,27 @@ def test_a_group_that_is_apart_turns_by_slices_too() -> None:
     assert abs(desk.account.held(BTC_SWAP) + 4) < Decimal("0.1")
 
 
+def test_a_leg_that_went_ahead_comes_back_where_its_turn_is_called_off() -> None:
+    """One leg has turned by a slice, and the first wish is there again: it stands beyond its goal, and is brought back to it."""
+    desk = short_pair()
+    desk.both(0.3, -0.3)
+    for number in range(6):
+        desk.answer(desk.orders()[number])
+    desk.both(-0.3, 0.3, "d2")
+    long, short = sorted(desk.orders()[6:], key=lambda order: order.symbol)
+    desk.answer(long)
+    desk.sent(short)
+    desk.reported(short, Status.EXPIRED, "0")
+    desk.both(0.29, -0.29, "d3")
+    seen = 8
+    while len(desk.orders()) > seen:
+        seen += 1
+        desk.answer(desk.orders()[seen - 1])
+        assert abs(desk.account.held(BTC_SWAP) + desk.account.held(ETH_SWAP)) * 100 <= 107
+    assert abs(desk.account.held(BTC_SWAP) - Decimal("2.9")) < Decimal("0.06")
+    assert abs(desk.account.held(ETH_SWAP) + Decimal("2.9")) < Decimal("0.06")
+
+
 def test_what_a_newer_decision_finds_apart_is_not_forgotten() -> None:
     """A leg that nobody could judge while its order was under way is behind for the next wish too, and goes first."""
     desk = short_pair()

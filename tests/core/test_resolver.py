@@ -9,7 +9,7 @@ import pytest
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
 from daemon.core.model import Side, Status
 from daemon.core.ordertable import OrderTable, Saw, State, Tracked
-from daemon.core.resolver import Patience, Resolver, may_explain
+from daemon.core.resolver import Patience, Resolver, may_explain, may_lock
 from tests.core.builders import after, fill, order, report
 
 
@@ -109,6 +109,20 @@ def test_a_difference_that_a_buy_cannot_make_does_not_keep_the_doubt(differences
     case = Inquiry()
     case.account(16, **differences)
     assert [case.not_found(16 + 2 * n) for n in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize(("side", "reduces", "locked", "seen"), [
+    (Side.BUY, False, "6", True),
+    (Side.SELL, False, "6", True),
+    (Side.SELL, False, "4", False),
+    (Side.SELL, True, "6", False),
+])  # fmt: skip
+def test_the_margin_that_an_order_of_a_swap_may_have_locked_shows_it(side: Side, reduces: bool, locked: str, seen: bool) -> None:
+    """Half of the margin that it reserves, on whichever side it is, in the currency of the wallet; what only reduces locks none."""
+    case = Inquiry()
+    short = order(symbol="BTC/USDT:USDT", side=side, at=after(0))
+    case.tracked.order = replace(short, reserve=Decimal(10), reduce_only=reduces)
+    assert may_lock(case.tracked, {"USDT": Decimal(locked)}) is seen
 
 
 @pytest.mark.parametrize(("locked", "absent"), [("60", False), ("40", True)])

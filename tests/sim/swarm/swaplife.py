@@ -44,7 +44,10 @@ class SwapWorld(World):
         for symbol in SWAPS[:2] if luck.random() < 1 / 4 else ():
             books.traded_by_hand(symbol, luck.choice(list(Side)), now)
             books.opening[currencies(symbol)[0]] = books.position(symbol).amount
-        return books, SwapOracle(books, self.clock.now, lambda: self.weather.at_work(self.now_s))
+        oracle = SwapOracle(books, self.clock.now, lambda: self.weather.at_work(self.now_s))
+        for symbol in SWAPS:
+            oracle.moved_by_hand(symbol, when=bool(books.position(symbol).amount))
+        return books, oracle
 
     @property
     def config(self) -> Config:
@@ -81,7 +84,7 @@ class SwapWorld(World):
     def _other_hand(self, fault: Fault) -> None:
         books, symbol = self.books, fault.symbol
         if fault.kind in (Kind.HAND_TRADE, Kind.FOREIGN_ORDER, Kind.ORPHAN):
-            self.oracle.disturbed.add(symbol)
+            self.oracle.moved_by_hand(symbol)
         match fault.kind:
             case Kind.LIQUIDATION:
                 self._doom(fault)
@@ -98,6 +101,11 @@ class SwapWorld(World):
             case _:
                 super()._other_hand(fault)
 
+    def _command(self, fault: Fault) -> None:
+        if fault.kind in (Kind.PAUSE, Kind.FLATTEN):
+            self.oracle.moved_by_hand(fault.symbol)  # a person takes a leg out of its group
+        super()._command(fault)
+
     def _doom(self, fault: Fault) -> None:
         """A mark price runs away until a position is liquidated, and comes back."""
         held = [s for s in (fault.symbol, *SWAPS) if self.books.position(s).amount]
@@ -105,6 +113,7 @@ class SwapWorld(World):
         if doomed is None:
             return
         self.oracle.counts["liquidated"] += 1
+        self.oracle.disturbed.add(doomed)
         self.later(min(fault.length, 5.0), lambda: self.books.skews.pop(doomed, None))
         self.later(PAID_IN_S, self._pay_in)
 
@@ -120,21 +129,23 @@ class SwapWorld(World):
         if self.process is None or not super()._settled_since(moment):
             return False
         last = self.process.daemon.traders[0].parts.manager.last_wave
-        return last is not None and (bool(self.refused_for_ever) or "group_pause" not in last.left.values())
+        return last is not None and (
+            "group_pause" not in last.left.values() or any(not self.refused_for_ever.isdisjoint(group) for group in self._groups())
+        )
 
     def _equity(self, worths: Mapping[str, Decimal]) -> Decimal:
         return self.books.equity
 
     def _excuses(self, symbol: str) -> Sequence[str]:
-        shut = self.refused_for_ever
-        if symbol in shut:
-            return ("bad_request", "group", "group_pause")
-        grouped = any(symbol in group and not shut.isdisjoint(group) for group in self._groups())
-        room = (
-            ("liquidation_room",) if near(self.profile) else ()
-        )  # the weights leave just enough of it before it cost something to get there
-        short = any(setup.leverage != self.config.exchange.leverage for setup in self.books.margin.setups.values())
-        return (*room, *(("group", "group_pause") if grouped else ()), *(("insufficient_funds",) if short else ()))
+        shut, wanted = self.refused_for_ever, self.config.exchange.leverage
+        found = {"bad_request"} if symbol in shut else set()
+        if any(symbol in group and not shut.isdisjoint(group) for group in self._groups()):
+            found |= {"group", "group_pause"}
+        if near(self.profile):
+            found.add("liquidation_room")  # the weights leave just enough of it before it cost something to get there
+        if any(setup.leverage != wanted for setup in self.books.margin.setups.values()):
+            found.add("insufficient_funds")  # somebody has changed it, and nobody looks before the next start
+        return sorted(found)
 
     def _groups(self) -> Sequence[Sequence[str]]:
         pairs = (each["params"] for each in SWAP_PROFILES[self.profile] if each["use"] == "pairs")

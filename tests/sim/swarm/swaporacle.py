@@ -3,6 +3,7 @@
 Rule: as of the oracle: by the venue's books, and by what was told.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -24,7 +25,7 @@ from tests.sim.swarm.swaps import SwapBooks
 # How much nearer to a liquidation an order may bring a position than its plan foresaw: prices go on, by some percent within half a minute.
 MOVED: Final = Decimal("0.06")
 # What legs of forty percent of the equity drift apart by themselves, in the minutes of a story.
-DRIFT: Final = Decimal("0.05")
+DRIFT: Final = Decimal("0.08")
 # Of legs that turn, shares of their ways are compared: with prices that have moved they do not pass 0 at one and the same.
 TURNED: Final = 0.01
 # In calm weather: completed within its time, else taken back within as long again, and some rounds that are waited for.
@@ -43,9 +44,17 @@ class SwapOracle(Oracle):
         super().__init__(books, now, at_work)
         self.nearest: Decimal | None = None
         self.groups: Sequence[Sequence[str]] = ()
-        self.disturbed: set[str] = set()  # symbols that somebody beside the daemon has traded
+        self.disturbed: set[str] = set()  # symbols that somebody beside the daemon has traded, the venue itself included
+        self.by_hand: set[str] = set()  # those that a person has traded, or took out of their groups
+        self._equities: deque[Decimal] = deque(maxlen=8)  # by which was planned lately
         self._taken_back: dict[str, Sequence[str]] = {}  # by symbol, its group, which the newest decision could not be done with
         self._apart_s: dict[Sequence[str], float] = {}
+
+    def moved_by_hand(self, symbol: str, *, when: bool = True) -> None:
+        """A person has traded a symbol, or has said how it is traded."""
+        if when:
+            self.disturbed.add(symbol)
+            self.by_hand.add(symbol)
 
     # --- orders ------------------------------------------------------------------------------------------------------
 
@@ -89,6 +98,9 @@ class SwapOracle(Oracle):
         match event:
             case e.TargetsChosen():
                 self._taken_back.clear()
+                self._equities.append(self.books.equity)
+            case e.PlanMade():
+                self._equities.append(self.books.equity)
             case e.GroupJudged(phase="unwinding", symbols=symbols):
                 self._taken_back |= dict.fromkeys(symbols, symbols)
 
@@ -97,6 +109,8 @@ class SwapOracle(Oracle):
         if trade.symbol not in self._taken_back:
             return 0.0
         others = [self._held(s) * self.books.prices.now(s, self._now()) for s in self._taken_back[trade.symbol] if s != trade.symbol]
+        if not self.groups:
+            return 1.0  # beside another strategy's part of it, a leg is no measure of the other
         return max(TURNED, float(max(map(abs, others)) / self.books.equity))
 
     def _apart(self, group: Sequence[str]) -> tuple[Decimal, Decimal]:
@@ -119,7 +133,7 @@ class SwapOracle(Oracle):
             return
         for group in self.groups:
             apart, most = self._apart(group)
-            is_apart = apart > most - Decimal(str(SLICE))
+            is_apart = apart > most - Decimal(str(SLICE)) and self.by_hand.isdisjoint(group)
             self._apart_s[group] = self._apart_s.get(group, 0.0) + seconds if is_apart else 0.0
             if self._apart_s[group] > APART_MAX_S:
                 self.broken(f"{group} have been {apart:.4f} of the equity apart for {self._apart_s[group]:.0f} s in calm weather")
@@ -127,7 +141,8 @@ class SwapOracle(Oracle):
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _equity(self, _now: datetime) -> Decimal:
-        return self.books.equity
+        """The most by which may have been planned: what is owed of several times the equity moves that fast."""
+        return max(self.books.equity, *self._equities)
 
     def _same_money(self, record: Recovered) -> None:
         super()._same_money(record)

@@ -31,11 +31,13 @@ REASONS: Final = {-2019: Reason.INSUFFICIENT_FUNDS, -2022: Reason.REDUCE_ONLY}
 # What moves a wallet beside trades, and how the door names it.
 KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION, "TRANSFER": "transfer"}
 OURS: Final = "USDT"
+# From which price on which steps of price and amount hold.
+GRIDS: Final = (("1000", ("0.01", "0.00001")), ("10", ("1e-4", "0.001")), ("0.1", ("1e-6", "0.1")), ("0", ("1e-7", "1")))
 
 
 def instrument(symbol: str, price: Decimal, coarse: bool) -> Instrument:
     """The rules of a swap at about this price: digits of price and amount come to eight at most, so that no sum is ever rounded."""
-    tick, step = {-2: ("1e-7", "1"), 0: ("1e-6", "0.1"), 1: ("1e-4", "0.001")}.get(price.adjusted(), ("0.01", "0.00001"))
+    tick, step = next(rules for least, rules in GRIDS if price >= Decimal(least))
     base, quote = currencies(symbol)
     return Instrument(
         symbol=symbol,
@@ -253,7 +255,8 @@ class SwapBooks(Books):
         for currency in self.balances:
             moment = moments.get(currency, now)
             if total := self.total(currency, moment):
-                found[currency] = Balance(total, ZERO, self._cost(currency, moment))
+                locked = max(ZERO, min(total, self.margin.figures(OURS).order_margin)) if currency == OURS else ZERO
+                found[currency] = Balance(total - locked, locked, self._cost(currency, moment))
         return found
 
     def _cost(self, base: str, moment: datetime) -> Decimal:
