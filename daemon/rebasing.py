@@ -14,6 +14,7 @@ from daemon.core.events import FlowBooked, HoldLifted, OrderGivenUp
 from daemon.core.ledger import Ledger, positions_of
 from daemon.core.memory import FORGOT
 from daemon.core.model import ZERO, Balance, Flow, Status, currencies, is_swap
+from daemon.core.ordertable import beginning
 from daemon.core.reconciler import EMPTIED
 from daemon.core.states import ACCOUNT
 from daemon.io.ccxt_epochs import KEY, Epoch
@@ -77,7 +78,7 @@ async def rebase(settings: Config, secrets: Secrets, record: Recovered, clock: C
         raise refused(settings, error) from None
     finally:
         await exchange.close()
-    ledger = _folded(record)
+    ledger = _folded(record, beginning(f"{settings.instance}|{settings.mode}"))
     swaps = [symbol for symbol in settings.universe.symbols if is_swap(symbol)]
     costs = {s: held.get(currencies(s)[0], Balance(ZERO, ZERO)).opened_for - ledger.opened_for(s) for s in swaps}
     return Rebase(_differences(settings, held, ledger), tuple(orders), {s: cost for s, cost in costs.items() if cost}, epoch)
@@ -106,8 +107,8 @@ async def _given_up(exchange: Exchange, order_id: str, symbol: str, *, ended: bo
     raise StartRefused(f"the exchange knows order {order_id} of {symbol}; start the daemon, which follows it to its end", 1)
 
 
-def _folded(record: Recovered) -> Ledger:
-    ledger = Ledger()
+def _folded(record: Recovered, ours: str) -> Ledger:
+    ledger = Ledger(ours)
     for flow in record.flows:
         ledger.flow(flow)
     for fill in record.fills:

@@ -44,9 +44,12 @@ class Ledger:
     A swap is booked like spot that may go below 0: what is bought is paid for, what is sold short brings money. `opened_for` is what the
     position of a swap was opened for (quote, signed like the position); with it a holding of money becomes the venue's `wallet`, which
     pays for nothing and knows realised profits alone.
+
+    `ours` is how the ids of our own orders begin; "": every order that is named is ours.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ours: str = "") -> None:
+        self._ours = ours
         self.moves = 0  # how often a holding has changed
         self._held: dict[str, Decimal] = {}
         self._former: dict[str, deque[tuple[datetime, Decimal]]] = {}
@@ -112,7 +115,7 @@ class Ledger:
         """
         key = (fill.symbol, fill.trade_id)
         before = self._opened_at is None or fill.at <= self._opened_at
-        if key in self._trades or (before and not fill.order_id):
+        if key in self._trades or (before and not (fill.order_id and fill.order_id.startswith(self._ours))):
             return False
         self._trades.add(key)
         base, quote = currencies(fill.symbol)

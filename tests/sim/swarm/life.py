@@ -49,6 +49,7 @@ class World:
 
     symbols: Sequence[str] = SYMBOLS
     profiles = len(PROFILES)
+    leeway = 0.1  # of a weight: what prices may have moved since it was traded
 
     def __init__(self, seed: int, faults: Sequence[Fault], folder: Path, loop: SwarmLoop) -> None:
         self.seed = seed
@@ -341,7 +342,7 @@ class World:
             weight = wave.targets.get(symbol, 0.0)
             step = float(books.markets[symbol].amount_step * books.prices.now(symbol, now) / equity)
             distance = abs(float(worth / equity) - weight)
-            allowed = max(0.02, 0.1 * abs(weight)) + step + 0.01
+            allowed = max(0.02, self.leeway * abs(weight)) + step + 0.01
             reason = wave.left.get(symbol) or wave.refused.get(symbol)
             excused = (*ALLOWED, *UNHURRIED[STYLES[self.style]["style"]], *self._excuses(symbol))
             if distance > allowed and reason not in excused:

@@ -342,7 +342,7 @@ class Oracle:
         for flow in (flow for flow in record.flows if flow.kind != POSITION):
             held[flow.currency] = held.get(flow.currency, ZERO) + flow.amount
         # A trade of the owner's hand from before the opening balance is in that balance.
-        for fill in (fill for fill in record.fills if fill.order_id or fill.at > opened_at):
+        for fill in (fill for fill in record.fills if fill.order_id in self._sent or fill.at > opened_at):
             base, quote = currencies(fill.symbol)
             held[base] = held.get(base, ZERO) + fill.side.sign * fill.amount
             held[quote] = held.get(quote, ZERO) + self._brings(fill)

@@ -63,7 +63,8 @@ class SwapWorld(World):
     # --- what happens ------------------------------------------------------------------------------------------------
 
     async def story(self) -> None:
-        self.oracle.nearest = Decimal(str(NEAREST)) if near(self.profile) else None
+        if near(self.profile):  # what is several times the equity moves several times as fast
+            self.oracle.nearest, self.leeway = Decimal(str(NEAREST)), 0.25
         self.oracle.groups = GROUPED.get(self.profile, ())
         luck = Random(f"{self.seed}/funding")
         for symbol in SWAPS:
@@ -103,7 +104,8 @@ class SwapWorld(World):
 
     def _command(self, fault: Fault) -> None:
         if fault.kind in (Kind.PAUSE, Kind.FLATTEN):
-            self.oracle.moved_by_hand(fault.symbol)  # a person takes a leg out of its group
+            for symbol in SWAPS if fault.size <= 0.5 else (fault.symbol,):
+                self.oracle.moved_by_hand(symbol)  # a person takes a leg out of its group
         super()._command(fault)
 
     def _doom(self, fault: Fault) -> None:
