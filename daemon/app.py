@@ -17,11 +17,13 @@ from daemon.agewatch import AgeWatch
 from daemon.commands import Commands
 from daemon.core import events as e
 from daemon.core.bus import Handler
+from daemon.gauges import Gauges, Seen
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.api import Api
 from daemon.io.api_feed import Feed
 from daemon.io.exchange import VenueError
+from daemon.io.metrics import Metrics
 from daemon.lasting import lasting
 from daemon.overview import overview
 from daemon.parts import Joined, Parts, Process
@@ -128,7 +130,18 @@ class Daemon:
         self.commands = Commands([trader.commander for trader in self.traders], self.views.status)
         host, port, token = p.listen
         self.feed = Feed(p.clock)
-        self.api = Api(self.views, self.commands, self.feed, host, port, token)
+        self.metrics = self._measured()
+        self.api = Api(self.views, self.commands, self.feed, host, port, token, self.metrics.text)
+
+    def _measured(self) -> Metrics:
+        """What is counted, and what is read of the accounts whenever that is asked for."""
+        seen = {t.parts.account_name: Seen(t.views, t.parts.exchange, t.parts.timeframe) for t in self.traders}
+        metrics = Metrics(seen, self.process.clock.now())
+        metrics.add(Gauges(self.process.identity, seen))
+        self.traders[0].pulse.timed = metrics.lag.observe  # they share a loop
+        for trader in self.traders:
+            trader.parts.journal.timed = metrics.commits.labels(trader.parts.account_name).observe
+        return metrics
 
     # --- start -------------------------------------------------------------------------------------------------------
 
@@ -142,7 +155,7 @@ class Daemon:
         """
         p = self.process
         await self.api.start()
-        logs.listen(self.alerts, self.feed)
+        logs.listen(self.alerts, self.feed, self.metrics)
         symbols = sum(len(trader.parts.symbols) for trader in self.traders)
         log.info("daemon.starting", **p.identity, api=f"http://{p.listen[0]}:{self.api.port}", symbols=symbols)
         p.notifier.status("connecting to the exchange")

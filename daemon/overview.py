@@ -47,7 +47,11 @@ class Overview:
             "equity_at": _oldest(each["worth_at"] for each in told),
             "cash": _sum(each["cash"] for each in told),
             "positions": _sum(each["positions"] for each in told),
+            "gross": _of_all(told, "gross"),
+            "net": _of_all(told, "net"),
+            "drawdown": _largest(each["drawdown"] for each in told),
             "open_orders": _sum(each["open_orders"] for each in told),
+            "unknown_orders": _sum(each["unknown_orders"] for each in told),
             "last_slice": _oldest(each["last_slice"] for each in told),
             "last_decision": _newest(each["last_decision"] for each in told),
             "last_reconcile": _oldest(each["last_reconcile"] for each in told),
@@ -127,6 +131,13 @@ def _sum(values: Iterable[object]) -> Any:
     """Of what is known; None where nothing is."""
     known = _known(values)
     return sum(known, start=type(known[0])(0)) if known else None
+
+
+def _of_all(told: Sequence[Row], key: str) -> float | None:
+    """A share of an account's equity as a share of that of all accounts whose is known."""
+    known: list[tuple[Any, Any]] = [(each[key], each["equity"]) for each in told if each[key] is not None and each["equity"]]
+    whole = float(sum(equity for _, equity in known))
+    return sum(share * float(equity) for share, equity in known) / whole if whole > 0 else None
 
 
 def _largest(values: Iterable[object]) -> object:

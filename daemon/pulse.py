@@ -37,6 +37,7 @@ class Pulse:
         self._views = views
         self._aligner = aligner
         self._look = look
+        self.timed: Callable[[float], None] = lambda _seconds: None  # hears at each beat how late it was
         self._troubled: dict[str, str] = {}  # what was told of each strategy
         self._late = 0
 
@@ -69,6 +70,7 @@ class Pulse:
     def lagged(self, lag_s: float) -> None:
         """The loop woke up this much later than it was asked to."""
         self._views.lag_max_s = max(self._views.lag_max_s, lag_s)
+        self.timed(lag_s)
         if lag_s > LAG_MAX_S:
             self._publish(e.LoopLagged(timedelta(seconds=lag_s), self._parts.clock.now()))
 

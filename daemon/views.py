@@ -16,6 +16,7 @@ from daemon.core.events import AccountPolled, EquityMarked, PollFailed, SliceClo
 from daemon.core.membership import Membership
 from daemon.core.model import EPOCH, Decision, Fill, Order, currencies
 from daemon.core.orders import OrderManager
+from daemon.core.ordertable import State
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.states import ACCOUNT, Hold
 from daemon.core.trading import Trading
@@ -90,18 +91,23 @@ class DaemonViews:
             yield self._mark(equity, at)
 
     def _mark(self, equity: Decimal, at: datetime) -> EquityMarked:
-        account, curve = self._account, self._analyzer.curves.account
-        weights = [account.weight(symbol, equity) for symbol in account.markets]
+        curve = self._analyzer.curves.account
+        gross, net = self._exposure(equity)
         return EquityMarked(
             equity=equity,
-            cash=account.wallets,
+            cash=self._account.wallets,
             contributed=curve.contributed,
-            gross=sum(map(abs, weights)),
-            net=sum(weights),
+            gross=gross,
+            net=net,
             value=curve.value,
             drawdown=curve.drawdown,
             at=at,
         )
+
+    def _exposure(self, equity: Decimal) -> tuple[float, float]:
+        """Gross and net: the sums of the sizes and of the signed weights of all holdings, as shares of the equity."""
+        weights = [self._account.weight(symbol, equity) for symbol in self._account.markets]
+        return sum(map(abs, weights)), sum(weights)
 
     def on_polled(self, _: AccountPolled) -> tuple[()]:
         """The account can be read."""
@@ -118,16 +124,22 @@ class DaemonViews:
         manager, account = self._manager, self._account
         decision, wave = manager.decision, manager.last_wave
         loaded, read = bool(account.markets), self._reconciler.last_reconciled is not None
+        equity, curve = self._equity(), self._analyzer.curves.account
+        gross, net = (None, None) if equity is None else self._exposure(equity)
         return {
             **self._identity,
             "state": manager.state,
             "reason": self.trouble or manager.reason or self._unread,
             "holds": [hold_row(hold) for hold in manager.states.holds()],
             "quote": account.quote,
-            "equity": self._equity(),
+            "equity": equity,
             "cash": account.wallets if read else None,
             "positions": sum(1 for s in account.markets if account.held(s)) if read else None,
+            "gross": gross,
+            "net": net,
+            "drawdown": curve.drawdown if curve.marked_at else None,
             "open_orders": sum(1 for t in manager.table if not t.ended) if loaded else None,
+            "unknown_orders": sum(1 for t in manager.table if t.state is State.UNKNOWN) if loaded else None,
             "last_slice": self._last_slice,
             "last_decision": decision.as_of if decision else None,
             "last_reconcile": self._reconciler.last_reconciled,
@@ -203,8 +215,9 @@ class DaemonViews:
 
     def positions(self) -> Sequence[Mapping[str, object]]:
         """One row a symbol of the universe, and one for the cash of each currency; of swaps that is the wallet."""
-        account, decision, equity = self._account, self._manager.decision, self._equity()
-        rows = [self._position(symbol, equity, decision) for symbol in sorted(account.markets)]
+        account, equity = self._account, self._equity()
+        wanted = self._wanted(equity)
+        rows = [self._position(symbol, equity, wanted) for symbol in sorted(account.markets)]
         if not rows:
             return rows
         held = holders(self._analyzer.portfolio)
@@ -227,7 +240,7 @@ class DaemonViews:
             "outside": None,
         }
 
-    def _position(self, symbol: str, equity: Decimal | None, decision: Decision | None) -> Mapping[str, object]:
+    def _position(self, symbol: str, equity: Decimal | None, wanted: Mapping[str, float] | None) -> Mapping[str, object]:
         held, price = self._account.held(symbol), self._account.mark(symbol)
         return {
             "symbol": symbol,
@@ -235,7 +248,7 @@ class DaemonViews:
             "price": price,
             "value": held * self._account.worth(symbol) if price is not None else None,
             "weight": self._account.weight(symbol, equity) if equity is not None else None,
-            "target": self._target(symbol, equity) if decision else None,
+            "target": wanted[symbol] if wanted else None,
             "account": self._account_name or self._identity["name"],
             "hold": self._hold(symbol),
             "outside": self._outside(symbol),
@@ -246,10 +259,12 @@ class DaemonViews:
         place = self._membership.places.get(symbol)
         return None if place is None or place.outside is None else place.outside.value
 
-    def _target(self, symbol: str, equity: Decimal | None) -> float:
-        """What is wanted as a share of the equity, like the weight beside it; decisions speak of shares of the capital."""
+    def _wanted(self, equity: Decimal | None) -> Mapping[str, float] | None:
+        """By symbol the target as a share of the equity, like weights; decisions speak of shares of the capital. None: no decision."""
+        if self._manager.decision is None:
+            return None
         at_work = float(self._account.capital() / equity) if equity else 1.0
-        return self._manager.targets.get(symbol, 0.0) * at_work
+        return {symbol: self._manager.targets.get(symbol, 0.0) * at_work for symbol in self._account.markets}
 
     def _hold(self, symbol: str) -> str | None:
         """The code of what restricts a symbol: its own hold or the account's, whichever is more severe."""
@@ -323,6 +338,12 @@ class DaemonViews:
         """What the portfolio and its markets did."""
         return asdict(self._analyzer.report())
 
+    def weights(self) -> Mapping[str, tuple[float | None, float | None]]:
+        """By symbol of the universe its weight and its target, as shares of the equity; without a price, or a decision, None."""
+        equity = self._equity()
+        wanted = self._wanted(equity) or {}
+        return {s: (None if equity is None else self._account.weight(s, equity), wanted.get(s)) for s in self._account.markets}
+
     def trades(self, asked: str) -> bool:
         """Whether a symbol, as a person may write it, is traded here."""
         return match(asked, self._analyzer.symbols) is not None
@@ -345,7 +366,8 @@ class DaemonViews:
         decision = told.decision or (newest if newest and newest.id == wanted else None)
         if decision is None and decision_id is not None:
             raise NotThere(f"there is no decision {decision_id} in the journal; `rebalanced orders` shows the ids of the newest")
-        now = self._position(meant, self._equity(), newest) if self._account.markets else None
+        equity = self._equity()
+        now = self._position(meant, equity, self._wanted(equity)) if self._account.markets else None
         held_back = restricted(self._analyzer.portfolio, self._manager.states)
         return {**story(meant, told, decision, now), "disabled": dict(self._disabled), "restricted": held_back}
 

@@ -48,6 +48,9 @@ STATUS = {
     "last_decision": str,
     "last_reconcile": str,
     "drift": float,
+    "gross": float,
+    "net": float,
+    "unknown_orders": int,
     "uptime_s": float,
     "version": str,
 }
@@ -57,8 +60,9 @@ D = Decimal
 class World:
     """The views of a daemon whose core is real and whose edges are the test's hand."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, symbols: tuple[str, ...] = SYMBOLS) -> None:
         self.journal = journal
+        self.symbols = symbols
         self.clock = StillClock()
         self.ledger, self.table = Ledger(), OrderTable()
         self.account = Account("USDT", self.ledger, self.table, timedelta(seconds=15))
@@ -66,12 +70,12 @@ class World:
         self.portfolio = Portfolio(("momo",), self.ledger, self.table)
         sleeves = Sleeves(self.portfolio, self.account, self.table, states)
         self.manager = OrderManager(Settings(instance="momo|paper", quote="USDT"), self.account, self.table, states, sleeves)
-        self.reconciler = PositionReconciler(SYMBOLS, self.ledger, self.table)
+        self.reconciler = PositionReconciler(symbols, self.ledger, self.table)
         freshness = Freshness(slice=timedelta(seconds=20), reconcile=timedelta(seconds=60))
         self.curves = Curves(self.account, self.ledger, self.portfolio)
-        self.analyzer = Analyzer(SYMBOLS, timedelta(hours=1), self.account, self.table, self.curves, jump=0.2)
+        self.analyzer = Analyzer(symbols, timedelta(hours=1), self.account, self.table, self.curves, jump=0.2)
         self.disabled: dict[str, str] = {}
-        self.membership = Membership(SYMBOLS, timedelta(hours=1), None, silent_max=5, coverage_min=0.8)
+        self.membership = Membership(symbols, timedelta(hours=1), None, silent_max=5, coverage_min=0.8)
         told = freshness, self.analyzer, self.disabled, self.membership
         self.views = DaemonViews(IDENTITY, self.manager, self.account, self.reconciler, journal, self.clock, *told)
         routes: list[tuple[type, list[Any]]] = [
@@ -87,7 +91,7 @@ class World:
 
     def load(self) -> None:
         """The venue's rules have come."""
-        self.account.markets = {s: market(s) for s in SYMBOLS}
+        self.account.markets = {s: market(s) for s in self.symbols}
 
     def open(self, **held: str) -> None:
         """The opening balance is booked."""
@@ -109,7 +113,7 @@ class World:
         panel = np.array([closes] * 4 + [[1.0] * len(closes)])
         age = np.where(np.isnan(panel[0]), 1, 0)
         now = self.clock.now()
-        return e.SliceClosed(Slice(now, SYMBOLS, panel, np.zeros(len(closes), np.bool_), age), now)
+        return e.SliceClosed(Slice(now, self.symbols, panel, np.zeros(len(closes), np.bool_), age), now)
 
     def status(self) -> dict[str, Any]:
         """As it leaves through the API."""
@@ -168,13 +172,24 @@ async def test_status_shows_what_is_none_of_our_business(world: World) -> None:
 async def test_nothing_is_made_up_before_it_is_known(world: World) -> None:
     """Before the venue has answered, what it alone knows is null: an equity of zero would be an alarm."""
     unknown = {"equity", "cash", "positions", "open_orders", "last_slice", "last_decision", "last_reconcile", "drift", "last_wave"}
-    unknown |= {"bars", "user_stream", "ringfenced", "foreign_locked", "kept_apart", "unmarked"}
+    unknown |= {
+        "bars",
+        "user_stream",
+        "ringfenced",
+        "foreign_locked",
+        "kept_apart",
+        "unmarked",
+        "gross",
+        "net",
+        "drawdown",
+        "unknown_orders",
+    }
     status = world.status()
     assert {key for key, value in status.items() if value is None} == unknown
     assert (status["state"], status["reason"]) == ("starting", "the account has not been read yet")
     world.load()
     world.open(USDT="1000")
-    assert {key for key, value in world.status().items() if value is None} == unknown - {"open_orders"}
+    assert {key for key, value in world.status().items() if value is None} == unknown - {"open_orders", "unknown_orders"}
 
 
 async def test_equity_waits_for_the_price_of_what_is_held(world: World) -> None:

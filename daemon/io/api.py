@@ -1,7 +1,7 @@
 """Api: the daemon's state over HTTP, and its commands, for scripts, the command line and whoever supervises it.
 
 Rule: only those who may read, and only the bearer token commands. A page in somebody's browser may not: foreign hosts and origins are
-refused. On a bind that other machines reach, reading under /api/v1 needs the token too (/healthz and /readyz never do: they tell no money).
+refused. On a bind that other machines reach, what tells of money (/api/v1, /metrics) needs the token too; /healthz and /readyz never do.
 """
 
 import errno
@@ -29,6 +29,8 @@ LIMIT_MAX: Final = 1000  # rows a page; some 300 kB of JSON, built in a few mill
 BODY_MAX: Final = 4096  # bytes of a command: a verb has one short argument
 TEXT_MAX: Final = 100  # characters of an argument: symbols and names have at most 60
 VERB_MAX: Final = 20  # characters of a verb in the log
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+GUARDED: Final = ("/api/", "/metrics")  # what tells of money
 ASKED: Final = ("argument", "by", "account")  # the keys of a command's body
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -109,12 +111,22 @@ class Views(Protocol):
 class Api:
     """The HTTP server. It runs on the loop that called `start`."""
 
-    def __init__(self, views: Views, commands: Commands, feed: Feed, host: str, port: int, token: str | None = None) -> None:
-        """Port 0 is any free one. ValueError: other machines could reach `host`, and there is no token."""
+    def __init__(
+        self,
+        views: Views,
+        commands: Commands,
+        feed: Feed,
+        host: str,
+        port: int,
+        token: str | None = None,
+        metrics: Callable[[], bytes] = bytes,
+    ) -> None:
+        """Port 0 is any free one, `metrics` what Prometheus reads. ValueError: other machines could reach `host`, and there is no token."""
         if not is_loopback(host) and not token:
             raise ValueError(f"api.host {host} can be reached by other machines: set api.token, or api.host to 127.0.0.1")
         self._views, self._commands, self._host, self._port = views, commands, host, port
         self._token = token
+        self._metrics_text = metrics
         self._feed, self._events, self._page = feed, Events(feed), Page()
         self._reads_freely = is_loopback(host)
         self._runner: web.AppRunner | None = None
@@ -152,6 +164,7 @@ class Api:
                 web.get("/static/{name}", self._page.file),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
                 web.get("/api/v1/status", self._status),
                 web.get("/api/v1/positions", self._positions),
                 web.get("/api/v1/targets", self._targets),
@@ -181,7 +194,7 @@ class Api:
         commands = request.method not in ("GET", "HEAD")
         if commands and not self._token:
             raise web.HTTPForbidden(text="commands need a bearer token, and none is configured; set api.token and restart")
-        if request.path.startswith("/api/") and (commands or not self._reads_freely) and not _carries(request, self._token or ""):
+        if request.path.startswith(GUARDED) and (commands or not self._reads_freely) and not _carries(request, self._token or ""):
             if commands:
                 log.warning(
                     "command.refused", verb=request.path.rpartition("/")[2][:VERB_MAX], by=_remote(request), reason="no or a wrong token"
@@ -208,6 +221,9 @@ class Api:
     async def _readyz(self, _request: web.Request) -> web.Response:
         ready, failing = self._views.ready()
         return _json({"ready": ready, "failing": failing}, status=200 if ready else 503)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics_text(), headers={"Content-Type": METRICS_TYPE})
 
     async def _status(self, _request: web.Request) -> web.Response:
         ready, failing = self._views.ready()

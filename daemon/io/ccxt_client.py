@@ -26,7 +26,7 @@ from daemon.io.ccxt_errors import Answer
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_types import Ccxt, Json, Socket
 from daemon.io.clock import Clock
-from daemon.io.exchange import Fatal, NotSent, Reason, Urgency
+from daemon.io.exchange import Fatal, NotSent, Reason, Urgency, Usage
 
 WEIGHT: Final = "weight"
 ORDERS: Final = "orders"
@@ -52,6 +52,10 @@ class Gate(Protocol):
 
     def limit(self, lane: str, amount: float, window_s: float, *, tiered: bool = True) -> None:
         """State a limit of the venue."""
+        ...
+
+    def usage(self) -> Usage:
+        """How much of the limits is used."""
         ...
 
     def learn(self, lane: str, used: float, age_s: float = 0.0) -> None:

@@ -70,6 +70,7 @@ class CcxtExchange:
         self._may_lack = may_lack
         self._clock = clock
         self._gate = gate
+        self.usage = gate.usage  # see Metered
         self._keyed = bool(api_key)
         given = [str((overrides or {}).get(name) or "") for name in CREDENTIALS]
         self._secrets = tuple(value for value in (secret, password, api_key, *given) if value)

@@ -24,11 +24,13 @@ from daemon.io.exchange import (
     KeyRights,
     Market,
     Marking,
+    Metered,
     NotSent,
     Reason,
     SetUp,
     Unknown,
     Urgency,
+    Usage,
     VenueError,
     Vetted,
 )
@@ -203,6 +205,10 @@ class MarketInTurn:
         """See Hushed.hush."""
         if isinstance(self._market, Hushed):
             self._market.hush(seconds, told)
+
+    def usage(self) -> Usage | None:
+        """See Metered.usage."""
+        return self._market.usage() if isinstance(self._market, Metered) else None
 
 
 class ExchangeInTurn(MarketInTurn):

@@ -145,6 +145,23 @@ class Hushed(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is left of a venue's patience: `shares` of its limits that are used, by lane, and the seconds of silence that it still wants."""
+
+    shares: Mapping[str, float]
+    silent_s: float
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A venue that bounds how much it is asked."""
+
+    def usage(self) -> Usage | None:
+        """As of now; None: it bounds nothing."""
+        ...
+
+
 @runtime_checkable
 class Marking(Protocol):
     """A venue of swaps, which tells the price that it values and liquidates positions by (quote per base)."""

@@ -15,7 +15,21 @@ from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.core.styles import Touch
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, BarUpdate, Hushed, Market, Marking, NotFound, NotSent, Reason, Refused, Unknown, Urgency
+from daemon.io.exchange import (
+    AccountNews,
+    BarUpdate,
+    Hushed,
+    Market,
+    Marking,
+    Metered,
+    NotFound,
+    NotSent,
+    Reason,
+    Refused,
+    Unknown,
+    Urgency,
+    Usage,
+)
 
 
 class PaperExchange:
@@ -75,6 +89,10 @@ class PaperExchange:
         """See Hushed.hush: its prices are a real venue's."""
         if isinstance(self._market, Hushed):
             self._market.hush(seconds, told)
+
+    def usage(self) -> Usage | None:
+        """See Metered.usage."""
+        return self._market.usage() if isinstance(self._market, Metered) else None
 
     async def close(self) -> None:
         """Release the connections of the market data, and accept no order from now on."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from daemon.io.clock import Clock
-from daemon.io.exchange import MAY_LEAVE, NotSent, Reason, Urgency
+from daemon.io.exchange import MAY_LEAVE, NotSent, Reason, Urgency, Usage
 
 WEIGHT: Final = "weight"  # what a venue counts against its request limit
 ORDERS: Final = "orders"  # new orders, which some venues count beside the weight
@@ -178,6 +178,12 @@ class RateGate:
     def paused_for_s(self) -> float:
         """Seconds of silence that remain, 0 when there is none."""
         return max(0.0, self._silent_until - self._clock.monotonic())
+
+    def usage(self) -> Usage:
+        """By lane the share of the venue's limit that passed within the window, and the silence that remains."""
+        now = self._clock.monotonic()
+        windows = {lane: known.window for lane, known in self._lanes.items()}
+        return Usage({lane: window.used(now) / window.limit for lane, window in windows.items()}, self.paused_for_s)
 
     def used(self, lane: str) -> float:
         """The weight that passed a lane within its window."""

@@ -5,7 +5,7 @@ Times are of one process that does nothing else; a machine that does makes the l
 
 import gc
 
-from tests.bench import indicators, limits, planning, restart
+from tests.bench import indicators, limits, planning, restart, scraping
 
 if __name__ == "__main__":
     gc.collect()
@@ -14,3 +14,4 @@ if __name__ == "__main__":
     limits.table()
     indicators.table()
     restart.table()
+    scraping.table()

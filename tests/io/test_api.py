@@ -155,6 +155,19 @@ async def test_answers_are_data_and_tell_nothing_of_the_server() -> None:
         assert not any(name.startswith("access-control") for name in answer.headers)
 
 
+async def test_metrics_are_text_and_need_the_token_where_others_can_read() -> None:
+    """Prometheus reads them freely on loopback; on a bind that other machines reach they tell nobody of money who has no token."""
+    api = Api(Views(), Commands(), Feed(SystemClock()), ANYWHERE, 0, "open-sesame", lambda: b"rebalanced_equity_quote 1.5\n")
+    await api.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as client:
+        refused, read = [await client.get("/metrics", headers=headers) for headers in ({}, {"Authorization": "Bearer open-sesame"})]
+    await api.stop()
+    assert (refused.status_code, read.status_code, read.text) == (401, 200, "rebalanced_equity_quote 1.5\n")
+    assert read.headers["content-type"].startswith("text/plain; version=0.0.4")
+    async with serving(Views()) as client:
+        assert (await client.get("/metrics")).status_code == 200
+
+
 async def test_health_and_readiness() -> None:
     """/healthz is 200 while the loop turns; /readyz is 503 with the failing checks until there are none."""
     views = Views()

@@ -379,3 +379,16 @@ async def test_c5_a_wall_clock_that_steps_stalls_nothing() -> None:
     assert not passing.done()
     await clock.advance(0.2)
     assert passing.done()
+
+
+async def test_what_is_used_is_told_as_shares_of_the_limits() -> None:
+    """By lane the share of the venue's limit that passed within its window, and the silence that is left."""
+    clock = HandClock()
+    gate = RateGate(clock)
+    gate.limit(WEIGHT, 100.0, 60.0)
+    gate.limit(ORDERS, 10.0, 10.0)
+    await gate.acquire(Urgency.CANCEL, {WEIGHT: 25.0})
+    gate.pause(7.0)
+    assert (gate.usage().shares, gate.usage().silent_s) == ({WEIGHT: 0.25, ORDERS: 0.0}, 7.0)
+    await clock.advance(61.0)
+    assert (gate.usage().shares, gate.usage().silent_s) == ({WEIGHT: 0.0, ORDERS: 0.0}, 0.0)

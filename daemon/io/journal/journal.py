@@ -44,6 +44,7 @@ class Journal:
         self._readers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-reader")
         self._closed = False
         self._commits = 0
+        self.timed: Callable[[float], None] = lambda _seconds: None  # hears of every commit how long it took, waiting included
         self._long = False  # whether the log was at the last look
 
     @classmethod
@@ -86,7 +87,9 @@ class Journal:
         """
         if self._closed:
             raise closed(self._path)
+        began = self._clock.monotonic()
         await self._writer.commit(Batch(facts, self._clock.now()))
+        self.timed(self._clock.monotonic() - began)
         self._commits += 1
         if self._commits % LOOK_EVERY == 0:
             self._look_at_log()
