@@ -11,7 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import localcontext
@@ -35,6 +35,7 @@ MESSAGES: Final = "messages"
 TIMEOUT_MS: Final = 10_000
 RECV_WINDOW_MS: Final = 5_000  # ccxt's 10 s would let a request that nobody waits for any more still trade
 KEEPALIVE_MS: Final = 4_000  # with the two misses that ccxt allows, a half-open connection ends 12 s after its last pong
+CLOSE_S: Final = 1.0  # aiohttp would wait ten for a good-bye, which does not come where the other side hangs; a stop and a new dial do not
 CACHE_ROWS: Final = 10  # ccxt keeps this many rows per stream, which nobody reads: bars are stored elsewhere
 PAUSE_429_S: Final = 30.0  # where the venue says "too many" without saying for how long
 PAUSE_418_S: Final = 120.0  # the shortest ban
@@ -201,7 +202,9 @@ class Guarded(Ccxt):
         for future in socket.futures.values():
             future.add_done_callback(heard)  # some of ccxt's own are awaited by nobody
         socket.reject(error)
-        await socket.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await socket.close()
 
 
 def heard(future: "asyncio.Future[Any]") -> None:

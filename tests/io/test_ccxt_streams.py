@@ -191,6 +191,26 @@ async def test_a_half_open_connection_dies_within_seconds() -> None:
         silent.set()
 
 
+async def test_a_peer_that_hangs_holds_up_no_end() -> None:
+    """Given up by us, a connection whose other side reads nothing any more is gone within seconds, good-bye or not."""
+    async with serving() as server, door(server.urls()) as exchange:
+        silent = asyncio.Event()
+
+        async def talk(socket: web.WebSocketResponse, request: web.Request) -> None:
+            await socket.send_str(kline())
+            assert request.transport is not None
+            request.transport.pause_reading()
+            await silent.wait()
+
+        server.talk = talk
+        updates, task = await watched(server, exchange)
+        await until(lambda: updates)
+        task.cancel()
+        done, _ = await asyncio.wait((task,), timeout=5.0)
+        assert done
+        silent.set()
+
+
 async def test_the_user_stream_tells_orders_and_their_trades() -> None:
     """Each trade comes with its order, under our id, as the REST answers tell it."""
     async with Venue(VenueSettings(markets=3)) as venue, door(venue.ccxt_urls()["api"], key="venue-key", secret="venue-secret") as exchange:
