@@ -57,8 +57,8 @@ strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and comp
 kills: setup ## Kill the daemon KILLS=60 times, at named points and anywhere in waves, and judge what is left (ten minutes); SEED=N repeats
 	@REBALANCED_KILLS=$(or $(KILLS),60) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
 
-swarm: setup ## Tell SEEDS=1000 stories of a daemon among faults, crashes and restarts, from SEED=1 on, JOBS=1 at once, and judge them
-	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --jobs $(or $(JOBS),1)
+swarm: setup ## Tell SEEDS=1000 stories of spot and of swaps (MARKET=swap: of these alone) among faults and crashes, from SEED=1 on, JOBS=1 at once
+	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --market $(or $(MARKET),drawn) --jobs $(or $(JOBS),1)
 
 page: setup ## Open the dashboard in Chromium, and have it hear EVENTS=100000 events at full speed (two minutes)
 	@EVENTS=$(or $(EVENTS),100000) exec .venv/bin/pytest -q --timeout 0 tests/process/test_page.py

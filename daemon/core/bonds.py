@@ -130,10 +130,13 @@ class Bond:
         return {s: Course(self.starts[s], self.goals[s], held[s], prices[s], smallest[s]) for s in known}
 
     def even(self, courses: Courses) -> dict[str, Decimal]:
-        """What each leg would hold if it stood where the one that is furthest behind does: from there, another wish goes on."""
+        """What each leg would hold if it stood where the one that is furthest behind does: from there, another wish goes on.
+
+        That is never before its start: a leg that something else has moved back there is no measure of the others.
+        """
         if self.phase in (Phase.UNWINDING, Phase.STUCK):
             return dict(self.goals)  # they are on their way there
-        least = lowest(courses)
+        least = max(ZERO, lowest(courses))
         return {symbol: c.start + least * c.way if c.moves else c.held for symbol, c in courses.items()}
 
     def judge(self, courses: Courses, terms: GroupTerms, at: datetime, *, hopeless: bool) -> list[Phase]:

@@ -121,6 +121,14 @@ def test_what_can_be_neither_completed_nor_taken_back_is_told() -> None:
     assert bond.judge(now(0), TERMS, T0 + 10 * TERMS.within, hopeless=True) == [Phase.BALANCED]
 
 
+def test_nobody_is_taken_back_to_before_where_it_began() -> None:
+    """A leg that was thrown back behind its start, as by a deleveraging, drags the others to their starts at most."""
+    legs = {A: course(-0.1, 0.1, 0.0), B: course(0.1, -0.1, 0.2)}
+    bond = Bond((A, B), {A: Decimal("-0.1"), B: Decimal("0.1")}, {A: Decimal("0.1"), B: Decimal("-0.1")}, Phase.UNBALANCED, T0)
+    assert bond.judge(legs, TERMS, T0 + TERMS.within, hopeless=False) == [Phase.UNWINDING]
+    assert bond.goals == {A: Decimal("-0.1"), B: Decimal("0.1")}
+
+
 @given(st.lists(st.lists(st.sampled_from("ABCDEFGH"), min_size=1, max_size=4), max_size=6))
 def test_groups_that_share_a_symbol_are_one(names: list[list[str]]) -> None:
     """What is merged is disjoint, and no group of before is torn apart."""

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.core.ordertable import State
 from tests.sim.swarm.__main__ import command, quietly, story
-from tests.sim.swarm.faults import FAULTS_MIN, Fault, Kind, schedule
+from tests.sim.swarm.faults import FAULTS_MIN, OF_SWAPS, Fault, Kind, schedule
 from tests.sim.swarm.life import tell
 from tests.sim.swarm.matrix import Matrix, empty
 from tests.sim.swarm.setting import SYMBOLS, of_swaps
@@ -61,6 +61,9 @@ def test_a_meeting_that_never_came_is_named() -> None:
     assert list(empty(full)) == []
     full[(State.UNKNOWN.value, Kind.LAG_TRADES.value)] = 0
     assert list(empty(full)) == ["no order has been unknown while there was lag_trades"]
+    told = [len({line.rpartition(" ")[2] for line in empty(nothing, market)}) for market in ("", "spot", "swap")]
+    assert told[0] - told[1] == len(OF_SWAPS)
+    assert told[0] - told[2] == 1, "coins"
 
 
 def test_a_seed_tells_the_same_story_everywhere(folder: Path) -> None:

@@ -133,7 +133,7 @@ def main() -> int:
     _say(table(matrix))
     _say("\n".join(f"{name:32}{count:>10}" for name, count in sorted(counts.items())))
     _say(f"{told} seeds in {took:.1f} s ({told / took:.1f}/s), {len(failures)} failed: {[seed for seed, _, _ in failures][:50]}")
-    unmet = list(empty(matrix)) if told >= SEEDS_MIN else []
+    unmet = list(empty(matrix, asked.market)) if told >= SEEDS_MIN else []
     _say("\n".join(unmet))
     return 1 if failures or unmet else 0
 

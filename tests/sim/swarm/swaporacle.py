@@ -26,8 +26,8 @@ from tests.sim.swarm.swaps import SwapBooks
 MOVED: Final = Decimal("0.06")
 # What legs of forty percent of the equity drift apart by themselves, in the minutes of a story.
 DRIFT: Final = Decimal("0.08")
-# Of legs that turn, shares of their ways are compared: with prices that have moved they do not pass 0 at one and the same.
-TURNED: Final = 0.01
+# Shares of ways are compared, not worths: with prices that have moved, legs that stand level there are apart by half a slice at most.
+NEARLY: Final = 0.05
 # In calm weather: completed within its time, else taken back within as long again, and some rounds that are waited for.
 APART_MAX_S: Final = 2 * WITHIN_S + 90.0
 
@@ -105,13 +105,13 @@ class SwapOracle(Oracle):
                 self._taken_back |= dict.fromkeys(symbols, symbols)
 
     def _before(self, trade: Fill) -> float:
-        """Of a group that is taken back, a leg comes to the worth of the other, which could not be left, or to a little where it turned."""
+        """Of a group that is taken back, a leg comes to the worth of the other, which could not be left, as near as shares of ways tell."""
         if trade.symbol not in self._taken_back:
             return 0.0
         others = [self._held(s) * self.books.prices.now(s, self._now()) for s in self._taken_back[trade.symbol] if s != trade.symbol]
         if not self.groups:
             return 1.0  # beside another strategy's part of it, a leg is no measure of the other
-        return max(TURNED, float(max(map(abs, others)) / self.books.equity))
+        return NEARLY + float(max(map(abs, others)) / self.books.equity)
 
     def _apart(self, group: Sequence[str]) -> tuple[Decimal, Decimal]:
         """How far legs of equal worth are apart, as a share of the equity, and how far they may be."""
