@@ -47,7 +47,7 @@ class SwapOracle(Oracle):
         self.disturbed: set[str] = set()  # symbols that somebody beside the daemon has traded, the venue itself included
         self.by_hand: set[str] = set()  # those that a person has traded, or took out of their groups
         self._equities: deque[Decimal] = deque(maxlen=8)  # by which was planned lately
-        self._taken_back: dict[str, Sequence[str]] = {}  # by symbol, its group, which the newest decision could not be done with
+        self._taken_back: dict[tuple[str, str], Sequence[str]] = {}  # by decision and symbol, its group, which that could not be done with
         self._apart_s: dict[Sequence[str], float] = {}
 
     def moved_by_hand(self, symbol: str, *, when: bool = True) -> None:
@@ -96,19 +96,17 @@ class SwapOracle(Oracle):
     def hear(self, event: e.Event) -> None:
         super().hear(event)
         match event:
-            case e.TargetsChosen():
-                self._taken_back.clear()
+            case e.TargetsChosen() | e.PlanMade():
                 self._equities.append(self.books.equity)
-            case e.PlanMade():
-                self._equities.append(self.books.equity)
-            case e.GroupJudged(phase="unwinding", symbols=symbols):
-                self._taken_back |= dict.fromkeys(symbols, symbols)
+            case e.GroupJudged(phase="unwinding", symbols=symbols, decision_id=decision):
+                self._taken_back |= {(decision, symbol): symbols for symbol in symbols}
 
     def _before(self, trade: Fill) -> float:
         """Of a group that is taken back, a leg comes to the worth of the other, which could not be left, as near as shares of ways tell."""
-        if trade.symbol not in self._taken_back:
+        group = self._taken_back.get((self._sent[trade.order_id].decision_id, trade.symbol))
+        if group is None:
             return 0.0
-        others = [self._held(s) * self.books.prices.now(s, self._now()) for s in self._taken_back[trade.symbol] if s != trade.symbol]
+        others = [self._held(s) * self.books.prices.now(s, self._now()) for s in group if s != trade.symbol]
         if not self.groups:
             return 1.0  # beside another strategy's part of it, a leg is no measure of the other
         return NEARLY + float(max(map(abs, others)) / self.books.equity)
