@@ -24,6 +24,7 @@ from pydantic import (
 
 from daemon.config.accountrules import account_mistakes
 from daemon.config.alerts import AlertConfig
+from daemon.config.backtesting import BacktestConfig
 from daemon.config.exchange import MAX_SYMBOLS, AccountConfig, ExchangeConfig
 from daemon.config.execution import ExecutionConfig
 from daemon.config.kinds import Asset, Name, Symbol, Truth
@@ -340,6 +341,7 @@ class Config(Section):
         default=(), description="Instead of exchange: several accounts, each with a ledger, a journal and a trading state of its own."
     )
     paper: PaperConfig = Field(default_factory=PaperConfig, description="The simulated account of mode paper.")
+    backtest: BacktestConfig = Field(default_factory=BacktestConfig, description="How stored bars fill orders.")
     universe: UniverseConfig = Field(description="What to trade.", examples=["{quote: USDT, symbols: [BTC/USDT]}"])
     timeframe: Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,9}(s|m|h|d)$"})] = Field(
         description="Length of a bar, any that the exchange has: 1s, 1m, 5m, 1h, 1d.", examples=["1h"]

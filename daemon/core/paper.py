@@ -5,7 +5,7 @@ fills is decided once. Amounts are base units, prices and costs quote, moments U
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
@@ -49,6 +49,19 @@ class PaperOrder:
     limit: Decimal | None = None
     rests: bool = False
     reduces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What a market has for an order: it takes this amount at once (base units), moving against us by `impact`, a share of the price."""
+
+    amount: Decimal
+    impact: Decimal = ZERO
+
+
+def whole(report: OrderReport) -> Depth:
+    """A market that takes any order and does not move."""
+    return Depth(report.amount)
 
 
 class PaperAccount:
@@ -132,12 +145,21 @@ class PaperAccount:
         self._put(PaperOrder(report, order.at, locked, order.limit, order.post_only, order.reduce_only))
         return report
 
-    def match(self, market: Instrument, price: Decimal, at: datetime, *, accepted_before: datetime | None = None) -> list[OrderReport]:
+    def match(
+        self,
+        market: Instrument,
+        price: Decimal,
+        at: datetime,
+        *,
+        accepted_before: datetime | None = None,
+        depth: Callable[[OrderReport], Depth] = whole,
+    ) -> list[OrderReport]:
         """Fill the open orders of one market at a price, in order of arrival; only those accepted before a moment, where one is given.
 
         A buy takes what its own money allows: a part, or nothing, and then expires, as it would at a venue whose price ran away. An order
         with a limit that the price lies beyond expires. One that rests fills at its limit once a price is beyond that, since nobody knows
-        its place in the queue there; a price of before it rested says nothing (`accepted_before`), and it stays.
+        its place in the queue there; a price of before it rested says nothing (`accepted_before`), and it stays. An order of which the
+        market takes nothing now (`depth`) stays as well; one of which it takes a part expires with that.
         """
         waiting = [
             order
@@ -147,7 +169,11 @@ class PaperAccount:
             and not (order.rests and not _beyond(order, price))
         ]
         with localcontext(EXACT):
-            return [self._fill(order, market, self._price(order, price, market), at) for order in waiting]
+            return [
+                self._fill(order, market, self._price(order, price, market, taken.impact), at, taken.amount)
+                for order in waiting
+                if (taken := depth(order.report)).amount
+            ]
 
     def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
         """End an open order unfilled and free its money; None: there is no such open order."""
@@ -158,13 +184,13 @@ class PaperAccount:
             self._release(market.quote if order.report.side is Side.BUY else market.base, order.locked, spent=ZERO)
         return self._end(order, replace(order.report, status=Status.CANCELED, at=at))
 
-    def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime) -> OrderReport:
+    def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime, most: Decimal) -> OrderReport:
         report, rate = order.report, self._fees[order.rests]
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
             return self._end(order, replace(report, status=Status.EXPIRED, at=at))
         if market.shortable:
-            amount = self._closes(market, report.side, report.amount) if order.reduces else report.amount
+            amount = self._closes(market, report.side, most) if order.reduces else most
             cost = amount * price
             fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
             self._receive(market.base, report.side.sign * amount)
@@ -172,13 +198,13 @@ class PaperAccount:
         elif report.side is Side.BUY:
             in_base = market.buy_fee_in_base
             each = price if in_base else price * (1 + rate)
-            amount = min(report.amount, order.locked // (each * market.lot) * market.lot)
+            amount = min(most, order.locked // (each * market.lot) * market.lot)
             cost = amount * price
             fee = Money((amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
             self._release(market.quote, order.locked, spent=cost if in_base else cost + fee.amount)
             self._receive(market.base, amount - fee.amount if in_base else amount)
         else:
-            amount = report.amount
+            amount = most
             cost = amount * price
             fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
             self._release(market.base, order.locked, spent=amount)
@@ -207,13 +233,13 @@ class PaperAccount:
         held = self._balances.get(market.base, NOTHING).total
         return min(amount, abs(held)) if held * side.sign < 0 else ZERO
 
-    def _price(self, order: PaperOrder, price: Decimal, market: Instrument) -> Decimal:
+    def _price(self, order: PaperOrder, price: Decimal, market: Instrument, impact: Decimal) -> Decimal:
         """What an order trades at when the market is at `price`."""
-        return order.limit if order.rests and order.limit is not None else self._slipped(price, order.report.side, market)
+        return order.limit if order.rests and order.limit is not None else self._slipped(price, order.report.side, market, impact)
 
-    def _slipped(self, price: Decimal, side: Side, market: Instrument) -> Decimal:
+    def _slipped(self, price: Decimal, side: Side, market: Instrument, impact: Decimal) -> Decimal:
         """The price, moved against us and then rounded against us to the venue's grid; never below one tick."""
-        ticks, rest = divmod(price * (1 + side.sign * self._slippage), market.price_tick)
+        ticks, rest = divmod(price * (1 + side.sign * (self._slippage + impact)), market.price_tick)
         if rest and side is Side.BUY:
             ticks += 1
         return max(ticks, Decimal(1)) * market.price_tick

@@ -44,14 +44,27 @@ def assumptions(config: Config, bars: Bars, without: Sequence[str]) -> list[Assu
 
 def _fills(config: Config) -> Iterator[tuple[About, str]]:
     paper, execution = config.paper, config.execution
-    yield About.FILLS, "a decision is made at a bar's close and fills at the next bar's open; without a next bar it waits for one"
+    where = "open" if config.backtest.fills == "open" else "mean of open, high, low and close"
+    yield About.FILLS, f"a decision is made at a bar's close and fills at the next bar's {where}; without a next bar it waits for one"
     yield About.FEES, f"a fee of {float(paper.fee.taker):.4%} of what is traded: every order takes"
-    yield About.SLIPPAGE, f"fills are {plain(paper.slippage_bps)} bps worse than that price"
-    yield About.VOLUME, "an order fills whole, whatever its size, and moves no price"
+    yield About.SLIPPAGE, f"fills are {plain(paper.slippage_bps)} bps worse than that price{_impact(config)}"
+    most = config.backtest.volume_max
+    if most is None:
+        yield About.VOLUME, "an order fills whole, whatever its size"
+    else:
+        yield (
+            About.VOLUME,
+            f"orders take at most {float(most):.4g} of a bar's volume; the rest follows in the next bars, or by a later decision",
+        )
     if execution.style == "limit":
         yield About.STYLE, f"an order whose fill would be further than {execution.price_cap} from its price expires, and is tried again"
     if execution.style in ("maker_then_taker", "twap"):
         yield About.STYLE, f"bars show no book: orders of style {execution.style} are market orders here, filled whole for the taker's fee"
+
+
+def _impact(config: Config) -> str:
+    impact = float(config.backtest.impact)
+    return f", and {100 * impact:.4g} bps more for each hundredth of the bar's volume" if impact else ", and orders move it no further"
 
 
 def _rules(config: Config, without: Sequence[str]) -> Iterator[tuple[About, str]]:

@@ -36,7 +36,7 @@ from daemon.research.trust import (
     uncertain_sharpe,
     volume_shares,
 )
-from daemon.research.venue import StoredVenue
+from daemon.research.venue import StoredVenue, Terms
 from daemon.rosters import sleeve
 from daemon.worlds import deciding, runner_of
 
@@ -58,7 +58,8 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     rules, without = markets(data, config.universe.symbols)
     core = deciding(config, simulated=True)
     record = Record(core)
-    venue = StoredVenue(_account(config), _charged(config, rules), bars)
+    terms = Terms(config.backtest.fills == "twap", config.backtest.impact, config.backtest.volume_max)
+    venue = StoredVenue(_account(config), _charged(config, rules), bars, terms)
     run = Backtest(core, venue, record, routes)
     began = perf_counter()
     try:

@@ -1,29 +1,55 @@
-"""StoredVenue: the paper account in front of stored bars. An order fills at the first price after it: the next bar's open.
+"""StoredVenue: the paper account in front of stored bars. An order fills in the next bar, by default at its open, the first price after it.
 
 Rule: it is the one place of a backtest that looks at a bar before its close, and what it tells of it is the fill of an order that was made
 before that bar began. The account itself is core.paper, the same that mode paper trades on.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 import numpy as np
 
 from daemon.core.events import Event, OrderFilled, OrderNotFound, OrderRefused, OrderReported, OrderSent, PriceTicked
-from daemon.core.model import OPEN, AccountSnapshot, Instrument, Order, OrderReport, epoch_ms
-from daemon.core.paper import Denied, PaperAccount
+from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Instrument, Order, OrderReport, epoch_ms
+from daemon.core.paper import Denied, Depth, PaperAccount
 from daemon.research.bars import Bars
+
+MEAN_DIGITS: Final = 10  # significant ones: finer than any exchange's prices
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How bars fill orders: at their mean (`twap`) instead of their open; `impact` and `volume_max` as the configuration has them."""
+
+    twap: bool = False
+    impact: Decimal = ZERO
+    volume_max: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What orders have taken of a bar's volume (base units), the bar being known by its row."""
+
+    row: int
+    amount: Decimal = ZERO
 
 
 class StoredVenue:
-    """Answers at once and for certain. An order whose symbol has no bar next (a halt, a gap) waits for the open of the one after."""
+    """Answers at once and for certain.
 
-    def __init__(self, account: PaperAccount, markets: Mapping[str, Instrument], bars: Bars) -> None:
+    An order whose symbol has no bar next (a halt, a gap), or none with volume left for it, waits for the one after.
+    """
+
+    def __init__(self, account: PaperAccount, markets: Mapping[str, Instrument], bars: Bars, terms: Terms = Terms()) -> None:
         self.markets = markets
         self._account = account
         self._bars = bars
         self._length_ms = bars.timeframe // timedelta(milliseconds=1)
+        self._terms = terms
+        self._taken: dict[str, Taken] = {}
         self._waiting: set[str] = set()  # symbols with open orders
 
     @property
@@ -43,26 +69,26 @@ class StoredVenue:
         except Denied as denied:
             yield OrderRefused(order.id, denied.code, str(denied), at)
             return
-        price = self._open(order.symbol, at)
-        if price is None:
+        row = self._row(order.symbol, at)
+        if row is None or not self._depth(report, row).amount:
             self._waiting.add(order.symbol)
             yield OrderReported(report, "answer", at)
         else:
-            yield from self._matched(order.symbol, price, at)
+            yield from self._matched(order.symbol, row, at)
 
     def opened(self, at: datetime) -> Iterator[Event]:
         """Fill what has waited for a price, at the bars that open now. Prices are told first, since fills release more orders."""
         if not self._waiting:
             return
-        opens = {symbol: self._open(symbol, at) for symbol in self._bars.symbols}
-        for symbol, price in opens.items():
-            if price is not None:
-                yield PriceTicked(symbol, price, at)
+        rows = {symbol: self._row(symbol, at) for symbol in self._bars.symbols}
+        for symbol, row in rows.items():
+            if row is not None:
+                yield PriceTicked(symbol, float(self._bars.series[symbol].values[row, OPEN]), at)
         for symbol in sorted(self._waiting):
-            price = opens[symbol]
-            if price is not None:
+            row = rows[symbol]
+            if row is not None:
                 self._waiting.discard(symbol)
-                yield from self._matched(symbol, price, at)
+                yield from self._matched(symbol, row, at)
 
     def cancel(self, order_id: str, symbol: str, at: datetime) -> Iterator[Event]:
         """End an open order, then say how it ended."""
@@ -80,17 +106,46 @@ class StoredVenue:
         """The trades in one symbol since a moment."""
         return (OrderFilled(fill, at) for fill in self._account.trades(symbol, since))
 
-    def _open(self, symbol: str, at: datetime) -> float | None:
-        """The open of the bar that begins at a moment, if the symbol has one."""
+    def _row(self, symbol: str, at: datetime) -> int | None:
+        """The row of the bar that begins at a moment, if the symbol has one."""
         series, closes = self._bars.series[symbol], epoch_ms(at) + self._length_ms
         row = int(np.searchsorted(series.closes, closes))
-        return float(series.values[row, OPEN]) if row < len(series.closes) and series.closes[row] == closes else None
+        return row if row < len(series.closes) and series.closes[row] == closes else None
 
-    def _matched(self, symbol: str, price: float, at: datetime) -> Iterator[Event]:
-        for report in self._account.match(self.markets[symbol], Decimal(repr(price)), at):
+    def _depth(self, report: OrderReport, row: int) -> Depth:
+        """How much of an order the bar takes, and how far that moves it: in proportion to the bar's volume, of which it is all at most."""
+        if self._terms.volume_max is None and not self._terms.impact:
+            return Depth(report.amount)
+        volume, amount = Decimal(repr(float(self._bars.series[report.symbol].values[row, VOLUME]))), report.amount
+        if self._terms.volume_max is not None:
+            taken = self._taken.get(report.symbol)
+            left = volume * self._terms.volume_max - (taken.amount if taken is not None and taken.row == row else ZERO)
+            lot = self.markets[report.symbol].lot
+            amount = min(amount, max(left, ZERO) // lot * lot)
+        share = min(float(amount) / float(volume), 1.0) if volume else 1.0
+        return Depth(amount, Decimal(f"{float(self._terms.impact) * share:.6f}"))
+
+    def _matched(self, symbol: str, row: int, at: datetime) -> Iterator[Event]:
+        bar = self._bars.series[symbol].values[row, :VOLUME]
+        # A mean has as many digits as a float, and the account, kept exactly, would carry them for ever.
+        price = float(f"{bar.mean():.{MEAN_DIGITS}g}") if self._terms.twap else float(bar[OPEN])
+
+        def depth(report: OrderReport) -> Depth:
+            return self._depth(report, row)
+
+        for report in self._account.match(self.markets[symbol], Decimal(repr(price)), at, depth=depth):
+            self._take(report, row)
             if not report.filled:
                 yield PriceTicked(symbol, price, at)  # what it found too far away is what another order starts from
             yield from _told(report, at)
+        if any(report.symbol == symbol for report in self._account.open_orders()):
+            self._waiting.add(symbol)
+
+    def _take(self, report: OrderReport, row: int) -> None:
+        taken = self._taken.get(report.symbol)
+        if taken is None or taken.row != row:
+            taken = self._taken[report.symbol] = Taken(row)
+        taken.amount += report.filled
 
 
 def _told(report: OrderReport, at: datetime) -> Iterator[Event]:

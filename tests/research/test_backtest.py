@@ -63,9 +63,10 @@ def test_fills_are_at_the_next_bars_open(tmp_path: Path, data: Path) -> None:
     assert late, "some decision lies before a gap"
 
 
-def test_equity_is_what_the_fills_leave_at_the_closes(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("backtest", [{}, {"fills": "twap", "impact": 0.3, "volume_max": 0.5}], ids=["open", "in parts"])
+def test_equity_is_what_the_fills_leave_at_the_closes(tmp_path: Path, data: Path, backtest: dict[str, Any]) -> None:
     """Cash and holdings folded from the fills, valued at the last closes, are the equity of every row."""
-    out, summary = run(tmp_path, data)
+    out, summary = run(tmp_path, data, backtest=backtest)
     series = stored_bars.load(data, SYMBOLS, HOUR).series
     fills = read(out, "fills")
     peak = 0.0

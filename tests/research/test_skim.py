@@ -63,6 +63,7 @@ def sections(chance: Random) -> dict[str, Any]:
         "strategies": strategies,
         "risk": limits | ({"breakers": chosen_breakers} if chosen_breakers else {}),
         "execution": {"band": chance.choice([0.0, 0.005])} | chance.choice([{}, {}, {"cooldown": "10h"}]),
+        "backtest": chance.choice([{}, {"fills": "twap", "impact": 0.05}, {"volume_max": 0.5}]),
     }
 
 
