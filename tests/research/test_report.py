@@ -104,6 +104,16 @@ def test_turnover_and_fees_are_the_summarys(run: Run) -> None:
     assert measures.by_month(run, measures.fees(run)).sum() == pytest.approx(run.summary["fees"])
 
 
+def test_the_shortfall_is_against_the_planned_price(run: Run) -> None:
+    """What fills cost more than at the closes of their decisions: by hand, from orders and fills, and nothing of who pays less is lost."""
+    planned = {order["order_id"]: order["price"] for order in read(run.folder, "orders")}
+    found = measures.shortfall(run)
+    for value, fill in zip(found, read(run.folder, "fills"), strict=True):
+        more = fill["price"] - planned[fill["order_id"]] if fill["side"] == "buy" else planned[fill["order_id"]] - fill["price"]
+        assert value == pytest.approx(more * fill["amount"], abs=1e-9)
+    assert found.min() < 0 < found.sum()
+
+
 def test_months_make_the_return(run: Run, page: str) -> None:
     """Months multiply to years and to the return of the period, and the table has them."""
     months, years = measures.monthly(run)
@@ -164,7 +174,7 @@ def test_thinning_keeps_peaks_and_ends() -> None:
 def test_every_axis_has_a_unit(page: str) -> None:
     """Each axis of each figure has a title, which names a unit in brackets or is a name that has none."""
     figures = data_of(page)["figures"]
-    assert {"equity", "drawdown", "weights", "sharpe", "volatility", "return", "risk", "turnover", "fees", "correlation"} == figures.keys()
+    assert {"equity", "drawdown", "weights", "sharpe", "volatility", "return", "risk", "turnover", "costs", "correlation"} == figures.keys()
     for key, figure in figures.items():
         assert figure["data"], key
         for axis in ("xaxis", "yaxis"):

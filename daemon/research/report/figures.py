@@ -203,43 +203,36 @@ def _room(names: Sequence[str]) -> int:
 
 
 def _costs(run: Run, _: list[Part]) -> Iterator[Figure]:
-    names, _rows = measures.months(run.equity["timestamp"])
-    when = [f"{year}-{month:02d}" for year, month in names]
-    for key, title, note, values, unit, shown in (
-        (
-            "turnover",
-            "Turnover",
-            "What was bought and sold in each month, each trade over the equity at the close before it.",
-            measures.turnover(run),
-            "turnover (times equity a month)",
-            ",.2f",
-        ),
-        (
-            "fees",
-            "Fees",
-            "Fees of each month; those in base at the price of their trade.",
-            measures.fees(run),
-            f"fees ({run.quote} a month)",
-            ",.2f",
-        ),
-    ):
-        bars = {
-            "type": "bar",
-            "x": when,
-            "y": numbers(measures.by_month(run, values)),
-            "hovertemplate": f"%{{x}}: %{{y:{shown}}}<extra></extra>",
-        }
-        layout = {
-            "xaxis": {
-                "type": "category",
-                "title": {"text": "month (UTC)"},
-                "tickvals": when[:: -(-len(when) // MONTHS_NAMED)],
-                "tickangle": 0,
-            },
-            "yaxis": {"title": {"text": unit}},
-            "showlegend": False,
-        }
-        yield Figure(key, title, note, [bars], layout, tall=16)
+    turned = [_monthly("turnover", run, measures.turnover(run), "")]
+    note = "What was bought and sold in each month, each trade over the equity at the close before it."
+    yield Figure("turnover", "Turnover", note, turned, _by_month(turned, "turnover (times equity a month)"), tall=16)
+    costs = [_monthly("fees", run, measures.fees(run), run.quote), _monthly("price", run, measures.shortfall(run), run.quote)]
+    note = (
+        "Of each month: fees, those in base at the price of their trade, and what the fills cost more than at the closes they were planned "
+        "at, by slippage and by what the market did until then; below 0, they cost less."
+    )
+    yield Figure("costs", "Costs", note, costs, _by_month(costs, f"costs ({run.quote} a month)"), tall=16)
+
+
+def _monthly(name: str, run: Run, values: Floats, unit: str) -> Trace:
+    names, _ = measures.months(run.equity["timestamp"])
+    return {
+        "type": "bar",
+        "name": name,
+        "x": [f"{year}-{month:02d}" for year, month in names],
+        "y": numbers(measures.by_month(run, values)),
+        "hovertemplate": f"%{{x}}: %{{y:,.2f}} {unit}".rstrip() + "<extra></extra>",
+    }
+
+
+def _by_month(traces: Sequence[Trace], unit: str) -> dict[str, Any]:
+    when = traces[0]["x"]
+    named = when[:: -(-len(when) // MONTHS_NAMED)]
+    return {
+        "xaxis": {"type": "category", "title": {"text": "month (UTC)"}, "tickvals": named, "tickangle": 0},
+        "yaxis": {"title": {"text": unit}},
+        "barmode": "relative",
+    }
 
 
 def _correlations(run: Run, parts: list[Part]) -> Iterator[Figure]:

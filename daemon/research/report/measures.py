@@ -180,6 +180,18 @@ def fees(run: Run) -> Floats:
     return in_quote
 
 
+def shortfall(run: Run) -> Floats:
+    """What each fill cost more (quote; below 0: less) than at the price that its order was planned at.
+
+    Source: the execution part of Perold, The Implementation Shortfall, Journal of Portfolio Management 14 (1988).
+    """
+    planned = dict(zip(run.orders["order_id"].tolist(), run.orders["price"].tolist(), strict=True))
+    prices = np.array([planned.get(order_id, np.nan) for order_id in run.fills["order_id"].tolist()])
+    signs = np.where(run.fills["side"] == "buy", 1.0, -1.0)
+    more: Floats = np.nan_to_num(signs * (run.fills["price"] - prices) * run.fills["amount"])
+    return more
+
+
 def by_month(run: Run, values: Floats) -> Floats:
     """The sum of a value of each fill for each month of the run."""
     _, last = months(run.equity["timestamp"])
