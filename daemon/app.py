@@ -20,6 +20,7 @@ from daemon.core.bus import Handler
 from daemon.gauges import Gauges, Seen
 from daemon.io import logs
 from daemon.io.alerts import Alerts
+from daemon.io.alerts_heartbeat import Heartbeat
 from daemon.io.api import Api
 from daemon.io.api_feed import Feed
 from daemon.io.exchange import VenueError
@@ -124,6 +125,7 @@ class Daemon:
         self.ages = AgeWatch(self.traders, p.clock, p.age_max)
         self.spreads = spread(p.routings, self.traders, p.clock, together)
         self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
+        self.heartbeat = Heartbeat(p.beat, p.clock)
         renewing = {trader.parts.account_name: trader.renewing for trader in self.traders}
         self.reloading = Reloading(p.reread, renewing, p.notifier, p.clock)
         self.views = overview(p.identity, {trader.parts.account_name: trader.views for trader in self.traders})
@@ -163,7 +165,7 @@ class Daemon:
         try:
             async with asyncio.TaskGroup() as nest:
                 nest.create_task(self._end(), name="stop")
-                for name, job in [*self.reloading.jobs(), *self.alerts.jobs()]:
+                for name, job in [*self.reloading.jobs(), *self.alerts.jobs(), *self.heartbeat.jobs()]:
                     nest.create_task(lasting(name, job, p.clock), name=name)
                 if p.watchdog_s is not None:
                     nest.create_task(self._heartbeat(p.watchdog_s), name="heartbeat")

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon.cli_alerting import alerting
 from daemon.cli_commanding import commanding
 from daemon.cli_journal import journals
 from daemon.cli_logs import log_reading
@@ -45,6 +46,7 @@ app.add_typer(journals, name="journal")
 app.add_typer(reading)
 app.add_typer(log_reading)
 app.add_typer(commanding)
+app.add_typer(alerting)
 
 Accounts = Sequence[tuple[Config, Secrets]]
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]

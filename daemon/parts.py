@@ -27,6 +27,7 @@ from daemon.core.slices import Aligner
 from daemon.core.staff import Sleeve
 from daemon.core.trading import Settings
 from daemon.io.alerts import Webhook
+from daemon.io.alerts_heartbeat import Beat
 from daemon.io.clock import Clock
 from daemon.io.exchange import Exchange, VenueError
 from daemon.io.journal import Journal, Recovered
@@ -252,8 +253,9 @@ class Joined(Protocol):
 class Process:
     """What the accounts of one instance share, built by `worlds.process`. `listen` is host, port and token of the API.
 
-    `webhooks` are the channels to a person, `routings` the strategies that trade on several accounts. `reread` reads the configuration
-    again, in a thread: a renewal for each account, in order. `age_max`: how long one of several may go unread.
+    `webhooks` are the channels to a person, `beat` what is asked for whoever misses it, `routings` the strategies that trade on several
+    accounts. `reread` reads the configuration again, in a thread: a renewal for each account, in order. `age_max`: how long one of several
+    may go unread.
     """
 
     clock: Clock
@@ -263,6 +265,7 @@ class Process:
     listen: tuple[str, int, str | None]
     reread: Callable[[], Sequence[Renewal]]
     webhooks: tuple[Webhook, ...] = ()
+    beat: Beat | None = None
     routings: tuple[Routing, ...] = ()
     age_max: timedelta = timedelta(hours=1)
     seed: int = 0

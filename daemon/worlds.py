@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from daemon import riskrules
-from daemon.channels import webhooks
+from daemon.channels import beat, webhooks
 from daemon.config import Config, ConfigError, Secret, Secrets
 from daemon.config.times import length
 from daemon.core.account import Account
@@ -119,6 +119,7 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
         listen=(first.api.host, first.api.port, _reveal(secrets.token)),
         reread=Reloader(configs, environ, renewal),
         webhooks=webhooks(first, secrets),
+        beat=beat(first, secrets),
         routings=routings(first.whole),
         age_max=first.reconcile.age_max,
     )

@@ -1,4 +1,4 @@
-"""Alerts: the channels of a configuration. The address of one is often a secret of its own: whoever knows it can write there."""
+"""Alerts: the sections alerts and heartbeat. An address of either is often a secret of its own: whoever knows it can write there."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -50,6 +50,19 @@ EventName = Annotated[
     *words(r"[a-z_]+\.[a-z_]*", "the name of a log event, or its beginning with a dot", "order.filled"),
 ]
 WEBHOOK_SCHEMA = {"anyOf": [{"type": "string", "pattern": "^https?://"}, SecretRef.model_json_schema()]}
+
+
+class HeartbeatConfig(Section):
+    """An address that somebody else misses: a service that tells a person once it is asked no more."""
+
+    url: Annotated[SecretRef | str, BeforeValidator(_webhook), WithJsonSchema(WEBHOOK_SCHEMA)] = Field(
+        repr=False,
+        description="What is asked by GET: an https address, or where it is, as {env: NAME}, {file: PATH} or {credential: NAME}.",
+        examples=["{env: REBALANCED_HEARTBEAT}"],
+    )
+    every: Annotated[timedelta, *duration("10s", "1h")] = Field(
+        default=timedelta(minutes=5), description="How often. Have the service wait for three of them before it tells anybody."
+    )
 
 
 class AlertConfig(Section):

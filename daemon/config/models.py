@@ -23,11 +23,12 @@ from pydantic import (
 )
 
 from daemon.config.accountrules import account_mistakes
-from daemon.config.alerts import AlertConfig
+from daemon.config.alerts import AlertConfig, HeartbeatConfig
 from daemon.config.backtesting import BacktestConfig
 from daemon.config.exchange import MAX_SYMBOLS, AccountConfig, ExchangeConfig
 from daemon.config.execution import ExecutionConfig
 from daemon.config.kinds import Asset, Name, Symbol, Truth
+from daemon.config.papers import PaperConfig
 from daemon.config.params import named, parameters, usual_period
 from daemon.config.risk import RiskConfig
 from daemon.config.rules import ShareRule, mistakes
@@ -62,8 +63,6 @@ ONE_DAY = timedelta(days=1)
 
 # It stands beside symbols in signals and reports, and must not be taken for one.
 SectorName = Annotated[str, *words(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,39}", "the name of a sector", "layer1")]
-FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
-FeeRate = Annotated[Decimal, *exact(FEES)]
 
 
 def _off_target(value: Any) -> float | None:
@@ -81,38 +80,6 @@ class LiveConfig(Section):
 
     i_understand: Truth = Field(default=False, description="true: mode live may send real orders. Mode live refuses to start without it.")
     key_may_withdraw: Truth = Field(default=False, description="true: mode live takes a key that may withdraw, which it refuses else.")
-
-
-class FeeConfig(Section):
-    """Fees of the simulated venue."""
-
-    maker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that waited in the book, as a share of its value.")
-    taker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that filled at once, as a share of its value.")
-
-
-def _fee(value: Any) -> Any:
-    """One rate for both sides, or a mapping with both."""
-    if isinstance(value, Mapping | FeeConfig):
-        return value
-    rate = as_decimal(value, FEES)
-    return FeeConfig(maker=rate, taker=rate)
-
-
-FEE_SCHEMA = {"anyOf": [FEES.schema("number"), FeeConfig.model_json_schema()]}
-
-
-class PaperConfig(Section):
-    """The simulated account of mode paper; the other modes do not read it."""
-
-    balances: Mapping[Asset, Annotated[Decimal, *exact(between("0", "1000000000000"))]] = Field(
-        default_factory=lambda: {"USDT": Decimal(10000)}, description="What a fresh paper account holds, in units of each asset."
-    )
-    fee: Annotated[FeeConfig, BeforeValidator(_fee), WithJsonSchema(FEE_SCHEMA)] = Field(
-        default_factory=FeeConfig, description="Fee as a share of the value traded: one number, or {maker: , taker: }."
-    )
-    slippage_bps: Annotated[Decimal, *exact(between("0", "1000"))] = Field(
-        default=Decimal(5), description="How much worse than the next price a simulated fill is, in basis points (1/10000)."
-    )
 
 
 class UniverseConfig(Section):
@@ -366,6 +333,7 @@ class Config(Section):
     alerts: Annotated[tuple[AlertConfig, ...], Field(max_length=MAX_ALERTS)] = Field(
         default=(), description="Channels to a person: log lines that are sent over webhooks."
     )
+    heartbeat: HeartbeatConfig | None = Field(default=None, description="Asked every few minutes, so that somebody notices when it is not.")
     logging: LoggingConfig = Field(default_factory=LoggingConfig, description="The log on stdout.")
 
     _source: Path = PrivateAttr(default=Path("configuration"))

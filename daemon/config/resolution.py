@@ -37,6 +37,11 @@ def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Secrets:
             webhooks.append(Secret(_address(channel.webhook, config, environ)))
         except Unresolved as error:
             problems.append(sentence(str(config.source), f"alerts[{index}].webhook", *error.args))
+    if config.heartbeat is not None:
+        try:
+            found["heartbeat"] = Secret(_address(config.heartbeat.url, config, environ))
+        except Unresolved as error:
+            problems.append(sentence(str(config.source), "heartbeat.url", *error.args))
     if problems:
         raise ConfigError(problems)
     return Secrets(**found, webhooks=tuple(webhooks))

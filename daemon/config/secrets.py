@@ -44,12 +44,13 @@ class Secrets:
     secret: Secret | None = None
     password: Secret | None = None
     token: Secret | None = None
+    heartbeat: Secret | None = None
     webhooks: tuple[Secret, ...] = ()  # of `alerts`, in their order, those that stand in the file too
 
     def values(self) -> list[str]:
         """All of them, for whoever must keep them out of a text; of an address also the part that is not its host's name."""
         kept = [each.reveal() for each in (self.api_key, self.secret, self.password, self.token) if each]
-        for address in (each.reveal() for each in self.webhooks):
+        for address in (each.reveal() for each in (*self.webhooks, self.heartbeat) if each):
             path = address.split("/", 3)[-1]
             kept += [address, path] if len(path) >= PATH_MIN else [address]
         return kept

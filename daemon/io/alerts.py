@@ -142,6 +142,13 @@ class Channel:
                     continue
         await self._client.aclose()
 
+    async def test(self, line: Line) -> Failure | None:
+        """Send one line now, past sieve and queue; why it has not arrived, None if it has."""
+        try:
+            return await self._post(Alert(line), 0)
+        finally:
+            await self._client.aclose()
+
     # --- what is to be sent ------------------------------------------------------------------------------------------
 
     def _sift(self) -> None:

@@ -1,0 +1,49 @@
+"""Command line: the verb that tries the ways to a person before they are needed.
+
+Rule: it says of each whether it works, and never where it leads.
+"""
+
+import asyncio
+import os
+from random import Random
+
+import httpx
+import typer
+
+from daemon.channels import beat, webhooks
+from daemon.cli_shared import ConfigPath, fail, load_accounts
+from daemon.config import Config, Secrets
+from daemon.core.plain import rfc3339
+from daemon.io.alerts import TIMEOUT_S, Channel
+from daemon.io.alerts_heartbeat import ask
+from daemon.io.clock import SystemClock
+
+alerting = typer.Typer()
+
+
+@alerting.command("alert-test")
+def alert_test(config: ConfigPath) -> None:
+    """Send one alert over each channel of `alerts`, and ask the address of `heartbeat`; exit code 1 where one did not arrive."""
+    settings, secrets = load_accounts(config, os.environ)[0]
+    if not settings.alerts and settings.heartbeat is None:
+        fail(f"{settings.source}: there is neither a channel in alerts nor a heartbeat, so nobody would be told; see docs/operating.md", 78)
+    outcomes = asyncio.run(_tried(settings, secrets))
+    for way, reason in outcomes:
+        typer.echo(f"{way}: {f'did not arrive ({reason})' if reason else 'arrived'}")
+    if any(reason for _, reason in outcomes):
+        fail("look at the addresses, and whether this machine reaches them; a reason http_... is what the service has answered", 1)
+
+
+async def _tried(settings: Config, secrets: Secrets) -> list[tuple[str, str]]:
+    """Each way to a person, and why it has failed; "" if it has not."""
+    clock = SystemClock()
+    identity = {"name": settings.name, "mode": settings.mode}
+    line = {"ts": rfc3339(clock.now(), microseconds=True), "level": "info", "event": "alert.test", "name": settings.name}
+    found = []
+    for webhook in webhooks(settings, secrets):
+        failure = await Channel(webhook, identity, clock, Random()).test(line)
+        found.append((webhook.name, "" if failure is None else failure.reason))
+    if (wanted := beat(settings, secrets)) is not None:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=not wanted.local, follow_redirects=False) as client:
+            found.append(("heartbeat", await ask(client, wanted.url, TIMEOUT_S)))
+    return found

@@ -1,0 +1,46 @@
+"""Papers: the section `paper`, of the simulated account."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from daemon.config.kinds import Asset
+from daemon.config.section import Section
+from daemon.config.values import as_decimal, between, exact
+
+FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
+FeeRate = Annotated[Decimal, *exact(FEES)]
+
+
+class FeeConfig(Section):
+    """Fees of the simulated venue."""
+
+    maker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that waited in the book, as a share of its value.")
+    taker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that filled at once, as a share of its value.")
+
+
+def _fee(value: Any) -> Any:
+    """One rate for both sides, or a mapping with both."""
+    if isinstance(value, Mapping | FeeConfig):
+        return value
+    rate = as_decimal(value, FEES)
+    return FeeConfig(maker=rate, taker=rate)
+
+
+FEE_SCHEMA = {"anyOf": [FEES.schema("number"), FeeConfig.model_json_schema()]}
+
+
+class PaperConfig(Section):
+    """The simulated account of mode paper; the other modes do not read it."""
+
+    balances: Mapping[Asset, Annotated[Decimal, *exact(between("0", "1000000000000"))]] = Field(
+        default_factory=lambda: {"USDT": Decimal(10000)}, description="What a fresh paper account holds, in units of each asset."
+    )
+    fee: Annotated[FeeConfig, BeforeValidator(_fee), WithJsonSchema(FEE_SCHEMA)] = Field(
+        default_factory=FeeConfig, description="Fee as a share of the value traded: one number, or {maker: , taker: }."
+    )
+    slippage_bps: Annotated[Decimal, *exact(between("0", "1000"))] = Field(
+        default=Decimal(5), description="How much worse than the next price a simulated fill is, in basis points (1/10000)."
+    )
