@@ -15,7 +15,7 @@ from tests.sim.virtual import SimClock, run
 URL = "https://beats.example/cAnArY-of-the-address"
 
 
-def beaten(seconds: float, every_s: float, *answers: object) -> tuple[list[httpx.Request], list[dict[str, Any]]]:
+def beaten(seconds: float, every_s: float, *answers: Any) -> tuple[list[httpx.Request], list[dict[str, Any]]]:
     """What was asked in so many seconds, with these answers, the last of them again and again; and what was logged."""
 
     async def main() -> None:
