@@ -1,16 +1,19 @@
 """Swap door: what one process of the daemon has of a venue of swaps, beside what every door has."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from daemon.core.model import Balance, Flow, Instrument, Order, currencies
-from daemon.io.exchange import Exchange, Reason, Refused, Urgency
+from daemon.io.exchange import Exchange, Marking, Reason, Refused, Unknown, Urgency
 from tests.sim.swarm.door import SimExchange
 from tests.sim.swarm.faults import Kind
 from tests.sim.swarm.swaps import SwapBooks
+
+MARKS_S: Final = 3.0  # between two marks of a stream, which is more often than their absence is noticed
 
 
 class SwapDoor(SimExchange):
@@ -72,6 +75,21 @@ class SwapDoor(SimExchange):
     def _bases(self) -> set[str]:
         return {currencies(symbol)[0] for symbol in self._symbols}
 
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+        """See Marking.marks."""
+        return await self._ask("marks", Urgency.DATA, lambda: self._marked(symbols))
+
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+        """See Marking.watch_marks."""
+        broken = await self._dialled(Kind.BARS_CLOSED)
+        while not (await asyncio.wait([broken], timeout=MARKS_S))[0]:
+            for symbol, price in self._marked(symbols).items() if self._fault(Kind.BARS_MUTE) is None else ():
+                sink(symbol, price)
+        raise Unknown("the connection was closed")
+
+    def _marked(self, symbols: Sequence[str]) -> dict[str, float]:
+        return {symbol: float(self._books.mark(self._books.venue[symbol])) for symbol in symbols}
+
     async def incomes(self, since: datetime) -> tuple[Flow, ...]:
         """See Earning.incomes."""
 
@@ -82,4 +100,4 @@ class SwapDoor(SimExchange):
         return tuple(await self._ask("incomes", Urgency.RECONCILE, answer))
 
 
-_: type[Exchange] = SwapDoor
+_: tuple[type[Exchange], type[Marking]] = (SwapDoor, SwapDoor)
