@@ -93,6 +93,10 @@ class PaperAccount:
         """Every currency that it holds or has held."""
         return dict(self._balances)
 
+    def held(self, currency: str) -> Decimal:
+        """Units of a currency, below 0 where a swap was sold short."""
+        return self._balances.get(currency, NOTHING).total
+
     def order(self, order_id: str) -> OrderReport | None:
         """One order by our id; None: never seen, or ended long ago."""
         found = self._orders.get(order_id)
@@ -108,6 +112,11 @@ class PaperAccount:
         return tuple(sorted((f for f in fills if f.symbol == symbol and f.at >= since), key=lambda f: int(f.trade_id)))
 
     # --- what happens to it ------------------------------------------------------------------------------------------
+
+    def pay(self, currency: str, amount: Decimal) -> None:
+        """Money that comes without a trade, or goes where it is negative, as funding does."""
+        held = self._balances.get(currency, NOTHING)
+        self._balances[currency] = Balance(EXACT.add(held.free, amount), held.locked)
 
     def submit(self, order: Order, market: Instrument, at: datetime, price: Decimal | None = None) -> OrderReport:
         """Accept an order and set aside what it may spend. `price`: the last one known, if there is one, for the smallest notional.

@@ -11,6 +11,7 @@ from daemon.config import Config
 from daemon.core.model import from_epoch_ms
 from daemon.core.plain import plain, rfc3339
 from daemon.research.bars import Bars
+from daemon.research.upkeep import Upkeep
 
 
 class About(StrEnum):
@@ -24,6 +25,7 @@ class About(StrEnum):
     RULES = "rules"
     FUNDING = "funding"
     MARGIN = "margin"
+    MARKS = "marks"
     DATA = "data"
     SYMBOLS = "symbols"
 
@@ -36,9 +38,9 @@ class Assumed:
     text: str
 
 
-def assumptions(config: Config, bars: Bars, without: Sequence[str]) -> list[Assumed]:
-    """All of them, of a run over these bars. `without`: symbols for which no rules of a market are known."""
-    told = [*_fills(config), *_rules(config, without), *_swaps(config), *_data(bars)]
+def assumptions(config: Config, bars: Bars, without: Sequence[str], kept: Upkeep) -> list[Assumed]:
+    """All of them, of a run over these bars. `without`: symbols without rules of a market; `kept`: what is known of swaps."""
+    told = [*_fills(config), *_rules(config, without), *_swaps(config, bars, kept), *_data(bars)]
     return [Assumed(code, text) for code, text in told]
 
 
@@ -75,12 +77,21 @@ def _rules(config: Config, without: Sequence[str]) -> Iterator[tuple[About, str]
         yield About.RULES, f"markets.json states no rules for {', '.join(without)}: no steps, no smallest orders"
 
 
-def _swaps(config: Config) -> Iterator[tuple[About, str]]:
-    if config.exchange.market == "swap":
-        yield About.FUNDING, "swaps without funding: nothing is paid for holding one"
-        yield About.MARGIN, "swaps without margin: nothing is liquidated"
-    else:
+def _swaps(config: Config, bars: Bars, kept: Upkeep) -> Iterator[tuple[About, str]]:
+    if config.exchange.market != "swap":
         yield About.FUNDING, "spot: nothing is paid for holding, and nothing is earned on cash"
+        return
+    free, unmarked = ([s for s in bars.symbols if s not in known] for known in (kept.rates, kept.marks))
+    if kept.rates:
+        yield (
+            About.FUNDING,
+            f"funding of {', '.join(kept.rates)} is that of the files, on what was held before trades at its moment",
+        )
+    if free:
+        yield About.FUNDING, f"{', '.join(free)} without funding, since there is no file of rates: nothing is paid for holding them"
+    if unmarked:
+        yield About.MARKS, f"{', '.join(unmarked)} without mark prices: positions are worth their last price"
+    yield About.MARGIN, "nothing is liquidated, though positions are made smaller by the limits"
 
 
 def _data(bars: Bars) -> Iterator[tuple[About, str]]:

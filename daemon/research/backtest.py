@@ -149,9 +149,16 @@ class Backtest:
         """Trade one slice; how many that is."""
         cross_section = self.parts.breakers.judged(closed)
         closes_at = cross_section.closes_at
-        for event in self._venue.opened(closes_at - self.parts.timeframe):
-            self._bus.publish(event)
+        opens_at = closes_at - self.parts.timeframe
+        self._publish(self._venue.settled(opens_at))
+        self._publish(self._venue.opened(opens_at))
+        self._publish(self._venue.settled(closes_at))
         self._bus.publish(e.TimePassed(closes_at))
+        self._publish(self._venue.marked(closes_at))
         self._bus.publish(e.SliceClosed(cross_section, closes_at))
         self.recorder.after(cross_section)
         return 1
+
+    def _publish(self, events: Iterable[e.Event]) -> None:
+        for event in events:
+            self._bus.publish(event)

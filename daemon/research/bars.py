@@ -135,28 +135,54 @@ def file_name(symbol: str, timeframe: timedelta) -> str:
     return f"{_stem(symbol)}-{next(_names(timeframe))}.parquet"
 
 
+def mark_name(symbol: str, timeframe: timedelta) -> str:
+    """How the file of a swap's mark prices is called."""
+    return f"{_stem(symbol)}-{next(_names(timeframe))}-mark.parquet"
+
+
+def funding_name(symbol: str) -> str:
+    """How the file of a swap's funding rates is called."""
+    return f"{_stem(symbol)}-funding.parquet"
+
+
 def _stem(symbol: str) -> str:
     return symbol.replace("/", "_").replace(":", "_")
+
+
+def found(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first file of one of these names, in a folder or in the folder `swap` of it."""
+    return next((place / name for place in (folder, folder / "swap") for name in names if (place / name).is_file()), None)
 
 
 def _find(folder: Path, symbol: str, timeframe: timedelta) -> Path:
     wanted = [f"{_stem(symbol)}-{name}.parquet" for name in _names(timeframe)]
     if not folder.is_dir():
         raise DataError(f"{folder} is not a directory; name the one that has {wanted[0]} by --data")
-    for place in (folder, folder / "swap"):
-        for name in wanted:
-            if (place / name).is_file():
-                return place / name
-    raise DataError(
-        f"{folder}: there is no {wanted[0]}, and {symbol} needs it; `rebalanced download` fetches it, or --data names where it is"
-    )
+    path = found(folder, wanted)
+    if path is None:
+        raise DataError(
+            f"{folder}: there is no {wanted[0]}, and {symbol} needs it; `rebalanced download` fetches it, or --data names where it is"
+        )
+    return path
 
 
-def read(path: Path, timeframe: timedelta) -> Series:
-    """All bars of a file.
+def read(path: Path, timeframe: timedelta, columns: Sequence[str] = COLUMNS) -> Series:
+    """All bars of a file; without a column for the volume it is 0.
 
     Raises:
         DataError: it cannot be read, or a row of it is impossible.
+    """
+    opens, values = columns_of(path, columns)
+    values = np.column_stack([values, np.zeros((len(opens), len(COLUMNS) - len(columns)))])
+    verify(path, opens, values, timeframe // timedelta(milliseconds=1))
+    return Series(opens + timeframe // timedelta(milliseconds=1), values)
+
+
+def columns_of(path: Path, columns: Sequence[str]) -> tuple[Times, Floats]:
+    """The timestamps of a file, and some of its columns, float64 (rows, columns).
+
+    Raises:
+        DataError: it cannot be read, a column is missing, or a cell is empty.
     """
     import pyarrow as pa  # heavy, and only stored bars need it
     from pyarrow import parquet
@@ -166,16 +192,14 @@ def read(path: Path, timeframe: timedelta) -> Series:
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
     if any(column.null_count for column in table.itercolumns()):
-        raise DataError(f"{path} has empty cells; a bar has all its values, or is left out")
-    missing = [name for name in ("timestamp", *COLUMNS) if name not in table.column_names]
+        raise DataError(f"{path} has empty cells; a row has all its values, or is left out")
+    missing = [name for name in ("timestamp", *columns) if name not in table.column_names]
     if missing:
-        raise DataError(f"{path} has no column {', '.join(missing)}; it needs timestamp, {', '.join(COLUMNS)}")
+        raise DataError(f"{path} has no column {', '.join(missing)}; it needs timestamp, {', '.join(columns)}")
     if not pa.types.is_integer(table.schema.field("timestamp").type):
         raise DataError(f"{path}: timestamp must be whole UTC milliseconds (int64), not {table.schema.field('timestamp').type}")
     opens = table.column("timestamp").to_numpy().astype(np.int64)
-    values = np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in COLUMNS])
-    verify(path, opens, values, timeframe // timedelta(milliseconds=1))
-    return Series(opens + timeframe // timedelta(milliseconds=1), values)
+    return opens, np.column_stack([table.column(name).to_numpy().astype(np.float64) for name in columns])
 
 
 def verify(path: Path, opens: Times, values: Floats, length_ms: int, *, first_row: int = 0) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from daemon.core.events import (
     Event,
+    FlowBooked,
     HoldPlaced,
     OrderFilled,
     OrderLimited,
@@ -17,6 +18,7 @@ from daemon.core.events import (
     SliceClosed,
     SubmitOrders,
 )
+from daemon.core.ledger import FUNDING
 from daemon.core.model import ZERO, Decision, Fill, Order, Slice, currencies, epoch_ms
 from daemon.core.states import Hold, Level
 from daemon.parts import Core
@@ -35,6 +37,7 @@ class Record:
         self.orders: list[Order] = []
         self.fills: list[Fill] = []
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
+        self.funding: list[tuple[int, str, float]] = []  # timestamp, symbol, what its position was paid, below 0 what it has paid
         self.refused: dict[str, int] = {}
         self.cuts: list[RiskLimited | OrderLimited | RiskRefused] = []
         self.halts: list[Hold] = []
@@ -54,6 +57,8 @@ class Record:
             case OrderFilled():
                 self.fills.append(event.fill)
                 self.traded.append((float(event.fill.cost), self.equity[-1][1]))
+            case FlowBooked(flow=flow) if flow.kind == FUNDING:
+                self.funding.append((epoch_ms(flow.at), flow.symbol, float(flow.amount)))
             case OrderRefused():
                 self.refused[event.code] = self.refused.get(event.code, 0) + 1
             case RiskLimited() | OrderLimited() | RiskRefused():

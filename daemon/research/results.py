@@ -46,6 +46,7 @@ def _tables(record: Record, symbols: Sequence[str], shares: Sequence[float]) -> 
         "orders": _orders(record.orders, record.fills),
         "fills": {**_fills(record.orders, record.fills), "volume_share": shares},
         "limits": _limits(record.cuts),
+        "funding": _columns(record.funding, "timestamp", "symbol", "amount"),
         **_analysis(record, symbols),
     }
 

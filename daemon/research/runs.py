@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +19,7 @@ from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
 from daemon.parts import Core, StartRefused
+from daemon.research import upkeep
 from daemon.research.assumptions import assumptions
 from daemon.research.backtest import Backtest, Overgrown, Routes
 from daemon.research.bars import Bars, DataError, load, markets
@@ -59,7 +61,8 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     core = deciding(config, simulated=True)
     record = Record(core)
     terms = Terms(config.backtest.fills == "twap", config.backtest.impact, config.backtest.volume_max)
-    venue = StoredVenue(_account(config), _charged(config, rules), bars, terms)
+    kept = upkeep.load(data, bars.symbols, bars.timeframe) if config.exchange.market == "swap" else upkeep.NONE
+    venue = StoredVenue(_account(config), _charged(config, rules), bars, kept, terms)
     run = Backtest(core, venue, record, routes)
     began = perf_counter()
     try:
@@ -72,7 +75,7 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     shares = volume_shares(bars, record.fills)
     summary = _summary(config, bars, record, wall_s) | {
         "strategies": _strategies(core),
-        "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, without)],
+        "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, without, kept)],
         "notes": list(_notes(record, venue)),
     }
     warned = [*_looking_ahead(config, record, bars), *_warnings(core, record, bars, shares, summary)]
@@ -94,9 +97,9 @@ def _account(config: Config) -> PaperAccount:
 
 
 def _charged(config: Config, rules: Mapping[str, Instrument]) -> dict[str, Instrument]:
-    """The markets with the fees of the paper account; a swap pays them in quote, and may be held short."""
-    swap = config.exchange.market == "swap"
-    return {s: replace(m, taker_fee=config.paper.fee.taker, buy_fee_in_base=not swap, shortable=swap) for s, m in rules.items()}
+    """The markets with the fees of the paper account; a swap pays them in quote, may be held short, and needs margin by its leverage."""
+    swap, fee, leverage = config.exchange.market == "swap", config.paper.fee.taker, Decimal(config.exchange.leverage)
+    return {s: replace(m, taker_fee=fee, buy_fee_in_base=not swap, shortable=swap, leverage=leverage) for s, m in rules.items()}
 
 
 def _notes(record: Record, venue: StoredVenue) -> Iterator[str]:
@@ -149,12 +152,19 @@ def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summa
         **measured,
         "turnover": sum(notional / equity for notional, equity in record.traded if equity > 0),
         "fees": sum(_fee_in_quote(record, i) for i in range(len(record.fills))),
-        "funding": 0.0,
+        **_funding(record),
         "trades": len(record.fills),
         "symbol_bars": bars.symbol_bars,
         "wall_s": round(wall_s, 3),
         "symbol_bars_per_s": round(bars.symbol_bars / wall_s),
     }
+
+
+def _funding(record: Record) -> Summary:
+    """What positions were paid, below 0 what they have paid, and the result of the same trades without it."""
+    paid, begun, final = sum(amount for _, _, amount in record.funding), record.equity[0][1], record.equity[-1][1]
+    without = final - paid
+    return {"funding": paid, "without_funding": {"final_equity": without, "return": without / begun - 1 if begun > 0 else None}}
 
 
 def _strategies(core: Core) -> dict[str, dict[str, float]]:
@@ -192,6 +202,13 @@ def _a_year(cagr: float) -> str:
     return f", a year {cagr:.2%}" if abs(cagr) < CAGR_TOLD else ""
 
 
+def _funding_told(summary: Summary) -> Iterator[str]:
+    without, swaps = summary["without_funding"], summary["settings"]["exchange"]["market"] == "swap"
+    if swaps:
+        told = f"; without it equity {without['final_equity']:.2f}, return {without['return']:.2%}" if without["return"] is not None else ""
+        yield f"funding {summary['funding']:+.2f}{told}"
+
+
 def in_words(summary: Summary, out: Path) -> str:
     """What a person wants to know first."""
     period = summary["period"]
@@ -200,6 +217,7 @@ def in_words(summary: Summary, out: Path) -> str:
         f"equity {summary['final_equity']:.2f}, return {summary['return']:.2%}{_a_year(summary['cagr'])}",
         f"volatility {summary['volatility']:.2%}, sharpe {summary['sharpe']:.2f}, deepest fall {summary['max_drawdown']:.2%}",
         f"{summary['trades']} trades, turnover {summary['turnover']:.1f}, fees {summary['fees']:.2f}",
+        *_funding_told(summary),
         *(_told(name, made) for name, made in summary["strategies"].items() if len(summary["strategies"]) > 1),
         *(f"assumed: {assumed['text']}" for assumed in summary["assumptions"]),
         *(f"note: {note}" for note in summary["notes"]),

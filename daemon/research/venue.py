@@ -12,10 +12,22 @@ from typing import Final
 
 import numpy as np
 
-from daemon.core.events import Event, OrderFilled, OrderNotFound, OrderRefused, OrderReported, OrderSent, PriceTicked
-from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Instrument, Order, OrderReport, epoch_ms
+from daemon.core.events import (
+    Event,
+    FlowBooked,
+    MarkTicked,
+    OrderFilled,
+    OrderNotFound,
+    OrderRefused,
+    OrderReported,
+    OrderSent,
+    PriceTicked,
+)
+from daemon.core.ledger import FUNDING
+from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Flow, Instrument, Order, OrderReport, epoch_ms
 from daemon.core.paper import Denied, Depth, PaperAccount
 from daemon.research.bars import Bars
+from daemon.research.upkeep import NONE, Dues, Upkeep
 
 MEAN_DIGITS: Final = 10  # significant ones: finer than any exchange's prices
 
@@ -43,13 +55,16 @@ class StoredVenue:
     An order whose symbol has no bar next (a halt, a gap), or none with volume left for it, waits for the one after.
     """
 
-    def __init__(self, account: PaperAccount, markets: Mapping[str, Instrument], bars: Bars, terms: Terms = Terms()) -> None:
+    def __init__(
+        self, account: PaperAccount, markets: Mapping[str, Instrument], bars: Bars, upkeep: Upkeep = NONE, terms: Terms = Terms()
+    ) -> None:
         self.markets = markets
         self._account = account
         self._bars = bars
         self._length_ms = bars.timeframe // timedelta(milliseconds=1)
         self._terms = terms
         self._taken: dict[str, Taken] = {}
+        self._dues = Dues(upkeep, bars)
         self._waiting: set[str] = set()  # symbols with open orders
 
     @property
@@ -89,6 +104,20 @@ class StoredVenue:
             if row is not None:
                 self._waiting.discard(symbol)
                 yield from self._matched(symbol, row, at)
+
+    def settled(self, until: datetime) -> Iterator[Event]:
+        """Pay what funding has become due until a moment, by the positions of now."""
+        for at, symbol, rate in self._dues.settlements(until):
+            market = self.markets[symbol]
+            held = self._account.held(market.base)
+            if held:
+                paid = self._dues.payment(symbol, held, rate, at)
+                self._account.pay(market.quote, paid)
+                yield FlowBooked(Flow(f"{FUNDING}-{symbol}-{epoch_ms(at)}", market.quote, paid, FUNDING, at, symbol), at)
+
+    def marked(self, at: datetime) -> Iterator[Event]:
+        """The mark prices of a close."""
+        return (MarkTicked(symbol, price, at) for symbol, price in self._dues.marks(at))
 
     def cancel(self, order_id: str, symbol: str, at: datetime) -> Iterator[Event]:
         """End an open order, then say how it ended."""

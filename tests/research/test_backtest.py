@@ -21,7 +21,7 @@ from tests.research.files import HOUR, START, configured, opens, read, store, st
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 HOLES = {"A/USDT": [0, 1, 60, 61, 100], "B/USDT": [40, 100, 101], "C/USDT": [12, 13, 14, 100], "D/USDT": [100]}
-FILES = ("equity", "targets", "signals", "orders", "fills", "limits", "closes", "returns", "correlations")
+FILES = ("equity", "targets", "signals", "orders", "fills", "limits", "funding", "closes", "returns", "correlations")
 ROWS = 200
 
 

@@ -19,7 +19,7 @@ from daemon.research import runs
 from daemon.research.backtest import Backtest
 from daemon.research.panels import Block, blocks
 from daemon.research.skim import Skim
-from tests.research.files import HOUR, configured, opens, store, walk
+from tests.research.files import HOUR, configured, opens, read, store, walk
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT", "E/USDT")
 FILES = ("equity", "targets", "signals", "orders", "fills", "returns", "correlations")
@@ -135,3 +135,25 @@ def test_calm_rows_leave_a_guard_as_steps_do(seed: int) -> None:
             assert np.array_equal(np.asarray(mine), np.asarray(theirs), equal_nan=True)
     jump = 150 - 140 + int(real[150:, 2].argmax())
     assert at_once.calm(closes[140:], real[140:], passed[140:]) == jump
+
+
+def test_a_margin_decision_between_due_bars_is_the_same_slice_by_slice(tmp_path: Path) -> None:
+    """A position in a swap that falls towards its liquidation is made smaller at once, though nobody is due, with stretches and without."""
+    symbol, rows = "A/USDT:USDT", 120
+    closes = np.concatenate([np.full(60, 100.0), 100.0 * 0.985 ** np.arange(1, 61)])
+    opened = np.concatenate([closes[:1], closes[:-1]])
+    values = np.column_stack([opened, np.maximum(opened, closes), np.minimum(opened, closes), closes, np.ones(rows)])
+    store(tmp_path / "data" / "swap", symbol, opens(rows), values)
+    fixed = {"name": "f", "use": "fixed_weights", "schedule": {"every": 50}, "params": {"weights": {symbol: 3.0}}}
+    config = configured(
+        tmp_path,
+        [symbol],
+        strategies=[fixed],
+        exchange={"id": "binance", "market": "swap", "leverage": 10},
+        risk={"gross": 4.0, "weight_max": 4.0, "liquidation_min": 0.25, "liquidation_reduce": 0.2},
+    )
+    at_once, one_by_one = (files(config, tmp_path / "data", tmp_path / str(skims), skims=skims) for skims in (True, False))
+    assert at_once == one_by_one
+    reduced = [order for order in read(tmp_path / "True", "orders") if order["decision_id"].endswith("-margin")]
+    assert reduced, read(tmp_path / "True", "orders")
+    assert {order["side"] for order in reduced} == {"sell"}

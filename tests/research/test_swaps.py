@@ -1,18 +1,26 @@
-"""Swaps in a backtest: long and short, without funding and margin; nothing of it reaches a daemon."""
+"""Swaps in a backtest: long and short, with funding and mark prices where there are files of them."""
 
 import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
+from math import fsum
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from daemon.app import routes
 from daemon.cli import app
 from daemon.config import load
-from daemon.core.model import ZERO, Instrument, Order, Side
+from daemon.core.model import ZERO, Instrument, Order, Side, epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.planner import plan
 from daemon.core.planner_inputs import Inputs, Rules
@@ -20,7 +28,7 @@ from daemon.core.planner_legs import Reason
 from daemon.research import runs
 from tests.core.builders import START, after
 from tests.core.plans import SMALL, book
-from tests.research.files import configured, read, stored
+from tests.research.files import HOUR, configured, opens, read, stored
 
 SWAP = Instrument(
     symbol="A/USDT:USDT",
@@ -128,3 +136,66 @@ def test_symbols_are_of_the_market(tmp_path: Path, market: str, symbol: str, sen
     config = configured(tmp_path, [symbol], exchange={"id": "binance", "market": market})
     refused = CliRunner().invoke(app, ["check", str(config), "--offline"])
     assert (refused.exit_code, sentence in refused.output) == (78, True), refused.output
+
+
+def position(fills: Sequence[Mapping[str, Any]], symbol: str, before: int) -> Decimal:
+    """Base units that trades before a moment have left."""
+    made = [f for f in fills if f["symbol"] == symbol and f["timestamp"] < before]
+    return sum((Decimal(repr(f["amount"])) * (1 if f["side"] == "buy" else -1) for f in made), ZERO)
+
+
+SHARED = Path(os.environ.get("REBALANCED_DATA", "/nonexistent"))
+
+
+@pytest.mark.skipif(not (SHARED / "swap").is_dir(), reason="no recorded swaps")
+def test_funding_over_recorded_swaps_is_position_by_mark_by_rate(tmp_path: Path) -> None:
+    """What a run books, payment by payment and in sum, is what its own fills, the mark prices and the rates of the files come to."""
+    symbols = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+    params = {"pair": list(symbols), "lookback": 100, "entry": 1.5, "size": 0.4}
+    strategies = [{"name": "pair", "use": "pairs", "schedule": {"every": 1}, "params": params}]
+    config = configured(tmp_path, symbols, exchange={"id": "binance", "market": "swap"}, strategies=strategies, timeframe="1h")
+    until = datetime(2021, 8, 1, tzinfo=UTC)
+    out = tmp_path / "out"
+    summary = runs.backtest(load(config, {}), SHARED, out, None, until, routes)
+    fills, booked = read(out, "fills"), {(row["timestamp"], row["symbol"]): row["amount"] for row in read(out, "funding")}
+    expected = {}
+    for symbol in symbols:
+        stem = SHARED / "swap" / symbol.replace("/", "_").replace(":", "_")
+        marks = {row["timestamp"]: row["open"] for row in parquet.read_table(f"{stem}-1h-mark.parquet").to_pylist()}
+        for row in parquet.read_table(f"{stem}-funding.parquet").to_pylist():
+            at = row["timestamp"]
+            held = position(fills, symbol, at)
+            if held and at <= epoch_ms(until):
+                expected[at, symbol] = -float(held) * marks[at] * row["funding_rate"]
+    assert len(expected) > 100
+    assert booked.keys() == expected.keys()
+    assert all(abs(booked[key] - expected[key]) < 1e-9 for key in expected)
+    assert abs(summary["funding"] - fsum(expected.values())) < 1e-9 * len(expected)
+    assert summary["without_funding"]["final_equity"] == summary["final_equity"] - summary["funding"]
+    assert f"funding {summary['funding']:+.2f}; without it equity" in runs.in_words(summary, out)
+    last = read(out, "equity")[-1]
+    marked = {s: parquet.read_table(SHARED / f"swap/{s[:3]}_USDT_USDT-1h-mark.parquet").to_pylist() for s in symbols}
+    prices = {s: next(r["close"] for r in rows if r["timestamp"] == last["timestamp"] - 3_600_000) for s, rows in marked.items()}
+    held_now = {s: float(position(fills, s, last["timestamp"])) for s in symbols}
+    assert last["equity"] == pytest.approx(last["cash"] + sum(held_now[s] * prices[s] for s in symbols), abs=1e-6)
+
+
+def test_funding_between_bars_is_settled_at_its_own_moment(tmp_path: Path) -> None:
+    """Rates of every hour are all paid though bars are of four, and at gaps; without a mark file, at the last price before."""
+    config = swaps(tmp_path)
+    data = tmp_path / "data"
+    symbols = ("A/USDT:USDT", "B/USDT:USDT")
+    stored(data / "swap", 300, symbols, holes={symbols[0]: range(100, 107)}, timeframe=4 * HOUR, name="4h")
+    times = opens(1200)
+    for symbol in symbols:
+        columns = {"timestamp": pa.array(times, pa.int64()), "funding_rate": pa.array([1e-4] * len(times))}
+        parquet.write_table(pa.table(columns), data / "swap" / f"{symbol.replace('/', '_').replace(':', '_')}-funding.parquet")
+    content = json.loads(config.read_text()) | {"timeframe": "4h"}
+    config.write_text(json.dumps(content))
+    summary = runs.backtest(load(config, {}), data, tmp_path / "out", None, None, routes)
+    booked = [row["timestamp"] for row in read(tmp_path / "out", "funding") if row["symbol"] == symbols[1]]
+    hours = {(later - earlier) // 3_600_000 for earlier, later in pairwise(booked)}
+    assert min(hours) == 1
+    fills = read(tmp_path / "out", "fills")
+    assert booked == [at for at in times if position(fills, symbols[1], at)]
+    assert {each["code"] for each in summary["assumptions"]} >= {"funding", "marks", "margin"}
