@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.faults.world import STALE, World
+from tests.faults.world import PATIENCE_S, STALE, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,10 +28,10 @@ def dials(place: World, kind: str = "market") -> int:
     return int(place.venue.listeners.counts[kind]["connections"])
 
 
-async def bars_go_on(place: World) -> None:
+async def bars_go_on(place: World, within_s: float = BACK_S + STALE.total_seconds()) -> None:
     """Wait until the next slice is complete."""
     since = len(place.lines)
-    await place.until(lambda: any(line.fields["coverage"] == 1.0 for line in place.told("slice.closed", since)), BACK_S + STALE_S)
+    await place.until(lambda: any(line.fields["coverage"] == 1.0 for line in place.told("slice.closed", since)), within_s)
 
 
 async def test_b1_a_muted_stream_stops_trading_and_is_back_in_seconds(place: World) -> None:
@@ -120,7 +120,7 @@ async def test_b7_streams_that_the_exchange_ends_cost_no_bar(place: World) -> No
         stood = dials(place)
         place.fault("ws.close")
         await place.until(lambda was=stood: dials(place) > was)  # type: ignore[misc]
-    await bars_go_on(place)
+    await bars_go_on(place, PATIENCE_S)
     closes: list[Any] = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
     assert all((late - early).total_seconds() == 1 for early, late in pairwise(closes))
 
