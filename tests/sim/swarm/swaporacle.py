@@ -103,6 +103,8 @@ class SwapOracle(Oracle):
 
     def _before(self, trade: Fill) -> float:
         """Of a group that is taken back, a leg comes to the worth of the other, which could not be left, as near as shares of ways tell."""
+        if trade.symbol in self.by_hand:
+            return 1.0  # what a person holds there may be kept apart, beside all that was wanted
         group = self._taken_back.get((self._sent[trade.order_id].decision_id, trade.symbol))
         if group is None:
             return 0.0
