@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from daemon.app import together
 from daemon.cli import app
 from daemon.config import Config, load
-from daemon.core.model import from_epoch_ms
+from daemon.core.model import epoch_ms, from_epoch_ms
 from daemon.downloading import Period, download
 from daemon.io.clock import SystemClock
+from daemon.research import upkeep
 from daemon.research.bars import DataError, Series, file_name, read
 from daemon.research.store import Shelf
 from daemon.venue import Venue, VenueSettings
@@ -209,3 +210,27 @@ def test_neither_a_period_nor_files_is_a_question(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["download", str(config), "--data", str(tmp_path / "data"), *more])
         assert done.exit_code == 2
         assert "--since 2022-01-01" in done.output
+
+
+async def test_swaps_come_with_mark_prices_and_funding(tmp_path: Path) -> None:
+    """Beside the bars lie the candles of the mark price and the settled rates, as a backtest reads them; a second run adds what is new."""
+    symbol = "BTC/USDT:USDT"
+    async with Venue(VenueSettings(market="swap", interval="1m", markets=1, history=1500)) as venue:
+        sections = {"exchange": {"id": "binance", "market": "swap", "ccxt": {"urls": venue.ccxt_urls()}}, "timeframe": "1m"}
+        content = written(tmp_path, {}, mode="paper", universe={"quote": "USDT", "symbols": [symbol]}, **sections)
+        config, minute = load(content, {}), timedelta(minutes=1)
+        until = SystemClock().now().replace(second=0, microsecond=0) - minute
+        for since in (until - 600 * minute, until - 1400 * minute):
+            lines, gone = await fetched(config, tmp_path / "data", Period(since, until))
+            bars = (until - since) // minute
+            assert gone == bars, "progress counts the bars that are traded"
+            kept = upkeep.load(tmp_path / "data", [symbol], minute)
+            assert len(kept.marks[symbol].closes) == len(read(tmp_path / "data" / file_name(symbol, minute), minute).closes) == bars
+            times = [from_epoch_ms(at) for at in kept.rates[symbol].times.tolist()]
+            assert len(times) >= 1
+            assert [each.hour % 8 for each in times] == [0] * len(times)
+            assert all(since <= each <= until for each in times)
+            assert any("-mark.parquet" in line for line in lines)
+            assert any("settlements" in line for line in lines)
+        settled = venue.exchange.funding.between(0, epoch_ms(since) - 1, epoch_ms(until))  # type: ignore[attr-defined]
+        assert kept.rates[symbol].rates.tolist() == [float(each.rate) for each in settled]

@@ -178,15 +178,15 @@ class CcxtExchange:
         """How many bars a page holds at most."""
         return self._pages.bars_max
 
-    async def page(self, symbol: str, timeframe: timedelta, since: datetime) -> list[Bar]:
-        """One page of closed bars that open at `since` or later, oldest first; none where there are no such bars yet.
+    async def page(self, symbol: str, timeframe: timedelta, since: datetime, price: str = "") -> list[Bar]:
+        """One page of closed bars that open at `since` or later, oldest first; none where there are none yet. `price`: "mark" of a swap.
 
         Raises:
             VenueError: as `bars`.
         """
         asked_at = self._certain_now()
         name = timeframe_name(self._client, timeframe)
-        rows = await self._ask(Urgency.DATA, lambda: self._pages.bars(symbol, name, epoch_ms(since), self._pages.bars_max))
+        rows = await self._ask(Urgency.DATA, lambda: self._pages.bars(symbol, name, epoch_ms(since), self._pages.bars_max, price))
         read = (parse.candle(symbol, row, timeframe, closed=from_epoch_ms(int(row[0])) + timeframe <= asked_at) for row in rows)
         return [update.bar for update in read if update is not None and update.closed and update.bar.closes_at > since]
 

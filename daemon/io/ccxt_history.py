@@ -24,10 +24,10 @@ class Pages:
         days = self._feature("fetchMyTrades", "untilDays")
         self._window_ms = None if days is None else int(days * DAY_MS)
 
-    async def bars(self, symbol: str, timeframe: str, since_ms: int | None, limit: int) -> list[list[Any]]:
-        """One page of candles, oldest first: from `since_ms`, or the newest `limit`."""
+    async def bars(self, symbol: str, timeframe: str, since_ms: int | None, limit: int, price: str = "") -> list[list[Any]]:
+        """One page of candles, oldest first: from `since_ms`, or the newest `limit`; of another price than the traded one, as `mark`."""
         size = self.bars_max if since_ms is not None else min(limit, self.bars_max)
-        rows: list[list[Any]] = await self._client.fetch_ohlcv(symbol, timeframe, since_ms, size)
+        rows: list[list[Any]] = await self._client.fetch_ohlcv(symbol, timeframe, since_ms, size, {"price": price} if price else {})
         return sorted(rows, key=lambda row: int(row[0]))
 
     async def trades(self, symbol: str, since_ms: int, now_ms: int) -> list[Json]:

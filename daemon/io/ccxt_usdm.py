@@ -34,6 +34,7 @@ OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
 KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION}
 
 INCOMES_MAX: Final = 1000
+SETTLEMENTS_MAX: Final = 1000
 
 
 class UsdmGuarded(binance.BinanceGuarded):

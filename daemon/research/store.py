@@ -14,12 +14,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.model import Bar, Floats, epoch_ms, from_epoch_ms
-from daemon.research.bars import COLUMNS, DataError, Series, file_name, read, verify
+from daemon.core.model import VOLUME, Bar, Floats, epoch_ms, from_epoch_ms
+from daemon.research.bars import COLUMNS, DataError, Series, file_name, funding_name, mark_name, read, verify
+from daemon.research.upkeep import rates
 
 Times = NDArray[np.int64]
 
 GAPS_NAMED: Final = 3
+
+# The longest time between two settlements: a file whose first one is later than that after a moment lacks some.
+INTERVAL_MAX_MS: Final = 8 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,18 @@ class Gap:
 class Shelf:
     """One market's file in a folder, and what is to be added to it."""
 
-    def __init__(self, folder: Path, symbol: str, timeframe: timedelta) -> None:
-        """Read what is there.
+    def __init__(self, folder: Path, symbol: str, timeframe: timedelta, *, marks: bool = False) -> None:
+        """Read what is there; `marks`: of a swap's mark prices, which have no volume.
 
         Raises:
             DataError: there is a file, and something in it is wrong.
         """
-        self.path = folder / file_name(symbol, timeframe)
+        self.path = folder / (mark_name if marks else file_name)(symbol, timeframe)
+        self._columns = COLUMNS[:VOLUME] if marks else COLUMNS
         self._length_ms = timeframe // timedelta(milliseconds=1)
-        known = read(self.path, timeframe) if self.path.exists() else Series(np.empty(0, np.int64), np.empty((0, len(COLUMNS))))
+        known = (
+            read(self.path, timeframe, self._columns) if self.path.exists() else Series(np.empty(0, np.int64), np.empty((0, len(COLUMNS))))
+        )
         self._opens: Times = known.closes - self._length_ms
         self._values: Floats = known.values
         self._new: list[tuple[Times, Floats]] = []  # that wait to be put in order
@@ -98,7 +105,47 @@ class Shelf:
             return
         self._sort()
         verify(self.path, self._opens, self._values, self._length_ms)
-        write(self.path, {"timestamp": self._opens, **{name: self._values[:, column] for column, name in enumerate(COLUMNS)}})
+        write(self.path, {"timestamp": self._opens, **{name: self._values[:, column] for column, name in enumerate(self._columns)}})
+
+
+class RateShelf:
+    """The file of a swap's funding rates in a folder, and what is to be added to it."""
+
+    def __init__(self, folder: Path, symbol: str) -> None:
+        """Read what is there.
+
+        Raises:
+            DataError: there is a file, and something in it is wrong.
+        """
+        self.path = folder / funding_name(symbol)
+        known = rates(self.path) if self.path.exists() else None
+        self._rates: dict[int, float] = {} if known is None else dict(zip(known.times.tolist(), known.rates.tolist(), strict=True))
+
+    def next(self, since: datetime) -> datetime:
+        """From when on settlements are to be asked for, so that there are all since a moment."""
+        begins = bool(self._rates) and min(self._rates) - INTERVAL_MAX_MS <= epoch_ms(since)
+        return from_epoch_ms(max(self._rates) + 1) if begins else since
+
+    def add(self, settlements: Sequence[tuple[datetime, float]]) -> None:
+        """Take settlements in; what is there already stays as it is."""
+        self._rates = {epoch_ms(at): rate for at, rate in settlements} | self._rates
+
+    def save(self) -> None:
+        """Replace the file by what there is now.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        if self._rates:
+            times = sorted(self._rates)
+            write(self.path, {"timestamp": np.array(times, np.int64), "funding_rate": np.array([self._rates[at] for at in times])})
+
+    def told(self) -> str:
+        """What there is, in a line for a person."""
+        if not self._rates:
+            return f"{self.path.name}: no settlement"
+        first, last = from_epoch_ms(min(self._rates)), from_epoch_ms(max(self._rates))
+        return f"{self.path.name}: {len(self._rates)} settlements, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
 
 
 def write(path: Path, columns: dict[str, NDArray[np.int64] | Floats]) -> None:
