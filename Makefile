@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections sleeves plans limits mutants bench optimize check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -75,6 +75,9 @@ drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exa
 sleeves: setup ## Tell CASES=10000 random stories of three strategies in one account, judged after every event (half an hour)
 	@REBALANCED_CASES=$(or $(CASES),10000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 -n 2 --dist worksteal tests/core/test_sleeves.py
 
+skims: setup ## Run SKIMS=300 random backtests, each with stretches taken at once and slice by slice, and compare all bytes (half an hour)
+	@REBALANCED_SKIMS=$(or $(SKIMS),300) REBALANCED_SEED=$(or $(SEED),0) exec .venv/bin/pytest -q --timeout 0 tests/research/test_skim.py
+
 projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_allocation.py
 
@@ -84,7 +87,7 @@ plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targe
 mutants: setup ## Break the safety core on purpose, line by line in a copy, and say which breaks no test notices (twenty minutes)
 	@exec .venv/bin/python -m tests.mutants
 
-bench: setup ## Measure how long planning, the limits, the indicators and a restart take
+bench: setup ## Measure how long planning, the limits, the indicators, a backtest and a restart take
 	@exec .venv/bin/python -m tests.bench
 
 limits: setup ## Judge CASES=20000 random wishes by random limits over random accounts (three minutes)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.core.indicators import Indicator
-from daemon.core.model import TargetWeights
+from daemon.core.model import Floats, TargetWeights
 from daemon.core.strategy import Strategy, Universe, View, check_share
 
 
@@ -58,3 +58,7 @@ class EqualWeight(Strategy):
         inside = dict(zip(view.slice.symbols, view.slice.inside.tolist(), strict=True))
         symbols = [symbol for symbol in self._symbols if inside[symbol]]
         return TargetWeights(dict.fromkeys(symbols, self._exposure / max(1, len(symbols))))
+
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """None, at any slice."""
+        return {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from daemon.core.indicators import Indicator
-from daemon.core.model import TargetWeights
+from daemon.core.model import Floats, TargetWeights
 from daemon.core.strategy import Strategy, Universe, View, check_number
 
 
@@ -56,3 +56,7 @@ class FixedWeights(Strategy):
     def decide(self, view: View) -> TargetWeights:
         """What was given."""
         return TargetWeights(dict(self.params.weights))
+
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """None, at any slice."""
+        return {}

@@ -46,6 +46,9 @@ class Account:
         self._swaps: tuple[tuple[str, Instrument], ...] = ()
         self._quoted: dict[str, frozenset[str]] = {}  # by quote, the symbols that it pays for
         self._bases: frozenset[str] = frozenset()
+        self.symbols: tuple[str, ...] = ()  # those of `markets`, in their order
+        self._marked = 0  # how often a price has changed, or what is traded
+        self._held_symbols: tuple[int, frozenset[str]] | None = None  # as of so many movements
         self._price_cap: Decimal | None = None
         self.margin_max = ONE  # of the collateral, what positions of swaps may need as initial margin
         self.drift: dict[str, Decimal] = {}
@@ -78,7 +81,9 @@ class Account:
         self._swaps = tuple((symbol, market) for symbol, market in self._markets.items() if market.shortable)
         self._quoted = {quote: frozenset(s for s, _, q in self._parts if q == quote) for quote in {q for *_, q in self._parts}}
         self._bases = frozenset(market.base for market in self._markets.values())
-        self._unvalued = None
+        self._unvalued = self._held_symbols = None
+        self.symbols = tuple(sorted(self._markets))
+        self._marked += 1
 
     def cap(self, price_cap: Decimal | None) -> None:
         """From now on orders are limits, so far from their reference price (a fraction); None: they are market orders."""
@@ -104,6 +109,7 @@ class Account:
         if isfinite(event.price) and event.price > 0 and (known is None or known[1] <= event.at):
             self._marks[event.symbol] = (Decimal(repr(float(event.price))), event.at)
             self._equity = None
+            self._marked += 1
         return ()
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
@@ -143,12 +149,37 @@ class Account:
         if isfinite(price) and price > 0 and (known is None or known[1] <= at):
             self._prices[symbol] = (Decimal(repr(float(price))), at)
             self._equity = None
+            self._marked += 1
 
     # --- what it is worth --------------------------------------------------------------------------------------------
 
     def held(self, symbol: str) -> Decimal:
         """Base units of a symbol in the ledger."""
         return self._ledger.held(currencies(symbol)[0])
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """What it is worth follows from: while this is the same, so is everything that was reckoned from holdings and prices."""
+        return self._ledger.moves, self._marked
+
+    @property
+    def held_symbols(self) -> frozenset[str]:
+        """The symbols of which something is in the ledger."""
+        known, moves = self._held_symbols, self._ledger.moves
+        if known is None or known[0] != moves:
+            units = self._ledger.units
+            known = self._held_symbols = moves, frozenset([symbol for symbol, base, _ in self._parts if units.get(base)])
+        return known[1]
+
+    @property
+    def may_be_short(self) -> bool:
+        """Whether swaps are traded."""
+        return bool(self._swaps)
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether a position of a swap is held."""
+        return any(self.held(symbol) for symbol, _ in self._swaps)
 
     def sign(self, symbol: str) -> int:
         """+1 for a long holding, -1 for a short one, 0 for none."""
@@ -281,7 +312,7 @@ class Account:
         """Holding minus target by symbol, in weights of the capital; symbols whose present weight is kept are on target."""
         capital, kept, held, some = self.capital(), frozenset(keep), self._ledger.units, self.kept()
         there = {s: self._share(s, self.traded(s), capital) for s, base, _ in self._parts if held.get(base) or base in some}
-        return {s: there.get(s, 0.0) - weights.get(s, 0.0) for s in sorted(self.markets) if s not in kept}
+        return {s: there.get(s, 0.0) - weights.get(s, 0.0) for s in self.symbols if s not in kept}
 
     def _share(self, symbol: str, amount: Decimal, whole: Decimal) -> float:
         return float(amount * self.worth(symbol) / whole) if amount and whole > 0 else 0.0

@@ -106,10 +106,14 @@ class Analyzer:
         self._pending.append(event.slice)
         return self._measure(event.at) if len(self._pending) >= PENDING_MAX else ()
 
-    def skim(self, closes: Floats) -> None:
-        """Take slices (times, symbols) for what the limits ask of the newest ones. From here on there is no report, and no watch."""
-        self._skims = True
+    def spare(self) -> None:
+        """Keep from here on only what the limits ask of the newest slices: there is no report, and no watch."""
         self._digest()
+        self._skims = True
+
+    def skim(self, closes: Floats) -> None:
+        """Take slices (times, symbols) for that."""
+        self.spare()
         self.market.skim(closes)
 
     def on_time(self, event: TimePassed) -> Iterable[Watched]:

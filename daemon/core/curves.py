@@ -13,15 +13,17 @@ from math import sqrt
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from daemon.core.account import Account
 from daemon.core.apportion import total
 from daemon.core.events import Event, FlowBooked, KeepState, SleevesBooked, SliceClosed, StopRequested
 from daemon.core.ledger import POSITION, Ledger
-from daemon.core.model import EXACT, ZERO, Booking, Entry, Flow
+from daemon.core.model import EPOCH, EXACT, ZERO, Booking, Entry, Floats, Flow, from_epoch_ms
 from daemon.core.portfolio import UNASSIGNED, UNPAID, Portfolio
 
 T = TypeVar("T")
+Ints = NDArray[np.int64]
 
 # Where the journal keeps the curves.
 KEY: Final = "curves"
@@ -33,6 +35,10 @@ ONE_DAY: Final = timedelta(days=1)
 
 # A bar's return counts half of a new one's after so many bars: two and a half days of hourly bars, as in risk_adjusted.
 HALF_LIFE: Final = 60
+_FORGOTTEN: Final = 1.0 - 0.5 ** (1.0 / HALF_LIFE)
+
+_FIRST_DAY: Final = EPOCH.date()
+_DAY_MS: Final = 86_400_000
 
 _ACCOUNT: Final = ""  # the account among the sleeves
 
@@ -100,32 +106,37 @@ class Curve:
 
     def close(self) -> None:
         """A bar has closed: take its return into the variance, if it has moved. What holds nothing says nothing of its risk."""
-        self.close_at(self.value)
+        self.close_at((self.value,))
 
-    def close_at(self, value: float) -> None:
-        """The same, at this value of a unit."""
-        moved = value / self.closed - 1.0 if self.closed > 0 else 0.0
-        self.closed = value
-        if moved:
-            self.bars += 1
-            weight = max(1.0 - 0.5 ** (1.0 / HALF_LIFE), 1.0 / self.bars)  # the plain mean, until there are bars enough to forget any
-            self.variance += weight * (moved * moved - self.variance)
+    def close_at(self, values: Iterable[float]) -> None:
+        """The same of bars in a row, with the value of a unit at each close."""
+        closed, bars, variance = self.closed, self.bars, self.variance
+        for value in values:
+            moved = value / closed - 1.0 if closed > 0 else 0.0
+            closed = value
+            if moved:
+                bars += 1
+                weight = max(_FORGOTTEN, 1.0 / bars)  # the plain mean, until there are bars enough to forget any
+                variance += weight * (moved * moved - variance)
+        self.closed, self.bars, self.variance = closed, bars, variance
 
-    def extend(self, equities: Sequence[Decimal], closes_at: Sequence[datetime]) -> list[float]:
-        """`mark` at one close after the other, each later than the last mark: the same to the bit. Returns the value of a unit at each."""
-        values = [max(float(equity), 0.0) / self.units for equity in equities] if self.units > 0 else [self.value] * len(equities)
-        days = [day_of(at) for at in closes_at]
-        before = None if self.marked_at is None else day_of(self.marked_at)
-        turns = [row for row, day in enumerate(days) if day != (days[row - 1] if row else before)]
-        if turns:  # the last of them counts
-            row = turns[-1]
-            last, value = (days[row - 1], values[row - 1]) if row else (before, self.value)
-            self.opened = value if last is not None and last == days[row] - ONE_DAY else values[row]
-        self.marked_at, self.equity, self.value = closes_at[-1], equities[-1], values[-1]
+    def extend(self, equities: Floats, newest: Decimal, closes_ms: Ints) -> Floats:
+        """`mark` at one close after the other, each later than the last mark: the same to the bit. Returns the value of a unit at each.
+
+        `equities` (quote) are what it is worth at each of the moments, UTC ms; `newest` is the last of them, exact.
+        """
+        values: Floats = np.maximum(equities, 0.0) / self.units if self.units > 0 else np.full(len(equities), self.value)
+        days = (closes_ms - 1) // _DAY_MS  # as of day_of: midnight is the end of one
+        before = None if self.marked_at is None else (day_of(self.marked_at) - _FIRST_DAY).days
+        turns = np.flatnonzero(days[1:] != days[:-1])
+        if len(turns) or int(days[0]) != before:  # the last turn counts
+            row = int(turns[-1]) + 1 if len(turns) else 0
+            last, value = (int(days[row - 1]), values[row - 1]) if row else (before, self.value)
+            self.opened = float(value if last is not None and last == int(days[row]) - 1 else values[row])
+        self.marked_at, self.equity, self.value = from_epoch_ms(int(closes_ms[-1])), newest, float(values[-1])
         if self.units > 0:
-            row_values = np.array(values)
-            highs = np.maximum.accumulate(np.maximum(row_values, self.high))
-            self.drawdown_max = max(self.drawdown_max, float(np.max(1.0 - row_values / highs)))
+            highs = np.maximum.accumulate(np.maximum(values, self.high))
+            self.drawdown_max = max(self.drawdown_max, float(np.max(1.0 - values / highs)))
             self.high = float(highs[-1])
         return values
 
@@ -221,14 +232,17 @@ class Curves:
         if self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY:
             yield self._keep(event.at)
 
-    def skim(self, account: Sequence[Decimal], sleeves: Mapping[str, Sequence[Decimal]], closes_at: Sequence[datetime]) -> None:
-        """Mark at the closes of slices at which nothing happens, from what the account and every sleeve is worth at each of them."""
-        self.account.extend(account, closes_at)
+    def skim(self, worths: Mapping[str, tuple[Floats, Decimal]], closes_ms: Ints) -> None:
+        """Mark at the closes (UTC ms) of slices at which nothing happens.
+
+        `worths`: what the account ("") and every sleeve is worth at each of them, and exactly at the last.
+        """
+        self.account.extend(*worths[_ACCOUNT], closes_ms)
+        nothing = np.zeros(len(closes_ms)), ZERO
         for sleeve in {*self.portfolio.sleeves, *self.sleeves}:
             curve = self.of(sleeve)
-            for value in curve.extend(sleeves.get(sleeve, [ZERO] * len(account)), closes_at):
-                curve.close_at(value)
-        self._kept_at = closes_at[-1]
+            curve.close_at(curve.extend(*worths.get(sleeve, nothing), closes_ms).tolist())
+        self._kept_at = from_epoch_ms(int(closes_ms[-1]))
 
     @property
     def known(self) -> bool:

@@ -260,4 +260,7 @@ def missing(cross_section: Slice) -> frozenset[str]:
 
 def named(cross_section: Slice, mask: Bools) -> frozenset[str]:
     """The symbols where `mask` (symbols,) holds."""
-    return frozenset(cross_section.symbols[column] for column in np.flatnonzero(mask).tolist())
+    return frozenset([cross_section.symbols[column] for column in mask.nonzero()[0].tolist()]) if mask.any() else NONE
+
+
+NONE: Final[frozenset[str]] = frozenset()

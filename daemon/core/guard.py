@@ -86,6 +86,7 @@ class Guard:
         self._states = states
         self._market = market
         self._net = net
+        self._known: tuple[Decision, tuple[object, ...], Limited] | None = None  # the newest, and as of when
         self._high: bool | None = None  # what the newest decision that was worked on knew of the watch
 
     def renew(self, limits: Limits, orders: OrderLimits) -> None:
@@ -101,7 +102,7 @@ class Guard:
 
     def weights(self, decision: Decision) -> dict[str, float]:
         """The account's target weights: the decision's, after every limit, and without what is being sold."""
-        return self._limited(decision).weights
+        return dict(self._limited(decision).weights)
 
     def begin(self, decision: Decision, at: datetime) -> tuple[dict[str, float], tuple[RiskLimited, ...]]:
         """The same for a decision that is worked on from here on, and what is to be told of it."""
@@ -111,7 +112,7 @@ class Guard:
         self.cuts = {}
         for cut in told:
             self.cuts.setdefault(cut.reason, set()).add(cut.symbol)
-        return limited.weights, told
+        return dict(limited.weights), told
 
     def allows(self, weights: Mapping[str, float], keep: frozenset[str]) -> bool:
         """Whether no limit would cut these weights, which have passed the limits and been fitted to a small account since."""
@@ -119,19 +120,30 @@ class Guard:
         return not list(apply(weights, self._limits, replace(self._scene(weights, keep), high=False)).cuts())
 
     def _limited(self, decision: Decision) -> Limited:
-        wanted = ordered_out(self._net(decision), self._states)
-        return apply(wanted, self._limits, self._scene(wanted, decision.keep))
+        """Every limit on what a decision wants; once while nothing moves that limits read, since a decision and its wave follow at once."""
+        account, states = self._account, self._states
+        measures = self._limits.measured or self._limits.correlation_scale < 1
+        key = account.version, states.changes, self._limits
+        known = self._known
+        if known is not None and known[0] is decision and known[1] == key and not (measures or account.kept()):
+            return known[2]
+        wanted = ordered_out(self._net(decision), states)
+        limited = apply(wanted, self._limits, self._scene(wanted, decision.keep))
+        self._known = decision, key, limited
+        return limited
 
     def _scene(self, wanted: Mapping[str, float], keep: frozenset[str]) -> Scene:
         account, capital = self._account, self._account.capital()
-        symbols = tuple(s for s in sorted(account.markets) if s in wanted or account.held(s))
+        held = account.held_symbols
+        symbols = tuple([s for s in account.symbols if s in wanted or s in held])
+        free, short = self._states.free, account.may_be_short
         return Scene(
             symbols=symbols,
-            held=np.array([account.weight(symbol, capital) for symbol in symbols], np.float64),
-            kept=np.array([symbol in keep or self._stands(symbol) for symbol in symbols], np.bool_),
+            held=np.array([account.weight(s, capital) if s in held else 0.0 for s in symbols], np.float64),
+            kept=np.array([s in keep or (not free and self._stands(s)) for s in symbols], np.bool_),
             moments=self._market.moments(symbols) if self._limits.measured else Moments(),
             high=self._watched,
-            rates=np.array([self._rate(symbol, wanted.get(symbol, 0.0), capital) for symbol in symbols], np.float64),
+            rates=np.array([self._rate(s, wanted.get(s, 0.0), capital) if short else 0.0 for s in symbols], np.float64),
         )
 
     def _rate(self, symbol: str, wanted: float, capital: Decimal) -> float:
@@ -143,7 +155,7 @@ class Guard:
 
     def _stands(self, symbol: str) -> bool:
         """Whether a hold of its own leaves a symbol as it is."""
-        return not self._states.free and self._states.level(Scope(symbol=symbol)) in (Level.PAUSED, Level.HALTED)
+        return self._states.level(Scope(symbol=symbol)) in (Level.PAUSED, Level.HALTED)
 
     # --- the watch, and what has to wait -----------------------------------------------------------------------------
 
@@ -151,6 +163,11 @@ class Guard:
     def _watched(self) -> bool:
         """Whether the watch says high, where that means anything to the limits; asking it costs the measures of a slice."""
         return self._limits.correlation_scale < 1 and self._market.high
+
+    @property
+    def watches(self) -> bool:
+        """Whether the limits ask the correlation watch."""
+        return self._limits.correlation_scale < 1
 
     @property
     def alarmed(self) -> bool:

@@ -84,7 +84,8 @@ class Ledger:
 
     def wallet(self, currency: str) -> Decimal:
         """Units of `currency` that the account should show: what is held, and of swaps what their positions were opened for."""
-        return EXACT.add(self.held(currency), self._opened_in.get(currency, ZERO))
+        held, opened = self._held.get(currency, ZERO), self._opened_in.get(currency)
+        return held if opened is None else EXACT.add(held, opened)
 
     def positions(self) -> dict[str, tuple[Decimal, Decimal]]:
         """The positions of swaps that are not 0, by symbol: base units, and what they were opened for."""

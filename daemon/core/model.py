@@ -61,10 +61,10 @@ class Side(StrEnum):
     BUY = "buy"
     SELL = "sell"
 
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell."""
-        return 1 if self is Side.BUY else -1
+    sign: int  # +1 for a buy, -1 for a sell
+
+    def __init__(self, value: str) -> None:
+        self.sign = 1 if value == "buy" else -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +165,14 @@ def common_step(one: Decimal, other: Decimal) -> Decimal:
     return Decimal(lcm(int(one.scaleb(-scale)), int(other.scaleb(-scale)))).scaleb(scale)
 
 
+def _positive(*numbers: Decimal) -> bool:
+    """Whether all of them are finite and above 0."""
+    for number in numbers:  # noqa: SIM110 - a generator costs three times as much, and this is asked of every order and trade
+        if not (number.is_finite() and number > 0):
+            return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class TargetWeights:
     """What one strategy wants: weights of its capital, a full set (a symbol that is not named is wanted at 0).
@@ -230,12 +238,14 @@ class Order:
     @property
     def spends_quote(self) -> bool:
         """Whether what it may take is money: of spot a buy, of a swap what does not reduce."""
-        return not self.reduce_only if is_swap(self.symbol) else self.side is Side.BUY
+        return not self.reduce_only if ":" in self.symbol else self.side is Side.BUY
 
     def __post_init__(self) -> None:
         """Refuse amounts and prices that are not finite and positive, and what would rest nowhere."""
         if self.post_only and self.limit is None:
             raise ValueError(f"order {self.id}: what rests in the book needs a limit")
+        if _positive(self.amount, self.price, self.reserve, self.price if self.limit is None else self.limit):
+            return
         for name in ("amount", "price", "reserve", "limit"):
             value: Decimal | None = getattr(self, name)
             if value is not None and not (value.is_finite() and value > 0):
@@ -264,6 +274,8 @@ class Fill:
 
     def __post_init__(self) -> None:
         """Refuse a trade of nothing or at no price."""
+        if _positive(self.amount, self.price, self.cost):
+            return
         for name in ("amount", "price", "cost"):
             value: Decimal = getattr(self, name)
             if not (value.is_finite() and value > 0):

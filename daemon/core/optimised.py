@@ -90,6 +90,10 @@ class Optimised(Strategy):
         """None: what an optimiser decides on is a matrix, and asking it at every bar would take hours."""
         return {}
 
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """None, at any slice."""
+        return {}
+
     def decide(self, view: View) -> TargetWeights:
         """The optimiser's weights; the last ones where it fails."""
         closes = view.rows["closes"]

@@ -4,7 +4,6 @@ Rule: LIFE is the whole truth about an order's life. What is not in it cannot ha
 surprise is recorded, and the venue is asked. A filled amount never decreases.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Container, Iterator
@@ -286,11 +285,11 @@ class OrderTable:
 
     def get(self, order_id: str, symbol: str = "", venue_id: str = "") -> Tracked | None:
         """The order by our id, or by the venue's within its market."""
-        for known in (order_id, self._by_venue_id.get((symbol, venue_id), "") if venue_id else ""):
-            tracked = self._open.get(known) or self._closed.get(known)
-            if tracked is not None:
-                return tracked
-        return None
+        ours = self._open.get(order_id) or self._closed.get(order_id)
+        if ours is not None or not venue_id:
+            return ours
+        known = self._by_venue_id.get((symbol, venue_id), "")
+        return self._open.get(known) or self._closed.get(known)
 
     def touch(self, at: datetime) -> None:
         """Something of ours changes at this moment."""
@@ -364,7 +363,7 @@ def beginning(instance: str) -> str:
 
 def tag(instance: str) -> str:
     """Four characters by which an instance knows its own orders: `r` and these begin every id of it."""
-    return _render(hashlib.blake2b(instance.encode(), digest_size=16).digest())[:4]
+    return _render(instance, 4)
 
 
 def client_id(instance: str, decision_id: str, symbol: str, side: Side, attempt: int) -> str:
@@ -372,8 +371,7 @@ def client_id(instance: str, decision_id: str, symbol: str, side: Side, attempt:
 
     27 characters, lower-case letters and digits, which every venue with string ids takes: `r`, the instance's tag, 110 bits of hash.
     """
-    key = "\x1f".join((instance, decision_id, symbol, side.value, str(attempt)))
-    return beginning(instance) + _render(hashlib.blake2b(key.encode(), digest_size=16).digest())[:22]
+    return beginning(instance) + _render(f"{instance}\x1f{decision_id}\x1f{symbol}\x1f{side}\x1f{attempt}", 22)
 
 
 def is_of_a_daemon(order_id: str) -> bool:
@@ -381,11 +379,12 @@ def is_of_a_daemon(order_id: str) -> bool:
     return _ID.fullmatch(order_id) is not None
 
 
-def _render(digest: bytes) -> str:
-    """Crockford's base32, lower case: no letter that is mistaken for a digit."""
-    plain = base64.b32encode(digest).decode().rstrip("=")
-    return plain.translate(_CROCKFORD)
+def _render(text: str, length: int) -> str:
+    """The first characters (an even number) of a text's hash in Crockford's base32, lower case: no letter that is mistaken for a digit."""
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(118, 118 - 5 * length, -10)])
 
 
 _ID: Final = re.compile("r[0-9a-hjkmnp-tv-z]{26}")
-_CROCKFORD: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [one + other for one in _CROCKFORD for other in _CROCKFORD]

@@ -197,7 +197,7 @@ class PaperAccount:
         report, rate = order.report, self._fees[order.rests]
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
-            return self._end(order, replace(report, status=Status.EXPIRED, at=at))
+            return self._end(order, _ended(report, Status.EXPIRED, at))
         if market.shortable:
             amount = self._closes(market, report.side, most) if order.reduces else most
             cost = amount * price
@@ -219,7 +219,7 @@ class PaperAccount:
             self._release(market.base, order.locked, spent=amount)
             self._receive(market.quote, cost - fee.amount)
         if not amount:
-            return self._end(order, replace(report, status=Status.EXPIRED, at=at))
+            return self._end(order, _ended(report, Status.EXPIRED, at))
         fill = Fill(
             order_id=report.order_id,
             venue_id=report.venue_id,
@@ -235,7 +235,7 @@ class PaperAccount:
             realised=-report.side.sign * cost if market.shortable else None,
         )
         status = Status.FILLED if amount == report.amount else Status.EXPIRED
-        return self._end(order, replace(report, status=status, filled=amount, cost=cost, fills=(fill,), at=at))
+        return self._end(order, _ended(report, status, at, (fill,)))
 
     def _closes(self, market: Instrument, side: Side, amount: Decimal) -> Decimal:
         """How much of an order would make the position in a swap smaller."""
@@ -419,3 +419,19 @@ def _order_from_json(row: dict[str, Any]) -> PaperOrder:
     limit, rests, reduces = row.get("limit"), row.get("rests", False), row.get("reduces", False)  # an earlier version's has none
     intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
     return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests, reduces)
+
+
+def _ended(report: OrderReport, status: Status, at: datetime, fills: tuple[Fill, ...] = ()) -> OrderReport:
+    """The report of an order that has ended so, after these trades."""
+    return OrderReport(
+        order_id=report.order_id,
+        venue_id=report.venue_id,
+        symbol=report.symbol,
+        side=report.side,
+        status=status,
+        amount=report.amount,
+        filled=sum([fill.amount for fill in fills], ZERO),
+        cost=sum([fill.cost for fill in fills], ZERO),
+        at=at,
+        fills=fills,
+    )

@@ -99,6 +99,8 @@ def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, 
             left[symbol] = _unsound(price, market).value
             continue
         held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
+        if quick and not held and not wished and not market.shortable:
+            continue
         worth, aimed = price * rate, wished * equity
         value, slack = held * worth, zones.width(aimed, market)
         if wished > 0 and is_ample(aimed, worth, rate, market):

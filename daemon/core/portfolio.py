@@ -266,7 +266,9 @@ class Portfolio:
 
     def _deal(self, dealt: _Dealt, arrived: int, fill: Fill) -> None:
         """Deal a trade of an order to those who are behind their part of what it has filled so far."""
-        trade = _Trade(arrived, fill, share_out(fill.amount, dealt.behind(fill.amount), dealt.lot))
+        alone = len(dealt.split) == 1
+        parts = dict.fromkeys(dealt.split, fill.amount) if alone else share_out(fill.amount, dealt.behind(fill.amount), dealt.lot)
+        trade = _Trade(arrived, fill, parts)
         dealt.trades.append(trade)
         dealt.filled = EXACT.add(dealt.filled, fill.amount)
         for sleeve, part in trade.parts.items():

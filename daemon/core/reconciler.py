@@ -169,7 +169,8 @@ class PositionReconciler:
         self._last_fill = event.at
         mine = self._table.get(event.fill.order_id, event.fill.symbol, event.fill.venue_id)
         if mine is not None:
-            self._memory.traded(replace(event.fill, order_id=mine.order.id))
+            named = event.fill.order_id == mine.order.id
+            self._memory.traded(event.fill if named else replace(event.fill, order_id=mine.order.id))
         return ()
 
     def on_reported(self, event: OrderReported) -> Iterable[Event]:
@@ -289,14 +290,17 @@ class PositionReconciler:
 
     def _compare(self, snapshot: AccountSnapshot) -> dict[str, Decimal]:
         """Account minus ledger, by managed currency, where it is not 0."""
-        held = {c: b.total for c, b in snapshot.balances.items()}
-        found = {c: held.get(c, ZERO) - self._ledger.wallet(c) for c in sorted(self._managed)}
-        return {c: d for c, d in found.items() if d}
+        held = {c: b.free + b.locked for c, b in snapshot.balances.items()}
+        found = [
+            (c, held.get(c, ZERO) - self._ledger.wallet(c))
+            for c in sorted(held.keys() & self._managed | self._ledger.units.keys() & self._managed)
+        ]
+        return {c: d for c, d in found if d}
 
     def _emptied(self, snapshot: AccountSnapshot) -> bool:
         """Whether nothing is there of all that the ledger holds: more likely a wrong answer, or another account, than the truth."""
-        held = [c for c in self._managed if self._ledger.wallet(c)]
-        return bool(held) and all(c not in snapshot.balances or not snapshot.balances[c].total for c in self._managed)
+        there = any(balance.total for c, balance in snapshot.balances.items() if c in self._managed)
+        return not there and any(self._ledger.wallet(c) for c in self._managed)
 
     def _doubt_emptiness(self, snapshot: AccountSnapshot, at: datetime) -> Iterable[Event]:
         """Conclude nothing; if it stays so, a person must look, since nothing can be traded and nothing should be booked."""

@@ -110,8 +110,8 @@ class Sleeves:
         capital, held = self._account.capital(), self._traded()
         if capital <= 0:
             return {}
-        amounts = {s: held.get((sleeve, m.base), ZERO) for s, m in self._account.markets.items()}
-        return {s: float(amount * self._account.worth(s) / capital) for s, amount in amounts.items() if amount}
+        amounts = [(s, held.get((sleeve, m.base))) for s, m in self._account.markets.items()]
+        return {s: float(amount * self._account.worth(s) / capital) for s, amount in amounts if amount}
 
     # --- what the sleeves give each other ----------------------------------------------------------------------------
 
@@ -139,8 +139,12 @@ class Sleeves:
         barred = {*wave.decision.keep, *wave.book.untouchable}
         goals: dict[str, Amounts] = {}
         left: dict[str, Amounts] = {}
+        wished = {symbol for weights in (wave.weights, *wishes.values()) for symbol, weight in weights.items() if weight}
+        there = {currency for (_, currency), amount in held.items() if amount}
         with localcontext(EXACT):
             for symbol, market in self._account.markets.items():
+                if symbol not in wished and market.base not in there:
+                    continue
                 price, rate = wave.book.prices.get(symbol), wave.book.rates.get(market.quote)
                 if price is None or rate is None or not market.active or symbol in barred:
                     continue

@@ -53,14 +53,16 @@ _NOTHING: Final = Spikes()
 class _Past:
     """Rows (times, symbols): where there is a close, its logarithm, how far it is from the close before, and how long that is ago.
 
-    `last` is the row of each symbol's newest close, -1 where there is none.
+    `newest` is the row of each symbol's newest close by then, -1 where there is none; `times` (times,) counts close times.
     """
 
+    closes: Floats
     there: Bools
     logs: Floats
     moves: Floats
     elapsed: Floats
-    last: Ints
+    newest: Ints
+    times: Floats
 
 
 class SpikeGuard:
@@ -87,6 +89,7 @@ class SpikeGuard:
         self._elapsed = np.zeros(columns)  # close times since
         self._moves = np.full((length, columns), np.nan)  # a ring of rows: trusted moves / sqrt(k), NaN where there was none
         self._at = 0
+        self._past: _Past | None = None  # the rows that were looked at last, and not taken
         self._waiting = np.zeros(columns, np.bool_)
         self._suspect = np.full(columns, np.nan)  # newest suspected close; NaN where a tick alone raised the doubt
         self._seen = np.zeros(columns, np.int64)  # bars that have closed near it
@@ -141,35 +144,44 @@ class SpikeGuard:
     def calm(self, closes: Floats, real: Bools, passed: Ints) -> int:
         """How many of these rows, from the first on, `step` would believe at once: nothing waits, and nothing moves by more than `floor`.
 
-        `closes` and `real` are (times, symbols), `passed` (times,).
+        `closes` and `real` are (times, symbols), `passed` (times,). Of these `take` may follow.
         """
         if self._waiting.any():
             return 0
-        wild = (self._history(closes, real, passed).moves > self._floor).any(axis=1)
+        self._past = self._history(closes, real, passed)
+        wild = (self._past.moves > self._floor).any(axis=1)
         return int(wild.argmax()) if wild.any() else len(closes)
 
-    def take(self, closes: Floats, real: Bools, passed: Ints) -> None:
-        """Believe rows that are calm, at least one: what `step` does with one after the other, to the bit."""
-        past, count, length = self._history(closes, real, passed), len(closes), len(self._moves)
-        newest = np.where(past.there, past.moves / np.sqrt(past.elapsed), np.nan)[-length:]
-        self._moves[(self._at + count - len(newest) + np.arange(len(newest))) % length] = newest
+    def take(self, count: int) -> None:
+        """Believe the first rows, at least one, of those that `calm` has just looked at, as `step` does one after the other, to the bit."""
+        past, length = self._past, len(self._moves)
+        if past is None:
+            raise RuntimeError("no rows have been looked at")
+        first = max(count - length, 0)
+        kept = slice(first, count)
+        newest = np.where(past.there[kept], past.moves[kept] / np.sqrt(past.elapsed[kept]), np.nan)
+        self._moves[(self._at + first + np.arange(count - first)) % length] = newest
         self._at = (self._at + count) % length
-        seen, last = past.last >= 0, np.maximum(past.last, 0)[None]
-        self._trusted = np.where(seen, np.take_along_axis(closes, last, axis=0)[0], self._trusted)
-        self._log = np.where(seen, np.take_along_axis(past.logs, last, axis=0)[0], self._log)
-        times = np.cumsum(passed, dtype=np.float64)
-        self._elapsed = np.where(seen, times[-1] - times[last[0]], self._elapsed + times[-1])
+        row = past.newest[count - 1]
+        seen, last, columns = row >= 0, np.maximum(row, 0), np.arange(len(row))
+        self._trusted = np.where(seen, past.closes[last, columns], self._trusted)
+        self._log = np.where(seen, past.logs[last, columns], self._log)
+        now = past.times[count - 1]
+        self._elapsed = np.where(seen, now - past.times[last], self._elapsed + now)
+        self._past = None
 
     def _history(self, closes: Floats, real: Bools, passed: Ints) -> "_Past":
         """What each row finds when all before it are believed."""
         there = real & (closes > 0) & (closes < np.inf)
         logs = np.log(closes, out=np.full(closes.shape, np.nan), where=there)
         newest = np.maximum.accumulate(np.where(there, np.arange(len(closes))[:, None], -1), axis=0)
-        before = np.vstack((np.full((1, closes.shape[1]), -1), newest[:-1]))
-        trusted = np.where(before >= 0, np.take_along_axis(logs, np.maximum(before, 0), axis=0), self._log)
-        times = np.cumsum(passed, dtype=np.float64)
-        elapsed = np.where(before >= 0, times[:, None] - times[np.maximum(before, 0)], self._elapsed + times[:, None])
-        return _Past(there, logs, np.abs(logs - trusted), elapsed, newest[-1])
+        before = np.empty_like(newest)
+        before[0], before[1:] = -1, newest[:-1]
+        known, row = before >= 0, np.maximum(before, 0)
+        times = passed.cumsum(dtype=np.float64)
+        trusted = np.where(known, logs[row, np.arange(closes.shape[1])], self._log)
+        elapsed = np.where(known, times[:, None] - times[row], self._elapsed + times[:, None])
+        return _Past(closes, there, logs, np.abs(logs - trusted), elapsed, newest, times)
 
     def tick(self, column: int, price: float) -> bool:
         """Whether a price between two bars may mark the account.

@@ -79,15 +79,18 @@ class States:
     """All holds in force; one for each scope and code."""
 
     def __init__(self) -> None:
+        self.changes = 0  # how often a hold was placed or lifted
         self._holds: dict[tuple[Scope, str], Hold] = {}
 
     def place(self, hold: Hold) -> None:
         """A hold is in force; it replaces one of the same scope and code."""
         self._holds[(hold.scope, hold.code)] = hold
+        self.changes += 1
 
     def lift(self, scope: Scope, code: str) -> None:
         """A hold is gone."""
         self._holds.pop((scope, code), None)
+        self.changes += 1
 
     def holds(self, scope: Scope | None = None) -> tuple[Hold, ...]:
         """Those in force (None: of every scope), the most severe first, then the oldest."""

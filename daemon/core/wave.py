@@ -214,11 +214,13 @@ class Wave:
         zones = Zones.of(rules, ONE, [exact(weight) for weight in self.weights.values()])
         grown = float(capital / self.book.equity) if self.book.equity > 0 else 1.0
         for symbol, distance in off_target.items():
+            if not distance and self.left.get(symbol) != Reason.UNFUNDED:
+                continue
             wished = self.weights.get(symbol, 0.0)
             weight, held = self.changed.get(symbol, wished), distance + wished
             width = float(zones.width(exact(weight), markets[symbol]))
             near = weight != 0 and abs(held - weight) <= width
-            if self.left.get(symbol) == Reason.UNFUNDED.value:
+            if self.left.get(symbol) == Reason.UNFUNDED:
                 if near:
                     self.left[symbol] = (Reason.RAISED if symbol in self.changed else Reason.IN_BAND).value
                 elif held > weight or abs(held * grown - weight) <= width:  # of the money that there was, it has had its part

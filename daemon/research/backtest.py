@@ -94,13 +94,10 @@ class Backtest:
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
         self.gateway = self.poller = self.timekeeper = self.rulebook = AtOnce(venue, core.manager, core.ledger)
         self.recorder = self.views = record
+        self.tell = record.tell
         self._venue = venue
         self._skim = Skim(core, venue, record)
         self._bus: Bus[e.Event] = Bus(routes(self))
-
-    def tell(self, event: e.Event) -> Iterable[e.Event]:
-        """Have an event recorded."""
-        return self.recorder.tell(event)
 
     def paper_on(self, _kind: type) -> list[Any]:
         """The venue knows its bars already."""
@@ -119,6 +116,8 @@ class Backtest:
             Overgrown: prices or gains are so absurd that the account cannot be kept exactly.
         """
         history: list[Slice] = []
+        if skims and not self.parts.manager.guard.watches:
+            self.parts.analyzer.spare()
         for block in bars.blocks():
             row = 0 if start is None else int(np.searchsorted(block.times, epoch_ms(start)))
             history += self.parts.breakers.warm([block.slice(before) for before in range(row)])

@@ -3,8 +3,12 @@
 Rule: it only listens. Every number is taken from the parts at the moment it was in force, none is worked out again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from itertools import repeat
+from typing import Any
+
+import numpy as np
 
 from daemon.core.events import (
     Event,
@@ -19,7 +23,7 @@ from daemon.core.events import (
     SubmitOrders,
 )
 from daemon.core.ledger import FUNDING
-from daemon.core.model import ZERO, Decision, Fill, Order, Slice, currencies, epoch_ms
+from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
 from daemon.core.states import Hold, Level
 from daemon.parts import Core
 from daemon.research.panels import Block
@@ -46,31 +50,49 @@ class Record:
         self._core = core
         self._decided = ""  # the newest decision's id
         self._peak = 0.0
+        self._kept: dict[type, Callable[[Any], None]] = {
+            SubmitOrders: self._keep_orders,
+            OrderFilled: self._keep_fill,
+            OrderRefused: self._keep_refusal,
+            **dict.fromkeys((RiskLimited, OrderLimited, RiskRefused), self._keep_limit),
+            HoldPlaced: self._keep_hold,
+            FlowBooked: self._keep_flow,
+        }
 
     # --- what the route table brings ---------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> Iterable[Event]:
         """Hear of everything; keep what is asked of a run."""
-        match event:
-            case SubmitOrders():
-                self.orders += event.orders
-            case OrderFilled():
-                self.fills.append(event.fill)
-                self.traded.append((float(event.fill.cost), self.equity[-1][1]))
-            case FlowBooked(flow=flow) if flow.kind == FUNDING:
-                self.funding.append((epoch_ms(flow.at), flow.symbol, float(flow.amount)))
-            case OrderRefused():
-                self.refused[event.code] = self.refused.get(event.code, 0) + 1
-            case RiskLimited() | OrderLimited() | RiskRefused():
-                self.cuts.append(event)
-            case HoldPlaced(hold=hold) if hold.level is Level.HALTED:
-                self.halts.append(hold)
-            case HoldPlaced(hold=hold):
-                told = f"{hold.level.told} by {hold.code}"
-                self.restricted[told] = self.restricted.get(told, 0) + 1
-            case _:
-                pass
+        keep = self._kept.get(type(event))
+        if keep is not None:
+            keep(event)
         return ()
+
+    def _keep_orders(self, event: SubmitOrders) -> None:
+        self.orders += event.orders
+
+    def _keep_fill(self, event: OrderFilled) -> None:
+        self.fills.append(event.fill)
+        self.traded.append((float(event.fill.cost), self.equity[-1][1]))
+
+    def _keep_refusal(self, event: OrderRefused) -> None:
+        self.refused[event.code] = self.refused.get(event.code, 0) + 1
+
+    def _keep_limit(self, event: RiskLimited | OrderLimited | RiskRefused) -> None:
+        self.cuts.append(event)
+
+    def _keep_flow(self, event: FlowBooked) -> None:
+        flow = event.flow
+        if flow.kind == FUNDING:
+            self.funding.append((epoch_ms(flow.at), flow.symbol, float(flow.amount)))
+
+    def _keep_hold(self, event: HoldPlaced) -> None:
+        hold = event.hold
+        if hold.level is Level.HALTED:
+            self.halts.append(hold)
+        else:
+            told = f"{hold.level.told} by {hold.code}"
+            self.restricted[told] = self.restricted.get(told, 0) + 1
 
     def accept(self, _request: Event) -> Iterable[Event]:
         """A conclusion of the core; it is in what was told."""
@@ -100,30 +122,27 @@ class Record:
         """The account at a close, before anything is decided on it."""
         account = self._core.account
         equity = account.equity()
-        weights = [account.weight(symbol, equity) for symbol in self._core.symbols]
+        held = account.held_symbols
+        weights = [account.weight(symbol, equity) for symbol in self._core.symbols if symbol in held]
         self._peak = max(self._peak, float(equity))
         below = 1.0 - float(equity) / self._peak if self._peak > 0 else 0.0
-        gross, net = sum(map(abs, weights)), sum(weights)
+        gross, net = sum(map(abs, weights), 0.0), sum(weights, 0.0)
         self.equity.append((epoch_ms(event.slice.closes_at), float(equity), float(account.cash), gross, net, below))
         self.closes.append((epoch_ms(event.slice.closes_at), event.slice.close.tolist()))
         return ()
 
-    def skim(self, stretch: Block, equities: Sequence[Decimal]) -> None:
-        """The same of slices at which nothing happened, with what the account was worth at each."""
-        account, times = self._core.account, stretch.times.tolist()
-        shares: list[list[float]] = []
-        for column, symbol in enumerate(self._core.symbols):
-            if held := account.held(symbol):
-                rate = account.rate(currencies(symbol)[1]) or ZERO
-                worths = [held * (Decimal(repr(price)) * rate) for price in stretch.closes[:, column].tolist()]
-                shares.append([float(worth / e) if e > 0 else 0.0 for worth, e in zip(worths, equities, strict=True)])
-        gross = [sum(map(abs, row)) for row in zip(*shares, strict=True)] if shares else [0.0] * len(times)
-        net = [sum(row) for row in zip(*shares, strict=True)] if shares else [0.0] * len(times)
-        cash = float(account.cash)
-        for time, equity, bought, held_net in zip(times, map(float, equities), gross, net, strict=True):
-            self._peak = max(self._peak, equity)
-            below = 1.0 - equity / self._peak if self._peak > 0 else 0.0
-            self.equity.append((time, equity, cash, bought, held_net, below))
+    def skim(self, stretch: Block, equities: Sequence[Decimal], shares: Sequence[Sequence[float]]) -> None:
+        """The same of slices at which nothing happened: what the account was worth at each, and of each holding its shares of that."""
+        times, worths = stretch.times.tolist(), [float(equity) for equity in equities]
+        gross, net = np.zeros(len(times)), np.zeros(len(times))
+        for row in shares:  # one after the other, as a sum of one slice goes
+            gross += np.abs(row)
+            net += row
+        peaks = np.maximum.accumulate(np.maximum(worths, self._peak))
+        self._peak = float(peaks[-1])
+        below = np.where(peaks > 0, 1.0 - worths / np.where(peaks > 0, peaks, 1.0), 0.0).tolist()
+        cash = repeat(float(self._core.account.cash), len(times))
+        self.equity += zip(times, worths, cash, gross.tolist(), net.tolist(), below, strict=True)
         self.closes += zip(times, stretch.closes.tolist(), strict=True)
         for name, problem in self._core.runner.problems.items():
             self._count_trouble(f"{name}: {problem}", len(times))

@@ -17,8 +17,9 @@ from daemon.core.model import Fill, Order, currencies, epoch_ms
 from daemon.core.plain import plain
 from daemon.research.bars import DataError
 from daemon.research.record import Record
+from daemon.research.signals import Labels
 
-Columns = Mapping[str, Sequence[Any]]
+Columns = Mapping[str, Any]  # by name, a sequence, an array, or Labels
 
 
 def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object], shares: Sequence[float]) -> None:
@@ -105,20 +106,16 @@ def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, flo
 
 def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
     """The last closes and simple returns at each bar, and the correlation of every two symbols over the whole period."""
-    times = [time for time, _ in record.closes]
+    times = np.array([time for time, _ in record.closes], np.int64)
     closes = np.array([row for _, row in record.closes], np.float64).reshape(len(times), len(symbols))
     moves = returns(closes)
-    rows = [
-        (time, symbol, value)
-        for time, row in zip(times, moves.tolist(), strict=True)
-        for symbol, value in zip(symbols, row, strict=True)
-        if value == value
-    ]
+    row, column = np.nonzero(~np.isnan(moves))
+    moved: Columns = {"timestamp": times[row], "symbol": Labels(symbols, column), "return": moves[row, column]}
     together = correlations(moves)
     pairs = [(a, b, float(together[i, j])) for i, a in enumerate(symbols) for j, b in enumerate(symbols)]
     return {
         "closes": {"timestamp": times, **dict(zip(symbols, closes.T, strict=True))},
-        "returns": _columns(rows, "timestamp", "symbol", "return"),
+        "returns": moved,
         "correlations": _columns(pairs, "symbol_a", "symbol_b", "correlation"),
     }
 
@@ -132,5 +129,11 @@ def _parquet(path: Path, columns: Columns) -> None:
     from pyarrow import parquet
 
     kinds = {name: pa.string() if name in TEXT else pa.int64() if name in MOMENT else pa.float64() for name in columns}
-    table = pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()})
+
+    def told(name: str, values: Any) -> Any:
+        if isinstance(values, Labels):
+            return pa.array(values.names, kinds[name]).take(pa.array(values.rows))
+        return pa.array(values, kinds[name])
+
+    table = pa.table({name: told(name, values) for name, values in columns.items()})
     parquet.write_table(table, path, compression="zstd")

@@ -5,7 +5,7 @@ Rule: Config objects end here, as they do in worlds.py; whatever the run assumes
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -47,13 +47,24 @@ Summary = dict[str, Any]
 CAGR_TOLD = 100.0  # a hundredfold a year
 
 
-def backtest(config: Config, data: Path, out: Path, start: datetime | None, end: datetime | None, routes: Routes) -> Summary:
-    """Run it, write its files into `out`, and return the summary. Decisions lie between `start` and `end` (both included; None: all bars).
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A backtest that is ready to run, and what is asked afterwards.
 
-    Raises:
-        DataError: the bars, or the rules in markets.json, are missing or cannot be used.
-        StartRefused: the configuration cannot be backtested.
+    `without`: the symbols for which no rules are known. `kept`: what swaps cost to hold.
     """
+
+    run: Backtest
+    core: Core
+    bars: Bars
+    venue: StoredVenue
+    record: Record
+    without: tuple[str, ...]
+    kept: upkeep.Upkeep
+
+
+def assembled(config: Config, data: Path, end: datetime | None, routes: Routes) -> Assembled:
+    """The parts of a run over what has closed until `end` (None: all bars). Raises as `backtest` does."""
     if config.universe.quotes:
         raise StartRefused(f"{config.source}: universe.quotes cannot be backtested yet; leave it out, with the symbols it pays for", 78)
     bars = load(data, config.universe.symbols, config.bar_length, end=end)
@@ -63,10 +74,21 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     terms = Terms(config.backtest.fills == "twap", config.backtest.impact, config.backtest.volume_max)
     kept = upkeep.load(data, bars.symbols, bars.timeframe) if config.exchange.market == "swap" else upkeep.NONE
     venue = StoredVenue(_account(config), _charged(config, rules), bars, kept, terms)
-    run = Backtest(core, venue, record, routes)
+    return Assembled(Backtest(core, venue, record, routes), core, bars, venue, record, without, kept)
+
+
+def backtest(config: Config, data: Path, out: Path, start: datetime | None, end: datetime | None, routes: Routes) -> Summary:
+    """Run it, write its files into `out`, and return the summary. Decisions lie between `start` and `end` (both included; None: all bars).
+
+    Raises:
+        DataError: the bars, or the rules in markets.json, are missing or cannot be used.
+        StartRefused: the configuration cannot be backtested.
+    """
+    made = assembled(config, data, end, routes)
+    core, bars, record = made.core, made.bars, made.record
     began = perf_counter()
     try:
-        run.run(bars, start)
+        made.run.run(bars, start)
     except Overgrown as error:
         raise DataError(f"{data}: {error}; look for absurd prices in the bars before, or gains that no market pays") from None
     wall_s = perf_counter() - began
@@ -75,8 +97,8 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     shares = volume_shares(bars, record.fills)
     summary = _summary(config, bars, record, wall_s) | {
         "strategies": _strategies(core),
-        "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, without, kept)],
-        "notes": list(_notes(record, venue)),
+        "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, made.without, made.kept)],
+        "notes": list(_notes(record, made.venue)),
     }
     warned = [*_looking_ahead(config, record, bars), *_warnings(core, record, bars, shares, summary)]
     summary["warnings"] = [asdict(each) for each in warned]

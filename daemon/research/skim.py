@@ -5,8 +5,10 @@ is due, an order is open, a price waits, a loss may be too large, a rule acts be
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
+from itertools import repeat
+from operator import mul
 from typing import Final
 
 import numpy as np
@@ -42,14 +44,16 @@ class Skim:
         stretch = self._stretch(block, row)
         if stretch is None:
             return 0
-        worths = self._worths(stretch)
-        count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(worths[""])
+        prices = self._prices(stretch)
+        worths = self._worths(prices, len(stretch))
+        equities = np.array(worths[""], np.float64)
+        count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(equities)
         if not count:
             return 0
         stretch = stretch.rows(0, count)
-        worths = {owner: equities[:count] for owner, equities in worths.items()}
-        self._pass(stretch, worths)
-        self._record.skim(stretch, worths[""])
+        shares = self._shares(prices, worths[""][:count])
+        self._pass(stretch, {owner: (np.array(each[:count], np.float64), each[count - 1]) for owner, each in worths.items()})
+        self._record.skim(stretch, worths[""][:count], shares)
         self._decide_nothing(stretch, row - self._from)
         return count
 
@@ -74,56 +78,75 @@ class Skim:
         core = self._core
         if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or core.account.unvalued or core.account.drift:
             return None
-        if any(market.shortable and core.account.held(symbol) for symbol, market in core.account.markets.items()):
+        if core.manager.guard.watches:
+            return None  # the watch judges every bar
+        if core.account.has_positions:
             return None  # how near a position is to its liquidation is judged at every bar
         stretch = block.rows(row, row + core.runner.rests(block.times[row:]))
         calm = core.breakers.calm(stretch.times, stretch.closes, stretch.age) if len(stretch) else 0
         return stretch.rows(0, calm) if calm else None
 
-    def _unharmed(self, equities: Sequence[Decimal]) -> int:
+    def _unharmed(self, equities: Floats) -> int:
         """How many slices pass before a loss might be too large: judged against the highest value of all, which is never too mild."""
         rules, curve = self._core.breakers.rules, self._core.curves.account
         if curve.units <= 0:
             return len(equities)
         limit = min(rule.limit for rule in (rules.drawdown, rules.daily_loss) if rule is not None)
-        values = np.array([float(equity) for equity in equities]) / curve.units
+        values = equities / curve.units
         highs = np.maximum.accumulate(np.maximum(values, max(curve.high, curve.opened)))
         harmed = 1.0 - values / highs >= limit - MARGIN
         return int(harmed.argmax()) if harmed.any() else len(equities)
 
-    def _worths(self, stretch: Block) -> dict[str, list[Decimal]]:
-        """What the account ("") and every sleeve is worth at each of the closes."""
+    def _prices(self, stretch: Block) -> dict[str, list[Decimal]]:
+        """By currency that somebody holds, what a unit is worth at each of the closes."""
+        account, closes = self._core.account, stretch.closes
+        held = {currency for currency, amount in self._core.ledger.units.items() if amount}
+        held.update(currency for _, currency in self._core.portfolio.holdings())
+        rate = account.rate(account.quote) or ZERO
+        found: dict[str, list[Decimal]] = {}
+        for symbol, market in account.markets.items():
+            if market.base in held:
+                told = map(Decimal, map(repr, closes[:, self._column[symbol]].tolist()))
+                found[market.base] = list(map(mul, told, repeat(rate)))
+        return found
+
+    def _worths(self, prices: Mapping[str, Sequence[Decimal]], count: int) -> dict[str, Sequence[Decimal]]:
+        """What the account ("") and every sleeve is worth at each of so many closes."""
         core = self._core
         rate = core.account.rate(core.account.quote) or ZERO
-        prices = {
-            market.base: [Decimal(repr(price)) * rate for price in stretch.closes[:, self._column[symbol]].tolist()]
-            for symbol, market in core.account.markets.items()
-            if core.account.held(symbol) or any(currency == market.base for _, currency in core.portfolio.holdings())
-        }
         holdings = [("", currency, amount) for currency, amount in core.ledger.holdings().items()]
         holdings += [(owner, currency, amount) for (owner, currency), amount in core.portfolio.holdings().items()]
-        worths: dict[str, list[Decimal]] = {"": [ZERO] * len(stretch)}
+        worths: dict[str, Sequence[Decimal]] = {"": [ZERO] * count}
         for owner, currency, amount in holdings:
-            before = worths.get(owner) or [ZERO] * len(stretch)
+            before = worths.get(owner) or [ZERO] * count
             if currency == core.account.quote:
-                worth = amount * rate
-                worths[owner] = [EXACT.add(worth, each) for each in before]
+                worths[owner] = list(map(EXACT.add, repeat(amount * rate), before))
             elif currency in prices:
-                worths[owner] = [EXACT.fma(amount, price, each) for price, each in zip(prices[currency], before, strict=True)]
+                worths[owner] = list(map(EXACT.fma, repeat(amount), prices[currency], before))
         return worths
 
-    def _pass(self, stretch: Block, worths: dict[str, list[Decimal]]) -> None:
+    def _shares(self, prices: Mapping[str, Sequence[Decimal]], equities: Sequence[Decimal]) -> list[list[float]]:
+        """Of each holding, its weight at each of the closes."""
+        account = self._core.account
+        found: list[list[float]] = []
+        for symbol in self._core.symbols:
+            if held := account.held(symbol):
+                worths = map(mul, repeat(held), prices[account.markets[symbol].base])
+                found.append([float(worth / equity) if equity > 0 else 0.0 for worth, equity in zip(worths, equities, strict=False)])
+        return found
+
+    def _pass(self, stretch: Block, worths: Mapping[str, tuple[Floats, Decimal]]) -> None:
         """Let every part know what it would from the slices."""
         core, last = self._core, len(stretch) - 1
-        closes_at: list[datetime] = [from_epoch_ms(moment) for moment in stretch.times.tolist()]
-        core.breakers.take(stretch.times, stretch.closes, stretch.age)
+        core.breakers.take(stretch.times)
         newest = last - stretch.age[last]  # the row of each symbol's last bar, negative where it has had none here
         seen, rows = newest >= 0, np.maximum(newest, 0)
         columns = np.arange(len(core.symbols))
+        prices, times = stretch.closes[rows, columns].tolist(), stretch.times[rows]
+        moments = {moment: from_epoch_ms(moment) for moment in set(times.tolist())}
         for column in np.flatnonzero(seen).tolist():
-            price = float(stretch.closes[rows[column], column])
-            core.account.mark_at(core.symbols[column], price, closes_at[rows[column]])
+            core.account.mark_at(core.symbols[column], prices[column], moments[int(times[column])])
         bars = stretch.panel[rows, :, columns][:, [CLOSE, VOLUME]].T
-        core.manager.guard.gate.learn(core.symbols, bars, stretch.times[rows], seen)
-        core.curves.skim(worths[""], {owner: each for owner, each in worths.items() if owner}, closes_at)
+        core.manager.guard.gate.learn(core.symbols, bars, times, seen)
+        core.curves.skim(worths, stretch.times)
         core.analyzer.skim(stretch.closes)

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-import numpy as np
-
 from daemon.core.events import (
     Event,
     FlowBooked,
@@ -138,7 +136,7 @@ class StoredVenue:
     def _row(self, symbol: str, at: datetime) -> int | None:
         """The row of the bar that begins at a moment, if the symbol has one."""
         series, closes = self._bars.series[symbol], epoch_ms(at) + self._length_ms
-        row = int(np.searchsorted(series.closes, closes))
+        row = int(series.closes.searchsorted(closes))
         return row if row < len(series.closes) and series.closes[row] == closes else None
 
     def _depth(self, report: OrderReport, row: int) -> Depth:

@@ -5,7 +5,7 @@ Times are of one process that does nothing else; a machine that does makes the l
 
 import gc
 
-from tests.bench import indicators, limits, planning, restart, scraping
+from tests.bench import backtest, indicators, limits, planning, restart, scraping
 
 if __name__ == "__main__":
     gc.collect()
@@ -13,5 +13,6 @@ if __name__ == "__main__":
     planning.table()
     limits.table()
     indicators.table()
+    backtest.table()
     restart.table()
     scraping.table()

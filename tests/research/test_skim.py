@@ -23,7 +23,8 @@ from tests.research.files import HOUR, configured, opens, read, store, walk
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT", "E/USDT")
 FILES = ("equity", "targets", "signals", "orders", "fills", "returns", "correlations")
-CASES = int(os.environ.get("SKIMS", "6"))
+CASES = int(os.environ.get("REBALANCED_SKIMS", "6"))
+FIRST = int(os.environ.get("REBALANCED_SEED", "0"))
 
 
 def market(folder: Path, chance: Random, rows: int) -> Path:
@@ -45,8 +46,15 @@ def sections(chance: Random) -> dict[str, Any]:
     """What may be configured that has a say between two decisions."""
     momentum = {"use": "portfolio_momentum", "params": {"lookback": chance.choice([3, 20]), "top": chance.randint(1, 3)}}
     fixed = {"use": "fixed_weights", "params": {"weights": {"A/USDT": 0.3, "C/USDT": 0.2}}}
-    rotation = {"use": "risk_adjusted", "params": {"lookback": 10}}
-    chosen = chance.sample([momentum, momentum, fixed, rotation], chance.choice([1, 1, 2]))
+    equal = {"use": "equal_weight", "params": {"symbols": ["B/USDT", "D/USDT"]}}
+    adjusted = {"use": "risk_adjusted", "params": {"lookback": 10}}
+    sectors = {"one": ["A/USDT", "B/USDT"], "other": ["C/USDT", "D/USDT", "E/USDT"]}
+    rotation = {"use": "sector_rotation", "params": {"lookback": 8, "sectors": sectors}}
+    reversion = {
+        "use": "pairs",
+        "params": {"pairs": [["A/USDT", "B/USDT"]], "lookback": 12, "entry": 1.0, "mode": "long_only", "size": 0.3},
+    }
+    chosen = chance.sample([momentum, momentum, fixed, equal, adjusted, rotation, reversion], chance.choice([1, 1, 2]))
     schedules: list[dict[str, Any]] = [{"every": chance.choice([1, 3, 24])}, {"every": 24, "at_start": True}, {"cron": "30 8 * * mon-fri"}]
     strategies: list[dict[str, Any]] = [
         {"name": f"s{n}", "share": 0.4, "schedule": chance.choice(schedules) | chance.choice([{}, {}, {"off_target": 0.05}]), **each}
@@ -76,7 +84,7 @@ def files(config: Path, data: Path, out: Path, *, skims: bool) -> tuple[dict[str
     return {name: (out / f"{name}.parquet").read_bytes() for name in FILES}, measured
 
 
-@pytest.mark.parametrize("seed", range(CASES))
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + CASES))
 def test_a_run_is_the_same_slice_by_slice(seed: int, tmp_path: Path) -> None:
     """Orders, fills, equity, signals and all there is to a run are the same bytes, with and without stretches."""
     chance = Random(seed)
@@ -87,9 +95,9 @@ def test_a_run_is_the_same_slice_by_slice(seed: int, tmp_path: Path) -> None:
     assert at_once[0] == one_by_one[0]
 
 
-def test_most_slices_of_a_run_are_taken_in_stretches(tmp_path: Path) -> None:
-    """Where strategies decide once a day, few slices are looked at one by one: those at which something is due, or not known yet."""
-    data = market(tmp_path / "data", Random(5), 300)
+def in_stretches(tmp_path: Path, rows: int, **risk: object) -> list[int]:
+    """How many slices the momentum strategy's run took at once, each time that it tried."""
+    data = market(tmp_path / "data", Random(5), rows)
     taken: list[int] = []
     take = Skim.take
 
@@ -99,8 +107,19 @@ def test_most_slices_of_a_run_are_taken_in_stretches(tmp_path: Path) -> None:
 
     with patch.object(Skim, "take", counted):
         momentum = {"name": "m", "use": "portfolio_momentum", "schedule": {"every": 24}}
-        runs.backtest(load(configured(tmp_path, SYMBOLS, strategies=[momentum]), {}), data, tmp_path / "out", None, None, routes)
-    assert sum(taken) > 0.65 * 300
+        config = configured(tmp_path, SYMBOLS, strategies=[momentum], risk=risk)
+        runs.backtest(load(config, {}), data, tmp_path / "out", None, None, routes)
+    return taken
+
+
+def test_most_slices_of_a_run_are_taken_in_stretches(tmp_path: Path) -> None:
+    """Where strategies decide once a day, few slices are looked at one by one: those at which something is due, or not known yet."""
+    assert sum(in_stretches(tmp_path, 300)) > 0.65 * 300
+
+
+def test_a_run_whose_limits_ask_the_correlation_watch_looks_at_every_slice(tmp_path: Path) -> None:
+    """The watch judges every bar, before the first decision too: where it may scale what is wanted, no stretch is taken."""
+    assert set(in_stretches(tmp_path, 100, correlation_scale=0.5)) == {0}
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8192])
@@ -128,11 +147,11 @@ def test_calm_rows_leave_a_guard_as_steps_do(seed: int) -> None:
     for first, end in ((0, 7), (7, 120), (120, 140)):
         part = slice(first, end)
         assert at_once.calm(closes[part], real[part], passed[part]) == end - first
-        at_once.take(closes[part], real[part], passed[part])
+        at_once.take(end - first)
         for row in range(first, end):
             one_by_one.step(closes[row], real[row], int(passed[row]))
         for mine, theirs in zip(vars(at_once).values(), vars(one_by_one).values(), strict=True):
-            assert np.array_equal(np.asarray(mine), np.asarray(theirs), equal_nan=True)
+            assert mine is theirs or np.array_equal(np.asarray(mine), np.asarray(theirs), equal_nan=True)
     jump = 150 - 140 + int(real[150:, 2].argmax())
     assert at_once.calm(closes[140:], real[140:], passed[140:]) == jump
 

@@ -147,10 +147,10 @@ class Breakers:
         """How many slices, from the first of these on, have no price that would have to wait. Columns are symbols."""
         return self._prices.calm(closes_ms, closes, age) if self._prices else len(closes_ms)
 
-    def take(self, closes_ms: Ints, closes: Floats, age: Ints) -> None:
-        """Judge slices that are calm, all at once."""
+    def take(self, closes_ms: Ints) -> None:
+        """Judge the first of the slices that `calm` has just looked at, all at once."""
         if self._prices:
-            self._prices.take(closes_ms, closes, age)
+            self._prices.take(closes_ms)
 
     @property
     def watches_losses(self) -> bool:

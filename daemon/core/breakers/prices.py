@@ -76,17 +76,18 @@ class Prices:
         """How many slices, from the first of these on, hold nothing that would have to wait, as of SpikeGuard."""
         return self._guard.calm(closes, age == 0, self._passed(closes_ms))
 
-    def take(self, closes_ms: Ints, closes: Floats, age: Ints) -> None:
-        """Judge calm slices, as `judged` does one after the other."""
-        self._guard.take(closes, age == 0, self._passed(closes_ms))
+    def take(self, closes_ms: Ints) -> None:
+        """Judge the first of the slices that `calm` has just looked at, as `judged` does one after the other."""
+        self._guard.take(len(closes_ms))
         self._seen = from_epoch_ms(int(closes_ms[-1]))
 
     def _passed(self, closes_ms: Ints) -> Ints:
         """How many bars each of these slices is after the one before it, at least one."""
         length_ms = self._timeframe // timedelta(milliseconds=1)
-        before = int(closes_ms[0]) - length_ms if self._seen is None else epoch_ms(self._seen)
-        passed: Ints = np.maximum(np.diff(closes_ms, prepend=before) // length_ms, 1)
-        return passed
+        passed = np.empty_like(closes_ms)
+        passed[0] = length_ms if self._seen is None else closes_ms[0] - epoch_ms(self._seen)
+        np.subtract(closes_ms[1:], closes_ms[:-1], out=passed[1:])
+        return np.maximum(passed // length_ms, 1)
 
     def doubted(self) -> Iterator[tuple[str, float]]:
         """The symbols that wait, each with its last trusted price, where it has one."""
