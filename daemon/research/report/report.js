@@ -51,7 +51,7 @@
       colorway: COLOURS, legend, showlegend: layout.showlegend !== false && traces.length > 1,
       hoverlabel: { bgcolor: colour("--card"), bordercolor: line, font: { color: ink } },
       dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      hovermode: layout.hovermode || "closest",
+      hovermode: layout.hovermode || "closest", barmode: layout.barmode || "group",
       xaxis: axis(layout.xaxis, line), yaxis: axis(layout.yaxis, line),
     };
     Plotly.react(node, traces.map(toned), style, { responsive: true, displaylogo: false, displayModeBar: false });
