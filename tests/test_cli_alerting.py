@@ -47,3 +47,13 @@ def test_nothing_to_try_is_said(tmp_path: Path) -> None:
     """Whoever asks believes that somebody would be told."""
     code, said = tried(tmp_path)
     assert (code, "nobody would be told" in said) == (78, True)
+
+
+def test_a_service_that_failed_is_told_without_keys(tmp_path: Path) -> None:
+    """The unit beside the daemon's says so, though the keys may be what is missing; it gives no sign of life."""
+    config = written(tmp_path, {}, alerts=[{"webhook": HOOK}], heartbeat={"url": BEAT})
+    with respx.mock(assert_all_called=False) as router:
+        hook, beat = router.post(HOOK).mock(return_value=httpx.Response(200)), router.get(BEAT)
+        result = CliRunner().invoke(app, ["alert-test", "--failed", str(config)])
+        assert (result.exit_code, hook.call_count, beat.call_count) == (0, 1, 0)
+        assert b'"event":"service.failed","level":"error"' in hook.calls[0].request.content

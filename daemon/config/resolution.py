@@ -25,26 +25,39 @@ class Unresolved(Exception):
 def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Secrets:
     """Every secret the configuration's mode needs. Raises ConfigError with all that could not be had."""
     found: dict[str, Secret] = {}
-    webhooks: list[Secret] = []
     problems: list[str] = []
     for name, path, reference in _references(config):
         try:
             found[name] = Secret(_value(reference, config, environ))
         except Unresolved as error:
             problems.append(sentence(str(config.source), path, *error.args))
-    for index, channel in enumerate(config.alerts):
-        try:
-            webhooks.append(Secret(_address(channel.webhook, config, environ)))
-        except Unresolved as error:
-            problems.append(sentence(str(config.source), f"alerts[{index}].webhook", *error.args))
-    if config.heartbeat is not None:
-        try:
-            found["heartbeat"] = Secret(_address(config.heartbeat.url, config, environ))
-        except Unresolved as error:
-            problems.append(sentence(str(config.source), "heartbeat.url", *error.args))
+    webhooks, heartbeat = _addresses(config, environ, problems)
     if problems:
         raise ConfigError(problems)
-    return Secrets(**found, webhooks=tuple(webhooks))
+    return Secrets(**found, webhooks=webhooks, heartbeat=heartbeat)
+
+
+def resolve_addresses(config: Config, environ: Mapping[str, str]) -> Secrets:
+    """Only the addresses of those who are told, for somebody who need not know the keys. Raises ConfigError likewise."""
+    problems: list[str] = []
+    webhooks, heartbeat = _addresses(config, environ, problems)
+    if problems:
+        raise ConfigError(problems)
+    return Secrets(webhooks=webhooks, heartbeat=heartbeat)
+
+
+def _addresses(config: Config, environ: Mapping[str, str], problems: list[str]) -> tuple[tuple[Secret, ...], Secret | None]:
+    """Those of `alerts`, in order, and that of `heartbeat`; what could not be had is added to `problems`."""
+    wanted = [(f"alerts[{index}].webhook", channel.webhook) for index, channel in enumerate(config.alerts)]
+    if config.heartbeat is not None:
+        wanted.append(("heartbeat.url", config.heartbeat.url))
+    found: list[Secret] = []
+    for path, where in wanted:
+        try:
+            found.append(Secret(_address(where, config, environ)))
+        except Unresolved as error:
+            problems.append(sentence(str(config.source), path, *error.args))
+    return tuple(found[: len(config.alerts)]), found[-1] if found and config.heartbeat is not None else None
 
 
 def resolve_token(config: Config, environ: Mapping[str, str]) -> Secret | None:

@@ -1,7 +1,7 @@
 """Heartbeat: an address that is asked every few minutes, so that somebody else notices when it is not.
 
 Rule: it is the only thing that reports a dead machine, and it says nothing else: an exchange that is away, a halt and a full disk have
-their own lines. It carries nothing, and nobody waits for it; what goes wrong with it is a line in the log, once.
+lines of their own. It carries nothing, and nobody waits for it; what goes wrong with it is a line in the log, once.
 """
 
 import asyncio
