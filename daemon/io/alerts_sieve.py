@@ -16,6 +16,7 @@ Line = Mapping[str, Plain]
 ALWAYS: Final = (
     "trading.",
     "drift.found",
+    "drift.cleared",
     "flow.booked",
     "account.foreign_orders",
     "strategy.disabled",
@@ -85,6 +86,7 @@ class Sieve:
         self._min_interval_s = min_interval_s
         self._windows: dict[Hashable, _Window] = {}  # in order of their ends, since all are equally long
         self._standing: dict[tuple[str, Plain], tuple[float, Line]] = {}
+        self._lasted: dict[tuple[str, Plain], None] = {}  # what was told to stand, whose end is news as well
 
     def wants(self, level: str, event: str) -> bool:
         """Whether `take` has a use for such a line. It reads nothing that changes, so any thread may ask."""
@@ -96,8 +98,8 @@ class Sieve:
     def take(self, line: Line, mono: float) -> list[Alert]:
         """Hear a line; what is to be sent because of it."""
         event = str(line["event"])
-        self._follow(event, line, mono)
-        if not self._chosen(str(line["level"]), event):
+        ended = self._follow(event, line, mono)
+        if not ended and not self._chosen(str(line["level"]), event):
             return []
         if _matches(event, AT_ONCE):
             return [Alert(line)]
@@ -114,6 +116,9 @@ class Sieve:
         for key, (at, line) in list(self._standing.items()):
             if at <= mono:
                 del self._standing[key]
+                self._lasted[key] = None
+                if len(self._lasted) > KEYS_MAX:
+                    del self._lasted[next(iter(self._lasted))]
                 alerts += self._admit((*key, "standing"), Alert(line, standing_s=STANDING[key[0]].after_s), mono)
         return alerts
 
@@ -136,14 +141,19 @@ class Sieve:
         forgotten = self._windows.pop(next(iter(self._windows))).told() if len(self._windows) > KEYS_MAX else []
         return [*forgotten, replace(alert, suppressed=window.count if window else 0)]
 
-    def _follow(self, event: str, line: Line, mono: float) -> None:
-        """Note troubles that have begun or ended."""
+    def _follow(self, event: str, line: Line, mono: float) -> bool:
+        """Note troubles that have begun or ended; whether one has ended of which a person was told."""
+        ended = False
         for name, rule in STANDING.items():
             which = line.get(rule.field) if rule.field else None
+            key = (name, which if isinstance(which, str) else None)
             if event == name and len(self._standing) < KEYS_MAX:
-                self._standing.setdefault((name, which if isinstance(which, str) else None), (mono + rule.after_s, line))
+                self._standing.setdefault(key, (mono + rule.after_s, line))
             elif event in rule.ended_by:
-                self._standing.pop((name, which if isinstance(which, str) else None), None)
+                self._standing.pop(key, None)
+                ended |= key in self._lasted
+                self._lasted.pop(key, None)
+        return ended
 
 
 def _matches(event: str, names: tuple[str, ...]) -> bool:

@@ -155,6 +155,16 @@ def test_an_order_that_is_known_again_is_not_told(end: str) -> None:
     assert [alert.line["order_id"] for alert in quiet.due(60.0)] == ["r-2"]
 
 
+def test_the_end_of_what_was_told_to_last_is_told_once() -> None:
+    """A person who was woken by an order in doubt hears what became of it, and not again of its later lines."""
+    quiet = sieve()
+    quiet.take(line("order.unknown", "warning", order_id="r-1"), 0.0)
+    quiet.due(60.0)
+    assert told(quiet.take(line("order.resolved", "info", order_id="r-2"), 70.0)) == []
+    assert told(quiet.take(line("order.resolved", "info", order_id="r-1"), 80.0)) == [("order.resolved", 0)]
+    assert told(quiet.take(line("order.closed", "info", order_id="r-1"), 300.0)) == []
+
+
 def test_an_outage_is_told_from_its_beginning() -> None:
     """Probes that repeat do not put it off, and an exchange that answers ends it."""
     quiet = sieve()
