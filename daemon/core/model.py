@@ -277,8 +277,7 @@ class Fill:
         if _positive(self.amount, self.price, self.cost):
             return
         for name in ("amount", "price", "cost"):
-            value: Decimal = getattr(self, name)
-            if not (value.is_finite() and value > 0):
+            if not _positive(value := getattr(self, name)):
                 raise ValueError(f"trade {self.trade_id}: {name} must be finite and positive, not {value}")
 
 

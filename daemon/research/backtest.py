@@ -18,8 +18,8 @@ from daemon.core.ledger import Ledger
 from daemon.core.model import Slice, epoch_ms, from_epoch_ms
 from daemon.core.orders import OrderManager
 from daemon.core.plain import rfc3339
-from daemon.core.reconciler import Calm
 from daemon.core.slices import Aligner
+from daemon.core.suspicion import Calm
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
 from daemon.research.record import Record

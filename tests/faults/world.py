@@ -22,9 +22,9 @@ from daemon.core.events import WaveSettled
 from daemon.core.memory import Memory
 from daemon.core.model import Decision, TargetWeights, decision_id
 from daemon.core.ordertable import State, Tracked
-from daemon.core.reconciler import Calm
 from daemon.core.resolver import Patience
 from daemon.core.states import Hold
+from daemon.core.suspicion import Calm
 from daemon.io import logs
 from daemon.io.streams import BarStreams
 from daemon.narrator_lines import Line

@@ -304,7 +304,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
         config = configured(tmp_path / name, SYMBOLS, strategies=[strategy])
         runs.backtest(load(config, {}), data, tmp_path / name, None, end, routes)
     verb = ["compare", *(str(tmp_path / name) for name in ("one", "two")), "--out", str(tmp_path / "both.html")]
-    done = CliRunner().invoke(app, verb)
+    done = CliRunner().invoke(app, verb, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("one", "two")]
     page = (tmp_path / "both.html").read_text()
