@@ -68,7 +68,7 @@ function draw(fresh) {
   const marks = seen.equity.filter(mine);
   views.head(status, part);
   views.reasons(part, status.failing);
-  views.tiles(part, held, several && !chosen.account ? null : marks[0], quote);
+  views.tiles(part, several && !chosen.account ? null : marks[0], quote);
   views.health(part, status.failing, behind());
   views.strategies(part.strategies ?? []);
   if (fresh.has("positions")) {

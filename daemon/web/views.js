@@ -22,18 +22,16 @@ export function reasons(status, failing) {
   banner.replaceChildren(...texts.map((text) => element("p", { text })));
 }
 
-export function tiles(status, positions, mark, quote) {
-  const weights = positions.filter((row) => row.symbol.includes("/")).map((row) => row.weight ?? 0);
-  const gross = weights.reduce((sum, each) => sum + Math.abs(each), 0);
-  const net = weights.reduce((sum, each) => sum + each, 0);
+export function tiles(status, mark, quote) {
   const told = [
     [`Equity (${quote})`, number(status.equity ?? status.worth)],
     [`Cash (${quote})`, number(status.cash)],
     [`Profit (${quote})`, mark ? number(Number(status.equity ?? mark.equity) - Number(mark.contributed)) : NONE],
-    ["Drawdown", percent(mark?.drawdown)],
-    ["Gross / net", `${percent(gross, 1)} / ${percent(net, 1)}`],
+    ["Drawdown", percent(status.drawdown)],
+    ["Gross / net", `${percent(status.gross, 1)} / ${percent(status.net, 1)}`],
     ["Positions", status.positions ?? NONE],
     ["Open orders", status.open_orders ?? NONE],
+    ["Orders in doubt", status.unknown_orders ?? NONE],
     ["Drift", percent(status.drift, 4)],
     ["Last bars", age(status.last_slice)],
     ["Last decision", age(status.last_decision)],
