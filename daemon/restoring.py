@@ -57,7 +57,7 @@ def restored(p: Parts) -> list[e.Event]:
         p.analyzer.resume(record.last_decision, p.manager.targets)
     p.reconciler.since(record.last_fill_at or max((f.at for f in record.flows), default=None), newest_trade(record))
     if p.identity["mode"] != "shadow":  # which trades nothing, and may well stand beside one that does
-        p.reconciler.twins.begin(p.clock.now())
+        p.reconciler.twins.begin(p.clock.now(), (order.id for order in record.recent_orders))
     return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
 
 

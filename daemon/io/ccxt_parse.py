@@ -225,8 +225,16 @@ def report(
         cost=decimal(raw.get("cost")) or ZERO,
         at=at,
         fills=_fills(raw, symbol, our_id, venue_id, way, at),
-        made_at=from_epoch_ms(int(raw["timestamp"])) if raw.get("timestamp") else None,
+        made_at=_made_at(raw),
     )
+
+
+def _made_at(raw: Json) -> datetime | None:
+    """When the venue took the order; None: it tells when it touched it last, and nothing else."""
+    info = raw.get("info")
+    touched_only = isinstance(info, Mapping) and "updateTime" in info and not info.get("time")
+    stamp = None if touched_only else raw.get("timestamp")
+    return from_epoch_ms(int(stamp)) if stamp else None
 
 
 def _fills(raw: Json, symbol: str, order_id: str, venue_id: str, side: Side, at: datetime) -> tuple[Fill, ...]:

@@ -8,11 +8,11 @@ import pytest
 
 from daemon.core.events import AccountPolled, CancelOrder, HoldLifted, HoldPlaced, OrderReported
 from daemon.core.ledger import Ledger
-from daemon.core.model import AccountSnapshot, OrderReport, Side
+from daemon.core.model import AccountSnapshot, OrderReport, Side, Status
 from daemon.core.ordertable import OrderTable, beginning, client_id, is_of_a_daemon
 from daemon.core.reconciler import PositionReconciler
 from daemon.core.states import ACCOUNT, Level
-from daemon.core.twins import MARGIN, OTHER_INSTANCE
+from daemon.core.twins import MARGIN, OTHER_INSTANCE, STRAYS_MAX
 from tests.core.builders import after, order, report
 
 OURS, OTHER = "momo|live", "momo-2|live"
@@ -25,7 +25,7 @@ class Desk:
     def __init__(self) -> None:
         self.table = OrderTable()
         self.reconciler = PositionReconciler(("BTC/USDT", "ETH/USDT"), Ledger(), self.table, ours=beginning(OURS))
-        self.reconciler.twins.begin(after(0))
+        self.reconciler.twins.begin(after(0), (EARLIER,))
         self.mine = self.table.add(order(client_id(OURS, "d1", "BTC/USDT", Side.BUY, 1), at=after(20)))
         self.mine.report(told(self.mine.order.id, "1"), after(21))
 
@@ -36,14 +36,15 @@ class Desk:
         return [event.hold.code for event in events if isinstance(event, HoldPlaced)]
 
 
-def told(order_id: str, number: str = "7", made_at: datetime | None = LATELY, symbol: str = "BTC/USDT") -> OrderReport:
-    """What a venue tells of an order."""
-    return replace(report(order(order_id, symbol)), venue_id=number, made_at=made_at)
+def told(order_id: str, number: str = "7", made_at: datetime | None = LATELY, symbol: str = "BTC/USDT", filled: str = "0.1") -> OrderReport:
+    """What a venue tells of an order, which has traded unless it says otherwise."""
+    return replace(report(order(order_id, symbol)), venue_id=number, made_at=made_at, filled=Decimal(filled), status=Status.OPEN)
 
 
 UNHEARD_OF = client_id(OURS, "d2", "BTC/USDT", Side.BUY, 1)
 ANOTHERS = client_id(OTHER, "d1", "BTC/USDT", Side.BUY, 1)
 MINE = client_id(OURS, "d1", "BTC/USDT", Side.BUY, 1)
+EARLIER = client_id(OURS, "d0", "BTC/USDT", Side.BUY, 1)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,16 @@ MINE = client_id(OURS, "d1", "BTC/USDT", Side.BUY, 1)
         (told(UNHEARD_OF, made_at=None), True),
         (told(ANOTHERS, symbol="XMR/USDT"), True),  # which this one does not trade
         (told("web-order-1"), True),
+        (told(UNHEARD_OF, filled="0"), True),  # it rests, and is cancelled: it may have been on its way for long
+        (told(MINE, "0001"), True),  # one number, written in two ways
+        (told(MINE, "-1"), True),  # which is none
+        (replace(told(MINE, "2"), status=Status.REJECTED), True),  # a second try that the venue has refused
+        (told(EARLIER), True),  # its intent is in the journal of a process before this one
         (told("R" + ANOTHERS[1:]), True),
     ],
 )
 def test_only_what_this_process_cannot_have_sent_is_of_another(seen: OrderReport, alone: bool) -> None:
-    """An id of ours without an intent, ours under a second number, or another instance's, made well after this process began."""
+    """A traded order of ours without an intent, ours under a second number, or another's, made well after this process began."""
     assert Desk().codes(seen) == ([] if alone else [OTHER_INSTANCE])
 
 
@@ -82,6 +88,18 @@ def test_an_open_order_of_another_instance_is_left_alone_and_one_of_an_earlier_l
     out = list(desk.reconciler.on_polled(AccountPolled(AccountSnapshot({}, listed, SEEN, SEEN), SEEN)))
     assert [event.hold.code for event in out if isinstance(event, HoldPlaced)] == [OTHER_INSTANCE]
     assert [event.order_id for event in out if isinstance(event, CancelOrder)] == [listed[1].order_id]
+
+
+def test_orders_that_rest_without_an_intent_are_cancelled_until_they_are_too_many() -> None:
+    """One may have been lost on its way; one after the other, somebody is making them."""
+    desk = Desk()
+    strays = [told(client_id(OURS, f"d{n}", "BTC/USDT", Side.BUY, 1), str(n), filled="0") for n in range(10, 10 + STRAYS_MAX)]
+    for stray in strays[:-1]:
+        out = list(desk.reconciler.on_polled(AccountPolled(AccountSnapshot({}, (stray,), SEEN, SEEN), SEEN)))
+        assert [event.order_id for event in out if isinstance(event, CancelOrder)] == [stray.order_id]
+        assert not [event for event in out if isinstance(event, HoldPlaced)]
+    assert desk.codes(strays[0]) == []
+    assert desk.codes(strays[-1]) == [OTHER_INSTANCE]
 
 
 def test_it_is_told_once_and_again_only_for_what_comes_after_a_person_has_resumed() -> None:

@@ -1,5 +1,6 @@
 """Twins: two processes of one configuration on one account, each with a journal of its own, as on two machines."""
 
+import time
 from pathlib import Path
 
 import httpx
@@ -16,24 +17,36 @@ def test_e11_two_instances_on_one_account_notice_each_other(venue: Venue, tmp_pa
         folder.mkdir()
     configs = [written(folder, venue, api={"port": 0, "token": {"env": "TOKEN"}}) for folder in folders]
     with Daemon(configs[0], {"TOKEN": TOKEN}) as here, Daemon(configs[1], {"TOKEN": TOKEN}) as there:
-        halt = here.wait("trading.halted", where=lambda line: line["code"] == "other_instance")
-        since = len(here.lines)
+        halted, trading = (here, there) if first_to_halt(here, there) is here else (there, here)
+        halt = halted.wait("trading.halted", where=lambda line: line["code"] == "other_instance")
+        since = len(halted.lines)
         assert halt["level"] == "error"
         assert "give it an account of its own" in halt["reason"]
-        status = here.get("/api/v1/status")[1]
+        status = halted.get("/api/v1/status")[1]
         assert [hold["code"] for hold in status["holds"] if hold["level"] == "halted"] == ["other_instance"]
         for _ in range(3):
-            here.wait("targets.chosen", since=len(here.lines))
-        assert [line for line in here.lines[since:] if line["event"] == "order.submitted"] == []
-        there.stop(within=PATIENCE_S)
+            halted.wait("targets.chosen", since=len(halted.lines))
+        assert [line for line in halted.lines[since:] if line["event"] == "order.submitted"] == []
+        trading.stop(within=PATIENCE_S)
         answer = httpx.post(
-            f"{here.url()}/api/v1/resume",
+            f"{halted.url()}/api/v1/resume",
             json={"by": "ann"},
             headers={"Authorization": f"Bearer {TOKEN}"},
             timeout=5,
             trust_env=False,
         )
         assert answer.status_code == 200
-        here.settled(sent=1, since=len(here.lines), within=2 * PATIENCE_S)
-        here.stop(within=PATIENCE_S)
-    assert here.count("trading.halted") == 1
+        halted.settled(sent=1, since=len(halted.lines), within=2 * PATIENCE_S)
+        halted.stop(within=PATIENCE_S)
+    assert halted.count("trading.halted") == 1
+
+
+def first_to_halt(*daemons: Daemon) -> Daemon:
+    """Whichever it is."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for daemon in daemons:
+            if daemon.count("trading.halted"):
+                return daemon
+        time.sleep(0.05)
+    raise AssertionError("; ".join(daemon.story() for daemon in daemons))

@@ -42,7 +42,7 @@ def test_no_story_breaks_a_rule(part: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("part", range(CHUNKS))
 def test_another_instance_is_noticed_whatever_else_goes_wrong(part: int, folder: Path) -> None:
-    """Its order, the journal's own prefix and all, ends trading until a person resumes; and in the end the books agree all the same."""
+    """Its order ends trading until a person resumes; and in the end the books agree all the same."""
     noticed = 0
     for seed in range(part, max(2, SEEDS // 4), CHUNKS):
         chance = Random(f"{seed}/twin")

@@ -198,7 +198,7 @@ class World:
         if fault.kind is Kind.ORPHAN:
             order_id = "r" + tag(instance) + f"orphan{int(fault.at * 1000):016d}"
         elif fault.kind is Kind.TWIN:
-            order_id = client_id(instance, f"of another machine at {fault.at}", fault.symbol, Side.BUY, 1)
+            order_id = client_id(f"twin-of-{instance}", f"of another machine at {fault.at}", fault.symbol, Side.BUY, 1)
             self.oracle.twins.add(order_id)
         amount = books.markets[fault.symbol].floor(books.free("USDT", now) * share / books.prices.now(fault.symbol, now))
         if amount <= 0:
