@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from daemon.venue.endpoints import REST, WS_API
+from daemon.venue.endpoints import REST, REST_ONLY, WS_API
 from daemon.venue.errors import VenueError
 from daemon.venue.params import Params
 from tests.venue.wire import Desk
@@ -129,5 +129,5 @@ def test_unread_parameters_are_refused() -> None:
 
 
 def test_both_interfaces_have_the_same_end_points() -> None:
-    """Every name on the WebSocket API is an end point of REST, and every REST end point has a name there."""
-    assert {id(endpoint) for endpoint in WS_API.values()} == {id(endpoint) for endpoint in REST.values()}
+    """Every name on the WebSocket API is an end point of REST, and every end point of the spot API has a name there."""
+    assert {id(endpoint) for endpoint in (WS_API | REST_ONLY).values()} == {id(endpoint) for endpoint in REST.values()}
