@@ -48,7 +48,7 @@ class Twins:
 
     def is_theirs(self, report: OrderReport) -> bool:
         """Whether another instance has made this order."""
-        if not self._is_new(report) or report.made_at is None:
+        if not self._is_new(report):
             return False
         if not report.order_id.startswith(self._ours):
             return report.symbol in self._symbols and is_of_a_daemon(report.order_id)
@@ -57,7 +57,7 @@ class Twins:
             # The same decision has the same id on every machine, and venues take an id twice once its first order has ended.
             return report.status is not Status.REJECTED and _differ(known.venue_id, report.venue_id)
         forgot_at = self._table.forgot_at
-        if report.order_id in self._made or not (forgot_at is None or report.made_at > forgot_at + self.margin):
+        if report.order_id in self._made or (forgot_at and report.made_at and report.made_at <= forgot_at + self.margin):
             return False
         return report.filled > 0 or len(self._strays) >= STRAYS_MAX
 
@@ -81,7 +81,9 @@ class Twins:
         return report
 
     def _is_new(self, report: OrderReport) -> bool:
-        """Whether the venue took it so late that no process before this one can have sent it."""
+        """Whether the venue took it so late that no process before this one can have sent it. News of its trades need not say when."""
+        if report.order_id in self._strays:
+            return True
         return self._since is not None and report.made_at is not None and report.made_at >= self._since + self.margin
 
     def on_lifted(self, event: HoldLifted) -> None:

@@ -102,6 +102,11 @@ def test_orders_that_rest_without_an_intent_are_cancelled_until_they_are_too_man
     assert desk.codes(strays[-1]) == [OTHER_INSTANCE]
 
 
+def test_a_trade_of_an_order_that_rested_without_an_intent_is_enough() -> None:
+    """A stream that says when an order was made with its first word alone is understood: the trade is of what it told of before."""
+    assert Desk().codes(told(UNHEARD_OF, filled="0"), told(UNHEARD_OF, made_at=None)) == [OTHER_INSTANCE]
+
+
 def test_it_is_told_once_and_again_only_for_what_comes_after_a_person_has_resumed() -> None:
     """An order from before the resumption is accepted with it; a newer one halts again."""
     desk = Desk()
