@@ -172,19 +172,24 @@ async def test_a_closed_connection_ends_the_watch() -> None:
         assert isinstance(await ended(task), Unknown)
 
 
+def hanging(until: asyncio.Event) -> Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]:
+    """A peer that says one thing, and then reads nothing any more, pings included."""
+
+    async def talk(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_str(kline())
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await until.wait()
+
+    return talk
+
+
 @pytest.mark.slow
 async def test_a_half_open_connection_dies_within_seconds() -> None:
     """A peer that answers nothing any more, pings included, is given up after three keep-alives: by the door's own, within 12 s."""
     async with serving() as server, door(server.urls(), streaming={"keepAlive": 500}) as exchange:
         silent = asyncio.Event()
-
-        async def talk(socket: web.WebSocketResponse, request: web.Request) -> None:
-            await socket.send_str(kline())
-            assert request.transport is not None
-            request.transport.pause_reading()
-            await silent.wait()
-
-        server.talk = talk
+        server.talk = hanging(silent)
         updates, task = await watched(server, exchange)
         await until(lambda: updates)
         assert isinstance(await ended(task, 3.0), Unknown)
@@ -195,14 +200,7 @@ async def test_a_peer_that_hangs_holds_up_no_end() -> None:
     """Given up by us, a connection whose other side reads nothing any more is gone within seconds, good-bye or not."""
     async with serving() as server, door(server.urls()) as exchange:
         silent = asyncio.Event()
-
-        async def talk(socket: web.WebSocketResponse, request: web.Request) -> None:
-            await socket.send_str(kline())
-            assert request.transport is not None
-            request.transport.pause_reading()
-            await silent.wait()
-
-        server.talk = talk
+        server.talk = hanging(silent)
         updates, task = await watched(server, exchange)
         await until(lambda: updates)
         task.cancel()
