@@ -48,7 +48,7 @@ async function look() {
 
 function path(what) {
   if (what === "orders") return "orders?limit=200";
-  if (what === "decisions") return "decisions?limit=30";
+  if (what === "decisions") return "decisions?limit=12";
   if (what !== "equity") return what;
   const since = chosen.days ? `&since=${new Date(Date.now() - chosen.days * 86400000).toISOString()}` : "";
   return `equity?limit=${POINTS}${since}`;
