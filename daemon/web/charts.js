@@ -61,7 +61,7 @@ function byAccount(rows) {
 
 function draw(place, traces, layout, nothing = "there is nothing yet") {
   const ink = tone("--ink");
-  const axis = (own) => ({ gridcolor: tone("--line"), zerolinecolor: tone("--line"), linecolor: tone("--line"), automargin: true, ...own, title: { font: { size: 12, color: tone("--soft") }, standoff: 10, ...own?.title } });
+  const axis = (own) => ({ gridcolor: tone("--line"), zerolinecolor: tone("--line"), linecolor: tone("--line"), automargin: true, visible: traces.length > 0, ...own, title: { font: { size: 12, color: tone("--soft") }, standoff: 10, ...own?.title } });
   const empty = traces.length ? {} : { annotations: [{ text: nothing, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5, font: { color: tone("--soft") } }] };
   const whole = {
     ...layout, ...empty,

@@ -55,7 +55,7 @@ export function positions(rows, ask, several) {
   const shown = rows.filter((row) => Number(row.amount) || row.target || row.hold || row.outside || !row.symbol.includes("/"));
   const order = shown.sort((a, b) => Math.abs(b.weight ?? 0) - Math.abs(a.weight ?? 0));
   const idle = rows.length - shown.length;
-  byId("positions-note").textContent = `A symbol's button tells why it is held as it is.${idle ? ` ${idle} more symbols are neither held nor wanted.` : ""}`;
+  byId("positions-note").textContent = `A symbol's button tells why it is held as it is.${idle ? ` Neither held nor wanted: ${idle} more.` : ""}`;
   fill(byId("positions"), [
     ["symbol", (row) => (row.symbol.includes("/") ? asking(row.symbol, () => ask(row.symbol, "", row.account)) : row.symbol)],
     ...(several ? [["account", (row) => row.account]] : []),
