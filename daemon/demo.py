@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from daemon.config import Config, Secret, Secrets
-from daemon.core.ledger import Ledger
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Recovered
 from daemon.io.journal.errors import failed
@@ -92,11 +91,7 @@ def venue_settings(settings: Config, secrets: Secrets, recovered: Recovered, now
     Raises:
         ValueError: the embedded exchange cannot be made for this configuration.
     """
-    ledger = Ledger()
-    for flow in recovered.flows:
-        ledger.flow(flow)
-    for fill in recovered.fills:
-        ledger.book(fill)
+    ledger = recovered.ledger()
     opened = min((flow.at for flow in recovered.flows), default=now)
     elapsed = (now - opened) // settings.bar_length  # bars since the first demo began: one row each
     return VenueSettings(

@@ -14,7 +14,6 @@ from daemon.core.events import FlowBooked, HoldLifted, OrderGivenUp
 from daemon.core.ledger import Ledger, positions_of
 from daemon.core.memory import FORGOT
 from daemon.core.model import ZERO, Balance, Flow, Status, currencies, is_swap
-from daemon.core.ordertable import beginning
 from daemon.core.reconciler import EMPTIED
 from daemon.core.states import ACCOUNT
 from daemon.io.ccxt_epochs import KEY, Epoch
@@ -78,7 +77,7 @@ async def rebase(settings: Config, secrets: Secrets, record: Recovered, clock: C
         raise refused(settings, error) from None
     finally:
         await exchange.close()
-    ledger = _folded(record, beginning(f"{settings.instance}|{settings.mode}"))
+    ledger = record.ledger()
     swaps = [symbol for symbol in settings.universe.symbols if is_swap(symbol)]
     costs = {s: held.get(currencies(s)[0], Balance(ZERO, ZERO)).opened_for - ledger.opened_for(s) for s in swaps}
     return Rebase(_differences(settings, held, ledger), tuple(orders), {s: cost for s, cost in costs.items() if cost}, epoch)
@@ -105,15 +104,6 @@ async def _given_up(exchange: Exchange, order_id: str, symbol: str, *, ended: bo
     if ended and report.status is not Status.OPEN:
         return True
     raise StartRefused(f"the exchange knows order {order_id} of {symbol}; start the daemon, which follows it to its end", 1)
-
-
-def _folded(record: Recovered, ours: str) -> Ledger:
-    ledger = Ledger(ours)
-    for flow in record.flows:
-        ledger.flow(flow)
-    for fill in record.fills:
-        ledger.book(fill)
-    return ledger
 
 
 def _differences(settings: Config, held: Mapping[str, Balance], ledger: Ledger) -> dict[str, Decimal]:

@@ -132,7 +132,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
         StartRefused: parameters of a strategy that do not go together.
     """
     symbols, settings = tuple(sorted(config.universe.symbols)), _settings(config, simulated=simulated)
-    ledger, table = Ledger(beginning(settings.instance)), OrderTable()
+    ledger, table = Ledger(), OrderTable()
     quotes, bar = config.universe.quotes, config.bar_length
     account = Account(config.universe.quote, ledger, table, FRESH, _capital(config), quotes, FRESH + bar)
     portfolio, states = Portfolio((each.name for each in config.strategies), ledger, table), States()

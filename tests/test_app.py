@@ -15,7 +15,6 @@ import pytest
 from daemon.app import routes, together
 from daemon.core import events as e
 from daemon.core.indicators import RSI
-from daemon.core.ledger import Ledger
 from daemon.core.model import Decision, TargetWeights
 from daemon.core.trading import Trading
 from daemon.io.api import PortInUse
@@ -46,12 +45,7 @@ def held_by(venue: Venue) -> dict[str, Any]:
 
 def held_in(journal: Path) -> dict[str, Any]:
     """The journal's fold."""
-    ledger, record = Ledger(), read(journal)
-    for flow in record.flows:
-        ledger.flow(flow)
-    for fill in record.fills:
-        ledger.book(fill)
-    return ledger.holdings()
+    return read(journal).ledger().holdings()
 
 
 # --- the first history -----------------------------------------------------------------------------------------------

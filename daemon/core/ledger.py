@@ -44,12 +44,9 @@ class Ledger:
     A swap is booked like spot that may go below 0: what is bought is paid for, what is sold short brings money. `opened_for` is what the
     position of a swap was opened for (quote, signed like the position); with it a holding of money becomes the venue's `wallet`, which
     pays for nothing and knows realised profits alone.
-
-    `ours` is how the ids of our own orders begin; "": every order that is named is ours.
     """
 
-    def __init__(self, ours: str = "") -> None:
-        self._ours = ours
+    def __init__(self) -> None:
         self.moves = 0  # how often a holding has changed
         self._held: dict[str, Decimal] = {}
         self._former: dict[str, deque[tuple[datetime, Decimal]]] = {}
@@ -109,14 +106,15 @@ class Ledger:
         """Whether this flow has been booked, or is from before the opening balance, and in that already."""
         return flow.id in self._flows or self._opened_at is None or flow.at <= self._opened_at
 
-    def book(self, fill: Fill) -> bool:
+    def book(self, fill: Fill, *, ours: bool = False) -> bool:
         """Move base and quote by a trade, and whatever its fees were paid in. Whether it counted: it was not known.
 
-        A trade of somebody else's hand from before the opening balance is in that balance already.
+        A trade from before the opening balance is in that balance already, whatever the name of its order: an earlier journal of ours may
+        be lost. Only one of `ours`, of an order that the journal knows, cannot be; the exchange's clock is behind then.
         """
         key = (fill.symbol, fill.trade_id)
         before = self._opened_at is None or fill.at <= self._opened_at
-        if key in self._trades or (before and not (fill.order_id and fill.order_id.startswith(self._ours))):
+        if key in self._trades or (before and not ours):
             return False
         self._trades.add(key)
         base, quote = currencies(fill.symbol)
@@ -153,9 +151,10 @@ class Ledger:
         if flow.id in self._flows:
             return False
         self._flows.add(flow.id)
-        if flow.kind == OPENING:
+        if flow.kind == OPENING:  # what the account held before, nobody knows: not nothing
             self._opened_at = self._opened_at or flow.at
-        self._former.setdefault(flow.currency, deque(maxlen=FORMER_KEPT)).append((flow.at, self.wallet(flow.currency)))
+        else:
+            self._former.setdefault(flow.currency, deque(maxlen=FORMER_KEPT)).append((flow.at, self.wallet(flow.currency)))
         if flow.kind == POSITION:
             self._shift(flow.symbol, flow.currency, -flow.amount)
         self._held[flow.currency] = EXACT.add(self.held(flow.currency), flow.amount)

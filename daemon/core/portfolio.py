@@ -176,7 +176,7 @@ class Portfolio:
 
     def _book(self, fill: Fill, owner: tuple[str, Split] | None) -> bool:
         """Count a trade, once, as the ledger does. Whether it counted."""
-        if not self._ledger.book(fill):
+        if not self._ledger.book(fill, ours=owner is not None):
             return False
         self._arrived += 1
         key = (fill.symbol, fill.venue_id)

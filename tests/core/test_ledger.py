@@ -54,17 +54,25 @@ def test_somebody_elses_trades_before_the_opening_are_in_it_already() -> None:
     assert ledger.held("BTC") == 2
 
 
-def test_what_others_and_the_exchange_traded_by_orders_with_a_name_before_the_opening_is_in_it_too() -> None:
-    """A deleveraging, or a person's order, that the stream tells of while the account is being opened counts once, whichever came first."""
-    theirs, ours = (fill(order(name), trade_id=name, at=after(5)) for name in ("adl_autoclose", "rabcd0"))
-    for told_first in (True, False):
-        ledger = Ledger("rabcd")
-        if told_first:
-            assert not ledger.book(theirs)
-        ledger.flow(Flow("opening-BTC", "BTC", Decimal(3), "opening", after(6)))
-        assert not ledger.book(theirs)
-        assert ledger.held("BTC") == 3
-        assert ledger.book(ours), "an exchange whose clock is behind tells of ours as of before"
+def test_what_was_traded_before_the_opening_is_in_it_too_unless_the_journal_knows_the_order() -> None:
+    """A deleveraging, a person's order, or one of a process whose journal is lost counts once, whichever came first, trade or opening."""
+    for name in ("adl_autoclose", "rabcd0"):
+        trade = fill(order(name), trade_id=name, at=after(5))
+        for told_first in (True, False):
+            ledger = Ledger()
+            if told_first:
+                assert not ledger.book(trade)
+            ledger.flow(Flow("opening-BTC", "BTC", Decimal(3), "opening", after(6)))
+            assert not ledger.book(trade)
+            assert ledger.held("BTC") == 3
+            assert ledger.book(trade, ours=True), "an exchange whose clock is behind tells of ours as of before"
+
+
+def test_before_its_opening_balance_an_account_held_nothing_known() -> None:
+    """A coin that is sold elsewhere, to the last unit, soon after a first start is not taken for a balance from before that start."""
+    ledger = Ledger()
+    ledger.flow(Flow("opening-BTC", "BTC", Decimal(3), "opening", after(1)))
+    assert ledger.held_until("BTC", Decimal(0)) is None
 
 
 def test_former_holdings_are_remembered_with_their_end() -> None:

@@ -70,7 +70,7 @@ class Office:
                     pass
 
     def filled(self, trade: Fill) -> None:
-        self.ledger.book(trade)
+        self.ledger.book(trade, ours=bool(trade.order_id))
         self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
 
     def poll(self, took: float = 0.0, /, **shown: str) -> None:

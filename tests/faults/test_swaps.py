@@ -18,7 +18,6 @@ from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap.exchange import SwapExchange
 from tests.faults.world import RECV_WINDOW_MS, World, quick, quickened
 from tests.oneprocess import KEYS, at_work, opened, written
-from tests.process.books import folded
 
 pytestmark = pytest.mark.asyncio
 
@@ -48,7 +47,7 @@ class Swaps(World):
     def disagreements(self) -> list[str]:
         """Where the ledger, and the one that the journal makes, are not the exchange's account."""
         found = []
-        for name, ledger in (("ledger", self.run.parts.ledger), ("journal", folded(read(self.run.path)))):
+        for name, ledger in (("ledger", self.run.parts.ledger), ("journal", read(self.run.path).ledger())):
             wallet = self.account.account.of("USDT").free
             found += [] if ledger.wallet("USDT") == wallet else [f"{name}: a wallet of {ledger.wallet('USDT')}, and {wallet} is there"]
             found += [f"{name}: {ledger.held(b)} {b}, not {self.position(b)}" for b in ("BTC", "ETH") if ledger.held(b) != self.position(b)]

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import pytest
 
-from daemon.core.ledger import Ledger
 from daemon.core.model import Fill, currencies
 from daemon.io.journal import OrderRecord, Recovered, read
 from daemon.io.journal.reader import ask
@@ -65,16 +64,6 @@ def _journal_trade(fill: Fill) -> Booked:
 # --- journal and venue -----------------------------------------------------------------------------------------------
 
 
-def folded(record: Recovered) -> Ledger:
-    """The ledger that the journal makes."""
-    ledger = Ledger()
-    for flow in record.flows:
-        ledger.flow(flow)
-    for fill in record.fills:
-        ledger.book(fill)
-    return ledger
-
-
 def intents(journal: Path) -> tuple[OrderRecord, ...]:
     """Every order in the journal, newest first; a question brings a thousand of them at most."""
     with pytest.MonkeyPatch.context() as patch:
@@ -94,7 +83,7 @@ def disagreements(state: Line, journal: Path, symbols: Sequence[str]) -> list[st
 
 
 def _balances(state: Line, record: Recovered, symbols: Sequence[str]) -> list[str]:
-    ledger = folded(record)
+    ledger = record.ledger()
     none = {"free": "0", "locked": "0"}
     held = {c: state["balances"].get(c, none) for s in symbols for c in currencies(s)}
     totals = {c: Decimal(b["free"]) + Decimal(b["locked"]) for c, b in held.items()}

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from daemon.core.ledger import Ledger
 from daemon.core.model import Flow, epoch_ms
 from daemon.io.journal import read
-from tests.process.books import Line, folded, intents
+from tests.process.books import Line, intents
 from tests.process.support import Daemon, Venue, written
 from tests.research.files import START, stored
 
@@ -114,7 +114,7 @@ def test_long_and_short_through_kills(futures: Venue, tmp_path: Path) -> None:
     assert state["violations"] == []
     record = read(journal)
     assert errors == []
-    ledger = folded(record)
+    ledger = record.ledger()
     paid = [funding(row) for row in state["incomes"] if row["incomeType"] == "FUNDING_FEE"]
     told = [flow for flow in record.flows if flow.kind == "funding"]
     assert told == paid[: len(told)]

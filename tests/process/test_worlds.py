@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from daemon.io.journal import read
-from tests.process.books import Waves, disagreements, folded, of_journal, of_venue, opening
+from tests.process.books import Waves, disagreements, of_journal, of_venue, opening
 from tests.process.support import SYMBOLS, Daemon, Venue, written
 
 # Two rebalances after the first one: buys, then sells before buys.
@@ -44,7 +44,7 @@ def test_paper_trades_without_a_key_and_remembers(venue: Venue, tmp_path: Path) 
         daemon.settled(WAVES)
         daemon.stop()
         first = daemon.lines
-    before = folded(read(journal)).holdings()
+    before = read(journal).ledger().holdings()
     assert len(before) > 1, "it holds more than cash"
     with Daemon(config, nothing) as daemon:
         again = daemon.settled()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from daemon.core.events import EquityMarked, GroupJudged, OrderClosed, OrderLimited, OrderRefused, RiskLimited, RiskRefused, WaveSettled
+from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO, Booking, Decision, Fill, Flow, Order
 from daemon.core.styles import Parent
 from daemon.io.journal.codec import micros, moment, split_from_json, wave_from_json
@@ -167,6 +168,15 @@ class Recovered:
     def owner(self, fill: Fill) -> str:
         """Our id of the order that a trade belongs to, "" where none is known."""
         return fill.order_id or self.order_of(fill.symbol, fill.venue_id) or ""
+
+    def ledger(self) -> Ledger:
+        """What the account should hold."""
+        folded = Ledger()
+        for flow in self.flows:
+            folded.flow(flow)
+        for fill in self.fills:
+            folded.book(fill, ours=self.owner(fill) in self.splits)
+        return folded
 
 
 def ask(path: Path, question: Callable[["Reader"], T]) -> T:
