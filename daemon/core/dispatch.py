@@ -80,9 +80,7 @@ class Dispatch:
         legs = self._repriced(wave, at) if at > wave.priced_at else wave.waiting
         cash = self.cash(wave)
         legs, turning = self._turned(wave, legs, at)
-        if any(self.moving(t, at) for t in wave.current if not t.order.spends_quote) or any(
-            not work.leg.spends_quote and not work.over for work in wave.works
-        ):
+        if self.makes_room(wave, at):
             now, later = fund(legs, cash)
             now, later = in_step(merged(wave.decision.groups), now, (*later, *turning))
         else:
@@ -94,6 +92,11 @@ class Dispatch:
         waits = {leg.symbol for leg in later} | {leg.symbol for leg in now if wave.left.get(leg.symbol) == Risk.ORDERS_PER_MINUTE}
         wave.waiting = tuple(leg for leg in wave.waiting if leg.symbol in waits)
         return made
+
+    def makes_room(self, wave: Wave, at: datetime) -> bool:
+        """Whether something of this wave may still bring money, or margin: a sell that has not ended, or what makes a swap smaller."""
+        selling = any(self.moving(t, at) for t in wave.current if not t.order.spends_quote)
+        return selling or any(not work.leg.spends_quote and not work.over for work in wave.works)
 
     def cash(self, wave: Wave) -> dict[str, Decimal]:
         """Money by currency that neither orders nor what is worked on has a claim to."""

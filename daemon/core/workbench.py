@@ -19,6 +19,7 @@ from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked
 from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import Leg, Reason, opened, smallest_part
+from daemon.core.risk import Reason as Risk
 from daemon.core.states import States
 from daemon.core.styles import MakerTerms, Parent, Style, Terms, Touch
 from daemon.core.wave import PASSING, Wave
@@ -186,7 +187,7 @@ class Workbench:
         orders, told = self._dispatch.admit(wave, (leg,), at, made.standing)
         made.told += told
         if not orders:
-            work.keep_back(at, at + JUDGED_AGAIN)
+            made.told += self._held_back(wave, work, at)
             return
         (order,) = orders
         if work.parent is None:
@@ -200,6 +201,13 @@ class Workbench:
         if order.spends_quote:
             cash[leg.quote] += claim - work.claim - order.reserve
         made.orders.append(order)
+
+    def _held_back(self, wave: Wave, work: Working, at: datetime) -> Iterable[Event]:
+        """Limits let no child through. What the others look at passes; room beside a liquidation comes from what this wave reduces only."""
+        if wave.left.get(work.leg.symbol) == Risk.LIQUIDATION_ROOM and not self._dispatch.makes_room(wave, at):
+            return self._end(wave, work, Risk.LIQUIDATION_ROOM.value, at)
+        work.keep_back(at, at + JUDGED_AGAIN)
+        return ()
 
     def _leg(self, work: Working, place: Place) -> Leg:
         """A child as a leg, with what it may take at worst."""

@@ -43,8 +43,8 @@ class WorkDesk(Desk):
 
     def __init__(self, terms: Terms, *markets: Instrument, price_cap: str | None = None, **more: Any) -> None:
         cap = Decimal(price_cap) if price_cap else Decimal("0.002") if isinstance(terms, MakerTerms) else None
-        keep_open = more.pop("keep_open", False)
-        settings = Settings(instance="desk", quote="USDT", terms=terms, price_cap=cap, keep_open=keep_open)
+        own = {key: more.pop(key) for key in ("keep_open", "order_limits") if key in more}
+        settings = Settings(instance="desk", quote="USDT", terms=terms, price_cap=cap, **own)
         super().__init__(*markets, settings=settings, **more)
 
     @property
