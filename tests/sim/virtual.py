@@ -28,9 +28,13 @@ class SimClock:
 
     def __init__(self, start: datetime) -> None:
         self._start = start
+        self._told = 0.0, start  # it is asked many times between two moments
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self.monotonic())
+        seconds = self.monotonic()
+        if self._told[0] != seconds:
+            self._told = seconds, self._start + timedelta(seconds=seconds)
+        return self._told[1]
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

@@ -35,6 +35,7 @@ class Prices:
         self._begin = begin
         self._chance = {symbol: Random(f"{seed}/prices/{symbol}") for symbol in symbols}
         self._rows: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
+        self._told: dict[str, tuple[datetime, Decimal]] = {}  # the newest, since a moment's is asked for many times
 
     def _bars(self, symbol: str, rows: int) -> list[Bar]:
         """At least so many bars, and those behind them as far as they were made."""
@@ -68,10 +69,13 @@ class Prices:
 
     def now(self, symbol: str, now: datetime) -> Decimal:
         """The price of this moment, between open and close of the bar that forms."""
-        row = self._row(now)
-        bar = self._bars(symbol, row + 1)[row]
-        done = 1 - (bar.closes_at - now) / self.length
-        return Decimal(f"{bar.open + (bar.close - bar.open) * done:.8g}")
+        known = self._told.get(symbol)
+        if known is None or known[0] != now:
+            row = self._row(now)
+            bar = self._bars(symbol, row + 1)[row]
+            done = 1 - (bar.closes_at - now) / self.length
+            known = self._told[symbol] = now, Decimal(f"{bar.open + (bar.close - bar.open) * done:.8g}")
+        return known[1]
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ Rule: positions, margin, liquidation and deleveraging are those of daemon/venue/
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Final, cast
 
 from daemon.core.ledger import FUNDING, LIQUIDATION
@@ -66,6 +67,8 @@ class SwapBooks(Books):
         forced = cast("Matching", _Taken(self))
         self._liquidator = Liquidator(self.margin, forced, lambda _event: None, self._number)
         self._twins: dict[str, Order] = {}  # every order as the embedded venue knows it
+        self._stand: list[Booked] = []  # those of the first `_looked` orders that stood open when somebody asked last
+        self._looked = 0
         self._costs: list[tuple[datetime, str, Decimal]] = []  # what positions were opened for, and since when
 
     def mark(self, market: Market) -> Decimal:
@@ -114,11 +117,17 @@ class SwapBooks(Books):
             reduce_only=reduce_only,
         )
 
+    def _open(self) -> list[Booked]:
+        """Those that stand open, in the order in which they came. What has ended never stands open again."""
+        rows = list(islice(self.orders.values(), self._looked, None))
+        self._looked += len(rows)
+        self._stand = [each for each in (*self._stand, *rows) if each.status is Status.OPEN]
+        return self._stand
+
     def _waiting(self) -> dict[str, list[Order]]:
         found: dict[str, list[Order]] = {}
-        for booked in self.orders.values():
-            if booked.status is Status.OPEN:
-                found.setdefault(booked.symbol, []).append(self._twins[booked.id])
+        for booked in self._open():
+            found.setdefault(booked.symbol, []).append(self._twins[booked.id])
         return found
 
     def _may_fill(self, booked: Booked) -> Decimal:
@@ -128,7 +137,7 @@ class SwapBooks(Books):
 
     def _booked(self, booked: Booked, trade: Fill, now: datetime) -> None:
         super()._booked(booked, trade, now)
-        for other in [each for each in self.orders.values() if each.status is Status.OPEN and each.reduce_only]:
+        for other in [each for each in self._open() if each.reduce_only]:
             if self._clearing.cap(self._twins[other.id]) == 0:
                 self.end(other, Status.EXPIRED, now)
 
