@@ -33,15 +33,15 @@ ACKNOWLEDGED = {"REBALANCED__LIVE__I_UNDERSTAND": "true"}
 
 
 def test_the_ready_files_are_there() -> None:
-    """One file to watch, one to try, one to test, one to copy, one for two exchanges, and one for swaps."""
-    ready = ["demo.yaml", "live.example.yaml", "multi-exchange.yaml", "pairs-swap.yaml", "paper.yaml", "sandbox.yaml"]
+    """One file to watch, one to try, one to test, one to copy, one for two exchanges, and two for swaps."""
+    ready = ["demo.yaml", "live.example.yaml", "momentum-swap.yaml", "multi-exchange.yaml", "pairs-swap.yaml", "paper.yaml", "sandbox.yaml"]
     assert [each.name for each in FILES] == ready
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_ready_files_load(path: Path) -> None:
     """Each ready file is a configuration, and is of the mode its name says."""
-    modes = {"demo": "sandbox", "multi-exchange": "paper", "pairs-swap": "paper"}
+    modes = {"demo": "sandbox", "momentum-swap": "paper", "multi-exchange": "paper", "pairs-swap": "paper"}
     for config in load_all(path, ACKNOWLEDGED if "live" in path.name else {}):
         assert config.mode == modes.get(path.name.split(".")[0], path.name.split(".")[0])
 

@@ -43,7 +43,7 @@ CORE_ORDER: Final = [
     {"bonds", "capital", "membership", "slices", "risk_weights", "planner", "ledger"},
     {"ordertable", "barflow", "forced", "spikes", "vigil", "strategy", "paper"},
     {"working"},
-    {"account", "portfolio", "desk", "optimised", "quoting", "resolver", "risk_orders", "slicing", "wave"},
+    {"account", "portfolio", "desk", "momentum", "optimised", "quoting", "resolver", "risk_orders", "slicing", "wave"},
     {"settlement", "staff", "trading", "margin", "twins"},
     {"approval", "arrears", "curves", "marginwatch", "follower", "groups", "memory", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "shares"},

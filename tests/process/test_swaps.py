@@ -1,7 +1,7 @@
 """Swaps: the daemon trades long and short on the futures protocol, over real sockets, and its journal is the venue's account."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.process.support import Daemon, Venue, written
 from tests.research.files import START, stored
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+FIVE = (BTC, ETH, "ADA/USDT:USDT", "SOL/USDT:USDT", "XRP/USDT:USDT")
 LEVERAGE = 5
 KILLS = int(os.environ.get("REBALANCED_KILLS", "5")) // 5
 EVERY = 11  # bars between two settlements of funding
@@ -28,23 +29,17 @@ EVERY = 11  # bars between two settlements of funding
 @pytest.fixture
 def futures(tmp_path: Path) -> Iterator[Venue]:
     """A venue of swaps that plays bars of a second, and settles funding every eleventh of them."""
-    folder = stored(tmp_path / "data" / "swap", 1500, (BTC, ETH), timeframe=timedelta(seconds=1), name="1s")
-    for base in ("BTC", "ETH"):
+    folder = stored(tmp_path / "data" / "swap", 1500, FIVE, timeframe=timedelta(seconds=1), name="1s")
+    for symbol in FIVE:
         times = [epoch_ms(START + n * timedelta(seconds=1)) for n in range(0, 1500, EVERY)]
         rates = {"timestamp": times, "funding_rate": [(-1) ** n * 0.0001 * (1 + n % 3) for n in range(len(times))]}
-        parquet.write_table(pa.table(rates), folder / f"{base}_USDT_USDT-funding.parquet")
+        parquet.write_table(pa.table(rates), folder / f"{symbol.partition('/')[0]}_USDT_USDT-funding.parquet")
     with Venue("--market", "swap", "--data", str(tmp_path / "data"), "--interval", "1s", folder=tmp_path) as venue:
         yield venue
 
 
-def pair(folder: Path, venue: Venue, **exchange: Any) -> Path:
-    """A configuration that is long one swap and short the other, changes its mind often, and turns right over."""
-    strategy = {
-        "name": "pair",
-        "use": "pairs",
-        "schedule": {"every": 2, "at_start": True},
-        "params": {"pair": [BTC, ETH], "lookback": 4, "entry": 0.7, "exit": 0.0, "size": 0.8},
-    }
+def swaps(folder: Path, venue: Venue, symbols: Sequence[str], strategy: dict[str, Any], **exchange: Any) -> Path:
+    """A configuration of one strategy over these swaps."""
     return written(
         folder,
         venue,
@@ -56,11 +51,22 @@ def pair(folder: Path, venue: Venue, **exchange: Any) -> Path:
             "credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}},
             **exchange,
         },
-        universe={"quote": "USDT", "symbols": [BTC, ETH]},
+        universe={"quote": "USDT", "symbols": list(symbols)},
         strategies=[strategy],
         risk={"gross": 2.0},
         execution={"band": 0.01},
     )
+
+
+def pair(folder: Path, venue: Venue, **exchange: Any) -> Path:
+    """A configuration that is long one swap and short the other, changes its mind often, and turns right over."""
+    strategy = {
+        "name": "pair",
+        "use": "pairs",
+        "schedule": {"every": 2, "at_start": True},
+        "params": {"pair": [BTC, ETH], "lookback": 4, "entry": 0.7, "exit": 0.0, "size": 0.8},
+    }
+    return swaps(folder, venue, (BTC, ETH), strategy, **exchange)
 
 
 def differences(state: Line, ledger: Ledger) -> list[str]:
@@ -71,7 +77,7 @@ def differences(state: Line, ledger: Ledger) -> list[str]:
     wallet -= sum((Decimal(row["income"]) for row in unseen), Decimal(0))
     found = [] if wallet == ledger.wallet("USDT") else [f"the wallet holds {wallet}, the ledger {ledger.wallet('USDT')}"]
     held = {row["symbol"]: Decimal(row["positionAmt"]) for row in state["positions"]}
-    for symbol in (BTC, ETH):
+    for symbol in FIVE:
         base = symbol.partition("/")[0]
         there = held.get(f"{base}USDT", Decimal(0))
         if there != ledger.held(base):
@@ -122,3 +128,22 @@ def test_long_and_short_through_kills(futures: Venue, tmp_path: Path) -> None:
     assert {flow.kind for flow in record.flows} == {"opening", "funding"}
     assert differences(state, ledger) == []
     assert turned(journal)
+
+
+def test_the_best_against_the_worst(futures: Venue, tmp_path: Path) -> None:
+    """Two swaps long and two short in equal weights: after a change of ranks the venue holds both sides, and its books are ours."""
+    params = {"lookback": 4, "rsi_period": 2, "top": 2, "bottom": 2, "exposure": 1.6, "rsi_sign": "momentum"}
+    strategy = {"name": "book", "use": "long_short_momentum", "schedule": {"every": 6, "at_start": True}, "params": params}
+    config, journal = swaps(tmp_path, futures, FIVE, strategy), tmp_path / "momo.sqlite"
+    with Daemon(config) as daemon:
+        first = daemon.settled(sent=4, within=90)
+        daemon.wait("wave.settled", since=daemon.lines.index(first) + 1, where=lambda line: not line["left"], within=90)
+        daemon.stop()
+        errors = [line for line in daemon.complaints() if line["level"] == "error"]
+    assert errors == []
+    state = futures.state()
+    assert state["violations"] == []
+    assert differences(state, folded(read(journal))) == []
+    worths = [Decimal(row["positionAmt"]) * Decimal(row["markPrice"]) for row in state["positions"] if Decimal(row["positionAmt"])]
+    assert sorted(worth > 0 for worth in worths) == [False, False, True, True]
+    assert abs(sum(worths, Decimal(0))) < sum(map(abs, worths), Decimal(0)) / 10  # prices here move by a hundredth a second

@@ -95,6 +95,21 @@ def test_a_run_is_the_same_slice_by_slice(seed: int, tmp_path: Path) -> None:
     assert at_once[0] == one_by_one[0]
 
 
+@pytest.mark.parametrize("neutral", ["dollar", "beta"])
+def test_long_and_short_is_the_same_slice_by_slice(neutral: str, tmp_path: Path) -> None:
+    """The same of swaps, bought and sold short."""
+    data = market(tmp_path / "data", Random(3), 160)
+    swaps = [f"{symbol}:USDT" for symbol in SYMBOLS]
+    for path in data.glob("*_USDT-1h.parquet"):
+        path.rename(path.with_name(path.name.replace("_USDT-", "_USDT_USDT-")))
+    params = {"lookback": 8, "top": 2, "bottom": 2, "neutral": neutral, "beta_window": 30}
+    book = {"name": "book", "use": "long_short_momentum", "params": params, "schedule": {"every": 6}}
+    config = configured(tmp_path, swaps, exchange={"id": "binance", "market": "swap"}, strategies=[book])
+    at_once, one_by_one = (files(config, data, tmp_path / str(skims), skims=skims) for skims in (True, False))
+    assert at_once == one_by_one
+    assert at_once[1]["trades"] > 20
+
+
 def in_stretches(tmp_path: Path, rows: int, **risk: object) -> list[int]:
     """How many slices the momentum strategy's run took at once, each time that it tried."""
     data = market(tmp_path / "data", Random(5), rows)

@@ -147,13 +147,19 @@ def position(fills: Sequence[Mapping[str, Any]], symbol: str, before: int) -> De
 SHARED = Path(os.environ.get("REBALANCED_DATA", "/nonexistent"))
 
 
+TWO = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+RECORDED = [
+    {"name": "pair", "use": "pairs", "params": {"pair": list(TWO), "lookback": 100, "entry": 1.5, "size": 0.4}},
+    {"name": "book", "use": "long_short_momentum", "params": {"top": 1, "bottom": 1, "neutral": "beta"}},
+]
+
+
 @pytest.mark.skipif(not (SHARED / "swap").is_dir(), reason="no recorded swaps")
-def test_funding_over_recorded_swaps_is_position_by_mark_by_rate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", RECORDED, ids=lambda strategy: strategy["use"])
+def test_funding_over_recorded_swaps_is_position_by_mark_by_rate(tmp_path: Path, strategy: dict[str, Any]) -> None:
     """What a run books, payment by payment and in sum, is what its own fills, the mark prices and the rates of the files come to."""
-    symbols = ("BTC/USDT:USDT", "ETH/USDT:USDT")
-    params = {"pair": list(symbols), "lookback": 100, "entry": 1.5, "size": 0.4}
-    strategies = [{"name": "pair", "use": "pairs", "schedule": {"every": 1}, "params": params}]
-    config = configured(tmp_path, symbols, exchange={"id": "binance", "market": "swap"}, strategies=strategies, timeframe="1h")
+    symbols = TWO
+    config = configured(tmp_path, symbols, exchange={"id": "binance", "market": "swap"}, strategies=[strategy], timeframe="1h")
     until = datetime(2021, 8, 1, tzinfo=UTC)
     out = tmp_path / "out"
     summary = runs.backtest(load(config, {}), SHARED, out, None, until, routes)

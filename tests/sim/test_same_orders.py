@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import structlog
 
 from daemon.app import Daemon, routes
 from daemon.config import Secrets, load
-from daemon.core.model import Bar, Order, from_epoch_ms
+from daemon.core.model import Bar, Order, from_epoch_ms, is_swap
 from daemon.core.paper import PaperAccount
 from daemon.io.journal import Journal
 from daemon.io.journal.reader import Reader
@@ -68,11 +69,11 @@ def configured(folder: Path, *strategies: Mapping[str, Any], symbols: Sequence[s
     return files.configured(folder, symbols, **sections)
 
 
-def data(folder: Path, need: int, holes: Mapping[str, Sequence[int]]) -> Path:
+def data(folder: Path, need: int, holes: Mapping[str, Sequence[int]], symbols: Sequence[str] = SYMBOLS) -> Path:
     """Bars for the warm-up and the run behind it; holes are counted from the run's first bar."""
     missing = {symbol: [need + row for row in rows] for symbol, rows in holes.items()}
-    path = files.stored(folder, need + LIVE, SYMBOLS, missing, name="10s", timeframe=LENGTH)
-    (path / "markets.json").write_text(str(dict.fromkeys(SYMBOLS, RULES)).replace("'", '"'))
+    path = files.stored(folder, need + LIVE, symbols, missing, name="10s", timeframe=LENGTH)
+    (path / "markets.json").write_text(str(dict.fromkeys(symbols, RULES)).replace("'", '"'))
     return path
 
 
@@ -103,6 +104,7 @@ def taped(folder: Path, need: int, symbols: Sequence[str] = SYMBOLS) -> tuple[Ta
     """A venue that plays stored bars, at a moment when the warm-up has closed."""
     bars = stored_bars.load(folder, symbols, LENGTH)
     rules, _ = stored_bars.markets(folder, symbols)
+    rules = {symbol: replace(rule, shortable=is_swap(symbol), buy_fee_in_base=not is_swap(symbol)) for symbol, rule in rules.items()}
     history = {
         symbol: [Bar(symbol, from_epoch_ms(close), *row) for close, row in zip(each.closes.tolist(), each.values.tolist(), strict=True)]
         for symbol, each in bars.series.items()
@@ -218,3 +220,30 @@ def test_all_strategies_and_rules_send_the_same_orders(tmp_path: Path, rules: di
     assert sorted(live) == sorted(stored)
     states = {(row["symbol"], row["value"]) for row in files.read(tmp_path / "out", "signals") if row["name"] == "state"}
     assert len(states) == 6, "each pair has held the one, the other and nothing"
+
+
+SWAPS: Final = tuple(f"{symbol}:USDT" for symbol in SYMBOLS)
+
+
+def test_long_and_short_send_the_same_orders(tmp_path: Path) -> None:
+    """The same of swaps that are bought and sold short, and turned right over, with bars missing."""
+    params = {"lookback": 5, "rsi_period": 3, "top": 1, "bottom": 2, "neutral": "beta", "beta_window": 20}
+    book = {"name": "book", "use": "long_short_momentum", "schedule": {"every": 4}, "params": params}
+    path = files.configured(
+        tmp_path,
+        SWAPS,
+        exchange={"id": "binance", "market": "swap"},
+        timeframe="10s",
+        strategies=[book],
+        execution={"band": 0.005},
+        api={"port": 0},
+        logging={"level": "error"},
+    )
+    need = runner(load(path, {})).need
+    folder = data(tmp_path / "data", need, {f"{symbol}:USDT": rows for symbol, rows in HOLES["gaps"].items()}, SWAPS)
+    live, _ = by_daemon(path, folder, need, SWAPS)
+    stored = by_backtest(path, folder, tmp_path / "out", need)
+    assert len(stored) > 50
+    assert sorted(live) == sorted(stored)
+    weights = [row["weight"] for row in files.read(tmp_path / "out", "targets") if row["strategy"] == "*"]
+    assert min(weights) < 0 < max(weights)

@@ -11,7 +11,12 @@ from daemon import rosters, worlds
 from daemon.config import ConfigError, load
 from strategies import REGISTRY
 
-NEEDED: Final = {"pairs": "{pair: [A/USDT, B/USDT], mode: long_only}", "fixed_weights": "{weights: {A/USDT: 0.5}}"}
+NEEDED: Final = {
+    "pairs": "{pair: [A/USDT, B/USDT], mode: long_only}",
+    "fixed_weights": "{weights: {A/USDT: 0.5}}",
+    "long_short_momentum": "{top: 2, bottom: 2}",
+}
+SHORT: Final = {"long_short_momentum"}  # for swaps only
 OPTIONAL: Final = {"minimum_variance", "risk_parity", "hierarchical_risk_parity"}
 
 
@@ -40,7 +45,8 @@ def test_a_file_explains_itself(use: str) -> None:
 @pytest.mark.parametrize("use", sorted(REGISTRY.keys() - OPTIONAL))
 def test_a_configuration_can_name_it(use: str, tmp_path: Path) -> None:
     """With nothing but what it must be told, it is built, at its usual period."""
-    config = load(written(tmp_path, use, NEEDED.get(use, "{}")), {})
+    where = {"market": "swap", "sectors": "{}"} if use in SHORT else {}
+    config = load(written(tmp_path, use, NEEDED.get(use, "{}"), **where), {})
     assert worlds.runner(config).need >= 1
     assert config.strategies[0].schedule.every == {"pairs": 1, "sector_rotation": 48}.get(use, 24)
 
@@ -56,6 +62,11 @@ def test_a_configuration_can_name_it(use: str, tmp_path: Path) -> None:
         ("pairs", "{pair: [A/USDT, Z/USDT], mode: long_only}", "strategies[0].params.pair has Z/USDT, which is not in universe.symbols;"),
         ("risk_adjusted", "{weight_max: 0.2}", "strategies[0].params.weight_max of 0.2 makes 0.8 for the 4 symbols of the universe,"),
         ("fixed_weights", "{weights: {Z/USDT: 0.2}}", "strategies[0].params.weights.Z/USDT is not in universe.symbols;"),
+        (
+            "long_short_momentum",
+            "{}",
+            "strategies[0].use long_short_momentum sells what it does not own, which exchange.market spot cannot;",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told_where_it_stands(use: str, params: str, says: str, tmp_path: Path) -> None:
@@ -70,6 +81,17 @@ def test_a_swap_can_be_sold_short(tmp_path: Path) -> None:
     """On swaps the same pair may be long and short."""
     path = written(tmp_path, "pairs", "{pair: ['A/USDT:USDT', 'B/USDT:USDT']}", market="swap", sectors="{}")
     assert worlds.runner(load(path, {})).need > 1
+
+
+def test_more_places_than_symbols_are_told_at_their_key(tmp_path: Path) -> None:
+    """Three to buy and three to sell do not fit into four symbols."""
+    path = written(tmp_path, "long_short_momentum", "{}", market="swap", sectors="{}")
+    with pytest.raises(ConfigError) as told:
+        worlds.runner(load(path, {}))
+    place = f"{path}: strategies[0].params.top"
+    assert str(told.value).startswith(
+        f"{place} of 3 and bottom of 3 are 6 symbols, and the universe has 4; lower one of them, or add symbols"
+    )
 
 
 def test_sectors_that_cannot_be_used_are_said_once(tmp_path: Path) -> None:
