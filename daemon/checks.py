@@ -15,11 +15,12 @@ from daemon.config import Config, Secrets
 from daemon.config.values import plain as numbers
 from daemon.core.model import Balance, currencies
 from daemon.core.plain import plain
+from daemon.deciding import runner, runner_of
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, Reason, VenueError
 from daemon.parts import StartRefused, dangerous_key, refused_key
 from daemon.rosters import remarks, sleeve
-from daemon.worlds import door, runner, runner_of
+from daemon.worlds import door
 
 
 def summary(settings: Config) -> str:

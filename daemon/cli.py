@@ -28,7 +28,6 @@ from daemon.cli_shared import AccountOption, ConfigPath, fail, load_accounts, lo
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
-from daemon.io.logs import configure, shutdown
 
 if TYPE_CHECKING:
     from daemon.venue.faults import Script
@@ -153,9 +152,9 @@ def backtest(
     account: AccountOption = "",
 ) -> None:
     """Trade stored bars by the same core: decisions at the close, fills at the next bar's open."""
-    from daemon.app import routes
     from daemon.research import runs
     from daemon.research.report import making
+    from daemon.routes import routes
 
     first, last = _moment("--start", start), _moment("--end", end)
     settings, _ = load_config(config, os.environ, account, need_secrets=False)
@@ -353,6 +352,8 @@ def _balances(given: list[str]) -> dict[str, Decimal]:
 
 @contextmanager
 def _logging(accounts: Accounts) -> Iterator[None]:
+    from daemon.io.logs import configure, shutdown  # only who serves writes a log
+
     settings = accounts[0][0]
     hidden = [value for _, secrets in accounts for value in secrets.values()]
     configure(settings.logging.level, settings.logging.format, settings.name, hidden)

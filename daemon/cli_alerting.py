@@ -8,15 +8,11 @@ import os
 from random import Random
 from typing import Annotated
 
-import httpx
 import typer
 
-from daemon.channels import beat, webhooks
 from daemon.cli_shared import ConfigPath, fail, mistakes
 from daemon.config import Config, Secrets, load_all, resolve_addresses
 from daemon.core.plain import rfc3339
-from daemon.io.alerts import TIMEOUT_S, Channel
-from daemon.io.alerts_heartbeat import ask
 from daemon.io.clock import SystemClock
 
 alerting = typer.Typer()
@@ -42,6 +38,12 @@ def alert_test(
 
 async def _tried(settings: Config, secrets: Secrets, *, failed: bool) -> list[tuple[str, str]]:
     """Each way to a person, and why it has failed; "" if it has not."""
+    import httpx  # with what speaks to webhooks, it is needed here only
+
+    from daemon.channels import beat, webhooks
+    from daemon.io.alerts import TIMEOUT_S, Channel
+    from daemon.io.alerts_heartbeat import ask
+
     clock = SystemClock()
     identity = {"name": settings.name, "mode": settings.mode}
     level, event = ("error", "service.failed") if failed else ("info", "alert.test")

@@ -14,9 +14,8 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from daemon import __version__
 from daemon.config import Config, ConfigError, Secrets, load, load_all, resolve_secrets, resolve_token
-from daemon.io.api import CannotListen
+from daemon.io.api_errors import CannotListen
 from daemon.io.clock import SystemClock
 from daemon.io.clockwatch import ClockSetBack
 from daemon.io.exchange import VenueError
@@ -109,6 +108,8 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def open_journal(settings: Config) -> Journal:
     """The journal of a configuration, to be written. JournalError: another process has it, or it cannot be used."""
+    from daemon import __version__  # read off the package's metadata, which takes its time
+
     return Journal.open(
         settings.journal_path(os.environ, Path.cwd()),
         instance=settings.instance,

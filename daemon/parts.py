@@ -3,10 +3,12 @@
 Rule: core parts hold no clock and no I/O; io parts meet in app.py and nowhere else.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daemon.core.account import Account
 from daemon.core.analyzer import Analyzer
@@ -26,14 +28,16 @@ from daemon.core.runner import StrategyRunner
 from daemon.core.slices import Aligner
 from daemon.core.staff import Sleeve
 from daemon.core.trading import Settings
-from daemon.io.alerts import Webhook
-from daemon.io.alerts_heartbeat import Beat
-from daemon.io.clock import Clock
-from daemon.io.exchange import Exchange, VenueError
-from daemon.io.journal import Journal, Recovered
-from daemon.io.notify import Notifier
-from daemon.io.streams_rest import Source
-from daemon.io.worker import Job
+
+if TYPE_CHECKING:  # who only decides, as a backtest does, loads none of the edges
+    from daemon.io.alerts import Webhook
+    from daemon.io.alerts_heartbeat import Beat
+    from daemon.io.clock import Clock
+    from daemon.io.exchange import Exchange, VenueError
+    from daemon.io.journal import Journal, Recovered
+    from daemon.io.notify import Notifier
+    from daemon.io.streams_rest import Source
+    from daemon.io.worker import Job
 
 
 class StartRefused(Exception):

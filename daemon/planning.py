@@ -21,13 +21,14 @@ from daemon.core.planner_legs import Reason as Left
 from daemon.core.restraint import ordered_out, restore
 from daemon.core.slices import Aligner, align
 from daemon.core.states import Hold, Level
+from daemon.deciding import foreseeing
 from daemon.io.clock import Clock, SystemClock
 from daemon.io.exchange import Exchange, Fatal, Reason, VenueError
 from daemon.io.journal import Recovered
 from daemon.io.rulebook import complete
 from daemon.io.warmup import Together, warm_up
 from daemon.parts import Core, Joined, StartRefused, refused_key
-from daemon.worlds import account_of, foreseeing
+from daemon.worlds import account_of
 
 Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
 

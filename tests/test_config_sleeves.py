@@ -6,7 +6,7 @@ import pytest
 
 from daemon.config import load
 from daemon.core.curves import HALF_LIFE, Curve
-from daemon.worlds import deciding
+from daemon.deciding import deciding
 from tests.test_config import changed, read, refusals
 
 SECOND = "  - {name: other, use: equal_weight, share: %s}\nrisk: {gross"

@@ -12,10 +12,10 @@ from daemon.cli import app
 from daemon.config import Config, ConfigError, load
 from daemon.config.ownuse import NotThere
 from daemon.core.strategy import Universe
+from daemon.deciding import runner
 from daemon.newstrategy import CannotWrite, write
 from daemon.ownstrategies import Own, blamed, hire
 from daemon.rosters import away, sleeves
-from daemon.worlds import runner
 from tests import ownfiles
 from tests.oneprocess import written
 

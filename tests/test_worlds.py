@@ -10,6 +10,7 @@ import pytest
 
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.ordertable import tag
+from daemon.deciding import runner, settings_of
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.circuit import Circuits, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import SystemClock
@@ -17,7 +18,7 @@ from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
 from daemon.parts import Parts, StartRefused
 from daemon.rosters import _schedule
-from daemon.worlds import _settings, build, door, runner
+from daemon.worlds import build, door
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, written
 
 ADDRESSES = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
@@ -83,7 +84,7 @@ async def test_paper_gives_the_venue_no_key(tmp_path: Path) -> None:
 
 def test_orders_of_one_name_differ_by_mode(tmp_path: Path) -> None:
     """A paper, a sandbox and a live instance of one name never take each other's orders for their own."""
-    assert len({tag(_settings(configured(tmp_path, mode=mode)).instance) for mode in MODES}) == len(MODES)
+    assert len({tag(settings_of(configured(tmp_path, mode=mode)).instance) for mode in MODES}) == len(MODES)
 
 
 async def test_sandbox_and_live_go_to_different_places(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_an_exchange_that_does_not_exist_is_a_mistake_of_the_file(tmp_path: Path
 def test_numbers_arrive_as_they_were_written(tmp_path: Path) -> None:
     """Bands cross into Decimal by their digits, not by their binary fraction, and limits stay what they are."""
     execution = {"band": 0.1, "band_relative": 0.3, "destination": "edge"}
-    settings = _settings(configured(tmp_path, execution=execution, risk={"gross": 0.9, "weight_max": 0.35}))
+    settings = settings_of(configured(tmp_path, execution=execution, risk={"gross": 0.9, "weight_max": 0.35}))
     assert (settings.rules.band, settings.rules.band_relative, settings.rules.to_edge) == (Decimal("0.1"), Decimal("0.3"), True)
     assert (settings.limits.gross, settings.limits.weight_max) == (0.9, 0.35)
     assert settings.quote == "USDT"
@@ -120,7 +121,7 @@ def test_numbers_arrive_as_they_were_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("timeframe", ["1s", "1m", "1h", "1d"])
 def test_a_wave_outlasts_the_cancel_of_its_orders(mode: str, timeframe: str, tmp_path: Path) -> None:
     """Whatever the bars, an order that works too long is cancelled before its wave stops waiting; only paper waits for bars."""
-    settings = _settings(configured(tmp_path, mode=mode, timeframe=timeframe, bars={"grace": "100ms"}))
+    settings = settings_of(configured(tmp_path, mode=mode, timeframe=timeframe, bars={"grace": "100ms"}))
     assert settings.working < settings.held_up
     bars = load(written(tmp_path, URLS, mode=mode, timeframe=timeframe), {}).bar_length
     assert settings.working == (max(timedelta(minutes=1), 2 * bars) if mode == "paper" else timedelta(minutes=1))
@@ -147,7 +148,7 @@ def test_rules_between_due_times_arrive(tmp_path: Path) -> None:
         {"name": "b", "use": "portfolio_momentum", "share": 0.5, "schedule": {"every": 10, "off_target": 0.05}},
     ]
     config = configured(tmp_path, timeframe="1h", strategies=strategies, execution={"cooldown": 6, "turnover_max": 0.5})
-    wanted = _settings(config)
+    wanted = settings_of(config)
     assert (wanted.off_target, wanted.cooldown, wanted.rules.turnover_max) == (0.05, timedelta(hours=6), Decimal("0.5"))
     berlin, period = (_schedule(each.schedule, config.bar_length) for each in config.strategies)
     summer = datetime(2026, 7, 1, tzinfo=UTC)

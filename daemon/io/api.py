@@ -19,6 +19,8 @@ from aiohttp import web
 
 from daemon.core.model import EPOCH
 from daemon.core.plain import plain
+from daemon.io.api_errors import CannotListen as CannotListen
+from daemon.io.api_errors import PortInUse as PortInUse
 from daemon.io.api_events import Events
 from daemon.io.api_feed import Feed
 from daemon.io.api_page import Page
@@ -39,14 +41,6 @@ _NO_MOMENT: Final = "since must be a moment with its time zone, such as 2026-01-
 _NO_NUMBER: Final = f"limit must be a whole number from 1 to {LIMIT_MAX}"
 
 log = structlog.get_logger()
-
-
-class CannotListen(Exception):
-    """The API could not be opened. Its text is one sentence for a person."""
-
-
-class PortInUse(CannotListen):
-    """Another program listens there."""
 
 
 class NotThere(Exception):

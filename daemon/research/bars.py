@@ -188,7 +188,8 @@ def columns_of(path: Path, columns: Sequence[str]) -> tuple[Times, Floats]:
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path)
+        with parquet.ParquetFile(path) as file:  # `read_table` would load what reads whole folders
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as parquet: {error}") from None
     if any(column.null_count for column in table.itercolumns()):

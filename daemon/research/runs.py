@@ -18,6 +18,7 @@ from daemon.config.ownuse import is_contained
 from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
+from daemon.deciding import deciding, runner_of
 from daemon.parts import Core, StartRefused
 from daemon.research import upkeep
 from daemon.research.assumptions import assumptions
@@ -40,7 +41,6 @@ from daemon.research.trust import (
 )
 from daemon.research.venue import StoredVenue, Terms
 from daemon.rosters import sleeve
-from daemon.worlds import deciding, runner_of
 
 Summary = dict[str, Any]
 

@@ -143,7 +143,7 @@ def test_the_best_against_the_worst(futures: Venue, tmp_path: Path) -> None:
     assert errors == []
     state = futures.state()
     assert state["violations"] == []
-    assert differences(state, folded(read(journal))) == []
+    assert differences(state, read(journal).ledger()) == []
     worths = [Decimal(row["positionAmt"]) * Decimal(row["markPrice"]) for row in state["positions"] if Decimal(row["positionAmt"])]
     assert sorted(worth > 0 for worth in worths) == [False, False, True, True]
     assert abs(sum(worths, Decimal(0))) < sum(map(abs, worths), Decimal(0)) / 10  # prices here move by a hundredth a second

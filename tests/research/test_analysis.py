@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import worlds
+from daemon import deciding as deciding_parts
 from daemon.app import routes
 from daemon.config import load
 from daemon.core.analyzer import Analyzer
@@ -29,7 +29,7 @@ def cores(monkeypatch: pytest.MonkeyPatch) -> list[Core]:
         made.append(deciding(*args, **named))  # type: ignore[arg-type]
         return made[-1]
 
-    deciding = worlds.deciding
+    deciding = deciding_parts.deciding
     monkeypatch.setattr(runs, "deciding", kept)
     monkeypatch.setattr(Backtest, "run", partialmethod(Backtest.run, skims=False))
     return made

@@ -1,5 +1,6 @@
 """What a backtest costs, counted in calls of Python functions, which no busy machine changes: a bound that holds, or somebody decides."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -98,3 +99,11 @@ def test_news_of_an_order_costs_the_same_in_a_large_wave(tmp_path: Path) -> None
         return spent / len(made.record.orders)
 
     assert of(100) < 1.3 * of(25)
+
+
+def test_a_backtest_loads_nothing_that_speaks_to_an_exchange() -> None:
+    """What the verb needs is loaded without the edges of the daemon, which take longer than a year of hourly bars."""
+    needed = "import sys, daemon.cli, daemon.routes, daemon.research.runs, daemon.research.report.making, pyarrow.parquet"
+    told = "print(*{'ccxt', 'aiohttp', 'httpx', 'plotly', 'structlog', 'uvloop', 'pandas', 'pyarrow.dataset'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", f"{needed}; {told}"], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []

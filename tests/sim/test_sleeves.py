@@ -15,10 +15,10 @@ from daemon.core.apportion import total
 from daemon.core.ledger import Ledger
 from daemon.core.ordertable import OrderTable
 from daemon.core.portfolio import Portfolio
+from daemon.deciding import runner
 from daemon.io.journal import Recovered
 from daemon.io.journal import read as recovered
 from daemon.research import runs
-from daemon.worlds import runner
 from tests.research import files
 from tests.sim.test_same_orders import LENGTH, LIVE, RULES, by_daemon, configured, quiet
 

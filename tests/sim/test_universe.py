@@ -11,9 +11,9 @@ import pytest
 from daemon.app import routes
 from daemon.config import load
 from daemon.core.model import Cause
+from daemon.deciding import deciding
 from daemon.io.journal.reader import Reader
 from daemon.research import runs
-from daemon.worlds import deciding
 from tests.research import files
 from tests.sim.test_same_orders import LENGTH, RULES, by_backtest, by_daemon, momentum
 from tests.sim.test_same_orders import quiet as quiet

@@ -19,9 +19,9 @@ from pyarrow import parquet
 from daemon.config import Config
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.model import CLOSE, Decision, epoch_ms, from_epoch_ms
+from daemon.deciding import runner
 from daemon.io.journal.reader import Reader, ask
 from daemon.research.bars import Bars, Series
-from daemon.worlds import runner
 
 Line = Mapping[str, Any]
 Weights = Mapping[str, float]

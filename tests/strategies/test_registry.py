@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from daemon import rosters, worlds
+from daemon import deciding, rosters
 from daemon.config import ConfigError, load
 from strategies import REGISTRY
 
@@ -47,7 +47,7 @@ def test_a_configuration_can_name_it(use: str, tmp_path: Path) -> None:
     """With nothing but what it must be told, it is built, at its usual period."""
     where = {"market": "swap", "sectors": "{}"} if use in SHORT else {}
     config = load(written(tmp_path, use, NEEDED.get(use, "{}"), **where), {})
-    assert worlds.runner(config).need >= 1
+    assert deciding.runner(config).need >= 1
     assert config.strategies[0].schedule.every == {"pairs": 1, "sector_rotation": 48}.get(use, 24)
 
 
@@ -73,21 +73,21 @@ def test_what_does_not_fit_is_told_where_it_stands(use: str, params: str, says: 
     """Parameters that are right by themselves and do not fit the universe are the configuration's mistake, at their key."""
     path = written(tmp_path, use, params)
     with pytest.raises(ConfigError) as told:
-        worlds.runner(load(path, {}))
+        deciding.runner(load(path, {}))
     assert str(told.value).startswith(f"{path}: {says}")
 
 
 def test_a_swap_can_be_sold_short(tmp_path: Path) -> None:
     """On swaps the same pair may be long and short."""
     path = written(tmp_path, "pairs", "{pair: ['A/USDT:USDT', 'B/USDT:USDT']}", market="swap", sectors="{}")
-    assert worlds.runner(load(path, {})).need > 1
+    assert deciding.runner(load(path, {})).need > 1
 
 
 def test_more_places_than_symbols_are_told_at_their_key(tmp_path: Path) -> None:
     """Three to buy and three to sell do not fit into four symbols."""
     path = written(tmp_path, "long_short_momentum", "{}", market="swap", sectors="{}")
     with pytest.raises(ConfigError) as told:
-        worlds.runner(load(path, {}))
+        deciding.runner(load(path, {}))
     place = f"{path}: strategies[0].params.top"
     assert str(told.value).startswith(
         f"{place} of 3 and bottom of 3 are 6 symbols, and the universe has 4; lower one of them, or add symbols"

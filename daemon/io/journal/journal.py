@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-import structlog
-
 from daemon.core.events import EquityMarked, WaveSettled
 from daemon.core.model import Decision, Fill
 from daemon.io.clock import Clock
@@ -24,7 +22,6 @@ from daemon.io.journal.reader import DecisionStory, OrderRecord, Reader, Recover
 from daemon.io.journal.store import Batch, Store
 from daemon.io.journal.writer import Writer
 
-log = structlog.get_logger()
 T = TypeVar("T")
 
 # Bytes; sixteen times what the log usually needs. So many commits lie between two looks at it.
@@ -96,10 +93,12 @@ class Journal:
 
     def _look_at_log(self) -> None:
         """Say that the log grows, once, and again after it was short: behind a reader that does not end, nothing of it is used anew."""
+        import structlog  # loaded by who writes a log, and not by who only reads a record
+
         with suppress(FileNotFoundError):
             size = self._path.with_name(self._path.name + "-wal").stat().st_size
             if size > LOG_MAX and not self._long:
-                log.warning("journal.log_long", bytes=size)
+                structlog.get_logger().warning("journal.log_long", bytes=size)
             self._long = size > LOG_MAX
 
     def recover(self) -> Recovered:

@@ -83,7 +83,8 @@ class Run:
 
         path = self._path(name)
         try:
-            read = parquet.read_table(path, columns=list(columns) or None)
+            with parquet.ParquetFile(path) as file:
+                read = file.read(columns=list(columns) or None)
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"{path} cannot be read: {error}") from None
         return {column: read.column(column).to_numpy(zero_copy_only=False) for column in read.column_names}
@@ -94,7 +95,8 @@ class Run:
         from pyarrow import compute, parquet
 
         # By far the largest file: texts stay numbers until the few rows that are wanted have been found.
-        read = parquet.read_table(self._path("signals"), read_dictionary=["strategy", "symbol", "name"])
+        with parquet.ParquetFile(self._path("signals"), read_dictionary=["strategy", "symbol", "name"]) as file:
+            read = file.read()
         found = read.filter(compute.is_in(read.column("bar_open"), value_set=pa.array(opened)))
         return {column: found.column(column).to_numpy(zero_copy_only=False) for column in found.column_names}
 
