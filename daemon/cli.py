@@ -19,12 +19,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from daemon import __version__
 from daemon.cli_alerting import alerting
+from daemon.cli_checking import checking
 from daemon.cli_commanding import commanding
+from daemon.cli_first import first
 from daemon.cli_journal import journals
 from daemon.cli_logs import log_reading
 from daemon.cli_reading import reading
-from daemon.cli_shared import AccountOption, ConfigPath, fail, load_accounts, load_config, mistakes, open_journal, ready_config
+from daemon.cli_shared import (
+    AccountOption,
+    ConfigPath,
+    ForMachines,
+    fail,
+    load_accounts,
+    load_config,
+    mistakes,
+    open_journal,
+    ready_config,
+    told,
+)
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
@@ -33,14 +47,14 @@ if TYPE_CHECKING:
     from daemon.venue.faults import Script
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and those may hold secrets
-    help="A daemon that trades a portfolio of crypto assets to target weights.",
 )
 
 new = typer.Typer(no_args_is_help=True, help="Write a first file of your own.")
 app.add_typer(new, name="new")
+app.add_typer(first)
+app.add_typer(checking)
 app.add_typer(journals, name="journal")
 app.add_typer(reading)
 app.add_typer(log_reading)
@@ -49,6 +63,20 @@ app.add_typer(alerting)
 
 Accounts = Sequence[tuple[Config, Secrets]]
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]
+
+
+def _version(asked: bool) -> None:
+    """Say which program this is, and end."""
+    if asked:
+        typer.echo(f"rebalanced {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rebalanced(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Which program this is.")] = False,
+) -> None:
+    """A daemon that trades a portfolio of crypto assets to target weights."""
 
 
 def main() -> None:
@@ -86,47 +114,12 @@ def demo(
 
 
 @app.command()
-def check(
-    config: ConfigPath,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no exchange.")] = False,
-    lookahead: Annotated[bool, typer.Option("--lookahead", help="See whether a strategy looks ahead, over the bars of --data.")] = False,
-    data: Annotated[Path | None, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, for --lookahead.")] = None,
-) -> None:
-    """Validate a configuration: the file, the secrets, the exchange, the symbols; print what would trade."""
-    from daemon.checks import check_venue, look_ahead, summary
-
-    if lookahead != (data is not None):
-        fail("--lookahead and --data go together: rebalanced check --lookahead CONFIG --data DIR", 2)
-    accounts = load_accounts(config, os.environ, need_secrets=not (offline or lookahead))
-    with mistakes():
-        typer.echo("\n\n".join(summary(settings) for settings, _ in accounts))
-        if data is not None:
-            found = [look_ahead(settings, data) for settings, _ in accounts]
-            text = "\n".join(text for _, text in found)
-            if not all(clean for clean, _ in found):
-                fail(text, 1)
-            typer.echo(text)
-            return
-    if offline:
-        typer.echo("not asked: the exchange (--offline)")
-        return
-    with mistakes():
-        for settings, secrets in accounts:
-            typer.echo(asyncio.run(check_venue(settings, secrets)))
-
-
-@app.command()
-def plan(
-    config: ConfigPath,
-    account: AccountOption = "",
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
+def plan(config: ConfigPath, account: AccountOption = "", as_json: ForMachines = False) -> None:
     """One decision now: what is held, wanted, left by each limit, and would be sent, with the reason of each. Sends nothing."""
     from rich.console import Console
 
     from daemon import planscreen
     from daemon.app import routes, together
-    from daemon.core.plain import plain
     from daemon.planning import planned
 
     settings, secrets = load_config(config, os.environ, account)
@@ -135,7 +128,7 @@ def plan(
         record = read(journal) if journal.exists() else None
         made = asyncio.run(planned(settings, secrets, record, routes, together))
     if as_json:
-        typer.echo(json.dumps(plain(planscreen.mapping(made)), indent=2, ensure_ascii=False))
+        told(planscreen.mapping(made))
     else:
         Console().print(planscreen.screen(made, settings.universe.quote))
 
@@ -150,6 +143,7 @@ def backtest(
     ] = None,
     end: Annotated[str | None, typer.Option(metavar="ISO", help="Last close that is known.")] = None,
     account: AccountOption = "",
+    as_json: ForMachines = False,
 ) -> None:
     """Trade stored bars by the same core: decisions at the close, fills at the next bar's open."""
     from daemon.research import runs
@@ -161,6 +155,9 @@ def backtest(
     with mistakes():
         summary = runs.backtest(settings, data, out, first, last, routes)
         page = making.write(out)
+    if as_json:
+        told({**summary, "report": str(page)})
+        return
     typer.echo(runs.in_words(summary, out))
     typer.echo(f"report in {page}")
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import ConfigPath, fail, mistakes
+from daemon.cli_shared import ConfigPath, ForMachines, fail, mistakes, told
 from daemon.config import Config, Secrets, load_all, resolve_addresses
 from daemon.core.plain import rfc3339
 from daemon.io.clock import SystemClock
@@ -22,6 +22,7 @@ alerting = typer.Typer()
 def alert_test(
     config: ConfigPath,
     failed: Annotated[bool, typer.Option("--failed", help="Say that the service has failed, and ask no heartbeat.")] = False,
+    as_json: ForMachines = False,
 ) -> None:
     """Send one alert over each channel of `alerts`, and ask the address of `heartbeat`; exit code 1 where one did not arrive."""
     with mistakes():
@@ -30,7 +31,9 @@ def alert_test(
     if not settings.alerts and settings.heartbeat is None:
         fail(f"{settings.source}: there is neither a channel in alerts nor a heartbeat, so nobody would be told; see docs/operating.md", 78)
     outcomes = asyncio.run(_tried(settings, secrets, failed=failed))
-    for way, reason in outcomes:
+    if as_json:
+        told([{"way": way, "arrived": not reason, "reason": reason} for way, reason in outcomes])
+    for way, reason in () if as_json else outcomes:
         typer.echo(f"{way}: {f'did not arrive ({reason})' if reason else 'arrived'}")
     if any(reason for _, reason in outcomes):
         fail("look at the addresses, and whether this machine reaches them; a reason http_... is what the service has answered", 1)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import TOKEN, AsJson, ConfigOption, Url, address, confirmed, fail, user
+from daemon.cli_shared import TOKEN, AsJson, ConfigHere, ConfigOption, Url, about_and_config, address, confirmed, fail, named, user
 
 commanding = typer.Typer()
 
@@ -20,83 +20,111 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @commanding.command()
-def pause(about: About = "", account: Account = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def pause(
+    about: About = "",
+    here: ConfigHere = None,
+    account: Account = "",
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
     """Begin nothing new until `resume`; orders under way come to their end."""
-    _command("pause", about, url, config, account, as_json=as_json)
+    about, here = about_and_config(about, here)
+    _command("pause", about, url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
 def resume(
-    about: About = "", account: Account = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False
+    about: About = "",
+    here: ConfigHere = None,
+    account: Account = "",
+    yes: Yes = False,
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Lift what restricts trading: a pause, an exclusion, a halt (which asks first)."""
+    about, here = about_and_config(about, here)
     if not yes:
-        _ask_after_a_halt(url, config)
-    _command("resume", about, url, config, account, as_json=as_json)
+        _ask_after_a_halt(url, named(here, config))
+    _command("resume", about, url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
-def rebalance(account: Account = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def rebalance(
+    here: ConfigHere = None, account: Account = "", url: Url = None, config: ConfigOption = None, as_json: AsJson = False
+) -> None:
     """Have every strategy decide now."""
-    _command("rebalance", "", url, config, account, as_json=as_json)
+    _command("rebalance", "", url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
 def flatten(
-    about: About = "", account: Account = "", yes: Yes = False, url: Url = None, config: ConfigOption = None, as_json: AsJson = False
+    about: About = "",
+    here: ConfigHere = None,
+    account: Account = "",
+    yes: Yes = False,
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Sell everything, or all of one symbol or strategy, and halt it until `resume`. Asks first."""
+    about, here = about_and_config(about, here)
     if not yes:
         where = f" on account {account}" if account else ""
         confirmed(f"This sells everything {f'of {about}' if about else 'the daemon manages'}{where} at the market. Go on?")
-    _command("flatten", about, url, config, account, as_json=as_json)
+    _command("flatten", about, url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
 def exclude(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
+    here: ConfigHere = None,
     account: Account = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Leave a symbol alone, with what is held of it, until `resume SYMBOL`."""
-    _command("exclude", symbol, url, config, account, as_json=as_json)
+    _command("exclude", symbol, url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
 def approve(
     decision: Annotated[str, typer.Argument(metavar="[DECISION]", help="Its id; the one that waits unless given.")] = "",
+    here: ConfigHere = None,
     account: Account = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Let the wave go that waits for a person's word (execution.approve); `status` and the log say what it would send."""
-    _command("approve", decision, url, config, account, as_json=as_json)
+    decision, here = about_and_config(decision, here)
+    _command("approve", decision, url, named(here, config), account, as_json=as_json)
 
 
 @commanding.command()
 def resolve(
     order: Annotated[str, typer.Argument(metavar="ORDER", help="Its id, as `orders` and the log have it.")],
+    here: ConfigHere = None,
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
     """End an order in doubt that you have looked for at the exchange and that stands nowhere there; the account is taken as it is."""
-    _command("resolve", order, url, config, as_json=as_json)
+    _command("resolve", order, url, named(here, config), as_json=as_json)
 
 
 @commanding.command()
-def reload(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def reload(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Read the configuration again: validated whole, taken up between two waves, refused with the reason (as SIGHUP does)."""
-    _command("reload", "", url, config, as_json=as_json)
+    _command("reload", "", url, named(here, config), as_json=as_json)
 
 
 @commanding.command()
-def stop(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def stop(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """End the daemon in order (as SIGTERM does)."""
-    _command("stop", "", url, config, as_json=as_json)
+    _command("stop", "", url, named(here, config), as_json=as_json)
 
 
 def _command(verb: str, argument: str, url: str | None, config: Path | None, account: str = "", *, as_json: bool) -> None:

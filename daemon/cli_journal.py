@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import AccountOption, ConfigPath, confirmed, load_config, mistakes, open_journal, user
+from daemon.cli_shared import AccountOption, ConfigPath, ForMachines, confirmed, load_config, mistakes, open_journal, told, user
 from daemon.config import load_all
 from daemon.core.model import shortest
 from daemon.io import journal
@@ -21,12 +21,17 @@ journals = typer.Typer(no_args_is_help=True, help="Check the durable record, cop
 
 
 @journals.command()
-def verify(config: ConfigPath) -> None:
+def verify(config: ConfigPath, as_json: ForMachines = False) -> None:
     """Check every row of the journal, of every account; exit code 65 where one is not as it was written."""
     with mistakes():
+        whole: dict[str, Mapping[str, int]] = {}
         for settings in load_all(config, os.environ):
             path = settings.journal_path(os.environ, Path.cwd())
-            typer.echo(f"{path} is whole: {_told(journal.verify(path))}")
+            whole[str(path)] = journal.verify(path)
+            if not as_json:
+                typer.echo(f"{path} is whole: {_rows(whole[str(path)])}")
+    if as_json:
+        told([{"journal": path, "rows": rows} for path, rows in whole.items()])
 
 
 @journals.command()
@@ -34,13 +39,17 @@ def backup(
     config: ConfigPath,
     to: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes; not there yet.")],
     account: AccountOption = "",
+    as_json: ForMachines = False,
 ) -> None:
     """Copy the journal while the daemon goes on writing it, and check the copy."""
     settings, _ = load_config(config, os.environ, account, need_secrets=False)
     path = settings.journal_path(os.environ, Path.cwd())
     with mistakes():
         rows = journal.back_up(path, to)
-    typer.echo(f"{to} is a whole copy of {path}: {_told(rows)}")
+    if as_json:
+        told({"journal": str(path), "copy": str(to), "rows": rows})
+    else:
+        typer.echo(f"{to} is a whole copy of {path}: {_rows(rows)}")
 
 
 @journals.command()
@@ -69,5 +78,5 @@ def rebase(
     typer.echo("written; the next start trades from here")
 
 
-def _told(rows: Mapping[str, int]) -> str:
+def _rows(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in rows.items() if count)

@@ -4,13 +4,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Final, TextIO
 
 import typer
 
-from daemon.cli_shared import fail
+from daemon.cli_shared import fail, told
 
 log_reading = typer.Typer()
+
+COLUMNS: Final = ("number", "account", "decision_id", "sent", "filled", "costs", "refused")
 
 
 @log_reading.command()
@@ -19,7 +21,9 @@ def logs(
         Path, typer.Argument(metavar="[FILE]", help="A log of the daemon, or what `journalctl -o json` says; - is a pipe.")
     ] = Path("-"),
     wave: Annotated[str, typer.Option(metavar="N|ID", help="Tell this one: a decision's id, or 1 for the newest.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="The lines as they were written.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Of one wave its lines as they were written; else the list, for machines.")
+    ] = False,
 ) -> None:
     """List the waves of a log, or tell the story of one: the bars, the decision, its plan, every order and fill, the result."""
     from daemon import cells, logstory
@@ -34,8 +38,10 @@ def logs(
         for text in logstory.told(found, as_json=as_json, colours=sys.stdout.isatty()):
             typer.echo(text)
         return
-    columns = ("number", "account", "decision_id", "sent", "filled", "costs", "refused")
-    cells.terminal().print(cells.Listing(columns, logstory.listed(waves), spare=("account", "costs")))
+    if as_json:
+        told([dict(zip(COLUMNS, row, strict=True)) for row in logstory.listed(waves)])
+        return
+    cells.terminal().print(cells.Listing(COLUMNS, logstory.listed(waves), spare=("account", "costs")))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from daemon.cli_shared import AccountOption, AsJson, ConfigOption, Url, address, fail, mistakes
+from daemon.cli_shared import AccountOption, AsJson, ConfigHere, ConfigOption, ForMachines, Url, address, fail, mistakes, named, told
 from daemon.config import Config
 
 reading = typer.Typer()
@@ -19,43 +19,44 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows.")]
 
 
 @reading.command()
-def status(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def status(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """What the daemon is doing, what it holds against its targets, and why."""
-    _show("status", url, config, as_json=as_json)
+    _show("status", url, named(here, config), as_json=as_json)
 
 
 @reading.command()
-def positions(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def positions(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Holdings with value, weight and target."""
-    _show("positions", url, config, as_json=as_json)
+    _show("positions", url, named(here, config), as_json=as_json)
 
 
 @reading.command()
-def targets(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def targets(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """The weights of the newest decision."""
-    _show("targets", url, config, as_json=as_json)
+    _show("targets", url, named(here, config), as_json=as_json)
 
 
 @reading.command()
-def orders(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
+def orders(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
     """The newest orders."""
-    _show("orders", url, config, as_json=as_json, limit=limit)
+    _show("orders", url, named(here, config), as_json=as_json, limit=limit)
 
 
 @reading.command()
-def fills(url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
+def fills(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False, limit: Limit = 50) -> None:
     """The newest trades."""
-    _show("fills", url, config, as_json=as_json, limit=limit)
+    _show("fills", url, named(here, config), as_json=as_json, limit=limit)
 
 
 @reading.command()
-def analysis(url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
+def analysis(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Returns, correlations, risk, costs and attribution, by symbol and by strategy."""
-    _show("analysis", url, config, as_json=as_json)
+    _show("analysis", url, named(here, config), as_json=as_json)
 
 
 @reading.command()
 def top(
+    here: ConfigHere = None,
     url: Url = None,
     config: ConfigOption = None,
     every: Annotated[float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="How often it looks.")] = 2.0,
@@ -65,7 +66,7 @@ def top(
 
     from daemon import show, topscreen
 
-    _, where, token = address(url, config)
+    _, where, token = address(url, named(here, config))
     try:
         topscreen.run(where, token, every, time.sleep)
     except show.NoAnswer as error:
@@ -77,21 +78,22 @@ def top(
 @reading.command()
 def why(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="BTC/USDT, or BTC where that names one.")],
+    here: ConfigHere = None,
     decision: Annotated[str | None, typer.Option(metavar="ID", help="Another than the last; orders and fills name it.")] = None,
     account: AccountOption = "",
     url: Url = None,
     config: ConfigOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Why a symbol is held as it is: signals, weight asked, limits, plan, orders, trades. With --config also while no daemon runs."""
+    """Why a symbol is held as it is: signals, weight asked, limits, plan, orders, trades. With CONFIG also while no daemon runs."""
     from daemon import show
 
-    accounts, where, token = address(url, config)
+    accounts, where, token = address(url, named(here, config))
     try:
         told = show.fetch_why(where, symbol, decision, account, token=token)
     except show.NoDaemon as error:
         if not accounts or url is not None:
-            fail(f"{error} (--config CONFIG reads the journal without one)", 1)
+            fail(f"{error} (with a CONFIG, the journal is read without one)", 1)
         told = _journalled(_meant(accounts, symbol, account), symbol, decision, str(error))
     except show.NoAnswer as error:
         fail(str(error), 1)
@@ -99,12 +101,19 @@ def why(
 
 
 @reading.command()
-def report(run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest was written to by --out.")]) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest was written to by --out.")],
+    as_json: ForMachines = False,
+) -> None:
     """Make the report of a backtest anew, out of its files."""
     from daemon.research.report import making
 
     with mistakes():
-        typer.echo(f"report in {making.write(run)}")
+        page = making.write(run)
+    if as_json:
+        told({"report": str(page)})
+    else:
+        typer.echo(f"report in {page}")
 
 
 @reading.command()
@@ -112,6 +121,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a backtest.")],
     second: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of another one.")],
     out: Annotated[Path, typer.Option(help="Where the page of both goes.")] = Path("compare.html"),
+    as_json: ForMachines = False,
 ) -> None:
     """Put two backtests side by side: their figures, the settings that differ, and a page with the curves of both."""
     from daemon.cells import terminal
@@ -120,6 +130,9 @@ def compare(
     with mistakes():
         pair = comparing.Pair(first, second)
         comparing.write(pair, out)
+    if as_json:
+        told({**comparing.mapping(pair), "page": str(out)})
+        return
     terminal().print(comparing.in_words(pair))
     typer.echo(f"page in {out}")
 

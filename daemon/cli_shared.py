@@ -5,6 +5,7 @@ Rule: what a person did wrong is one sentence on stderr and a documented exit co
 
 import getpass
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +26,12 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML fil
 
 
 Url = Annotated[str | None, typer.Option(help="Where the daemon answers, http://127.0.0.1:8787 unless CONFIG says otherwise.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="Take the address and the token from this configuration.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="The same as CONFIG behind the verb.")]
+ConfigHere = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="Take the address and the token from this configuration.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
+ForMachines = Annotated[bool, typer.Option("--json", help="For machines.")]
 AccountOption = Annotated[str, typer.Option("--account", metavar="NAME", help="Which of several accounts.")]
 
 TOKEN: Final = "REBALANCED_TOKEN"  # noqa: S105 - where the token is, not what it is
@@ -60,6 +65,25 @@ def load_accounts(path: Path, environ: Mapping[str, str], *, need_secrets: bool 
     with mistakes():
         found = load_all(path, environ)
         return [(settings, resolve_secrets(settings, environ) if need_secrets else Secrets()) for settings in found]
+
+
+def named(here: Path | None, option: Path | None) -> Path | None:
+    """The configuration that was named, behind the verb or by --config."""
+    if here is not None and option is not None and here != option:
+        fail(f"{here} and --config {option} are two configurations, and this is about one; leave one of them out", 2)
+    return here or option
+
+
+def about_and_config(about: str, here: Path | None) -> tuple[str, Path | None]:
+    """What a verb is about, and its configuration, where both may be left out: no symbol and no strategy is called like a YAML file."""
+    return ("", Path(about)) if here is None and about.endswith((".yaml", ".yml")) else (about, here)
+
+
+def told(content: object) -> None:
+    """JSON for machines: money and quantities as texts, times as RFC 3339."""
+    from daemon.core.plain import plain
+
+    typer.echo(json.dumps(plain(content), indent=2, ensure_ascii=False))
 
 
 def address(url: str | None, config: Path | None) -> tuple[Sequence[Config], str, str | None]:
@@ -120,9 +144,14 @@ def open_journal(settings: Config) -> Journal:
     )
 
 
+def attended() -> bool:
+    """Whether a person is there who can be asked."""
+    return sys.stdin.isatty()
+
+
 def confirmed(question: str) -> None:
     """Go on only if a person says so."""
-    if not sys.stdin.isatty():
+    if not attended():
         fail("this asks before it acts, and there is nobody to answer: add --yes", 2)
     if not typer.confirm(question):
         fail("nothing was done", 1)

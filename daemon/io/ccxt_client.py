@@ -286,6 +286,11 @@ def build(
     return client
 
 
+def has_passphrase(venue: str) -> bool:
+    """Whether the keys of an exchange have a passphrase, too. Fatal: ccxt has no such exchange."""
+    return bool(_class(venue)().requiredCredentials.get("password"))
+
+
 def _class(venue: str) -> Any:
     known = sorted({*ccxt.pro.exchanges, *ccxt.async_support.exchanges})
     if venue not in known:

@@ -79,6 +79,17 @@ class Pair:
         return float(np.corrcoef(moves[0], moves[1])[0, 1]) if all(move.std() > 0 for move in moves) else float("nan")
 
 
+def mapping(pair: Pair) -> dict[str, object]:
+    """For machines: the names, each headline figure of the two, each setting that differs, and what makes them hard to compare."""
+    one, two = (run.summary for run in pair.runs)
+    return {
+        "runs": list(pair.names),
+        "figures": {key: [one[key], two[key]] for key, *_ in HEADLINES},
+        "settings": {key: [first, second] for key, first, second in pair.settings()},
+        "differences": list(pair.differences()),
+    }
+
+
 def in_words(pair: Pair) -> Group:
     """For a terminal."""
     listing = Listing(["figure", *pair.names, "difference"], pair.figures())
