@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -97,6 +97,9 @@ optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock
 	exec .venv/bin/pytest -q tests/strategies/test_optimised.py
 
+pages: setup ## Write the parts of docs/ that are made of the source
+	@exec .venv/bin/python -m tests.pages
+
 check: setup ## Check format, lint and types only
 	@.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .
@@ -130,10 +133,11 @@ lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
 	@trap 'rm -rf .venv/lock' EXIT
 	$(PYTHON) -m venv --clear .venv/lock
 	.venv/lock/bin/pip install -q uv
-	compile="pip compile pyproject.toml --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --system-certs -q $(UPGRADE)"
-	.venv/lock/bin/uv $$compile -o requirements.lock
-	.venv/lock/bin/uv $$compile --group dev -o requirements-dev.lock
-	.venv/lock/bin/uv $$compile --extra optimize -o requirements-optimize.lock
+	compile() { .venv/lock/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --system-certs -q $(UPGRADE) "$$@"; }
+	compile pyproject.toml -o requirements.lock
+	compile pyproject.toml --group dev -o requirements-dev.lock
+	compile pyproject.toml --extra optimize -o requirements-optimize.lock
+	compile --group docs -o requirements-docs.lock
 
 clean: ## Remove the environment and the caches; var/, which holds journals, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -21,6 +21,7 @@ from daemon.io.journal import Journal
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from daemon.worlds import build, process
+from tests.openapi import promised
 
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 KEYS: Final = {"KEY": "venue-key", "SECRET": "venue-secret"}
@@ -114,14 +115,14 @@ class Run:
         """Status and JSON that its API answers."""
         async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             answer = await client.get(f"http://127.0.0.1:{self.daemon.api.port}{path}")
-        return answer.status_code, answer.json()
+        return answer.status_code, promised(answer).json()
 
     async def post(self, verb: str, argument: str = "", token: str = "open-sesame") -> tuple[int, Any]:
         """Status and JSON that its API answers to a command."""
         async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             url = f"http://127.0.0.1:{self.daemon.api.port}/api/v1/{verb}"
             answer = await client.post(url, json={"argument": argument}, headers={"Authorization": f"Bearer {token}"})
-        return answer.status_code, answer.json()
+        return answer.status_code, promised(answer).json()
 
     async def end(self) -> BaseException | None:
         """What it ends with, by itself: the first failure, or nothing."""

@@ -95,6 +95,9 @@ async def test_it_trades_answers_stops_and_goes_on(venue: Venue, tmp_path: Path)
         assert (await run.get("/healthz"))[0] == 200
         (_, status), (_, orders), (_, fills) = [await run.get(f"/api/v1/{view}") for view in ("status", "orders", "fills")]
         assert (status["state"], status["drift"], status["mode"]) == ("running", 0.0, "sandbox")
+        # Each answer is held against the document of the API.
+        assert {(await run.get(path))[0] for path in ("/api/v1/equity", "/api/v1/decisions", "/api/v1/analysis")} == {200}
+        assert {(await run.get(f"/api/v1/why/{symbol}"))[0] for symbol in SYMBOLS} == {200}
         assert {order["decision_id"] for order in orders} >= {first.decision.id}
         assert {fill["order_id"] for fill in fills} <= {order["id"] for order in orders}
         assert [row["symbol"] for row in (await run.get("/api/v1/positions"))[1]] == [*SYMBOLS, "USDT"]

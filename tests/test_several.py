@@ -24,6 +24,7 @@ from daemon.venue import Venue
 from daemon.venue.faultscript import read
 from daemon.worlds import build, process
 from tests.oneprocess import KEYS, NO_TLS, NOWHERE, PATIENCE_S, SYMBOLS, exchange, written
+from tests.openapi import promised
 
 TOKEN = "open-sesame"
 
@@ -67,7 +68,7 @@ class Run:
         async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             url = f"http://127.0.0.1:{self.daemon.api.port}{path}"
             answer = await client.request(method, url, json=body or None, headers={"Authorization": f"Bearer {TOKEN}"})
-        return answer.status_code, answer.json()
+        return answer.status_code, promised(answer).json()
 
 
 @asynccontextmanager
@@ -121,7 +122,7 @@ async def test_two_accounts_are_one_portfolio(tmp_path: Path) -> None:
             *(("one", symbol) for symbol in (*SYMBOLS, "USDT")),
             *(("two", symbol) for symbol in (*SYMBOLS[:2], "USDT")),
         ]
-        for view in ("targets", "orders", "fills"):
+        for view in ("targets", "orders", "fills", "decisions"):
             _, rows = await run.ask("GET", f"/api/v1/{view}")
             assert {row["account"] for row in rows} == {"one", "two"}, view
         assert list((await run.ask("GET", "/api/v1/analysis"))[1]["accounts"]) == ["one", "two"]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,18 +19,21 @@ from aiohttp import web
 
 from daemon.core.model import EPOCH
 from daemon.core.plain import plain
+from daemon.io.api_document import document
 from daemon.io.api_errors import CannotListen as CannotListen
 from daemon.io.api_errors import PortInUse as PortInUse
 from daemon.io.api_events import Events
 from daemon.io.api_feed import Feed
 from daemon.io.api_page import Page
+from daemon.io.api_routes import LIMIT_DEFAULT, LIMIT_MAX, ROUTES, TEXT_MAX, Route
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-LIMIT_DEFAULT: Final = 100
-LIMIT_MAX: Final = 1000  # rows a page; some 300 kB of JSON, built in a few milliseconds of the loop
 BODY_MAX: Final = 4096  # bytes of a command: a verb has one short argument
-TEXT_MAX: Final = 100  # characters of an argument: symbols and names have at most 60
+BODY_S: Final = 10.0  # for a body to come
+IDLE_S: Final = 30  # for a request's head to come, and for the next request on a connection
+# Fifty who follow the events, and browsers with six connections each. Without a bound, idle ones could take every descriptor there is.
+CONNECTIONS_MAX: Final = 200
 VERB_MAX: Final = 20  # characters of a verb in the log
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 GUARDED: Final = ("/api/", "/metrics")  # what tells of money
@@ -103,6 +106,14 @@ class Views(Protocol):
         ...
 
 
+class _Full(asyncio.Protocol):
+    """There are connections enough: this one is closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Hang up."""
+        transport.close()
+
+
 class Api:
     """The HTTP server. It runs on the loop that called `start`."""
 
@@ -125,22 +136,32 @@ class Api:
         self._feed, self._events, self._page = feed, Events(feed), Page()
         self._reads_freely = is_loopback(host)
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen. PortInUse or CannotListen: it cannot be done; nothing is left open."""
         # A request that hangs must not hold up the end of the process; every answer takes milliseconds.
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        limits: dict[str, Any] = {"shutdown_timeout": 1.0, "keepalive_timeout": IDLE_S}
+        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False, **limits)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._listener = await asyncio.get_running_loop().create_server(self._welcome, self._host, self._port)
         except OSError as error:
             await self.stop()
             raise _cannot_listen(error, self._host, self._port) from error
-        self._port = self._runner.addresses[0][1]
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    def _welcome(self) -> asyncio.BaseProtocol:
+        """Who talks with a new connection."""
+        server = self._runner.server if self._runner else None
+        return _Full() if server is None or len(server.connections) >= CONNECTIONS_MAX else server()
 
     async def stop(self) -> None:
         """Close every connection, and the feed that some of them follow. Harmless when not started."""
         self._feed.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
@@ -153,29 +174,15 @@ class Api:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[_answer_in_json, self._guard], client_max_size=BODY_MAX)
         application.on_response_prepare.append(_harden)
-        application.add_routes(
-            [
-                web.get("/", self._page.index),
-                web.get("/static/{name}", self._page.file),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
-                web.get("/api/v1/status", self._status),
-                web.get("/api/v1/positions", self._positions),
-                web.get("/api/v1/targets", self._targets),
-                web.get("/api/v1/orders", self._orders),
-                web.get("/api/v1/fills", self._fills),
-                web.get("/api/v1/equity", self._equity),
-                web.get("/api/v1/decisions", self._decisions),
-                web.get("/api/v1/analysis", self._analysis),
-                web.get("/api/v1/events", self._events.follow),
-                # A symbol has a slash in it, which a client may send as it is or escaped.
-                web.get("/api/v1/why/{symbol:.+}", self._why),
-                web.post("/api/v1/{verb}", self._command),
-                web.get("/api/v1/{unknown:.*}", _nothing),  # else the route of the commands would call it a wrong method
-            ]
-        )
+        application.add_routes([self._routed(route) for route in ROUTES])
+        # Without it the route of the commands would call what is not there a wrong method.
+        application.router.add_get("/api/v1/{unknown:.*}", _nothing)
         return application
+
+    def _routed(self, route: Route) -> web.RouteDef:
+        pages = {"page": self._page.index, "file": self._page.file, "events": self._events.follow}
+        handler: Handler = pages.get(route.name) or getattr(self, f"_{route.name}")
+        return {"GET": web.get, "POST": web.post}[route.method](route.pattern or route.path, handler)
 
     # --- who may ask ---
 
@@ -219,6 +226,9 @@ class Api:
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics_text(), headers={"Content-Type": METRICS_TYPE})
+
+    async def _document(self, _request: web.Request) -> web.Response:
+        return _json(document())
 
     async def _status(self, _request: web.Request) -> web.Response:
         ready, failing = self._views.ready()
@@ -277,7 +287,10 @@ async def _asked(request: web.Request) -> tuple[str, str, str]:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="a command's body is application/json")
     try:
-        body = await request.json()
+        async with asyncio.timeout(BODY_S):
+            body = await request.json()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="the body has not come") from None
     except (ValueError, LookupError, RecursionError):  # no JSON, an encoding that nobody knows, brackets without end
         raise web.HTTPBadRequest(text="the body is not JSON") from None
     if not isinstance(body, dict) or not body.keys() <= set(ASKED):

@@ -37,9 +37,10 @@ class Events:
             raise web.HTTPServiceUnavailable(text=_FULL)
         self._clients += 1
         try:
+            place = self._place(request)
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
             await response.prepare(request)
-            await self._send(response, self._place(request))
+            await self._send(response, place)
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()  # an end in order would wait for a client that does not read

@@ -17,11 +17,13 @@ from daemon import pulse
 from daemon.app import Daemon
 from daemon.config import Secrets, load
 from daemon.core.model import Balance, Bar, Instrument, Order, OrderReport
+from daemon.core.plain import plain
 from daemon.io.circuit import Circuit, ExchangeInTurn
 from daemon.io.exchange import BarUpdate, Urgency
 from daemon.io.journal import Journal
 from daemon.worlds import build, process
 from tests.core.builders import market
+from tests.openapi import conforms
 from tests.sim.tape import TapeExchange
 from tests.sim.virtual import AtOnceWriter, SimClock, run
 
@@ -164,6 +166,8 @@ def live(
                 await clock.sleep((exchange.ends_at - clock.now()).total_seconds() + 1.0)
                 life.status, life.ready = daemon.views.status(), daemon.views.ready()
                 life.why, life.positions = await daemon.views.why(symbol, None), daemon.views.positions()
+                for path, told in (("status", life.status), ("why", life.why), ("positions", life.positions)):
+                    conforms(path, plain(told))
                 life.sent = exchange.sent
                 acting.cancel()
                 daemon.stop()
