@@ -167,16 +167,22 @@ class SwapBooks(Books):
     def _moved(self, symbol: str, now: datetime) -> None:
         """Remember what the wallet and a position have come to."""
         base = currencies(symbol)[0]
-        for currency, amount in ((OURS, self._account.of(OURS).free), (base, self.position(symbol).amount)):
-            if more := amount - self.balances[currency]:
-                self._move(currency, more, now)
+        self._paid(now)
+        if more := self.position(symbol).amount - self.balances[base]:
+            self._move(base, more, now)
         self._costs.append((now, base, self.position(symbol).cost))
+
+    def _paid(self, now: datetime) -> None:
+        """Remember what the wallet has come to."""
+        if more := self._account.of(OURS).free - self.balances[OURS]:
+            self._move(OURS, more, now)
 
     # --- what the venue does by itself ---------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Liquidate what is not covered any more."""
+        """Liquidate what is not covered any more. What that costs, or the insurance fund pays, comes after the last trade."""
         self._liquidator.look(epoch_ms(self.now()))
+        self._paid(self.now())
 
     def fund(self, symbol: str, rate: Decimal) -> None:
         """Settle the funding of a market."""
