@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.events import AccountReconciled, Event, OrderNotFound, PollAccount, QueryOrder, QueryTrades
-from daemon.core.model import ZERO, Side, currencies, is_swap
+from daemon.core.model import ZERO, Order, Side, currencies, is_swap
 from daemon.core.ordertable import OrderTable, State, Tracked
 
 # Venue and daemon may disagree on the time of day: a trade may look so much older than its order.
@@ -31,7 +31,7 @@ class Patience:
     least `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end; one that
     rests every `ask_max`. `first_ask`: the wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often
     a cancel is asked for of an order that the venue does not show any more; then only reading is left. `vanish`: an order that existed
-    is given up no sooner than this after it was last seen; venues may lag that long.
+    is given up no sooner than this after it was last seen, and one that leaves no trace after the doubt began; venues may lag that long.
     """
 
     fence: timedelta = timedelta(seconds=15)
@@ -153,7 +153,16 @@ class Resolver:
         order = tracked.order
         if tracked.state is State.CANCEL_SENT:
             return (tracked.seen_at or order.at) + self._patience.vanish
-        return (tracked.doubted_at or order.at) + self._patience.fence
+        doubted_at = tracked.doubted_at or order.at
+        return doubted_at + (self._patience.vanish if leaves_no_trace(order) else self._patience.fence)
+
+
+def leaves_no_trace(order: Order) -> bool:
+    """Whether an order that stands open shows in nothing but look-ups: one that rests and only reduces a swap locks no margin.
+
+    They may all lag together, so its absence is believed no sooner than that of an order which was seen.
+    """
+    return order.post_only and order.reduce_only
 
 
 def may_lock(tracked: Tracked, locked: Mapping[str, Decimal]) -> bool:

@@ -67,6 +67,18 @@ def test_the_fence_counts_from_the_doubt() -> None:
     assert any(case.not_found(n) for n in range(115, 125, 3))
 
 
+@pytest.mark.parametrize(("rests", "reduces", "known_s"), [(True, True, 64), (True, False, 20), (False, True, 20)])
+def test_what_would_leave_no_trace_is_believed_absent_later(rests: bool, reduces: bool, known_s: int) -> None:
+    """Resting and only reducing a swap, an order locks nothing: look-ups alone deny it, and they may all lag for a minute."""
+    case = Inquiry()
+    case.tracked.order = replace(order("BTC/USDT:USDT", at=after(0)), limit=Decimal(90), post_only=rests, reduce_only=reduces)
+    found = []
+    for at in range(16, 80, 2):
+        case.account(at)
+        found.append((at, case.not_found(at)))
+    assert next(at for at, absent in found if absent) == known_s
+
+
 def test_one_cancel_in_vain_gives_nothing_up() -> None:
     """An order that was open is believed to be gone only after several cancels, however long it is not found."""
     case = Inquiry(State.CANCEL_SENT)
