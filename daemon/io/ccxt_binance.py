@@ -8,12 +8,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
-from daemon.core.model import ZERO, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.core.model import ZERO, Fill, Instrument, Money, OrderReport, Side, Status
 from daemon.io import ccxt_parse as parse
-from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Guarded, heard
+from daemon.io.ccxt_client import FIGURES_MAX, MESSAGES, ORDERS, WEIGHT, Guarded, heard
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import stream_error, timeframe_name
 from daemon.io.ccxt_types import Json, Socket
@@ -83,7 +82,12 @@ class BinanceGuarded(Guarded):
     def on_rest_response(self, code: int, reason: str, url: str, method: str, headers: Mapping[str, str], body: str, *rest: object) -> str:
         """Learn from the venue's own count."""
         for name, value in headers.items():
-            if value.isdigit() and name.lower() in ("x-mbx-used-weight-1m", "x-mbx-order-count-10s"):
+            if (
+                value.isascii()
+                and value.isdigit()
+                and len(value) < FIGURES_MAX
+                and name.lower() in ("x-mbx-used-weight-1m", "x-mbx-order-count-10s")
+            ):
                 lane, window_ms = (WEIGHT, 60_000) if "weight" in name.lower() else (ORDERS, 10_000)
                 # Its windows begin on the minute (and every ten seconds) of its own clock.
                 self.house.gate.learn(lane, float(value), self.nonce() % window_ms / 1000)
@@ -91,11 +95,16 @@ class BinanceGuarded(Guarded):
 
     def _limits(self, stated: Sequence[Json]) -> None:
         for limit in stated:
-            window_s = INTERVAL_S.get(str(limit.get("interval")), 0) * int(limit.get("intervalNum", 1))
+            window_s, most = (
+                INTERVAL_S.get(str(limit.get("interval")), 0) * int(limit.get("intervalNum", 1)),
+                parse.positive(limit.get("limit")),
+            )
+            if most is None:
+                continue  # what the venue says it allows lets nothing pass, or is no number: what was known of it holds
             if limit.get("rateLimitType") == "REQUEST_WEIGHT" and window_s == 60:
-                self.house.gate.limit(WEIGHT, float(limit["limit"]), 60.0)
+                self.house.gate.limit(WEIGHT, float(most), 60.0)
             if limit.get("rateLimitType") == "ORDERS" and 1 <= window_s <= 60:  # the count of a day needs no pacing
-                self.house.gate.limit(ORDERS, float(limit["limit"]), float(window_s))
+                self.house.gate.limit(ORDERS, float(most), float(window_s))
 
     async def listed(self, symbols: Sequence[str]) -> list[Json]:
         """The markets of these symbols, or all for none. By name, because 3,500 of them block the loop for a second and cost 80 MB.
@@ -295,7 +304,7 @@ class Account:
                 if symbol is not None:
                     self._sink(execution(data, symbol))
             case "balanceUpdate":
-                self._sink((str(data["a"]), Decimal(str(data["d"])), f"{data['a']}-{data['T']}-{data['d']}"))
+                self._sink((str(data["a"]), parse.figure(data["d"], "a transfer"), f"{data['a']}-{data['T']}-{data['d']}"))
             case "outboundAccountPosition":
                 pass  # the balances after a trade, which the executionReport beside it explains
             case "eventStreamTerminated" | "serverShutdown":
@@ -312,29 +321,30 @@ def refusal(data: Mapping[str, Any]) -> None:
         raise ccxt.ExchangeError(f"the subscription was refused: {data['error']}")
 
 
+@parse.reading("an order on the user stream")
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
     """An executionReport: the order as it stands, with the trade that it tells, if it tells one."""
     # After a cancel `c` is the id of the cancel request and `C` the order's own.
     order_id = str(data.get("C") or data["c"])
-    at = from_epoch_ms(int(data["T"]))
+    at = parse.moment(data["T"])
     return OrderReport(
         order_id=order_id,
         venue_id=str(data["i"]),
         symbol=symbol,
         side=Side(data["S"].lower()),
         status=STATUS.get(data["X"], Status.OPEN),
-        amount=Decimal(data["q"]),
-        filled=Decimal(data["z"]),
-        cost=Decimal(data["Z"]),
+        amount=parse.figure(data["q"], "an amount"),
+        filled=parse.figure(data["z"], "what is filled"),
+        cost=parse.figure(data["Z"], "a cost"),
         at=at,
         fills=(_trade(data, symbol, order_id, at),) if data.get("x") == "TRADE" else (),
-        made_at=from_epoch_ms(int(data["O"])) if data.get("O") else None,
+        made_at=parse.moment(data["O"]) if data.get("O") else None,
     )
 
 
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str, at: datetime) -> Fill:
-    amount, price = Decimal(data["l"]), Decimal(data["L"])
-    fee = Decimal(str(data.get("n") or ZERO))
+    amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
+    fee = parse.figure(data.get("n") or ZERO, "a fee")
     return Fill(
         order_id=order_id,
         venue_id=str(data["i"]),

@@ -39,6 +39,8 @@ CLOSE_S: Final = 1.0  # aiohttp would wait ten for a good-bye, which does not co
 CACHE_ROWS: Final = 10  # ccxt keeps this many rows per stream, which nobody reads: bars are stored elsewhere
 PAUSE_429_S: Final = 30.0  # where the venue says "too many" without saying for how long
 PAUSE_418_S: Final = 120.0  # the shortest ban
+PAUSE_MAX_S: Final = 3 * 86_400.0  # the longest ban of Binance's; a longer one is a figure of another unit
+FIGURES_MAX: Final = 12  # of a number in a header
 BANNED_UNTIL: Final = re.compile(r"banned until (\d{13})")  # ms; how Binance says it where no header does
 
 
@@ -135,7 +137,7 @@ class Guarded(Ccxt):
         call = CALL.get()
         wait_s = _retry_after(headers) if code in (418, 429, 503) else None
         if code in (418, 429):
-            wait_s = wait_s or self._ban_s(body) or (PAUSE_418_S if code == 418 else PAUSE_429_S)
+            wait_s = min(wait_s or self._ban_s(body) or (PAUSE_418_S if code == 418 else PAUSE_429_S), PAUSE_MAX_S)
             self.house.gate.pause(wait_s)
         if call is not None:
             call.answer.status, call.answer.retry_after_s = code, wait_s
@@ -235,7 +237,7 @@ async def _refuse_redirect(session: object, context: object, params: aiohttp.Tra
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     said = next((value for key, value in headers.items() if key.lower() == "retry-after"), "")
-    return float(said) if said.isdigit() else None
+    return float(said) if said.isascii() and said.isdigit() and len(said) < FIGURES_MAX else None
 
 
 @asynccontextmanager

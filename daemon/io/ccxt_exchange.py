@@ -10,7 +10,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, TypeVar
 
-from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport, Side, epoch_ms, from_epoch_ms
+from daemon.core.model import Balance, Bar, Fill, Instrument, Order, OrderReport, Side, epoch_ms
 from daemon.core.styles import Touch
 from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
@@ -141,9 +141,7 @@ class CcxtExchange:
         """See Market.server_time. Each look also tells how far our own clock is off, which signatures and closed bars then allow for."""
         asked_at = self._clock.now()
         said = await self._ask(Urgency.DATA, self._client.fetch_time)
-        if not isinstance(said, int):
-            raise Unknown("the venue's answer names no time")
-        venue = from_epoch_ms(said)
+        venue = parse.moment(said)
         self._venue_clock.saw(asked_at, venue, self._clock.now())
         # ccxt stamps requests with its clock minus this.
         self._client.options["timeDifference"] = -self._venue_clock.offset // timedelta(milliseconds=1)
@@ -162,13 +160,13 @@ class CcxtExchange:
             rows += page
             if start is None or not page:
                 break
-            start = from_epoch_ms(int(page[-1][0])) + timeframe
+            start = parse.moment(page[-1][0]) + timeframe
             if start + timeframe > asked_at:
                 break  # the next candle is still forming, if it has begun
         rows = rows if since is not None else rows[-limit:]
         newest = len(rows) - 1
         read = (
-            parse.candle(symbol, row, timeframe, closed=at < newest or from_epoch_ms(int(row[0])) + timeframe <= asked_at)
+            parse.candle(symbol, row, timeframe, closed=at < newest or parse.moment(row[0]) + timeframe <= asked_at)
             for at, row in enumerate(rows)
         )
         return [update for update in read if update is not None]
@@ -187,7 +185,7 @@ class CcxtExchange:
         asked_at = self._certain_now()
         name = timeframe_name(self._client, timeframe)
         rows = await self._ask(Urgency.DATA, lambda: self._pages.bars(symbol, name, epoch_ms(since), self._pages.bars_max, price))
-        read = (parse.candle(symbol, row, timeframe, closed=from_epoch_ms(int(row[0])) + timeframe <= asked_at) for row in rows)
+        read = (parse.candle(symbol, row, timeframe, closed=parse.moment(row[0]) + timeframe <= asked_at) for row in rows)
         return [update.bar for update in read if update is not None and update.closed and update.bar.closes_at > since]
 
     async def watch_bars(self, symbols: Sequence[str], timeframe: timedelta, sink: Callable[[BarUpdate], None]) -> None:

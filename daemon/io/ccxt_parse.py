@@ -1,10 +1,11 @@
 """ccxt's dicts become the house's values, here and nowhere else.
 
 Rule: a dict does not leave the door. Whatever cannot be read is Unknown, never a default: an order without an id, a balance without
-figures, a trade without a price say nothing.
+figures, a trade without a price or at a time that is none say nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms, is_swap
 from daemon.core.styles import Touch
 from daemon.io.ccxt_library import ccxt
-from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown
+from daemon.io.exchange import BarUpdate, Fatal, Reason, Unknown, VenueError
 
 Json = Mapping[str, Any]
 
@@ -27,16 +28,74 @@ STATUS: Final = {
 
 DEFAULT_TAKER: Final = Decimal("0.001")
 
+# No market, account or supply has figures of more digits before or after the point; arithmetic with 1e400 ends in an overflow.
+DIGITS_MAX: Final = 40
+
+# What is earlier or later is no time of an exchange in milliseconds, but one in seconds, microseconds or nanoseconds.
+TIMES_MS: Final = (946_684_800_000, 4_102_444_800_000)  # the years 2000 and 2100
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Have whatever an answer is made of end as Unknown where it cannot be read; also a decorator. `what`: whose answer, or of what.
+
+    Raises:
+        Unknown: it cannot be read.
+    """
+    try:
+        yield
+    except VenueError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Unknown(f"the venue's answer about {what} cannot be read ({type(error).__name__}: {str(error)[:100]})") from None
+
 
 def decimal(value: object) -> Decimal | None:
-    """A number of ccxt's (text, mostly) as Decimal; None where there is none."""
+    """A number of ccxt's (text, mostly) as Decimal; None where there is none, or one that nothing of an exchange is."""
     if value is None or value == "":
         return None
     try:
         number = Decimal(str(value))
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number.adjusted()) <= DIGITS_MAX else None
+
+
+def figure(value: object, what: str) -> Decimal:
+    """A number that must be there, whatever its sign.
+
+    Raises:
+        Unknown: there is none.
+    """
+    number = decimal(value)
+    if number is None:
+        raise Unknown(f"the venue's answer says {what} is {str(value)[:40]!r}, which is no number to be believed")
+    return number
+
+
+def stated(value: object, what: str) -> Decimal | None:
+    """A number that may be left out; None where it is.
+
+    Raises:
+        Unknown: something is there that is none.
+    """
+    return None if value is None or value == "" else figure(value, what)
+
+
+def moment(stamp: object) -> datetime:
+    """A time of ccxt's: milliseconds since 1970.
+
+    Raises:
+        Unknown: it is none, or one of another unit.
+    """
+    value = int(stamp) if isinstance(stamp, int | float | str) and not isinstance(stamp, bool) and _is_whole(stamp) else None
+    if value is None or not TIMES_MS[0] <= value < TIMES_MS[1]:
+        raise Unknown(f"the venue's answer names the time {str(stamp)[:40]!r}, which is none in milliseconds since 1970 of this century")
+    return from_epoch_ms(value)
+
+
+def _is_whole(stamp: float | str) -> bool:
+    return (stamp.isascii() and stamp.isdigit() and len(stamp) < DIGITS_MAX) if isinstance(stamp, str) else stamp == stamp // 1
 
 
 def positive(value: object) -> Decimal | None:
@@ -55,8 +114,13 @@ def instrument(market: Json, precision_mode: int) -> Instrument:
 
     Raises:
         Fatal: another kind of market, or one without a grid that orders could be rounded to.
+        Unknown: it cannot be read.
     """
-    symbol = str(market["symbol"])
+    with reading("a market"):
+        return _instrument(str(market["symbol"]), market, precision_mode)
+
+
+def _instrument(symbol: str, market: Json, precision_mode: int) -> Instrument:
     swap = is_swap(symbol)
     if not swap and not market.get("spot"):
         raise Fatal(f"{symbol} is not a spot market", Reason.BAD_REQUEST)
@@ -96,7 +160,7 @@ def _refuse_other_swaps(symbol: str, market: Json) -> None:
 
 def _step(symbol: str, what: str, precision: object, mode: int) -> Decimal:
     number = decimal(precision)
-    if number is None or (mode == ccxt.TICK_SIZE and number <= 0):
+    if number is None or (mode == ccxt.TICK_SIZE and number <= 0) or (mode == ccxt.DECIMAL_PLACES and abs(number) > DIGITS_MAX):
         raise Fatal(f"{symbol}: the venue states no {what} step, so no order could be rounded to it", Reason.BAD_REQUEST)
     if mode == ccxt.TICK_SIZE:
         return number
@@ -114,11 +178,9 @@ def candle(symbol: str, row: Sequence[Any], timeframe: timedelta, *, closed: boo
     Raises:
         Unknown: not a candle at all.
     """
-    try:
-        opens_at = from_epoch_ms(int(row[0]))
+    with reading(f"a candle of {symbol}"):
+        opens_at = moment(row[0])
         opened, high, low, close, volume = (float(value or 0) for value in row[1:6])
-    except (IndexError, TypeError, ValueError) as error:
-        raise Unknown(f"{symbol}: unreadable candle ({type(error).__name__})") from None
     try:
         return BarUpdate(Bar(symbol, opens_at + timeframe, opened, high, low, close, volume), closed)
     except ValueError:
@@ -129,7 +191,8 @@ def touch(symbol: str, raw: object, at: datetime) -> Touch | None:
     """Best bid and ask, of a ticker or the top of a book. None where there are none, or where they cross: nothing is to be made of that."""
     if not isinstance(raw, Mapping):
         return None
-    bid, ask = (decimal(raw.get(name)) if name in raw else _top(raw.get(f"{name}s")) for name in ("bid", "ask"))
+    with reading(f"the book of {symbol}"):
+        bid, ask = (decimal(raw.get(name)) if name in raw else _top(raw.get(f"{name}s")) for name in ("bid", "ask"))
     try:
         return Touch(symbol, bid or ZERO, ask or ZERO, at)
     except ValueError:
@@ -140,6 +203,7 @@ def _top(levels: object) -> Decimal | None:
     return decimal(levels[0][0]) if isinstance(levels, Sequence) and levels else None
 
 
+@reading("the balances")
 def balances(raw: Json) -> dict[str, Balance]:
     """Every currency that the account holds.
 
@@ -152,7 +216,7 @@ def balances(raw: Json) -> dict[str, Balance]:
     held = {}
     for currency in totals:
         entry = raw.get(currency)
-        free, used, total = (decimal(entry.get(key)) if isinstance(entry, Mapping) else None for key in ("free", "used", "total"))
+        free, used, total = (stated(entry.get(key), key) if isinstance(entry, Mapping) else None for key in ("free", "used", "total"))
         if free is None and total is None:
             raise Unknown(f"the venue's answer has no figures for {currency}")
         locked = used if used is not None else ZERO
@@ -168,10 +232,15 @@ def fill(raw: Json, *, symbol: str, order_id: str, venue_id: str = "", at: datet
     Raises:
         Unknown: no id, price, amount or side.
     """
+    with reading(f"a trade of {symbol}"):
+        return _fill(raw, symbol, order_id, venue_id, at)
+
+
+def _fill(raw: Json, symbol: str, order_id: str, venue_id: str, at: datetime | None) -> Fill:
     trade_id, side = raw.get("id"), raw.get("side")
     amount, price = positive(raw.get("amount")), positive(raw.get("price"))
-    moment = from_epoch_ms(int(raw["timestamp"])) if raw.get("timestamp") else at
-    if not trade_id or side not in ("buy", "sell") or amount is None or price is None or moment is None:
+    traded_at = moment(raw["timestamp"]) if raw.get("timestamp") else at
+    if not trade_id or side not in ("buy", "sell") or amount is None or price is None or traded_at is None:
         raise Unknown(f"{symbol}: the venue's answer has a trade that cannot be read")
     return Fill(
         order_id=order_id,
@@ -183,15 +252,15 @@ def fill(raw: Json, *, symbol: str, order_id: str, venue_id: str = "", at: datet
         price=price,
         cost=positive(raw.get("cost")) or amount * price,
         fees=fees(raw),
-        at=moment,
-        realised=decimal((raw.get("info") or {}).get("realizedPnl")) if is_swap(symbol) else None,
+        at=traded_at,
+        realised=stated((raw.get("info") or {}).get("realizedPnl"), "a profit") if is_swap(symbol) else None,
     )
 
 
 def fees(raw: Json) -> tuple[Money, ...]:
     """What a trade cost beside its price, by currency; nothing where nothing was charged."""
     listed = raw.get("fees") or ([raw["fee"]] if raw.get("fee") else [])
-    read = [(decimal(fee.get("cost")), fee.get("currency")) for fee in listed]
+    read = [(stated(fee.get("cost"), "a fee"), fee.get("currency")) for fee in listed]
     return tuple(Money(cost, str(currency)) for cost, currency in read if cost and currency)
 
 
@@ -205,15 +274,20 @@ def report(
     """
     if not isinstance(raw, Mapping) or not raw.get("id"):
         raise Unknown(f"{symbol}: the venue's answer names no order")
+    with reading(f"an order of {symbol}"):
+        return _report(raw, symbol, now, order_id, side, amount)
+
+
+def _report(raw: Json, symbol: str, now: datetime, order_id: str | None, side: Side | None, amount: Decimal | None) -> OrderReport:
     venue_id = str(raw["id"])
     our_id = order_id or str(raw.get("clientOrderId") or venue_id)
     way = Side(raw["side"]) if raw.get("side") in ("buy", "sell") else side
     size = positive(raw.get("amount")) or amount or positive(raw.get("filled"))
     if way is None or size is None:
         raise Unknown(f"{symbol}: the venue's answer does not say what order {our_id} is")
-    filled = decimal(raw.get("filled")) or ZERO
+    filled = _not_negative(raw.get("filled"), "filled")
     stamp = raw.get("lastTradeTimestamp") or raw.get("timestamp")
-    at = from_epoch_ms(int(stamp)) if stamp else now
+    at = moment(stamp) if stamp else now
     return OrderReport(
         order_id=our_id,
         venue_id=venue_id,
@@ -222,7 +296,7 @@ def report(
         status=_status(raw.get("status"), filled, size),
         amount=size,
         filled=filled,
-        cost=decimal(raw.get("cost")) or ZERO,
+        cost=_not_negative(raw.get("cost"), "cost"),
         at=at,
         fills=_fills(raw, symbol, our_id, venue_id, way, at),
         made_at=_made_at(raw),
@@ -234,7 +308,15 @@ def _made_at(raw: Json) -> datetime | None:
     info = raw.get("info")
     touched_only = isinstance(info, Mapping) and "updateTime" in info and not info.get("time")
     stamp = None if touched_only else raw.get("timestamp")
-    return from_epoch_ms(int(stamp)) if stamp else None
+    return moment(stamp) if stamp else None
+
+
+def _not_negative(value: object, what: str) -> Decimal:
+    """A sum of trades; 0 where the venue names none."""
+    number = stated(value, what) or ZERO
+    if number < 0:
+        raise Unknown(f"the venue's answer says {what} is {number}, which no trades come to")
+    return number
 
 
 def _fills(raw: Json, symbol: str, order_id: str, venue_id: str, side: Side, at: datetime) -> tuple[Fill, ...]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from daemon.core.model import Balance, Flow, Instrument, epoch_ms, from_epoch_ms
+from daemon.core.model import Balance, Flow, Instrument, epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
@@ -80,7 +80,8 @@ class SwapExchange(CcxtExchange):
         """One page of funding settlements at `since` or later, oldest first: their moments, and the rates that longs paid then."""
         limit, since_ms = usdm.SETTLEMENTS_MAX, epoch_ms(since)
         rows = await self._ask(Urgency.DATA, lambda: self._client.fetch_funding_rate_history(symbol, since_ms, limit))
-        return sorted((from_epoch_ms(int(row["timestamp"])), float(row["fundingRate"])) for row in rows if row["timestamp"] >= since_ms)
+        with parse.reading(f"the funding of {symbol}"):
+            return sorted((parse.moment(row["timestamp"]), float(row["fundingRate"])) for row in rows if row["timestamp"] >= since_ms)
 
     async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
         """See Marking.watch_marks."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.ledger import FUNDING, LIQUIDATION
-from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status, from_epoch_ms
+from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status
 from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import Guarded, calling
@@ -113,6 +113,7 @@ class Marks:
         return True
 
 
+@parse.reading("mark prices")
 def mark_prices(answer: Any, ids: Mapping[str, str]) -> dict[str, float]:
     """The mark prices of a premiumIndex by symbol; `ids` are the symbols that are asked about, by the venue's names.
 
@@ -146,18 +147,19 @@ class Account:
         return True
 
 
+@parse.reading("an order on the user stream")
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
     """An ORDER_TRADE_UPDATE: the order as it stands, with the trade that it tells, if it tells one. A liquidation's is CALCULATED."""
-    order_id, at, filled = str(data["c"]), from_epoch_ms(int(data["T"])), Decimal(data["z"])
+    order_id, at, filled = str(data["c"]), parse.moment(data["T"]), parse.figure(data["z"], "what is filled")
     return OrderReport(
         order_id=order_id,
         venue_id=str(data["i"]),
         symbol=symbol,
         side=Side(data["S"].lower()),
         status=STATUS.get(data["X"], Status.OPEN),
-        amount=Decimal(data["q"]),
+        amount=parse.figure(data["q"], "an amount"),
         filled=filled,
-        cost=filled * Decimal(data["ap"]),
+        cost=filled * parse.figure(data["ap"], "a price"),
         at=at,
         fills=(_trade(data, symbol, order_id),) if data.get("x") in ("TRADE", "CALCULATED") else (),
         made_at=at if data.get("x") == "NEW" else None,  # the message names no other moment than its own
@@ -165,7 +167,8 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 
 
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
-    amount, price, fee = Decimal(data["l"]), Decimal(data["L"]), Decimal(str(data.get("n") or ZERO))
+    amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
+    fee = parse.figure(data.get("n") or ZERO, "a fee")
     return Fill(
         order_id=order_id,
         venue_id=str(data["i"]),
@@ -176,11 +179,12 @@ def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
         price=price,
         cost=amount * price,
         fees=(Money(fee, str(data["N"])),) if fee and data.get("N") else (),
-        at=from_epoch_ms(int(data["T"])),
-        realised=parse.decimal(data.get("rp")),
+        at=parse.moment(data["T"]),
+        realised=parse.stated(data.get("rp"), "a profit"),
     )
 
 
+@parse.reading("the balances")
 def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
     """Wallets by asset, and positions by base, of which those of markets that are not traded here are told as well.
 
@@ -201,16 +205,13 @@ def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
 
 def _wallet(raw: Mapping[str, Any]) -> Balance:
     """A wallet, of which the margin of open orders is locked: where look-ups deny an order, that shows it."""
-    wallet, margin = _figure(raw, "walletBalance"), parse.decimal(raw.get("openOrderInitialMargin"))
+    wallet, margin = _figure(raw, "walletBalance"), parse.stated(raw.get("openOrderInitialMargin"), "openOrderInitialMargin")
     locked = max(ZERO, min(wallet, margin or ZERO))
     return Balance(wallet - locked, locked)
 
 
 def _figure(raw: Mapping[str, Any], name: str) -> Decimal:
-    found = parse.decimal(raw.get(name))
-    if found is None:
-        raise Unknown(f"the venue's answer has no {name}")
-    return found
+    return parse.figure(raw.get(name), name)
 
 
 async def incomes(client: Guarded, since_ms: int, ids: Mapping[str, str]) -> tuple[Flow, ...]:
@@ -230,13 +231,14 @@ async def incomes(client: Guarded, since_ms: int, ids: Mapping[str, str]) -> tup
         since_ms = newest
 
 
+@parse.reading("an income")
 def _flow(row: Mapping[str, Any], ids: Mapping[str, str]) -> Flow:
     kind, asset = str(row["incomeType"]), str(row["asset"])
     amount = _figure(row, "income")
     # The number is unique within a kind, says Binance; liquidations and funding of several symbols have been seen to share theirs.
     name = f"{kind}-{row.get('symbol') or asset}-{row['tranId']}"
     symbol = ids.get(str(row.get("symbol")), "") if kind in KINDS else ""
-    return Flow(name, asset, amount, KINDS.get(kind, kind.lower()), from_epoch_ms(int(row["time"])), symbol)
+    return Flow(name, asset, amount, KINDS.get(kind, kind.lower()), parse.moment(row["time"]), symbol)
 
 
 def tiers(raw: Sequence[Mapping[str, Any]]) -> tuple[tuple[Decimal, Decimal], ...]:
