@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from daemon.core.indicators import Indicator
 from daemon.core.model import Floats, TargetWeights
-from daemon.core.strategy import Strategy, Universe, View, check_share
+from daemon.core.strategy import Columns, Strategy, Universe, View, check_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,6 @@ class EqualWeight(Strategy):
         symbols = [symbol for symbol in self._symbols if inside[symbol]]
         return TargetWeights(dict.fromkeys(symbols, self._exposure / max(1, len(symbols))))
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
         """None, at any slice."""
-        return {}
+        return Columns((), {})

@@ -15,7 +15,7 @@ from math import fsum
 
 from daemon.core.indicators import Indicator
 from daemon.core.model import Floats, TargetWeights
-from daemon.core.strategy import Strategy, Universe, View, check_number
+from daemon.core.strategy import Columns, Strategy, Universe, View, check_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,6 @@ class FixedWeights(Strategy):
         """What was given."""
         return TargetWeights(dict(self.params.weights))
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
         """None, at any slice."""
-        return {}
+        return Columns((), {})

@@ -41,7 +41,7 @@ from daemon.core import momentum
 from daemon.core.indicators import Covariance, Indicator, Of, Returns
 from daemon.core.model import Bools, Floats, TargetWeights
 from daemon.core.momentum import ScoreParams
-from daemon.core.strategy import BARS_MAX, Strategy, Universe, View, check_choice, check_integer, check_number
+from daemon.core.strategy import BARS_MAX, Columns, Strategy, Universe, View, check_choice, check_integer, check_number
 
 Names = tuple[str, ...]
 Signals = Mapping[str, Mapping[str, float]]
@@ -116,7 +116,7 @@ class LongShortMomentum(Strategy):
 
     def decide(self, view: View) -> TargetWeights:
         """Both sides of what can be traded, weighed against each other and against what stays."""
-        told = self.columns(view.slice.close, view.rows)
+        told = self._numbers(view.slice.close, view.rows)
         signals = momentum.by_symbol(view.slice.symbols, told)
         betas = {symbol: signals.get(symbol, {}).get("beta", 1.0) for symbol in view.slice.symbols}
         kept = tuple(tuple(symbol for symbol, weight in view.carried.items() if weight * sign > 0) for sign in (1, -1))
@@ -132,10 +132,14 @@ class LongShortMomentum(Strategy):
 
     def signals(self, view: View) -> dict[str, dict[str, float]]:
         """The numbers of every symbol, each from the bar on at which everything it needs is there."""
-        return momentum.by_symbol(view.slice.symbols, self.columns(view.slice.close, view.rows))
+        return momentum.by_symbol(view.slice.symbols, self._numbers(view.slice.close, view.rows))
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
-        """The numbers of every symbol, at one slice or at many."""
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
+        """The numbers of every symbol at every slice."""
+        return Columns(self.universe.symbols, self._numbers(closes, rows))
+
+    def _numbers(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+        """By name, of one row or of many."""
         told = momentum.numbers(self.params, closes, rows)
         return told | ({"beta": betas_of(rows["covariance"])} if self._by_beta else {})
 

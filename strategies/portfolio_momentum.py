@@ -28,7 +28,7 @@ from daemon.core import momentum
 from daemon.core.indicators import Indicator
 from daemon.core.model import Floats, TargetWeights
 from daemon.core.momentum import ScoreParams
-from daemon.core.strategy import Strategy, Universe, View, check_integer, check_number, check_share
+from daemon.core.strategy import Columns, Strategy, Universe, View, check_integer, check_number, check_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,6 @@ class PortfolioMomentum(Strategy):
         """The four numbers of every symbol, each from the bar on at which everything it needs is there."""
         return momentum.by_symbol(view.slice.symbols, momentum.numbers(self.params, view.slice.close, view.rows))
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
         """The four numbers of every symbol at every slice."""
-        return momentum.numbers(self.params, closes, rows)
+        return Columns(self.universe.symbols, momentum.numbers(self.params, closes, rows))

@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 from daemon.core.allocation import bars_a_year, inverse_volatility, ledoit_wolf, out_of_reach, project, volatility_factor
 from daemon.core.indicators import EwmaCovariance, Indicator, Of, Returns, Volatility, Window
 from daemon.core.model import Bools, Floats, TargetWeights
-from daemon.core.strategy import BARS_MAX, Strategy, Universe, View, check_choice, check_integer, check_number, check_share
+from daemon.core.strategy import BARS_MAX, Columns, Strategy, Universe, View, check_choice, check_integer, check_number, check_share
 
-Columns = NDArray[np.intp]
+Places = NDArray[np.intp]
 
 # An exponential mean needs 58 half-lives of history to have forgotten how it began.
 HALF_LIFE_MAX = BARS_MAX // 58
@@ -116,13 +116,21 @@ class RiskAdjusted(Strategy):
         columns = np.flatnonzero(view.tradable)
         weights, note = self._weights(columns, view) if len(columns) else (np.zeros(0), "")
         wanted = {symbols[column]: weight for column, weight in zip(columns.tolist(), weights.tolist(), strict=True)}
-        volatility = view.rows["volatility"].tolist()
-        signals = {symbol: {"volatility": value} for symbol, value in zip(symbols, volatility, strict=True) if value == value}
+        signals = self.signals(view)
         for symbol, weight in {**wanted, **view.carried}.items():
             signals.setdefault(symbol, {})["weight"] = weight
         return TargetWeights(wanted, signals=signals, note=note)
 
-    def _weights(self, columns: Columns, view: View) -> tuple[Floats, str]:
+    def signals(self, view: View) -> dict[str, dict[str, float]]:
+        """The volatilities: the weights are what follows from them, and told by the decision that makes them."""
+        volatility = view.rows["volatility"].tolist()
+        return {symbol: {"volatility": value} for symbol, value in zip(view.slice.symbols, volatility, strict=True) if value == value}
+
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
+        """The same at every slice."""
+        return Columns(self.universe.symbols, {"volatility": rows["volatility"]}, decided=False)
+
+    def _weights(self, columns: Places, view: View) -> tuple[Floats, str]:
         p, count = self.params, len(columns)
         spend = max(p.exposure - fsum(view.carried.values()), 0.0)
         total, least, note = spend, p.weight_min, ""
@@ -142,7 +150,7 @@ class RiskAdjusted(Strategy):
         nearest = project(wish, total, least, p.weight_max)
         return nearest * self._factor(nearest, columns, view), note
 
-    def _factor(self, weights: Floats, columns: Columns, view: View) -> float:
+    def _factor(self, weights: Floats, columns: Places, view: View) -> float:
         """How much of the weights the target volatility allows, beside what stays."""
         warm = np.flatnonzero(self.warm(view.rows))
         of_all, fixed = np.zeros(len(view.slice.symbols)), np.zeros(len(view.slice.symbols))
@@ -151,7 +159,7 @@ class RiskAdjusted(Strategy):
             fixed[column] = view.carried.get(symbol, 0.0)
         return volatility_factor(of_all[warm], self._covariance(warm, view.rows["covariance"]), self._target, fixed[warm])
 
-    def _covariance(self, columns: Columns, row: Floats) -> Floats:
+    def _covariance(self, columns: Places, row: Floats) -> Floats:
         """Covariances of the returns of these columns, per bar."""
         if self.params.covariance == "ewma":
             matrix: Floats = row[np.ix_(columns, columns)]

@@ -18,16 +18,16 @@ It fails when all sectors move as one, which in this market is often: the choice
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, nan
 from typing import Literal
 
 import numpy as np
 
 from daemon.core.allocation import inverse_volatility
 from daemon.core.indicators import Indicator, Momentum, Volatility
-from daemon.core.model import TargetWeights
+from daemon.core.model import Floats, TargetWeights
 from daemon.core.sectors import check_once, within
-from daemon.core.strategy import BARS_MAX, Strategy, Universe, View, check_choice, check_integer, check_number, check_share
+from daemon.core.strategy import BARS_MAX, Columns, Strategy, Universe, View, check_choice, check_integer, check_number, check_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,13 @@ class SectorRotation(Strategy):
     def signals(self, view: View) -> dict[str, dict[str, float]]:
         """The mean return of every sector with a symbol that is warm."""
         momentum = view.rows["momentum"].tolist()
-        warm = {sector: [r for column in columns if (r := momentum[column]) == r] for sector, columns in self._columns.items()}
-        return {sector: {"sector_return": fsum(returns) / len(returns)} for sector, returns in warm.items() if returns}
+        means = {sector: _mean([momentum[column] for column in columns]) for sector, columns in self._columns.items()}
+        return {sector: {"sector_return": mean} for sector, mean in means.items() if mean == mean}
+
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
+        """The same at every slice."""
+        means = [[_mean(returns) for returns in rows["momentum"][:, columns].tolist()] for columns in self._columns.values()]
+        return Columns(tuple(self._columns), {"sector_return": np.array(means).T})
 
     def _ranked(self, signals: Mapping[str, Mapping[str, float]], view: View) -> list[str]:
         symbols = self.universe.symbols
@@ -122,3 +127,9 @@ class SectorRotation(Strategy):
             return [1.0 / len(columns)] * len(columns)
         parts: list[float] = inverse_volatility(view.rows["volatility"][np.asarray(columns)]).tolist()
         return parts
+
+
+def _mean(returns: Sequence[float]) -> float:
+    """The mean of those that there are, NaN for none."""
+    known = [each for each in returns if each == each]
+    return fsum(known) / len(known) if known else nan

@@ -75,7 +75,7 @@ class Analyzer:
         self._account, self._table = account, table
         self.portfolio, self.curves = curves.portfolio, curves
         self._slippage = slippage
-        self._skims = False
+        self._skims = self._idles = False
         self._pending: list[Slice] = []
         self._decided: dict[str, Floats] = {}
         self._judged = 0
@@ -103,18 +103,21 @@ class Analyzer:
 
     def on_slice(self, event: SliceClosed) -> Iterable[Watched]:
         """Keep the slice for the next tick."""
+        if self._idles:
+            return ()
         self._pending.append(event.slice)
         return self._measure(event.at) if len(self._pending) >= PENDING_MAX else ()
 
-    def spare(self) -> None:
-        """Keep from here on only what the limits ask of the newest slices: there is no report, and no watch."""
+    def spare(self, *, measured: bool) -> None:
+        """Keep from here on only what the limits ask of the newest slices: there is no report, and no watch. `measured`: they ask it."""
         self._digest()
-        self._skims = True
+        self._skims, self._idles = True, not measured
 
     def skim(self, closes: Floats) -> None:
         """Take slices (times, symbols) for that."""
-        self.spare()
-        self.market.skim(closes)
+        if not self._idles:
+            self._digest()
+            self.market.skim(closes)
 
     def on_time(self, event: TimePassed) -> Iterable[Watched]:
         """Measure what has closed since the last tick."""

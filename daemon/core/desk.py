@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from math import fsum, isfinite
+from math import fsum, isfinite, prod
 from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from daemon.core.indicators import Indicator
 from daemon.core.indicators.base import checked
 from daemon.core.model import CLOSE, Bools, Floats, Slice, TargetWeights
-from daemon.core.strategy import Failed, Strategy, View
+from daemon.core.strategy import Columns, Failed, Strategy, View
 
 # Above any leverage that a strategy is run with, below what percent instead of shares add up to. Scaled down to the account's limit, such
 # weights would leave the other strategies next to nothing.
@@ -82,6 +82,11 @@ class Desk:
         return max((indicator.need for indicator in self._indicators.values()), default=1)
 
     @property
+    def breadth(self) -> int:
+        """How many numbers its indicators have at one slice."""
+        return sum(prod(indicator.shape) for indicator in self._indicators.values())
+
+    @property
     def rows(self) -> Mapping[str, Floats]:
         """The indicators' newest values, by name, each (symbols,)."""
         return self._rows
@@ -114,7 +119,7 @@ class Desk:
         """
         self._guard("warm", len(panels), lambda: self._feed(lambda indicator: indicator.last(indicator.rows(panels))))
 
-    def foresee(self, panels: Floats) -> Mapping[str, Floats] | None:
+    def foresee(self, panels: Floats) -> Columns | None:
         """Work out the indicators' values at slices to come (times, 5, symbols), which are then fed or skipped one after the other.
 
         Returns the strategy's `columns` at them.

@@ -15,7 +15,7 @@ import numpy as np
 from daemon.core.allocation import project
 from daemon.core.indicators import Indicator, Window
 from daemon.core.model import Bools, Floats, TargetWeights
-from daemon.core.strategy import BARS_MAX, Strategy, Universe, View, check_integer, check_share
+from daemon.core.strategy import BARS_MAX, Columns, Strategy, Universe, View, check_integer, check_share
 
 # What an optimiser's weights may miss their sum or fall below 0 by: its own tolerance, and some. The projection takes it away.
 TOLERANCE = 1e-3
@@ -90,9 +90,9 @@ class Optimised(Strategy):
         """None: what an optimiser decides on is a matrix, and asking it at every bar would take hours."""
         return {}
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> dict[str, Floats]:
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns:
         """None, at any slice."""
-        return {}
+        return Columns((), {})
 
     def decide(self, view: View) -> TargetWeights:
         """The optimiser's weights; the last ones where it fails."""

@@ -30,6 +30,7 @@ from daemon.core.plain import rfc3339
 from daemon.core.schedule import DueTimes
 from daemon.core.shares import Shares, fixed
 from daemon.core.staff import AwayDesk, LoopDesk, Sleeve, Staff
+from daemon.core.strategy import Columns
 
 Ints = NDArray[np.int64]
 
@@ -214,9 +215,14 @@ class StrategyRunner:
         due = [epoch_ms(desk.sleeve.schedule.after(self._settled)) for desk in self._staff.able]
         return int(np.searchsorted(closes_ms, min(due))) if due else len(closes_ms)
 
-    def foresee(self, panels: Floats) -> Mapping[str, Mapping[str, Floats]] | None:
+    def foresee(self, panels: Floats) -> Mapping[str, Columns] | None:
         """Prepare for slices that are known before they come, as of the Staff."""
         return self._staff.foresee(panels)
+
+    @property
+    def breadth(self) -> int:
+        """How many numbers are worked out at one slice."""
+        return self._staff.breadth
 
     def rest(self, slices: Sequence[Slice]) -> None:
         """Take slices at which nobody is owed a decision."""

@@ -89,7 +89,9 @@ class SpikeGuard:
         self._elapsed = np.zeros(columns)  # close times since
         self._moves = np.full((length, columns), np.nan)  # a ring of rows: trusted moves / sqrt(k), NaN where there was none
         self._at = 0
-        self._past: _Past | None = None  # the rows that were looked at last, and not taken
+        self._past: _Past | None = None  # the rows that were looked at last
+        self._calm = 0  # how many of these may be believed at once
+        self._passed = 0  # and how many of those have been, which is worked out before anything else is asked
         self._waiting = np.zeros(columns, np.bool_)
         self._suspect = np.full(columns, np.nan)  # newest suspected close; NaN where a tick alone raised the doubt
         self._seen = np.zeros(columns, np.int64)  # bars that have closed near it
@@ -98,6 +100,7 @@ class SpikeGuard:
     @property
     def trusted(self) -> Floats:
         """Last trusted close of each symbol, quote per base, NaN before its first: what may mark the account."""
+        self._catch_up()
         return self._trusted.copy()
 
     @property
@@ -121,6 +124,7 @@ class SpikeGuard:
         `passed`: close times since the last row, more than 1 after some at which no symbol had a bar. What is not finite and positive is
         no close.
         """
+        self._catch_up()
         self._elapsed += passed
         there = real & (closes > 0) & (closes < np.inf)
         logs = np.log(closes, out=np.full(closes.shape, np.nan), where=there)
@@ -144,19 +148,33 @@ class SpikeGuard:
     def calm(self, closes: Floats, real: Bools, passed: Ints) -> int:
         """How many of these rows, from the first on, `step` would believe at once: nothing waits, and nothing moves by more than `floor`.
 
-        `closes` and `real` are (times, symbols), `passed` (times,). Of these `take` may follow.
+        `closes` and `real` are (times, symbols), `passed` (times,). For so many of them `take` may follow, in parts.
         """
+        self._catch_up()
         if self._waiting.any():
             return 0
         self._past = self._history(closes, real, passed)
         wild = (self._past.moves > self._floor).any(axis=1)
-        return int(wild.argmax()) if wild.any() else len(closes)
+        self._calm = int(wild.argmax()) if wild.any() else len(closes)
+        return self._calm
+
+    @property
+    def ahead(self) -> int:
+        """How many rows may still be taken of those that `calm` has looked at; none any more, once anything else was asked."""
+        return self._calm - self._passed if self._past is not None else 0
 
     def take(self, count: int) -> None:
-        """Believe the first rows, at least one, of those that `calm` has just looked at, as `step` does one after the other, to the bit."""
-        past, length = self._past, len(self._moves)
-        if past is None:
-            raise RuntimeError("no rows have been looked at")
+        """Believe the next rows of those that `calm` has looked at, as `step` does one after the other, to the bit."""
+        if count > self.ahead:
+            raise RuntimeError(f"{count} rows are to be believed, and {self.ahead} have been looked at")
+        self._passed += count
+
+    def _catch_up(self) -> None:
+        """Work out what the rows that have passed leave behind; until somebody asks, it makes no difference."""
+        past, count, length = self._past, self._passed, len(self._moves)
+        self._past, self._passed = None, 0
+        if past is None or not count:
+            return
         first = max(count - length, 0)
         kept = slice(first, count)
         newest = np.where(past.there[kept], past.moves[kept] / np.sqrt(past.elapsed[kept]), np.nan)
@@ -168,7 +186,6 @@ class SpikeGuard:
         self._log = np.where(seen, past.logs[last, columns], self._log)
         now = past.times[count - 1]
         self._elapsed = np.where(seen, now - past.times[last], self._elapsed + now)
-        self._past = None
 
     def _history(self, closes: Floats, real: Bools, passed: Ints) -> "_Past":
         """What each row finds when all before it are believed."""
@@ -191,6 +208,7 @@ class SpikeGuard:
         """
         if not (isfinite(price) and price > 0):
             return False
+        self._catch_up()
         move = abs(log(price) - self._log[column])
         if move > self._floor and move > self._limits(self._elapsed + 1)[column]:
             self._waiting[column] = True

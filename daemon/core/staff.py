@@ -13,7 +13,7 @@ from daemon.core.desk import Desk, Guard, reason, unguarded
 from daemon.core.model import Bools, Decision, Floats, Slice, TargetWeights
 from daemon.core.plain import rfc3339
 from daemon.core.schedule import Schedule
-from daemon.core.strategy import Strategy
+from daemon.core.strategy import Columns, Strategy
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Staff:
         """The desks that may be asked: a strategy that is disabled is not."""
         return [desk for desk in self.desks if desk.sleeve.name not in self.disabled]
 
-    def foresee(self, panels: Floats) -> dict[str, Mapping[str, Floats]] | None:
+    def foresee(self, panels: Floats) -> dict[str, Columns] | None:
         """Have every strategy that ships with the daemon work its indicators out at slices to come, as a Desk does.
 
         Returns their numbers at them by name, as of `Strategy.columns`; None where somebody tells them slice by slice only.
@@ -106,6 +106,11 @@ class Staff:
         told = {desk.sleeve.name: desk.foresee(panels) for desk in ours}
         known = {name: columns for name, columns in told.items() if columns is not None}
         return known if len(known) == len(self.desks) else None
+
+    @property
+    def breadth(self) -> int:
+        """How many numbers they work out at one slice."""
+        return sum(desk.breadth for desk in self.desks if isinstance(desk, LoopDesk))
 
     def skip(self, count: int) -> None:
         """So many slices have passed that were foreseen by all."""

@@ -56,6 +56,18 @@ class View:
     held: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """Signals of many slices: by name float64 (times, subjects), NaN for none; `subjects` are what they are told of, mostly symbols.
+
+    `decided`: a decision at one of these slices tells the same numbers, and no others.
+    """
+
+    subjects: tuple[str, ...]
+    numbers: Mapping[str, Floats]
+    decided: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class NoParams:
     """The parameters of a strategy that has none."""
@@ -107,8 +119,8 @@ class Strategy(ABC):
         """
         return self.decide(view).signals
 
-    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Mapping[str, Floats] | None:
-        """The same numbers of many slices, by name float64 (times, symbols), NaN for none; None where they are told one by one.
+    def columns(self, closes: Floats, rows: Mapping[str, Floats]) -> Columns | None:
+        """The same numbers of many slices; None where they do not follow from these alone, and are told one by one.
 
         `closes` is (times, symbols), `rows` are the indicators' values (times, ...) by name.
         """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from decimal import Inexact, InvalidOperation
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,9 +22,14 @@ from daemon.core.slices import Aligner
 from daemon.core.suspicion import Calm
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
+from daemon.research.panels import FIELDS, ROWS
 from daemon.research.record import Record
 from daemon.research.skim import Skim
 from daemon.research.venue import StoredVenue
+
+# Numbers of the slices that are worked out at once: 16 MB of them.
+NUMBERS: Final = 2**21
+ROWS_LEAST: Final = 64
 
 Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
 
@@ -117,8 +122,8 @@ class Backtest:
         """
         history: list[Slice] = []
         if skims and not self.parts.manager.guard.watches:
-            self.parts.analyzer.spare()
-        for block in bars.blocks():
+            self.parts.analyzer.spare(measured=self.parts.manager.guard.need > 0)
+        for block in bars.blocks(self._rows(len(bars.symbols)) if skims else ROWS):
             row = 0 if start is None else int(np.searchsorted(block.times, epoch_ms(start)))
             history += self.parts.breakers.warm([block.slice(before) for before in range(row)])
             if row < len(block) and not self.parts.ledger.opened:
@@ -127,10 +132,16 @@ class Backtest:
                 self._skim.begin(block, row)
             while row < len(block):
                 try:
-                    row += (self._skim.take(block, row) if skims else 0) or self._step(block.slice(row))
+                    row += self._skim.take(block, row) if skims else 0
+                    if row < len(block):  # why the stretch has ended
+                        row += self._step(block.slice(row))
                 except (Inexact, InvalidOperation) as error:
                     moment = rfc3339(from_epoch_ms(int(block.times[row])))
                     raise Overgrown(f"at {moment} an amount needs more digits than can be kept exactly") from error
+
+    def _rows(self, symbols: int) -> int:
+        """How many slices are worked out at once: fewer, where each has many numbers."""
+        return min(ROWS, max(ROWS_LEAST, NUMBERS // (self.parts.runner.breadth + FIELDS * symbols)))
 
     def _begin(self, history: Sequence[Slice], at: datetime) -> None:
         """What a start does: history into the indicators, the opening balance into the ledger, and trading once both agree."""

@@ -15,6 +15,8 @@ from daemon.core.model import CLOSE, VOLUME, Bools, Floats, Slice, from_epoch_ms
 # Rows of a block: 4 MB of prices at 12 symbols, enough that what is done once a block costs nothing.
 ROWS: Final = 8192
 
+FIELDS: Final = VOLUME + 1  # of a bar: open, high, low, close, volume
+
 Ints = NDArray[np.int64]
 
 
@@ -57,7 +59,7 @@ def blocks(closes: Sequence[Ints], values: Sequence[Floats], symbols: Sequence[s
     last, age = np.full(width, np.nan), np.zeros(width, np.int64)
     for first in range(0, len(times), rows):
         here = times[first : first + rows]
-        panel, real = np.full((len(here), VOLUME + 1, width), np.nan), np.zeros((len(here), width), np.bool_)
+        panel, real = np.full((len(here), FIELDS, width), np.nan), np.zeros((len(here), width), np.bool_)
         for column, moments in enumerate(closes):
             begin, end = np.searchsorted(moments, (here[0], here[-1] + 1))
             at = np.searchsorted(here, moments[begin:end])

@@ -34,7 +34,7 @@ class Performance:
     calmar: float
 
 
-def performance(equity: Sequence[float], length: timedelta, timeframe: timedelta) -> Performance:
+def performance(equity: Sequence[float] | Floats, length: timedelta, timeframe: timedelta) -> Performance:
     """The numbers of an equity curve (at least one value, quote) with a value per bar, that lasted `length` from first to last."""
     curve: Floats = np.array(equity, np.float64)
     moves = curve[1:] / curve[:-1] - 1.0 if np.all(curve > 0) else np.full(0, np.nan)

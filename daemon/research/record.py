@@ -3,9 +3,8 @@
 Rule: it only listens. Every number is taken from the parts at the moment it was in force, none is worked out again.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,11 @@ from daemon.core.events import (
     SubmitOrders,
 )
 from daemon.core.ledger import FUNDING
-from daemon.core.model import Decision, Fill, Order, Slice, epoch_ms
+from daemon.core.model import Decision, Fill, Floats, Order, Slice, epoch_ms
 from daemon.core.states import Hold, Level
 from daemon.parts import Core
 from daemon.research.panels import Block
+from daemon.research.rows import Rows
 from daemon.research.signals import Signals
 
 
@@ -34,10 +34,11 @@ class Record:
     """Equity, targets, signals, orders and fills of one run. Moments are UTC ms, money is quote, weights are shares of equity."""
 
     def __init__(self, core: Core) -> None:
-        self.equity: list[tuple[int, float, float, float, float, float]] = []  # timestamp, equity, cash, gross, net, drawdown
+        self.times = array("q")  # of the closes at which the account was looked at
+        self.equity = Rows(5)  # at each of them: equity, cash, gross, net, drawdown
+        self.closes = Rows(len(core.symbols))  # and the last close by symbol, NaN before the first
         self.targets: list[tuple[int, str, str, float]] = []  # timestamp, strategy, symbol, weight
         self.signals = Signals()
-        self.closes: list[tuple[int, list[float]]] = []  # timestamp, last close by symbol, NaN before the first
         self.orders: list[Order] = []
         self.fills: list[Fill] = []
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
@@ -48,8 +49,10 @@ class Record:
         self.restricted: dict[str, int] = {}  # "reducing by rejects", of the account or a symbol
         self.troubles: dict[str, int] = {}  # sentence: slices
         self._core = core
+        self.foretold = False  # the signals of the slices to come are kept already
         self._decided = ""  # the newest decision's id
         self._peak = 0.0
+        self._worth = 0.0
         self._kept: dict[type, Callable[[Any], None]] = {
             SubmitOrders: self._keep_orders,
             OrderFilled: self._keep_fill,
@@ -73,7 +76,7 @@ class Record:
 
     def _keep_fill(self, event: OrderFilled) -> None:
         self.fills.append(event.fill)
-        self.traded.append((float(event.fill.cost), self.equity[-1][1]))
+        self.traded.append((float(event.fill.cost), self._worth))
 
     def _keep_refusal(self, event: OrderRefused) -> None:
         self.refused[event.code] = self.refused.get(event.code, 0) + 1
@@ -124,34 +127,37 @@ class Record:
         equity = account.equity()
         held = account.held_symbols
         weights = [account.weight(symbol, equity) for symbol in self._core.symbols if symbol in held]
-        self._peak = max(self._peak, float(equity))
-        below = 1.0 - float(equity) / self._peak if self._peak > 0 else 0.0
-        gross, net = sum(map(abs, weights), 0.0), sum(weights, 0.0)
-        self.equity.append((epoch_ms(event.slice.closes_at), float(equity), float(account.cash), gross, net, below))
-        self.closes.append((epoch_ms(event.slice.closes_at), event.slice.close.tolist()))
+        self._worth = float(equity)
+        self._peak = max(self._peak, self._worth)
+        below = 1.0 - self._worth / self._peak if self._peak > 0 else 0.0
+        self.times.append(epoch_ms(event.slice.closes_at))
+        self.equity.add((self._worth, float(account.cash), sum(map(abs, weights), 0.0), sum(weights, 0.0), below))
+        self.closes.add(event.slice.close.tolist())
         return ()
 
-    def skim(self, stretch: Block, equities: Sequence[Decimal], shares: Sequence[Sequence[float]]) -> None:
+    def skim(self, stretch: Block, worths: Floats, shares: Sequence[Sequence[float]]) -> None:
         """The same of slices at which nothing happened: what the account was worth at each, and of each holding its shares of that."""
-        times, worths = stretch.times.tolist(), [float(equity) for equity in equities]
-        gross, net = np.zeros(len(times)), np.zeros(len(times))
-        for row in shares:  # one after the other, as a sum of one slice goes
-            gross += np.abs(row)
-            net += row
+        rows = np.zeros((len(stretch), 5))
+        rows[:, 0], rows[:, 1] = worths, float(self._core.account.cash)
+        for row in map(np.array, shares):  # one after the other, as a sum of one slice goes
+            rows[:, 2] += np.abs(row)
+            rows[:, 3] += row
         peaks = np.maximum.accumulate(np.maximum(worths, self._peak))
-        self._peak = float(peaks[-1])
-        below = np.where(peaks > 0, 1.0 - worths / np.where(peaks > 0, peaks, 1.0), 0.0).tolist()
-        cash = repeat(float(self._core.account.cash), len(times))
-        self.equity += zip(times, worths, cash, gross.tolist(), net.tolist(), below, strict=True)
-        self.closes += zip(times, stretch.closes.tolist(), strict=True)
+        self._peak, self._worth = float(peaks[-1]), float(worths[-1])
+        np.divide(worths, peaks, out=rows[:, 4], where=peaks > 0)
+        np.subtract(1.0, rows[:, 4], out=rows[:, 4], where=peaks > 0)
+        self.times.frombytes(stretch.times.tobytes())
+        self.equity.extend(rows)
+        self.closes.extend(stretch.closes)
         for name, problem in self._core.runner.problems.items():
-            self._count_trouble(f"{name}: {problem}", len(times))
+            self._count_trouble(f"{name}: {problem}", len(stretch))
 
     # --- after a slice -----------------------------------------------------------------------------------------------
 
     def after(self, cross_section: Slice) -> None:
         """What the slice has led to: the signals, and the targets if it was decided on."""
-        self.keep_signals(cross_section)
+        if not self.foretold:
+            self.keep_signals(cross_section)
         decision = self._core.manager.decision
         if decision is not None and decision.id != self._decided:
             self._decided = decision.id

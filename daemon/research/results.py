@@ -5,7 +5,8 @@ two times in the summary that measure it.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,15 @@ def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping
     except OSError as error:
         raise DataError(f"{folder} cannot be the folder of the results ({error.strerror}); name another one with --out") from None
     for name, columns in _tables(record, symbols, shares).items():
-        _parquet(folder / f"{name}.parquet", columns)
+        _parquet(folder / f"{name}.parquet", [columns])
+    _parquet(folder / "signals.parquet", record.signals.parts())
     (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _tables(record: Record, symbols: Sequence[str], shares: Sequence[float]) -> dict[str, Columns]:
     return {
-        "equity": _columns(record.equity, "timestamp", "equity", "cash", "gross", "net", "drawdown"),
+        "equity": {"timestamp": record.times, **dict(zip(EQUITY_COLUMNS, record.equity.table().T, strict=True))},
         "targets": _columns(record.targets, "timestamp", "strategy", "symbol", "weight"),
-        "signals": record.signals.columns(),
         "orders": _orders(record.orders, record.fills),
         "fills": {**_fills(record.orders, record.fills), "volume_share": shares},
         "limits": _limits(record.cuts),
@@ -78,6 +79,7 @@ def _fills(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
     return _columns(rows, *TRADE_COLUMNS)
 
 
+EQUITY_COLUMNS = ("equity", "cash", "gross", "net", "drawdown")
 TRADE_COLUMNS = ("timestamp", "symbol", "side", "amount", "price", "fee", "fee_asset", "order_id", "decision_id")
 
 
@@ -106,8 +108,7 @@ def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, flo
 
 def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
     """The last closes and simple returns at each bar, and the correlation of every two symbols over the whole period."""
-    times = np.array([time for time, _ in record.closes], np.int64)
-    closes = np.array([row for _, row in record.closes], np.float64).reshape(len(times), len(symbols))
+    times, closes = np.frombuffer(record.times, np.int64), record.closes.table()
     moves = returns(closes)
     row, column = np.nonzero(~np.isnan(moves))
     moved: Columns = {"timestamp": times[row], "symbol": Labels(symbols, column), "return": moves[row, column]}
@@ -124,16 +125,19 @@ TEXT = frozenset({"strategy", "symbol", "name", "side", "fee_asset", "order_id",
 MOMENT = frozenset({"timestamp", "bar_open"})
 
 
-def _parquet(path: Path, columns: Columns) -> None:
+def _parquet(path: Path, parts: Iterable[Columns]) -> None:
+    """A file of one table, whose parts are written one after the other."""
     import pyarrow as pa  # heavy, and only files of a backtest need it
     from pyarrow import parquet
 
-    kinds = {name: pa.string() if name in TEXT else pa.int64() if name in MOMENT else pa.float64() for name in columns}
-
     def told(name: str, values: Any) -> Any:
+        kind = pa.string() if name in TEXT else pa.int64() if name in MOMENT else pa.float64()
         if isinstance(values, Labels):
-            return pa.array(values.names, kinds[name]).take(pa.array(values.rows))
-        return pa.array(values, kinds[name])
+            return pa.array(values.names, kind).take(pa.array(values.rows))
+        return pa.array(values, kind)
 
-    table = pa.table({name: told(name, values) for name, values in columns.items()})
-    parquet.write_table(table, path, compression="zstd")
+    tables = (pa.table({name: told(name, values) for name, values in columns.items()}) for columns in parts)
+    first = next(tables)
+    with parquet.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in chain((first,), tables):
+            writer.write_table(table)

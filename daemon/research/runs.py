@@ -92,7 +92,7 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     except Overgrown as error:
         raise DataError(f"{data}: {error}; look for absurd prices in the bars before, or gains that no market pays") from None
     wall_s = perf_counter() - began
-    if not record.equity:
+    if not len(record.times):
         raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
     shares = volume_shares(bars, record.fills)
     summary = _summary(config, bars, record, wall_s) | {
@@ -153,22 +153,22 @@ def _warnings(core: Core, record: Record, bars: Bars, shares: Sequence[float], s
     for symbol, left_at in sorted(core.membership.leaving.items()):
         text = f"{symbol} left the universe at {rfc3339(left_at)}, had no bar to be sold at, and counts at its last price"
         yield Warned(Doubt.UNSOLD, text)
-    equity = [row[1] for row in record.equity]
-    last = dict(zip(core.symbols, record.closes[-1][1], strict=True))
+    equity = record.equity.table()[:, 0].tolist()
+    last = dict(zip(core.symbols, record.closes.table()[-1].tolist(), strict=True))
     yield from few_decisions(record.orders)
     yield from uncertain_sharpe(equity, summary["sharpe"], bars_a_year(bars))
     yield from one_trade(record.fills, last, equity[-1] - equity[0])
     yield from large_trades(shares)
-    yield from incomplete(bars, record.equity[0][0], record.equity[-1][0])
+    yield from incomplete(bars, record.times[0], record.times[-1])
 
 
 def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:
-    first, last = from_epoch_ms(record.equity[0][0]), from_epoch_ms(record.equity[-1][0])
-    measured = asdict(performance([row[1] for row in record.equity], last - first, bars.timeframe))
+    first, last = from_epoch_ms(record.times[0]), from_epoch_ms(record.times[-1])
+    measured = asdict(performance(record.equity.table()[:, 0], last - first, bars.timeframe))
     final = measured.pop("final_equity")
     return {
         "settings": config.model_dump(mode="json"),
-        "period": {"start": rfc3339(first), "end": rfc3339(last), "bars": len(record.equity), "timeframe": config.timeframe},
+        "period": {"start": rfc3339(first), "end": rfc3339(last), "bars": len(record.times), "timeframe": config.timeframe},
         "final_equity": final,
         "return": measured.pop("total_return"),
         **measured,
@@ -184,7 +184,8 @@ def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summa
 
 def _funding(record: Record) -> Summary:
     """What positions were paid, below 0 what they have paid, and the result of the same trades without it."""
-    paid, begun, final = sum(amount for _, _, amount in record.funding), record.equity[0][1], record.equity[-1][1]
+    paid, equity = sum(amount for _, _, amount in record.funding), record.equity.table()[:, 0].tolist()
+    begun, final = equity[0], equity[-1]
     without = final - paid
     return {"funding": paid, "without_funding": {"final_equity": without, "return": without / begun - 1 if begun > 0 else None}}
 

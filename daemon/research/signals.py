@@ -1,27 +1,62 @@
-"""Signals: the numbers that decisions rest on, of every bar, as columns that grow.
+"""Signals: the numbers that decisions rest on, of every bar, as blocks that grow.
 
 Rule: rows stand in the order of their slices, within a slice of their strategies, and within a strategy as it tells them.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.model import Floats
+from daemon.core.strategy import Columns
 
 Ints = NDArray[np.int64]
+Keys = NDArray[np.int32]
 Told = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+# Rows of a part of the table: texts are made for so many at once, and no more.
+PART: Final = 131_072
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """A column of texts, of which there are few: `rows` (int64) says which of the `names` stands where."""
+    """A column of texts, of which there are few: `rows` (integers) says which of the `names` stands where."""
 
     names: Sequence[str]
-    rows: Ints
+    rows: Ints | Keys
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Many:
+    """Numbers of many slices: `values` (times, numbers), of which those that are not finite are none; `keys` says which they are."""
+
+    opened: Ints
+    keys: Keys
+    values: Floats
+
+    def rows(self) -> Iterator[tuple[Ints, Keys, Floats]]:
+        """Those that there are, as three columns."""
+        step = max(1, PART // max(1, len(self.keys)))
+        for first in range(0, len(self.opened), step):
+            values = self.values[first : first + step]
+            there = np.isfinite(values)
+            row, column = there.nonzero()
+            yield self.opened[first : first + step][row], self.keys[column], values[there]
+
+
+class _Some:
+    """Numbers of slices that were told one by one."""
+
+    def __init__(self) -> None:
+        self.opened, self.keys, self.values = array("q"), array("i"), array("d")
+
+    def rows(self) -> Iterator[tuple[Ints, Keys, Floats]]:
+        """All of them."""
+        yield np.frombuffer(self.opened, np.int64), np.frombuffer(self.keys, np.int32), np.frombuffer(self.values, np.float64)
 
 
 class Signals:
@@ -29,43 +64,45 @@ class Signals:
 
     def __init__(self) -> None:
         self._keys: dict[tuple[str, str, str], int] = {}  # strategy, symbol, name
-        self._kind: tuple[tuple[str, ...], ...] = ()  # by strategy its numbers, as they were told last, and the keys of a row of them
-        self._row: Ints = np.zeros(0, np.int64)
-        self._opened, self._key, self._value = array("q"), array("q"), array("d")
+        self._kept: list[_Many | _Some] = []
 
     def add(self, opened: int, told: Told) -> None:
         """The numbers of one slice, by strategy, symbol and name."""
-        keys, values = self._keys, self._value
+        newest = self._kept[-1] if self._kept else None
+        some = newest if isinstance(newest, _Some) else _Some()
+        if some is not newest:
+            self._kept.append(some)
         for strategy, symbols in told.items():
             for symbol, numbers in symbols.items():
-                for name, value in numbers.items():
-                    key = keys.get((strategy, symbol, name))
-                    self._opened.append(opened)
-                    self._key.append(self._number(strategy, symbol, name) if key is None else key)
-                    values.append(value)
+                some.opened.extend([opened] * len(numbers))
+                some.keys.extend([self._number(strategy, symbol, name) for name in numbers])
+                some.values.extend(numbers.values())
 
-    def extend(self, opened: Ints, symbols: Sequence[str], told: Mapping[str, Mapping[str, Floats]]) -> None:
-        """Those of many slices, by strategy and name (times, symbols); what is not finite is no number."""
-        rows = {strategy: numbers for strategy, numbers in told.items() if numbers}
-        if not rows:
-            return
-        kind = tuple((strategy, *numbers) for strategy, numbers in rows.items())
-        if kind != self._kind:  # hardly ever: who tells what stays the same
-            found = [self._number(strategy, s, name) for strategy, numbers in rows.items() for s in symbols for name in numbers]
-            self._kind, self._row = kind, np.array(found, np.int64)
-        values = np.concatenate([np.stack(list(n.values()), axis=2).reshape(len(opened), -1) for n in rows.values()], axis=1)
-        there = np.isfinite(values)
-        row, column = there.nonzero()
-        self._opened.frombytes(opened[row].tobytes())
-        self._key.frombytes(self._row[column].tobytes())
-        self._value.frombytes(values[there].tobytes())
+    def extend(self, opened: Ints, told: Mapping[str, Columns]) -> None:
+        """Those of many slices, by strategy."""
+        rows = {strategy: each for strategy, each in told.items() if each.numbers}
+        if rows and len(opened):
+            keys = [self._number(strategy, s, name) for strategy, each in rows.items() for s in each.subjects for name in each.numbers]
+            values = [np.stack(list(each.numbers.values()), axis=2).reshape(len(opened), -1) for each in rows.values()]
+            self._kept.append(_Many(opened, np.array(keys, np.int32), values[0] if len(values) == 1 else np.concatenate(values, axis=1)))
 
-    def columns(self) -> dict[str, object]:
-        """All of them, as the columns of a table."""
-        keys = np.frombuffer(self._key, np.int64)
+    def parts(self) -> Iterator[dict[str, object]]:
+        """All of them, as the columns of a table, so many rows at a time; however they were told, the parts are the same."""
+        waiting, count = [(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0))], 0
+        for more in (rows for kept in self._kept for rows in kept.rows()):
+            waiting.append(more)
+            count += len(more[0])
+            if count >= PART:
+                opened, keys, values = (np.concatenate(each) for each in zip(*waiting, strict=True))
+                whole = count // PART * PART
+                for first in range(0, whole, PART):
+                    yield self._part(opened[first : first + PART], keys[first : first + PART], values[first : first + PART])
+                waiting, count = [(opened[whole:], keys[whole:], values[whole:])], count - whole
+        yield self._part(*(np.concatenate(each) for each in zip(*waiting, strict=True)))
+
+    def _part(self, opened: Ints, keys: Keys, values: Floats) -> dict[str, object]:
         strategy, symbol, name = (Labels([key[part] for key in self._keys], keys) for part in range(3))
-        opened, value = np.frombuffer(self._opened, np.int64), np.frombuffer(self._value, np.float64)
-        return {"bar_open": opened, "strategy": strategy, "symbol": symbol, "name": name, "value": value}
+        return {"bar_open": opened, "strategy": strategy, "symbol": symbol, "name": name, "value": values}
 
     def _number(self, strategy: str, symbol: str, name: str) -> int:
         return self._keys.setdefault((strategy, symbol, name), len(self._keys))

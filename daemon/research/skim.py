@@ -5,6 +5,7 @@ is due, an order is open, a price waits, a loss may be too large, a rule acts be
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from itertools import repeat
@@ -14,10 +15,15 @@ from typing import Final
 import numpy as np
 
 from daemon.core.model import CLOSE, EXACT, VOLUME, ZERO, Floats, from_epoch_ms
+from daemon.core.strategy import Columns
 from daemon.parts import Core
 from daemon.research.panels import Block
 from daemon.research.record import Record
 from daemon.research.venue import StoredVenue
+
+# Slices whose prices are looked at together, at least: several stretches, and not a whole block, since a price between two bars
+# has them looked at anew.
+NEAR: Final = 256
 
 # A fall is judged to twelve digits; whatever comes this near to its limit is left to the judge.
 MARGIN: Final = 1e-9
@@ -31,13 +37,18 @@ class Skim:
         self._venue = venue
         self._record = record
         self._length_ms = core.timeframe // timedelta(milliseconds=1)
-        self._signals: Mapping[str, Mapping[str, Floats]] | None = None  # of the slices from row `_from` of the block on
+        self._signals: Mapping[str, Columns] | None = None  # of the slices from row `_from` of the block on
         self._from = 0
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
 
     def begin(self, block: Block, row: int) -> None:
         """What follows are the slices of this block, from this row on."""
-        self._signals, self._from = self._core.runner.foresee(block.panel[row:]), row
+        runner = self._core.runner
+        told = self._signals = runner.foresee(block.panel[row:])
+        self._from = row
+        self._record.foretold = told is not None and runner.membership.rule is None and all(each.decided for each in told.values())
+        if told is not None and self._record.foretold:
+            self._record.signals.extend(block.times[row:] - self._length_ms, told)
 
     def take(self, block: Block, row: int) -> int:
         """Take as many slices as may be, from this row of the block on; how many that were."""
@@ -46,14 +57,14 @@ class Skim:
             return 0
         prices = self._prices(stretch)
         worths = self._worths(prices, len(stretch))
-        equities = np.array(worths[""], np.float64)
+        equities = np.array(list(map(float, worths[""])))
         count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(equities)
         if not count:
             return 0
         stretch = stretch.rows(0, count)
         shares = self._shares(prices, worths[""][:count])
         self._pass(stretch, {owner: (np.array(each[:count], np.float64), each[count - 1]) for owner, each in worths.items()})
-        self._record.skim(stretch, worths[""][:count], shares)
+        self._record.skim(stretch, equities[:count], shares)
         self._decide_nothing(stretch, row - self._from)
         return count
 
@@ -62,11 +73,9 @@ class Skim:
         runner, count = self._core.runner, len(stretch)
         if self._signals is not None and not runner.untold:
             runner.skip(count, stretch.slice(count - 1))
-            told = {
-                strategy: {name: rows[first : first + count] for name, rows in numbers.items()}
-                for strategy, numbers in self._signals.items()
-            }
-            self._record.signals.extend(stretch.times - self._length_ms, self._core.symbols, told)
+            if not self._record.foretold:
+                told = {name: _part(columns, first, first + count) for name, columns in self._signals.items()}
+                self._record.signals.extend(stretch.times - self._length_ms, told)
             return
         for row in range(count):
             cross_section = stretch.slice(row)
@@ -82,9 +91,12 @@ class Skim:
             return None  # the watch judges every bar
         if core.account.has_positions:
             return None  # how near a position is to its liquidation is judged at every bar
-        stretch = block.rows(row, row + core.runner.rests(block.times[row:]))
-        calm = core.breakers.calm(stretch.times, stretch.closes, stretch.age) if len(stretch) else 0
-        return stretch.rows(0, calm) if calm else None
+        count = core.runner.rests(block.times[row:])
+        if count and not core.breakers.ahead:
+            near = block.rows(row, row + max(count, NEAR))
+            core.breakers.calm(near.times, near.closes, near.age)
+        count = min(count, core.breakers.ahead)
+        return block.rows(row, row + count) if count else None
 
     def _unharmed(self, equities: Floats) -> int:
         """How many slices pass before a loss might be too large: judged against the highest value of all, which is never too mild."""
@@ -150,3 +162,8 @@ class Skim:
         core.manager.guard.gate.learn(core.symbols, bars, times, seen)
         core.curves.skim(worths, stretch.times)
         core.analyzer.skim(stretch.closes)
+
+
+def _part(columns: Columns, first: int, end: int) -> Columns:
+    """The same of some of the slices."""
+    return replace(columns, numbers={name: rows[first:end] for name, rows in columns.numbers.items()})

@@ -3,6 +3,7 @@
 Rule: it places and lifts holds, and asks for measurements; nothing else follows from it. Everything is judged on the time of events.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -147,8 +148,13 @@ class Breakers:
         """How many slices, from the first of these on, have no price that would have to wait. Columns are symbols."""
         return self._prices.calm(closes_ms, closes, age) if self._prices else len(closes_ms)
 
+    @property
+    def ahead(self) -> int:
+        """How many of them are to come; without a guard of prices, all."""
+        return self._prices.ahead if self._prices else sys.maxsize
+
     def take(self, closes_ms: Ints) -> None:
-        """Judge the first of the slices that `calm` has just looked at, all at once."""
+        """Judge the next of the slices that `calm` has looked at, all at once."""
         if self._prices:
             self._prices.take(closes_ms)
 

@@ -51,6 +51,10 @@ class Prices:
 
         `past`: it is so long ago that whatever stood then is the price.
         """
+        if self._guard.ahead and not self._to_come:
+            self._guard.take(1)
+            self._seen = cross_section.closes_at
+            return cross_section
         passed = 1 if self._seen is None else max(1, (cross_section.closes_at - self._seen) // self._timeframe)
         self._seen = cross_section.closes_at
         self._guard.step(cross_section.close, cross_section.age == 0, passed)
@@ -76,8 +80,13 @@ class Prices:
         """How many slices, from the first of these on, hold nothing that would have to wait, as of SpikeGuard."""
         return self._guard.calm(closes, age == 0, self._passed(closes_ms))
 
+    @property
+    def ahead(self) -> int:
+        """How many of them are to come."""
+        return self._guard.ahead
+
     def take(self, closes_ms: Ints) -> None:
-        """Judge the first of the slices that `calm` has just looked at, as `judged` does one after the other."""
+        """Judge the next of the slices that `calm` has looked at, as `judged` does one after the other."""
         self._guard.take(len(closes_ms))
         self._seen = from_epoch_ms(int(closes_ms[-1]))
 
