@@ -184,8 +184,7 @@ def columns_of(path: Path, columns: Sequence[str]) -> tuple[Times, Floats]:
     Raises:
         DataError: it cannot be read, a column is missing, or a cell is empty.
     """
-    import pyarrow as pa  # heavy, and only stored bars need it
-    from pyarrow import parquet
+    from daemon.research.arrow import pa, parquet  # heavy, and only stored bars need it
 
     try:
         with parquet.ParquetFile(path) as file:  # `read_table` would load what reads whole folders

@@ -5,7 +5,7 @@ two times in the summary that measure it.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from daemon.core.model import Fill, Order, currencies, epoch_ms
 from daemon.core.plain import plain
 from daemon.research.bars import DataError
 from daemon.research.record import Record
-from daemon.research.signals import Labels
+from daemon.research.signals import PART, Labels
 
 Columns = Mapping[str, Any]  # by name, a sequence, an array, or Labels
 
@@ -37,6 +37,7 @@ def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping
         raise DataError(f"{folder} cannot be the folder of the results ({error.strerror}); name another one with --out") from None
     for name, columns in _tables(record, symbols, shares).items():
         _parquet(folder / f"{name}.parquet", [columns])
+    _parquet(folder / "returns.parquet", _returns(record, symbols))
     _parquet(folder / "signals.parquet", record.signals.parts())
     (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -107,18 +108,24 @@ def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, flo
 
 
 def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
-    """The last closes and simple returns at each bar, and the correlation of every two symbols over the whole period."""
+    """The last closes at each bar, and the correlation of every two symbols over the whole period."""
     times, closes = np.frombuffer(record.times, np.int64), record.closes.table()
-    moves = returns(closes)
-    row, column = np.nonzero(~np.isnan(moves))
-    moved: Columns = {"timestamp": times[row], "symbol": Labels(symbols, column), "return": moves[row, column]}
-    together = correlations(moves)
+    together = correlations(returns(closes))
     pairs = [(a, b, float(together[i, j])) for i, a in enumerate(symbols) for j, b in enumerate(symbols)]
     return {
         "closes": {"timestamp": times, **dict(zip(symbols, closes.T, strict=True))},
-        "returns": moved,
         "correlations": _columns(pairs, "symbol_a", "symbol_b", "correlation"),
     }
+
+
+def _returns(record: Record, symbols: Sequence[str]) -> Iterator[Columns]:
+    """The simple returns at each bar, so many rows at a time."""
+    times, moves = np.frombuffer(record.times, np.int64), returns(record.closes.table())
+    step = max(1, PART // len(symbols))
+    for first in range(0, len(times), step):
+        part = moves[first : first + step]
+        row, column = np.nonzero(~np.isnan(part))
+        yield {"timestamp": times[first + row], "symbol": Labels(symbols, column), "return": part[row, column]}
 
 
 TEXT = frozenset({"strategy", "symbol", "name", "side", "fee_asset", "order_id", "decision_id", "symbol_a", "symbol_b", "reason", "of"})
@@ -127,8 +134,7 @@ MOMENT = frozenset({"timestamp", "bar_open"})
 
 def _parquet(path: Path, parts: Iterable[Columns]) -> None:
     """A file of one table, whose parts are written one after the other."""
-    import pyarrow as pa  # heavy, and only files of a backtest need it
-    from pyarrow import parquet
+    from daemon.research.arrow import pa, parquet  # heavy, and only files of a backtest need it
 
     def told(name: str, values: Any) -> Any:
         kind = pa.string() if name in TEXT else pa.int64() if name in MOMENT else pa.float64()
@@ -137,7 +143,7 @@ def _parquet(path: Path, parts: Iterable[Columns]) -> None:
         return pa.array(values, kind)
 
     tables = (pa.table({name: told(name, values) for name, values in columns.items()}) for columns in parts)
-    first = next(tables)
+    first = next(tables)  # there is one, if an empty one
     with parquet.ParquetWriter(path, first.schema, compression="zstd") as writer:
         for table in chain((first,), tables):
             writer.write_table(table)

@@ -19,7 +19,7 @@ Keys = NDArray[np.int32]
 Told = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 # Rows of a part of the table: texts are made for so many at once, and no more.
-PART: Final = 131_072
+PART: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True, eq=False)

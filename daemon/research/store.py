@@ -154,8 +154,7 @@ def write(path: Path, columns: dict[str, NDArray[np.int64] | Floats]) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    import pyarrow as pa  # heavy, and only the store needs it
-    from pyarrow import parquet
+    from daemon.research.arrow import pa, parquet  # heavy, and only the store needs it
 
     partial = path.with_name(path.name + ".part")
     try:

@@ -63,7 +63,7 @@ class Run:
     @cached_property
     def symbols(self) -> tuple[str, ...]:
         """Every symbol of the run, in order."""
-        from pyarrow import parquet  # heavy, and only files of a backtest need it
+        from daemon.research.arrow import parquet  # heavy, and only files of a backtest need it
 
         return tuple(name for name in parquet.read_schema(self._path("closes")).names if name != "timestamp")
 
@@ -78,8 +78,7 @@ class Run:
         Raises:
             DataError: it is not there, or cannot be read.
         """
-        import pyarrow as pa
-        from pyarrow import parquet
+        from daemon.research.arrow import pa, parquet
 
         path = self._path(name)
         try:
@@ -91,20 +90,31 @@ class Run:
 
     def signals_at(self, opened: Ints) -> Mapping[str, Any]:
         """The signals of the bars that opened at these moments."""
-        import pyarrow as pa
-        from pyarrow import compute, parquet
+        from daemon.research.arrow import parquet
 
-        # By far the largest file: texts stay numbers until the few rows that are wanted have been found.
+        # By far the largest file: it is looked through part by part, and texts are made of the few rows that are wanted.
         with parquet.ParquetFile(self._path("signals"), read_dictionary=["strategy", "symbol", "name"]) as file:
-            read = file.read()
-        found = read.filter(compute.is_in(read.column("bar_open"), value_set=pa.array(opened)))
-        return {column: found.column(column).to_numpy(zero_copy_only=False) for column in found.column_names}
+            parts = [_picked(file.read_row_group(part), opened) for part in range(file.num_row_groups)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _path(self, name: str) -> Path:
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             raise DataError(f"{path} is missing; run `rebalanced backtest` again with this folder as --out")
         return path
+
+
+def _picked(table: Any, opened: Ints) -> dict[str, Any]:
+    """The rows of signals of the bars that opened at these moments."""
+    rows = np.flatnonzero(np.isin(table.column("bar_open").to_numpy(), opened))
+    found: dict[str, Any] = {}
+    for name in table.column_names:
+        column = table.column(name).combine_chunks()
+        if name in TEXT:
+            found[name] = np.array([*column.dictionary.to_pylist(), None], object)[column.indices.to_numpy()[rows]]
+        else:
+            found[name] = column.to_numpy()[rows]
+    return found
 
 
 def open_run(folder: Path) -> Run:
