@@ -8,7 +8,7 @@ import os
 
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
-import pyarrow as pa  # noqa: E402 - see above
-from pyarrow import parquet  # noqa: E402
+import pyarrow as pa
+from pyarrow import parquet
 
 __all__ = ["pa", "parquet"]
