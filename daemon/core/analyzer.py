@@ -87,6 +87,9 @@ class Analyzer:
 
     def warm(self, slices: Sequence[Slice]) -> None:
         """Take the history before the first `on_slice`."""
+        if self._skims and slices:
+            self.skim(np.array([cross_section.close for cross_section in slices]))
+            return
         self.market.extend(cross_section.close for cross_section in slices)
         if slices:
             self._history_since = self._history_since or slices[0].closes_at

@@ -117,8 +117,13 @@ class OrderGate:
 
     def warm(self, slices: Sequence[Slice]) -> None:
         """Take the history: a price is believed by the bars before the start too."""
-        for cross_section in slices:
-            self.take(cross_section)
+        if not slices:
+            return
+        real = np.array([cross_section.age == 0 for cross_section in slices])
+        newest = len(slices) - 1 - real[::-1].argmax(axis=0)  # the row of each symbol's last bar, any where there is none
+        bars = np.array([slices[row].panel[[CLOSE, VOLUME], column] for column, row in enumerate(newest.tolist())]).T
+        closed_at = np.array([epoch_ms(slices[row].closes_at) for row in newest.tolist()])
+        self.learn(slices[-1].symbols, bars, closed_at, np.logical_or.reduce(real))
 
     def judge(self, leg: Leg, account: Account, position: Decimal, equity: Decimal, at: datetime, *, opposing: bool) -> Judged:
         """How much of the leg may be ordered at this moment; `position`, `equity` and `opposing` are those of `Situation`."""

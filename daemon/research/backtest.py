@@ -123,7 +123,7 @@ class Backtest:
         history: list[Slice] = []
         if skims and not self.parts.manager.guard.watches:
             self.parts.analyzer.spare(measured=self.parts.manager.guard.need > 0)
-        for block in bars.blocks(self._rows(len(bars.symbols)) if skims else ROWS):
+        for block in bars.blocks(self._rows(len(bars.symbols))):
             row = 0 if start is None else int(np.searchsorted(block.times, epoch_ms(start)))
             history += self.parts.breakers.warm([block.slice(before) for before in range(row)])
             if row < len(block) and not self.parts.ledger.opened:

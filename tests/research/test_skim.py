@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,14 +13,17 @@ import pytest
 
 from daemon.app import routes
 from daemon.config import load
+from daemon.core.breakers.prices import Prices
+from daemon.core.breakers.rules import SpikeRule
 from daemon.core.slices import align_columns
 from daemon.core.spikes import SpikeGuard
+from daemon.core.states import States
 from daemon.research import bars as stored_bars
 from daemon.research import runs
 from daemon.research.backtest import Backtest
 from daemon.research.panels import Block, blocks
 from daemon.research.skim import Skim
-from tests.research.files import HOUR, configured, opens, read, store, walk
+from tests.research.files import HOUR, START, configured, opens, read, store, walk
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT", "E/USDT")
 FILES = ("equity", "targets", "signals", "orders", "fills", "returns", "correlations")
@@ -75,11 +79,11 @@ def sections(chance: Random) -> dict[str, Any]:
     }
 
 
-def files(config: Path, data: Path, out: Path, *, skims: bool) -> tuple[dict[str, bytes], dict[str, Any]]:
+def files(config: Path, data: Path, out: Path, *, skims: bool, start: datetime | None = None) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Every file of a run, and its summary without the times that it took."""
     plain = Backtest.run
     with patch.object(Backtest, "run", lambda self, bars, start=None: plain(self, bars, start, skims=skims)):
-        summary = runs.backtest(load(config, {}), data, out, None, None, routes)
+        summary = runs.backtest(load(config, {}), data, out, start, None, routes)
     measured = {key: value for key, value in summary.items() if key not in ("wall_s", "symbol_bars_per_s")}
     return {name: (out / f"{name}.parquet").read_bytes() for name in FILES}, measured
 
@@ -90,7 +94,8 @@ def test_a_run_is_the_same_slice_by_slice(seed: int, tmp_path: Path) -> None:
     chance = Random(seed)
     data = market(tmp_path / "data", chance, 160)
     config = configured(tmp_path, SYMBOLS, **sections(chance))
-    at_once, one_by_one = (files(config, data, tmp_path / str(skims), skims=skims) for skims in (True, False))
+    start = chance.choice([None, None, START + chance.randint(1, 120) * HOUR])
+    at_once, one_by_one = (files(config, data, tmp_path / str(skims), skims=skims, start=start) for skims in (True, False))
     assert json.dumps(at_once[1], sort_keys=True) == json.dumps(one_by_one[1], sort_keys=True)
     assert at_once[0] == one_by_one[0]
 
@@ -171,6 +176,23 @@ def test_calm_rows_leave_a_guard_as_steps_do(seed: int) -> None:
             assert name == "_calm" or mine is theirs or np.array_equal(np.asarray(mine), np.asarray(theirs), equal_nan=True)
     jump = 150 - 140 + int(real[150:, 2].argmax())
     assert at_once.calm(closes[140:], real[140:], passed[140:]) == jump
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_history_is_judged_as_slice_by_slice(seed: int, tmp_path: Path) -> None:
+    """The guard of prices is the same after a history that it took at once, and so are the slices, those that had to wait included."""
+    bars = stored_bars.load(market(tmp_path, Random(seed), 120), SYMBOLS, HOUR)
+    history = list(bars.slices())
+
+    def prices() -> Prices:
+        return Prices(SpikeRule(factor=20.0, floor=0.1, confirmations=1), States(), SYMBOLS, HOUR)
+
+    at_once, one_by_one, past = prices(), prices(), 60
+    made = at_once.warm(history, past)
+    expected = [one_by_one.judged(each, past=row < past) for row, each in enumerate(history)]
+    assert [each.real.tolist() for each in made] == [each.real.tolist() for each in expected]
+    for name in ("trusted", "suspect", "waiting", "split", "_moves", "_elapsed"):
+        assert np.array_equal(getattr(at_once._guard, name), getattr(one_by_one._guard, name), equal_nan=True)
 
 
 def test_a_margin_decision_between_due_bars_is_the_same_slice_by_slice(tmp_path: Path) -> None:

@@ -117,10 +117,7 @@ class Breakers:
 
     def warm(self, history: Sequence[Slice]) -> list[Slice]:
         """Judge the prices of a history; the same slices, with their bars that had to wait."""
-        if self._prices is None:
-            return list(history)
-        past = len(history) - self.need
-        return [self._prices.judged(cross_section, past=row < past) for row, cross_section in enumerate(history)]
+        return list(history) if self._prices is None else self._prices.warm(history, len(history) - self.need)
 
     def restore(self, kept: str | None) -> None:
         """Go on after a stop, with what the journal has under AGREED, before any history."""

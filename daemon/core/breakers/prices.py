@@ -20,6 +20,9 @@ from daemon.core.spikes import Ints, SpikeGuard
 from daemon.core.states import DAEMON, Hold, Level, Scope, States
 from daemon.core.steering import HoldLifted, HoldPlaced, KeepState
 
+# Slices of a history that are looked at together.
+NEAR: Final = 1024
+
 # Why a symbol is left alone whose price is that of another coin.
 REDENOMINATED: Final = "redenominated"
 
@@ -68,6 +71,23 @@ class Prices:
             self._told[self._symbols[column]] = float(cross_section.close[column])
         waiting.setflags(write=False)
         return replace(cross_section, suspect=waiting)
+
+    def warm(self, history: Sequence[Slice], past: int) -> list[Slice]:
+        """Judge the slices of a history, the first of them as of the `past`: the same as one after the other, most of them at once."""
+        made: list[Slice] = []
+        while len(made) < len(history):
+            row = len(made)
+            near = history[row : row + NEAR] if not self._to_come else ()
+            if near:
+                times = np.array([epoch_ms(cross_section.closes_at) for cross_section in near])
+                closes, ages = np.array([each.close for each in near]), np.array([each.age for each in near])
+                calm = self.calm(times, closes, ages)
+                if calm:
+                    self.take(times[:calm])
+                made += near[:calm]
+            if len(made) < min(row + NEAR, len(history)):
+                made.append(self.judged(history[len(made)], past=len(made) < past))
+        return made
 
     def _agreed_at(self, closes_at: datetime) -> list[int]:
         """The columns whose close at this moment a person has called right, in a process before this one."""
