@@ -6,7 +6,7 @@ Rule: equity is marked, cash is what nobody has reserved; a difference that nobo
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from math import isfinite
+from math import inf, isfinite
 
 from daemon.core.capital import Capital
 from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, MarkTicked, PriceTicked, SliceClosed
@@ -115,9 +115,8 @@ class Account:
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """Mark every symbol that has a bar in the slice which may move money."""
         closes_at = event.slice.closes_at
-        for symbol, price, real in zip(event.slice.symbols, event.slice.close.tolist(), event.slice.real.tolist(), strict=True):
-            if real:
-                self.mark_at(symbol, price, closes_at)
+        marks = zip(event.slice.symbols, event.slice.close.tolist(), event.slice.real.tolist(), strict=True)
+        self.mark_all((symbol, price, closes_at) for symbol, price, real in marks if real)
         return ()
 
     def on_polled(self, event: AccountPolled) -> Iterable[Event]:
@@ -145,11 +144,17 @@ class Account:
 
     def mark_at(self, symbol: str, price: float, at: datetime) -> None:
         """A price of a symbol that is believed; what is older than the one known, or is no price, changes nothing."""
-        known = self._prices.get(symbol)
-        if isfinite(price) and price > 0 and (known is None or known[1] <= at):
-            self._prices[symbol] = (Decimal(repr(float(price))), at)
-            self._equity = None
-            self._marked += 1
+        self.mark_all(((symbol, price, at),))
+
+    def mark_all(self, marks: Iterable[tuple[str, float, datetime]]) -> None:
+        """The same of many symbols."""
+        prices = self._prices
+        for symbol, price, at in marks:
+            known = prices.get(symbol)
+            if 0 < price < inf and (known is None or known[1] <= at):
+                prices[symbol] = (Decimal(repr(float(price))), at)
+        self._equity = None
+        self._marked += 1
 
     # --- what it is worth --------------------------------------------------------------------------------------------
 
@@ -296,7 +301,8 @@ class Account:
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
         equity, some = self.equity(), self.kept()
-        kept = sum((kept * self.worth(s) for s, base, _ in self._parts if base in some and (kept := self.aside(base))), ZERO)
+        aside = ((self.aside(base), s) for s, base, _ in self._parts if base in some) if some else ()
+        kept = sum((kept * self.worth(s) for kept, s in aside if kept), ZERO)
         return self.sizing.of(equity - kept, self.contributed())
 
     def traded(self, symbol: str) -> Decimal:

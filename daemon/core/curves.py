@@ -188,6 +188,7 @@ class Curves:
         self.account = Curve()
         self.sleeves: dict[str, Curve] = {}
         self.portfolio = portfolio
+        self.kept = True  # whether there is a journal to keep them
         self._account, self._ledger = account, ledger
         self._flows: list[Flow] = []  # that wait for prices, and below how many have been taken in
         self._bookings: list[Booking] = []
@@ -229,7 +230,7 @@ class Curves:
         self.mark(event.slice.closes_at)
         for curve in self.sleeves.values():
             curve.close()
-        if self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY:
+        if self.kept and (self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY):
             yield self._keep(event.at)
 
     def skim(self, worths: Mapping[str, tuple[Floats, Decimal]], closes_ms: Ints) -> None:

@@ -27,8 +27,8 @@ from daemon.research.record import Record
 from daemon.research.skim import Skim
 from daemon.research.venue import StoredVenue
 
-# Numbers of the slices that are worked out at once: 16 MB of them.
-NUMBERS: Final = 2**21
+# Numbers of the slices that are worked out at once: 8 MB of them.
+NUMBERS: Final = 2**20
 ROWS_LEAST: Final = 64
 
 Routes = Callable[[Joined], Sequence[tuple[type, Sequence[Handler[e.Event]]]]]
@@ -95,6 +95,7 @@ class Backtest:
     def __init__(self, core: Core, venue: StoredVenue, record: Record, routes: Routes) -> None:
         self.parts = core
         core.account.markets = venue.markets
+        core.curves.kept = False  # nothing goes on after a backtest
         # Not fed: the slices of stored bars are made whole by the same rules before they are published.
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
         self.gateway = self.poller = self.timekeeper = self.rulebook = AtOnce(venue, core.manager, core.ledger)
@@ -102,7 +103,9 @@ class Backtest:
         self.tell = record.tell
         self._venue = venue
         self._skim = Skim(core, venue, record)
-        self._bus: Bus[e.Event] = Bus(routes(self))
+        # Everything is told, most of it in vain: the record hears of what it keeps.
+        table = [(kind, [each for each in heard if each != self.tell or kind in record.kinds]) for kind, heard in routes(self)]
+        self._bus: Bus[e.Event] = Bus(table)
 
     def paper_on(self, _kind: type) -> list[Any]:
         """The venue knows its bars already."""

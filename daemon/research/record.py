@@ -62,6 +62,11 @@ class Record:
             FlowBooked: self._keep_flow,
         }
 
+    @property
+    def kinds(self) -> frozenset[type]:
+        """The events of which something is kept."""
+        return frozenset(self._kept)
+
     # --- what the route table brings ---------------------------------------------------------------------------------
 
     def tell(self, event: Event) -> Iterable[Event]:

@@ -156,8 +156,7 @@ class Skim:
         columns = np.arange(len(core.symbols))
         prices, times = stretch.closes[rows, columns].tolist(), stretch.times[rows]
         moments = {moment: from_epoch_ms(moment) for moment in set(times.tolist())}
-        for column in np.flatnonzero(seen).tolist():
-            core.account.mark_at(core.symbols[column], prices[column], moments[int(times[column])])
+        core.account.mark_all((core.symbols[n], prices[n], moments[int(times[n])]) for n in np.flatnonzero(seen).tolist())
         bars = stretch.panel[rows, :, columns][:, [CLOSE, VOLUME]].T
         core.manager.guard.gate.learn(core.symbols, bars, times, seen)
         core.curves.skim(worths, stretch.times)

@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
 
-from daemon.app import routes
 from daemon.config import load
 from daemon.research.runs import Assembled, assembled
+from daemon.routes import routes
 from tests.research.files import configured, opens, store, walk
 
 

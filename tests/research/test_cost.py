@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from daemon.app import routes
 from daemon.config import load
 from daemon.research.runs import Assembled, assembled
+from daemon.routes import routes
 from tests.research.files import configured, opens, store, walk
 
 SYMBOLS = tuple(f"C{n:02}/USDT" for n in range(12))

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from daemon.app import routes
 from daemon.config import load
 from daemon.core.breakers.prices import Prices
 from daemon.core.breakers.rules import SpikeRule
@@ -23,6 +22,7 @@ from daemon.research import runs
 from daemon.research.backtest import Backtest
 from daemon.research.panels import Block, blocks
 from daemon.research.skim import Skim
+from daemon.routes import routes
 from tests.research.files import HOUR, START, configured, opens, read, store, walk
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT", "E/USDT")

@@ -71,6 +71,8 @@ class Drifts:
 
     def _share(self, standing: Mapping[str, timedelta]) -> float:
         """Worth of the differences, as a share of equity; 0 where that is not known."""
+        if not standing:
+            return 0.0
         equity = self._account.equity()
         worth = sum((abs(self._amounts[c]) * self._price(c) for c in standing), ZERO)
         return float(worth / equity) if equity > 0 else 0.0
