@@ -77,7 +77,7 @@ async def test_what_others_have_locked_is_told_and_not_spent(venue: Venue, tmp_p
             told = await status(run)
             assert {currency: D(amount) for currency, amount in told["foreign_locked"].items()} == {"USDT": locked}
             assert first.refused == {}
-            spent = sum(fill.cost for fill in await run.journal.fills(1000))
+            spent = sum(fill.side.sign * fill.cost for fill in await run.journal.fills(1000))
             assert 0 < spent <= D(100_000) - locked
             cancel(venue.exchange, Params({"symbol": "ETHUSDT", "orderId": str(strange["orderId"])}))
             await run.until(lambda: run.parts.account.foreign_locked == {})

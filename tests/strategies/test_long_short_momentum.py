@@ -100,7 +100,7 @@ def test_many_bars_at_once_tell_the_same() -> None:
     closes = filled(prices)
     rows = {name: indicator.block(closes) for name, indicator in made.indicators().items()}
     one_by_one = told(made, prices)
-    for name, values in made.columns(closes, rows).items():
+    for name, values in made.columns(closes, rows).numbers.items():
         for place, symbol in enumerate(SEVEN):
             assert np.array_equal(column(one_by_one, symbol, name), values[:, place], equal_nan=True)
 

@@ -57,13 +57,13 @@ def live(made: PortfolioMomentum, closes: Floats) -> dict[str, Floats]:
     """The signals of every bar, the indicators stepped bar by bar as in the daemon."""
     indicators: dict[str, Indicator] = dict(made.indicators())
     rows = {name: np.array([indicator.step(row) for row in closes]) for name, indicator in indicators.items()}
-    return made.columns(closes, rows)
+    return dict(made.columns(closes, rows).numbers)
 
 
 def assert_signals(made: PortfolioMomentum, closes: Floats, firsts: Sequence[int]) -> None:
     """Every signal of every bar, from each symbol's first one on, to 1e-9; the block evaluator gives the same bits."""
     got = live(made, closes)
-    blocks = made.columns(closes, {name: indicator.block(closes) for name, indicator in made.indicators().items()})
+    blocks = made.columns(closes, {name: indicator.block(closes) for name, indicator in made.indicators().items()}).numbers
     for name in NAMES:
         assert np.array_equal(got[name], blocks[name], equal_nan=True)
         for symbol, first in enumerate(firsts):
@@ -119,7 +119,7 @@ def test_a_close_that_equals_its_average_is_not_above_it(lookback: int) -> None:
             ticks = np.concatenate((middle + around, [middle + above]))
             closes = np.array([[float(Decimal(int(tick)).scaleb(-digits)) for tick in row] for row in ticks])
             rows = {"price_momentum": np.zeros(cases), "rsi": np.zeros(cases), "average": SMA(lookback, cases).block(closes)[-1]}
-            assert (made.columns(closes[-1], rows)["trend"] == expected).all()
+            assert (made.columns(closes[-1], rows).numbers["trend"] == expected).all()
 
 
 def test_each_number_is_told_from_its_first_bar_on() -> None:
@@ -198,7 +198,7 @@ def test_the_floor_leaves_cash() -> None:
 def test_rsi_sign() -> None:
     """By default strength counts against a symbol, with `momentum` for it, by the same amount."""
     rows = {"price_momentum": np.zeros(1), "rsi": np.array([70.0]), "average": np.array([50.0])}
-    scores = [strategy(rsi_sign=sign).columns(np.array([100.0]), rows)["score"][0] for sign in ("contrarian", "momentum")]
+    scores = [strategy(rsi_sign=sign).columns(np.array([100.0]), rows).numbers["score"][0] for sign in ("contrarian", "momentum")]
     assert scores == pytest.approx([0.1 - 0.06, 0.1 + 0.06])
 
 
