@@ -2,15 +2,35 @@
 
 import json
 import resource
+import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.process.support import PATIENCE_S, Daemon, Venue, written
 
 TOKEN = "token-of-this-test"
+
+COMPILER = shutil.which("cc")
+# Stands before the C library: while the file that BROKEN names is there, nothing that is written reaches the disk, and the kernel says so.
+SHIM = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int stand(int fd, const char *name) {
+    const char *broken = getenv("BROKEN");
+    if (broken && access(broken, F_OK) == 0) { errno = EIO; return -1; }
+    return ((int (*)(int)) dlsym(RTLD_NEXT, name))(fd);
+}
+int fsync(int fd) { return stand(fd, "fsync"); }
+int fdatasync(int fd) { return stand(fd, "fdatasync"); }
+"""
 
 
 def commanded(daemon: Daemon, verb: str, **values: object) -> Any:
@@ -93,5 +113,27 @@ def test_a_journal_that_cannot_be_written_ends_all_sending(venue: Venue, tmp_pat
     orders = {order["clientOrderId"] for order in venue.state()["orders"]}
     assert orders <= intents
     with Daemon(config) as daemon:
+        daemon.settled(sent=1)
+        daemon.stop(within=PATIENCE_S)
+
+
+@pytest.mark.skipif(COMPILER is None, reason="needs a C compiler")
+def test_e5_a_failed_fsync_ends_all_sending(venue: Venue, tmp_path: Path) -> None:
+    """The disk does not take what was written: no order goes out after that, the process ends with 74, and the next start trades on."""
+    source, shim, broken = tmp_path / "shim.c", tmp_path / "shim.so", tmp_path / "broken"
+    source.write_text(SHIM)
+    subprocess.run([str(COMPILER), "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"], check=True)
+    config = written(tmp_path, venue, every=2)
+    with Daemon(config, {"LD_PRELOAD": str(shim), "BROKEN": str(broken)}) as daemon:
+        daemon.settled(sent=1)
+        broken.touch()
+        assert daemon.end() == 74
+        assert "momo.sqlite" in str(daemon.wait("daemon.failed")["problems"])
+        intents = {line["order_id"] for line in daemon.lines if line["event"] == "order.submitted"}
+        at_end = sent(venue)
+    assert {order["clientOrderId"] for order in venue.state()["orders"]} <= intents
+    with Daemon(config) as daemon:
+        daemon.wait("trading.started")
+        assert sent(venue) >= at_end
         daemon.settled(sent=1)
         daemon.stop(within=PATIENCE_S)

@@ -10,7 +10,7 @@ from daemon.config import Config
 from daemon.core.model import ZERO, Side, currencies
 from tests.sim.swarm.books import Books, Prices
 from tests.sim.swarm.faults import Fault, Kind
-from tests.sim.swarm.life import World
+from tests.sim.swarm.life import HELD_S, World
 from tests.sim.swarm.oracle import Oracle
 from tests.sim.swarm.process import Process
 from tests.sim.swarm.setting import GROUPED, NEAREST, SWAP_PROFILES, SWAPS, near, swapping
@@ -125,6 +125,16 @@ class SwapWorld(World):
             self.books.transfer("USDT", opening, self.clock.now())
 
     # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _look_after(self, last: float) -> None:
+        """Where orders are refused for margin long after somebody has changed the leverage, a person sets that right, too.
+
+        The daemon reads the leverage at a start only, which docs/reliability.md says.
+        """
+        super()._look_after(last)
+        if self.now_s > last + HELD_S:
+            for setup in self.books.margin.setups.values():
+                setup.leverage = self.config.exchange.leverage
 
     def _settled_since(self, moment: datetime) -> bool:
         """What has been taken back waits for a while before it may be tried again."""
