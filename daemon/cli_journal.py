@@ -5,19 +5,20 @@ Rule: those that read it do so beside a running daemon; the one that writes need
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from daemon.cli_shared import AccountOption, ConfigPath, ForMachines, confirmed, load_config, mistakes, open_journal, told, user
+from daemon.cli_shared import AccountOption, ConfigPath, ForMachines, confirmed, fail, load_config, mistakes, open_journal, told, user
 from daemon.config import load_all
 from daemon.core.model import shortest
 from daemon.io import journal
 from daemon.io.clock import SystemClock
 
-journals = typer.Typer(no_args_is_help=True, help="Check the durable record, copy it, or have it accept the account.")
+journals = typer.Typer(no_args_is_help=True, help="Check the durable record, copy it, take it elsewhere, or have it accept the account.")
 
 
 @journals.command()
@@ -50,6 +51,102 @@ def backup(
         told({"journal": str(path), "copy": str(to), "rows": rows})
     else:
         typer.echo(f"{to} is a whole copy of {path}: {_rows(rows)}")
+
+
+@journals.command()
+def export(
+    config: ConfigPath,
+    out: Annotated[Path, typer.Option(help="Directory of the files; made if it is not there.")],
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    what: Annotated[str, typer.Option(help="Which tables, apart by commas.")] = ",".join(journal.TABLES),
+    account: AccountOption = "",
+    as_json: ForMachines = False,
+) -> None:
+    """Write orders, fills, decisions, equity, flows and funding as files, a table each, while the daemon goes on."""
+    from daemon import exporting
+
+    names = [name.strip() for name in what.split(",")]
+    if form not in exporting.FORMATS:
+        fail(f"--format {form} is not there: write {' or '.join(exporting.FORMATS)}", 2)
+    if unknown := [name for name in names if name not in journal.TABLES]:
+        fail(f"--what {unknown[0]} is no table of a journal: there are {', '.join(journal.TABLES)}", 2)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
+    with mistakes(), _writing():
+        counted = exporting.export(settings.journal_path(os.environ, Path.cwd()), out, names, form)
+    if as_json:
+        told({"folder": str(out), "rows": counted})
+    else:
+        typer.echo(f"in {out}: {', '.join(f'{count} {name}' for name, count in counted.items())}")
+
+
+@journals.command()
+def trades(
+    config: ConfigPath,
+    method: Annotated[str, typer.Option(help="fifo: what was bought first is sold first; average: at the mean cost of all.")] = "fifo",
+    year: Annotated[int, typer.Option(min=0, help="Only what was realised in this year, UTC; 0: all.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="A file of all rows, .csv or .parquet.", show_default=False)] = None,
+    account: AccountOption = "",
+    as_json: ForMachines = False,
+) -> None:
+    """What each sale has earned over what it was bought for, to the last digit: a table for taxes, and what is still held."""
+    from daemon import exporting
+    from daemon.core.disposals import Method
+
+    if method not in list(Method):
+        fail(f"--method {method} is not there: write {' or '.join(Method)}", 2)
+    if out is not None and out.suffix not in (".csv", ".parquet"):
+        fail(f"--out {out} is neither a .csv nor a .parquet file", 2)
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
+    money = (settings.universe.quote, *settings.universe.quotes)
+    with mistakes(), _writing():
+        made = exporting.traded(settings.journal_path(os.environ, Path.cwd()), Method(method), *money)
+        rows = [row for row in made.rows if year in (0, row.realised_at.year)]
+        if out is not None:
+            exporting.written(out, exporting.COLUMNS["trades"], exporting.lines(rows))
+    if as_json:
+        told({"method": method, "rows": list(exporting.lines(rows)), "held": exporting.held(made)})
+        return
+    for line in exporting.in_words(rows, made):
+        typer.echo(line)
+    if out is not None:
+        typer.echo(f"{len(rows)} rows in {out}")
+
+
+@journals.command()
+def replay(
+    config: ConfigPath,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files: decisions are made again, too.", show_default=False),
+    ] = None,
+    account: AccountOption = "",
+    as_json: ForMachines = False,
+) -> None:
+    """Put the recorded inputs through a fresh core, and say where it does not conclude what is recorded; exit code 1 where it does not."""
+    from daemon.replaying import replayed
+
+    settings, _ = load_config(config, os.environ, account, need_secrets=False)
+    with mistakes():
+        outcome = replayed(settings.journal_path(os.environ, Path.cwd()), settings, data)
+    if as_json:
+        told({"plans": outcome.plans, "decisions": outcome.decisions, "differs": outcome.differs, "not_compared": outcome.passed_over})
+    else:
+        typer.echo(f"the same once more: {outcome.plans} plans, {outcome.decisions} decisions{'' if data else ' (their bars: --data DIR)'}")
+        for reason, count in outcome.passed_over.items():
+            typer.echo(f"not compared: {count} {reason}")
+    if outcome.differs:
+        fail("\n".join(outcome.differs), 1)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """A file that cannot be written is a sentence."""
+    from daemon.exporting import CannotExport
+
+    try:
+        yield
+    except CannotExport as error:
+        fail(str(error), 1)
 
 
 @journals.command()

@@ -128,7 +128,7 @@ def settings_of(config: Config, *, simulated: bool = False) -> Settings:
     working = max(WORKING, 2 * config.bar_length) if simulated or config.mode == "paper" else WORKING
     settings = Settings(
         # Orders of a paper, a sandbox and a live instance of one name must never be taken for one another's.
-        instance=f"{config.instance}|{config.mode}",
+        instance=config.namespace,
         quote=config.universe.quote,
         limits=riskrules.limits(config),
         order_limits=OrderLimits(

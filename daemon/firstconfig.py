@@ -6,6 +6,7 @@ Rule: a secret is only ever referred to; what is written has been read back and 
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
@@ -84,7 +85,8 @@ def write(answers: Answers, to: Path, *, force: bool = False) -> Config:
     except OSError as error:
         raise CannotWrite(f"{to}: cannot be written ({error.strerror or 'I/O error'})") from None
     finally:
-        building.unlink(missing_ok=True)
+        with suppress(OSError):
+            building.unlink(missing_ok=True)
     return load(to, {})
 
 

@@ -1,11 +1,13 @@
 """The documents say what the code says."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from daemon.core.ordertable import diagram
 from tests.pages import MADE, pages
+from tests.test_cli_manners import EVERY
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -20,3 +22,20 @@ def test_what_is_made_of_the_source_is_up_to_date(page: str) -> None:
     """The made parts of a page are what the source says now; `make pages` writes them anew."""
     (as_is, wanted) = next((as_is, wanted) for path, as_is, wanted in pages() if path.name == page)
     assert as_is == wanted, "run `make pages`"
+
+
+def commands(page: str) -> list[str]:
+    """What a page says can be typed."""
+    return re.findall(r"`(rebalanced [^`]+)`", (DOCS / page).read_text())
+
+
+@pytest.mark.parametrize("page", ["journal.md"])
+def test_every_verb_and_option_in_a_page_is_there(page: str) -> None:
+    """What a page tells to type is a verb of the program, and its options are options of that verb."""
+    found = commands(page)
+    assert found
+    for command in found:
+        words = command.split()[1:]
+        verb = next((EVERY[name] for name in (" ".join(words[:2]), words[0]) if name in EVERY), None)
+        assert verb is not None, command
+        assert {word for word in words if word.startswith("--")} <= {name for option in verb.params for name in option.opts}, command

@@ -41,7 +41,7 @@ CORE_ORDER: Final = [
     {"planner_moves"},
     {"planner_swaps"},
     {"bonds", "capital", "membership", "slices", "risk_weights", "planner", "ledger"},
-    {"ordertable", "barflow", "forced", "spikes", "vigil", "strategy", "paper"},
+    {"ordertable", "barflow", "disposals", "forced", "spikes", "vigil", "strategy", "paper"},
     {"working"},
     {"account", "portfolio", "desk", "momentum", "optimised", "quoting", "resolver", "risk_orders", "slicing", "wave"},
     {"settlement", "staff", "trading", "margin", "twins"},

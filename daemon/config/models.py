@@ -389,6 +389,11 @@ class Config(Section):
         return f"{self.name}/{self._account}" if self._account else self.name
 
     @property
+    def namespace(self) -> str:
+        """What order ids begin from: those of a paper, a sandbox and a live instance of one name are never taken for one another's."""
+        return f"{self.instance}|{self.mode}"
+
+    @property
     def bar_length(self) -> timedelta:
         """The timeframe as a length of time."""
         length = parse_duration(self.timeframe)

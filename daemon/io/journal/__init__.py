@@ -9,8 +9,10 @@ from daemon.io.journal.facts import Command, Fact, OrderFact, PlanRecord, Put
 from daemon.io.journal.inspection import back_up, verify
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read
+from daemon.io.journal.tables import TABLES, Tables, each_table
 
 __all__ = [
+    "TABLES",
     "Command",
     "DecisionStory",
     "Fact",
@@ -26,8 +28,10 @@ __all__ = [
     "PlanRecord",
     "Put",
     "Recovered",
+    "Tables",
     "ask",
     "back_up",
+    "each_table",
     "read",
     "verify",
 ]

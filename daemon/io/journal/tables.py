@@ -1,0 +1,146 @@
+"""Tables: what the journal has, kind by kind and row by row, for whoever takes it elsewhere.
+
+Rule: every row is checked as it is read, oldest first, and no more than one is in memory: there may be years of them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+from daemon.core.ledger import FUNDING
+from daemon.core.model import Decision, Order
+from daemon.io.journal.errors import READ_ERRORS, known
+from daemon.io.journal.facts import PlanRecord
+from daemon.io.journal.reader import Reader
+from daemon.io.journal.rows import decision_from, equity_from, fill_from, flow_from, order_from, planned_from
+
+Line = Mapping[str, object]
+T = TypeVar("T")
+
+_ORDERS: Final = "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders ORDER BY seq"
+_FILLS: Final = (
+    """SELECT order_id, venue_id, trade_id, symbol, side, amount, price, cost, fees, at, known_at, seal FROM fills ORDER BY seq"""
+)
+_FLOWS: Final = "SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq"
+_PLANS: Final = "SELECT decision_id, kind, payload, at, seal FROM decision_events WHERE kind = 'PlanMade' ORDER BY seq"
+
+
+class Tables(Reader):
+    """A journal that is read from its beginning to its end, kind by kind."""
+
+    def orders_told(self) -> Iterator[Line]:
+        """Every order with what became of it."""
+        for order in self._stream(_ORDERS, order_from):
+            record = self._record(self._with_terms(order))
+            yield {
+                "at": order.at,
+                "id": order.id,
+                "symbol": order.symbol,
+                "side": order.side.value,
+                "amount": order.amount,
+                "price": order.price,
+                "limit": record.order.limit,
+                "filled": record.filled,
+                "cost": record.cost,
+                "state": record.state,
+                "reason": record.reason,
+                "closed_at": record.closed_at,
+                "decision_id": order.decision_id,
+            }
+
+    def fills_told(self) -> Iterator[Line]:
+        """Every trade."""
+        for fill in self._stream(_FILLS, fill_from):
+            yield {
+                "at": fill.at,
+                "trade_id": fill.trade_id,
+                "order_id": fill.order_id,
+                "symbol": fill.symbol,
+                "side": fill.side.value,
+                "amount": fill.amount,
+                "price": fill.price,
+                "cost": fill.cost,
+                "fees": " ".join(f"{fee.amount:f} {fee.currency}" for fee in fill.fees),
+            }
+
+    def decisions_told(self) -> Iterator[Line]:
+        """Every decision, a row for each symbol that it gives a weight."""
+        for decision in self.every_decision():
+            for symbol, weight in decision.weights.items():
+                head = {"at": decision.at, "as_of": decision.as_of, "id": decision.id, "cause": decision.cause.value}
+                yield {**head, "symbol": symbol, "weight": weight}
+
+    def equity_told(self) -> Iterator[Line]:
+        """What the account was worth."""
+        if self._has("equity"):
+            for marked in self._stream("SELECT at, payload, seal FROM equity ORDER BY at", equity_from):
+                money = {"equity": marked.equity, "cash": marked.cash, "contributed": marked.contributed}
+                yield {"at": marked.at, **money, "gross": marked.gross, "net": marked.net, "drawdown": marked.drawdown}
+
+    def flows_told(self) -> Iterator[Line]:
+        """What came and went without a trade, but for funding."""
+        return self._flow_lines(funding=False)
+
+    def funding_told(self) -> Iterator[Line]:
+        """What longs and shorts of swaps have paid each other."""
+        return self._flow_lines(funding=True)
+
+    def every_decision(self) -> Iterator[Decision]:
+        """Every decision as it was made."""
+        return self._stream("SELECT id, as_of, payload, at, seal FROM decisions ORDER BY seq", decision_from)
+
+    def plans(self) -> Iterator[tuple[str, PlanRecord]]:
+        """Every plan with its decision's id."""
+        if self._has("decision_events"):
+            for row in self._connection.execute(_PLANS):
+                yield row[0], planned_from(row, self._path)
+
+    def orders_by_id(self, order_ids: tuple[str, ...]) -> Iterator[Order]:
+        """Orders as they were planned, with their terms, in this order; those that are there."""
+        question = "SELECT id, symbol, side, amount, price, reserve, decision_id, attempt, at, seal FROM orders WHERE id = ?"
+        for order_id in order_ids:
+            yield from map(self._with_terms, self._all(question, order_from, order_id))
+
+    def _flow_lines(self, *, funding: bool) -> Iterator[Line]:
+        symbols = {flow.id: flow.symbol for flow in self._flows() if flow.symbol}
+        for flow in self._stream(_FLOWS, flow_from):
+            if (flow.kind == FUNDING) is funding:
+                yield {
+                    "at": flow.at,
+                    "id": flow.id,
+                    "kind": flow.kind,
+                    "currency": flow.currency,
+                    "amount": flow.amount,
+                    "symbol": symbols.get(flow.id),
+                }
+
+    def _stream(self, question: str, parse: Callable[..., T]) -> Iterator[T]:
+        with closing(self._connection.execute(question)) as rows:
+            for row in rows:
+                yield parse(row, self._path)
+
+
+TABLES: Final[Mapping[str, Callable[[Tables], Iterator[Line]]]] = {
+    "orders": Tables.orders_told,
+    "fills": Tables.fills_told,
+    "decisions": Tables.decisions_told,
+    "equity": Tables.equity_told,
+    "flows": Tables.flows_told,
+    "funding": Tables.funding_told,
+}
+
+
+def each_table(path: Path, names: tuple[str, ...], take: Callable[[str, Iterator[Line]], None]) -> None:
+    """Hand the rows of these tables to `take`, one table after the other, all of one moment.
+
+    Raises:
+        JournalDamaged: a row is not as it was written.
+        JournalFailed: the file is missing or cannot be read.
+    """
+    try:
+        with Tables(path) as tables:
+            for name in names:
+                take(name, TABLES[name](tables))
+    except READ_ERRORS as error:
+        raise known(path, error) from error
