@@ -3,14 +3,18 @@
 Rule: neither sends an order, and neither overwrites anything unasked.
 """
 
+import asyncio
+import os
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from daemon.cli_shared import attended, fail, mistakes
+from daemon.cli_shared import ConfigPath, ForMachines, attended, fail, mistakes, told
+from daemon.config import load_all
 
 first = typer.Typer()
 
@@ -39,7 +43,7 @@ def init(
     """Write a first configuration, by questions on a terminal and by options elsewhere: commented, checked, without any secret in it."""
     from daemon import firstconfig
     from daemon.config.params import registry
-    from daemon.io.ccxt_client import has_passphrase
+    from daemon.io.ccxt_abilities import has_passphrase
 
     if file is not None and file.exists() and not force:
         fail(f"{file} exists and is not overwritten; name another file, or add --force", 2)
@@ -86,6 +90,25 @@ def init(
         typer.echo(f"  {step}")
 
 
+@first.command()
+def doctor(config: ConfigPath, as_json: ForMachines = False) -> None:
+    """Check machine, account and file: clock, disk, permissions, versions, key, network, exchange, journal; exit code 1 where one fails."""
+    from daemon.doctor import examined
+    from daemon.findings import Verdict
+
+    with mistakes():
+        accounts = load_all(config, os.environ)
+    found = [(settings.account, finding) for settings in accounts for finding in asyncio.run(examined(settings, os.environ))]
+    if as_json:
+        told([{"account": account, **asdict(finding)} for account, finding in found])
+    for account, finding in () if as_json else found:
+        where = f"{account} " if account else ""
+        typer.echo(f"{finding.verdict.value:<8} {where}{finding.check}: {finding.text}{f'; {finding.remedy}' if finding.remedy else ''}")
+    wrong = sum(finding.verdict is Verdict.FAILED for _, finding in found)
+    if wrong:
+        fail(f"{wrong} of {len(found)} checks failed", 1)
+
+
 Judge = Callable[[str], str]
 
 
@@ -120,7 +143,7 @@ def _amount(said: str) -> str:
 
 
 def _known_exchange(said: str) -> str:
-    from daemon.io.ccxt_client import has_passphrase
+    from daemon.io.ccxt_abilities import has_passphrase
     from daemon.io.exchange import Fatal
 
     try:

@@ -270,7 +270,7 @@ def build(
     Raises:
         Fatal: ccxt has no such exchange, or the mode cannot be had (see ccxt_address).
     """
-    base = _class(venue)
+    base = class_of(venue)
     plain = base({"number": str})
     given = overrides.get("urls")
     hostname = str(overrides.get("hostname") or plain.hostname or "")
@@ -288,12 +288,8 @@ def build(
     return client
 
 
-def has_passphrase(venue: str) -> bool:
-    """Whether the keys of an exchange have a passphrase, too. Fatal: ccxt has no such exchange."""
-    return bool(_class(venue)().requiredCredentials.get("password"))
-
-
-def _class(venue: str) -> Any:
+def class_of(venue: str) -> Any:
+    """The class of ccxt for an exchange. Fatal: it has none."""
     known = sorted({*ccxt.pro.exchanges, *ccxt.async_support.exchanges})
     if venue not in known:
         near = difflib.get_close_matches(venue, known, 1)
