@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from typer.testing import CliRunner
 
+from daemon.cli import app
+from daemon.config import Config
 from daemon.core.ordertable import diagram
 from tests.pages import MADE, pages
 from tests.test_cli_manners import EVERY
@@ -29,7 +33,7 @@ def commands(page: str) -> list[str]:
     return re.findall(r"`(rebalanced [^`]+)`", (DOCS / page).read_text())
 
 
-@pytest.mark.parametrize("page", ["journal.md"])
+@pytest.mark.parametrize("page", ["journal.md", "migrating.md"])
 def test_every_verb_and_option_in_a_page_is_there(page: str) -> None:
     """What a page tells to type is a verb of the program, and its options are options of that verb."""
     found = commands(page)
@@ -39,3 +43,26 @@ def test_every_verb_and_option_in_a_page_is_there(page: str) -> None:
         verb = next((EVERY[name] for name in (" ".join(words[:2]), words[0]) if name in EVERY), None)
         assert verb is not None, command
         assert {word for word in words if word.startswith("--")} <= {name for option in verb.params for name in option.opts}, command
+
+
+def test_the_first_commands_for_newcomers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/migrating.md has a newcomer type first does what it says, but for the daemon itself."""
+    monkeypatch.chdir(tmp_path)
+    typed = re.findall(r"^    rebalanced (.+)$", (DOCS / "migrating.md").read_text(), re.MULTILINE)
+    assert [line.split()[0] for line in typed] == ["init", "check", "run"]
+    for line in typed[:2]:
+        answer = CliRunner().invoke(app, line.split())
+        assert answer.exit_code == 0, answer.output
+
+
+@pytest.mark.parametrize("page", ["journal.md", "migrating.md"])
+def test_every_key_in_a_page_is_there(page: str) -> None:
+    """A dotted key that a page names is one of the configuration."""
+    sections = ("capital", "exchange", "execution", "journal", "risk", "universe")
+    for key in re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)[`:]", (DOCS / page).read_text()):
+        node: object = Config
+        for part in key.split("."):
+            assert isinstance(node, type), key
+            assert part in node.model_fields, key  # type: ignore[attr-defined]
+            found = node.model_fields[part].annotation  # type: ignore[attr-defined]
+            node = next((each for each in (found, *get_args(found)) if hasattr(each, "model_fields")), str)

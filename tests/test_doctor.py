@@ -18,6 +18,7 @@ from daemon.venue.faults import Script
 from tests.io.journal_facts import open_journal
 from tests.oneprocess import KEYS, NOWHERE, written
 
+SYNCED = doctor_machine.synced
 DARK = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}
 CHECKS = {"python", "packages", "clock_service", "disk_space", "disk_write", "config_file", "journal_file", "journal", "config", "secrets"}
 ASKED = {"abilities", "network", "clock", "markets", "key", "key_rights"}
@@ -27,6 +28,13 @@ class Usage(NamedTuple):
     """What is free of a disk, in bytes."""
 
     free: int
+
+
+@pytest.fixture(autouse=True)
+def _an_idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine's own disk and clock are like is nobody's business here."""
+    monkeypatch.setattr(doctor_machine, "synced", lambda _folder: 0.001)
+    monkeypatch.setattr(doctor_machine, "_kernel_status", lambda: 0)
 
 
 async def found(config: Path, environ: dict[str, str] | None = None) -> dict[str, Finding]:
@@ -189,11 +197,16 @@ async def test_what_is_wrong_with_the_machine_is_found(what: str, tmp_path: Path
     monkeypatch.chdir(tmp_path)
     config = written(tmp_path, {"api": DARK}, mode="live")
     check, verdict, spoil = MACHINE[what]
-    monkeypatch.setattr(doctor_machine, "_kernel_status", lambda: 0)
     spoil(tmp_path, monkeypatch)
     findings = await found(config, {})  # without keys no exchange is asked
     assert (findings[check].verdict, bool(findings[check].remedy)) == (verdict, True)
     assert {name for name, finding in findings.items() if finding.verdict is not Verdict.OK} == {check, "secrets"}
+
+
+def test_a_commit_is_timed_on_the_disk_itself(tmp_path: Path) -> None:
+    """The time until a page is on disk is measured where the journal will be, and nothing is left there."""
+    assert SYNCED(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_verb_tells_a_line_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
