@@ -131,10 +131,10 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def open_journal(settings: Config) -> Journal:
-    """The journal of a configuration, to be written. JournalError: another process has it, or it cannot be used."""
+    """The journal of a configuration, to be written, without the detail that it is not to keep. JournalError: it cannot be used."""
     from daemon import __version__  # read off the package's metadata, which takes its time
 
-    return Journal.open(
+    kept = Journal.open(
         settings.journal_path(os.environ, Path.cwd()),
         instance=settings.instance,
         mode=settings.mode,
@@ -142,6 +142,13 @@ def open_journal(settings: Config) -> Journal:
         version=__version__,
         config_hash=hashlib.blake2b(settings.model_dump_json().encode(), digest_size=16).hexdigest(),
     )
+    if settings.journal.detail is not None:
+        try:
+            kept.thin(settings.journal.detail)
+        except JournalError:
+            kept.close("failed: the old detail could not be removed")
+            raise
+    return kept
 
 
 def attended() -> bool:

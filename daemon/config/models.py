@@ -65,6 +65,11 @@ ONE_DAY = timedelta(days=1)
 SectorName = Annotated[str, *words(r"[A-Za-z0-9][A-Za-z0-9_ -]{0,39}", "the name of a sector", "layer1")]
 
 
+def _detail(value: Any) -> timedelta | None:
+    """How long, or for ever."""
+    return None if value is None else as_duration(value, timedelta(days=1), timedelta(days=3650))
+
+
 def _off_target(value: Any) -> float | None:
     """A distance, or none."""
     return None if value is None else as_float(value, above("0", "1"))
@@ -254,6 +259,12 @@ class JournalConfig(Section):
             description="SQLite file; relative paths start at $STATE_DIRECTORY, else at the working directory. Default: var/NAME.sqlite. "
             "Each of several accounts has its own: var/NAME.ACCOUNT.sqlite.",
         )
+    )
+    detail: Annotated[timedelta | None, BeforeValidator(_detail)] = Field(
+        default=None,
+        description="How long plans, limits and every point of the equity are kept; each start removes what is older. "
+        "Trades, flows, orders and decisions are always kept.",
+        examples=["365d"],
     )
 
 

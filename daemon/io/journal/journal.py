@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -100,6 +100,10 @@ class Journal:
             if size > LOG_MAX and not self._long:
                 structlog.get_logger().warning("journal.log_long", bytes=size)
             self._long = size > LOG_MAX
+
+    def thin(self, older_than: timedelta) -> int:
+        """Remove the detail of what lies so far back (retention.py); how many rows. Blocks; call it before the loop. JournalFailed."""
+        return self._store.thin(self._clock.now() - older_than)
 
     def recover(self) -> Recovered:
         """Everything a start needs of the record. Blocks; call it before the loop. Raises as `read`."""

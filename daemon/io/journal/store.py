@@ -37,6 +37,7 @@ from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
 from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put
 from daemon.io.journal.lock import JournalLock
+from daemon.io.journal.retention import thinned
 from daemon.io.journal.rows import (
     booking_row,
     decision_event_row,
@@ -127,6 +128,13 @@ class Store:
                 self._connection.execute("ROLLBACK")
             raise failed(self._path, error) from error
         return outcomes
+
+    def thin(self, before: datetime) -> int:
+        """Remove the detail of what was before; how many rows. JournalFailed: the disk did not take it, and all is as it was."""
+        try:
+            return thinned(self._connection, micros(before))
+        except sqlite3.Error as error:
+            raise failed(self._path, error) from error
 
     def close(self, reason: str | None, at: datetime) -> None:
         """End the run with its reason (None: the record is not to be touched any more), empty the log and close.
