@@ -43,6 +43,7 @@ Request = (
 Untold = (
     e.PriceTicked
     | e.MarkTicked
+    | e.FundingTold
     | e.TimePassed
     | e.AskStrategy
     | e.StrategyAnswered

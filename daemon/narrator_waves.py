@@ -40,7 +40,7 @@ def wave_line(event: WaveEvent) -> Line:
         case e.PlanMade():
             fields = {"decision_id": event.decision_id, "attempt": event.attempt, "orders": planned(event.orders), "left": event.left}
             more = {"changed": _weights(event.changed), "needs": event.needs, "worked": event.worked}
-            return Line("info", "plan.made", fields | more)
+            return Line("info", "plan.made", fields | more | ({"funding": event.funding} if event.funding else {}))
         case e.ParentBegun() | e.ParentEnded():
             return _parent(event)
         case e.WaveSettled():

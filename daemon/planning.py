@@ -15,7 +15,8 @@ from daemon.core import events as e
 from daemon.core import membership
 from daemon.core.breakers.prices import AGREED
 from daemon.core.bus import Bus, Handler
-from daemon.core.model import ZERO, AccountSnapshot, Balance, Bar, Decision, Flow, Order, currencies
+from daemon.core.funding import FundingRate, Mark
+from daemon.core.model import ZERO, AccountSnapshot, Balance, Bar, Decision, Flow, Order, currencies, is_swap
 from daemon.core.planner_inputs import exact
 from daemon.core.planner_legs import Reason as Left
 from daemon.core.restraint import ordered_out, restore
@@ -23,7 +24,7 @@ from daemon.core.slices import Aligner, align
 from daemon.core.states import Hold, Level
 from daemon.deciding import foreseeing
 from daemon.io.clock import Clock, SystemClock
-from daemon.io.exchange import Exchange, Fatal, Reason, VenueError
+from daemon.io.exchange import Exchange, Fatal, Marking, Reason, VenueError
 from daemon.io.journal import Recovered
 from daemon.io.rulebook import complete
 from daemon.io.warmup import Together, warm_up
@@ -40,7 +41,8 @@ class Row:
     Weights are shares of the capital; `value` of the order and its `cost` are in the account's currency.
     `stages` are what cut the wish, in order, each with the weight that it left: a hold on whoever wants it, the limits, and at last what a
     small account made of it.
-    `needs`: the equity at which a target that is too small would be large enough.
+    `needs`: the equity at which a target that is too small would be large enough. `funding`: what the target is expected to pay (above 0)
+    or be paid at the next settlement, in the account's currency, by `rate`; None: there is none, or it is not known.
     """
 
     symbol: str
@@ -55,6 +57,8 @@ class Row:
     cost: Decimal
     left: str
     needs: Decimal | None
+    funding: Decimal | None
+    rate: FundingRate | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,7 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
         held = await exchange.balances()
         listed = [symbol for symbol in core.symbols if symbol in markets]
         history, prices = await _market(exchange, core, listed, clock, together)
+        marks = await _marks(exchange, listed)
     except VenueError as error:
         raise refused(settings, error) from None
     finally:
@@ -132,7 +137,7 @@ async def planned(settings: Config, secrets: Secrets, record: Recovered | None, 
     if record is not None:
         _recall(core, record)
     holds = core.manager.states.holds()
-    _decide(onlooker, held, history, prices, clock)
+    _decide(onlooker, held, history, prices, marks, clock)
     return _read(core, onlooker.told, holds, settings.paper.slippage_bps / 10_000)
 
 
@@ -161,11 +166,18 @@ async def _market(
     return history, prices
 
 
+async def _marks(exchange: Exchange, symbols: Sequence[str]) -> Mapping[str, Mark]:
+    """What swaps are valued by, and expected to pay."""
+    swaps = [symbol for symbol in symbols if is_swap(symbol)]
+    return await exchange.marks(swaps) if swaps and isinstance(exchange, Marking) else {}
+
+
 def _decide(
     onlooker: Onlooker,
     held: Mapping[str, Balance],
     history: Mapping[str, Sequence[Bar]],
     prices: Mapping[str, float],
+    marks: Mapping[str, Mark],
     clock: Clock,
 ) -> None:
     """What a start does, as far as deciding needs it, and a request to decide."""
@@ -183,6 +195,10 @@ def _decide(
             publish(told)
     for symbol, price in prices.items():
         publish(e.PriceTicked(symbol, price, now))
+    for symbol, mark in marks.items():
+        publish(e.MarkTicked(symbol, mark.price, now))
+        if mark.funding is not None:
+            publish(e.FundingTold(symbol, mark.funding, now))
     for currency in sorted({c for s in core.symbols for c in currencies(s)}):
         there = held[currency].total if currency in held else ZERO
         if missing := there - core.ledger.held(currency):
@@ -258,6 +274,8 @@ def _row(core: Core, symbol: str, decision: Decision, told: Sequence[e.Event], o
         cost=value * (account.markets[symbol].taker_fee + slippage),
         left=left,
         needs=plan.needs.get(symbol) if plan is not None else None,
+        funding=plan.funding.get(symbol) if plan is not None else None,
+        rate=account.funding(symbol),
     )
 
 

@@ -1,16 +1,21 @@
 """The plan of one decision, as a table for people and as a mapping for scripts."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from decimal import Decimal
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from daemon import cells
+from daemon.core.funding import FundingRate
 from daemon.core.model import ZERO, Side
 from daemon.planning import Planned, Row
 from daemon.views import hold_row
 from daemon.why import WORDS
+
+HOUR: Final = timedelta(hours=1)
 
 
 def screen(plan: Planned, quote: str) -> RenderableType:
@@ -29,6 +34,7 @@ def screen(plan: Planned, quote: str) -> RenderableType:
     reasons = sorted({row.left for row in plan.rows if row.left in WORDS})
     lines = [f"would trade {_traded(plan):,.2f} {quote} in {_orders(plan)} orders, at a cost of about {_cost(plan):,.2f}", *notes]
     lines += [f"{row.symbol}: {100 * row.wanted:.2f}% wanted, {_limits(row)}" for row in plan.rows if row.stages]
+    lines += [_funding(row.symbol, row.funding, row.rate, quote) for row in plan.rows if row.funding is not None and row.rate is not None]
     lines += [f"{reason.replace('_', ' ')}: {WORDS[reason]}" for reason in reasons]
     lines += [f"{row.symbol} needs an equity of {row.needs:,.2f} {quote}" for row in plan.rows if row.needs is not None]
     return Group(Text(head), Text(money), *(Text(cells.tame(line)) for line in holds), table, *(Text(cells.tame(line)) for line in lines))
@@ -45,6 +51,7 @@ def mapping(plan: Planned) -> Mapping[str, object]:
         "cash": plan.cash,
         "traded": _traded(plan),
         "cost": _cost(plan),
+        "funding": sum((row.funding for row in plan.rows if row.funding is not None), ZERO),
         "strategies": {name: dict(targets.weights) for name, targets in sorted(plan.decision.by_strategy.items())},
         "symbols": [_symbol(row) for row in plan.rows],
     }
@@ -63,10 +70,19 @@ def _symbol(row: Row) -> Mapping[str, object]:
         "target": row.target,
         "order": sent,
         "cost": row.cost,
+        "funding": row.funding,
+        "funding_rate": None if row.rate is None else row.rate.rate,
+        "funding_at": None if row.rate is None else row.rate.next_at,
+        "funding_every_h": None if row.rate is None else row.rate.interval / HOUR,
         "left": row.left,
         "left_says": WORDS.get(row.left, row.left),
         "needs_equity": row.needs,
     }
+
+
+def _funding(symbol: str, due: Decimal, rate: FundingRate, quote: str) -> str:
+    what = f"{'pays' if due > 0 else 'is paid'} {abs(due):,.2f} {quote} of funding at {rate.next_at:%Y-%m-%d %H:%M}"
+    return f"{symbol}: the target {what}, {100 * rate.rate:.4f}% every {rate.interval / HOUR:g} h, {100 * rate.yearly:.1f}% a year"
 
 
 def _limits(row: Row) -> str:

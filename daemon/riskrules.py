@@ -42,6 +42,7 @@ def limits(config: Config) -> risk.Limits:
         positions_max=wanted.positions_max,
         concentration_max=wanted.concentration_max,
         volatility_max=wanted.volatility_max,
+        funding_max=wanted.funding_max,
         liquidation_min=None if (least := distances(config)[0]) is None else float(least),
     )
 

@@ -289,7 +289,8 @@ def _planned(told: Row) -> RenderableType:
         made = "no order" if not count else "1 order" if count == 1 else f"{count} orders"
         late = ", once sells had brought the money" if waited else ""
         left = f", {plan.get('left')}" if plan.get("left") else ""
-        lines.append(f"{cells.moment(plan.get('at'))}  round {plan.get('attempt')}: {made}{late}{left}")
+        due = f", funding {plan.get('funding')} at the next settlement" if plan.get("funding") else ""
+        lines.append(f"{cells.moment(plan.get('at'))}  round {plan.get('attempt')}: {made}{late}{left}{due}")
     last = [f"left: {told.get('left')}, {told.get('left_says')}"] if told.get("left") else []
     return _section("plan", lines or ["none yet"], *last)
 

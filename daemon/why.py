@@ -36,6 +36,7 @@ WORDS: Final[Mapping[str, str]] = {
     "short_on_spot": "nothing can be sold on spot that is not held",
     "weight_max": "no symbol may hold more (risk.weight_max)",
     "risk_unknown": "there are too few bars to measure the risk, so nothing may grow (risk.volatility_max, risk.correlated_group_max)",
+    "funding_max": "a position of it would pay too much funding, so it does not grow (risk.funding_max)",
     "sector_max": "its sector may hold no more (risk.sector_max)",
     "group_max": "its group may hold no more (risk.groups)",
     "correlated_group_max": "it moves together with others, and they count as one position (risk.correlated_group_max)",
@@ -292,6 +293,7 @@ def _plans(symbol: str, told: DecisionStory) -> list[Row]:
             "left": plan.left.get(symbol),
             "target": plan.changed.get(symbol),
             "needs_equity": plan.needs.get(symbol),
+            "funding": plan.funding.get(symbol),
             "inputs": plan.fingerprint,
         })  # fmt: skip
     return rows

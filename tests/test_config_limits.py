@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "order_notional_max: 100, day_notional_max: 50",
             "risk.order_notional_max is above risk.day_notional_max, which no order passes; lower it, or leave it out",
         ),
+        ("funding_max: 0.5", "risk.funding_max is for swaps, and exchange.market is spot; leave it out"),
         ("positions_max: 2.5", "risk.positions_max is 2.5, not a whole number; give a whole number from 1 to 1000"),
         ("turnover_day_max: .inf", "risk.turnover_day_max is not a finite number; give a number above 0 and at most 100"),
     ],

@@ -15,6 +15,7 @@ import pytest
 
 from daemon.config.lognames import NAMES
 from daemon.core import events as e
+from daemon.core.funding import FundingRate
 from daemon.core.model import (
     AccountSnapshot,
     Bar,
@@ -204,6 +205,7 @@ ONE_OF_EACH: list[tuple[e.Event, Known | None]] = [
 SILENT: list[e.Event] = [
     e.PriceTicked(BTC, 1.0, AT),
     e.MarkTicked("BTC/USDT:USDT", 60_000.0, AT),
+    e.FundingTold("BTC/USDT:USDT", FundingRate(0.0001, AT, timedelta(hours=8)), AT),
     e.TimePassed(AT),
     e.RecallOrder(fill(order()), AT),
     e.OrderRecalled("r-1", True, AT, AT),

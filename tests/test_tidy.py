@@ -31,7 +31,7 @@ CORE_ORDER: Final = [
     {"cron", "marketdata", "plain"},
     {"model"},
     {"planner_inputs", "states"},
-    {"away", "cuts", "orderfacts", "roll", "steering", "styles", "suspicion"},
+    {"away", "cuts", "funding", "orderfacts", "roll", "steering", "styles", "suspicion"},
     {"events"},
     {"apportion", "bus", "indicators", "allocation", "analyzer_measures", "risk", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},

@@ -77,6 +77,11 @@ class RiskConfig(Section):
         default=Decimal("0.08"),
         description="A position that comes nearer to its liquidation than this share of its price is made smaller at once. Swap only.",
     )
+    funding_max: Annotated[float | None, _optional(lambda value: as_float(value, between("0", "100")))] = Field(
+        default=None,
+        description="Most that a position may be expected to pay as funding in a year, by the rate of its next settlement, as a share of "
+        "its worth: what would pay more is not made larger. Swap only.",
+    )
     sector_max: Share = Field(
         default=None, description="Largest sum of weights in each of universe.sectors; beyond it they are scaled alike."
     )

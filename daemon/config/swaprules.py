@@ -10,7 +10,7 @@ from typing import Any, Final
 from daemon.config.tree import at, finite
 from daemon.config.values import Mistake
 
-OF_SWAPS: Final = ("margin_max", "liquidation_min", "liquidation_reduce")
+OF_SWAPS: Final = ("margin_max", "liquidation_min", "liquidation_reduce", "funding_max")
 
 
 def leverage_is_of_swaps(tree: Any) -> Iterator[Mistake]:

@@ -9,7 +9,19 @@ from decimal import Decimal
 from math import inf, isfinite
 
 from daemon.core.capital import Capital
-from daemon.core.events import AccountPolled, Awoken, DriftCleared, DriftFound, Event, MarketsListed, MarkTicked, PriceTicked, SliceClosed
+from daemon.core.events import (
+    AccountPolled,
+    Awoken,
+    DriftCleared,
+    DriftFound,
+    Event,
+    FundingTold,
+    MarketsListed,
+    MarkTicked,
+    PriceTicked,
+    SliceClosed,
+)
+from daemon.core.funding import FundingRate
 from daemon.core.ledger import Ledger
 from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, currencies, is_swap
 from daemon.core.ordertable import OrderTable, State
@@ -60,6 +72,7 @@ class Account:
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
         self._prices: dict[str, tuple[Decimal, datetime]] = {}
         self._marks: dict[str, tuple[Decimal, datetime]] = {}  # the venue's own, of swaps
+        self._fundings: dict[str, FundingRate] = {}
         self._equity: tuple[int, Decimal] | None = None  # as of so many movements in the ledger; None: something else has moved it
         self._unvalued: tuple[int, int, tuple[str, ...]] | None = None  # as of so many movements, and symbols with a price
         self._foreign: dict[str, Decimal] = {}
@@ -110,6 +123,12 @@ class Account:
             self._marks[event.symbol] = (Decimal(repr(float(event.price))), event.at)
             self._equity = None
             self._marked += 1
+        return ()
+
+    def on_funding(self, event: FundingTold) -> Iterable[Event]:
+        """Expect this rate of a swap from now on."""
+        self._fundings[event.symbol] = event.funding
+        self._marked += 1
         return ()
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
@@ -200,6 +219,12 @@ class Account:
         if mark is not None and (last is None or last[1] - mark[1] <= self._fresh):
             return mark[0]
         return None if last is None else last[0]
+
+    def funding(self, symbol: str) -> FundingRate | None:
+        """The rate that the venue expects of a swap next; None: it has told none, or none since the settlement before the last."""
+        known, price = self._fundings.get(symbol), self._prices.get(symbol)
+        outdated = known is not None and price is not None and price[1] - known.next_at > known.interval
+        return None if outdated else known
 
     def unmarked(self, at: datetime) -> tuple[str, ...]:
         """Swaps that are held and whose mark price is missing, or not young any more: the last price stands in for it."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from daemon.core.account import Account
 from daemon.core.bonds import merged
 from daemon.core.events import Event, PlanMade
+from daemon.core.funding import expected
 from daemon.core.groups import Groups, in_step
 from daemon.core.guard import Guard
 from daemon.core.model import ZERO, Cause, Decision, Order, Side
@@ -123,7 +124,14 @@ class Dispatch:
         """What is to be told of a plan of which nothing is sent."""
         orders, left, told = self.foresee(wave, made, wave.round, at)
         wave.left = left | {order.symbol: Reason.SHADOW.value for order in orders}
-        return [*told, PlanMade(wave.decision.id, wave.round, orders, left, at, made.changed, made.needs, made.inputs)]
+        return [*told, self.told(wave, made, orders, left, at)]
+
+    def told(self, wave: Wave, made: Plan, orders: tuple[Order, ...], left: Mapping[str, str], at: datetime) -> PlanMade:
+        """What is to be told of a round that has been planned."""
+        worked = {work.leg.symbol: work.leg.side.sign * work.leg.amount for work in wave.works if not work.over}
+        funding = expected(wave.weights, wave.book.equity, self._account.funding) if self._account.may_be_short else {}
+        plan = made.changed, made.needs, made.inputs
+        return PlanMade(wave.decision.id, wave.round, orders, left, at, *plan, worked, funding)
 
     def moving(self, tracked: Tracked, at: datetime) -> bool:
         """Whether an order may be expected to end by itself, soon."""

@@ -18,6 +18,7 @@ from daemon.core.cuts import CorrelationHigh as CorrelationHigh
 from daemon.core.cuts import OrderLimited as OrderLimited
 from daemon.core.cuts import RiskLimited as RiskLimited
 from daemon.core.cuts import RiskRefused as RiskRefused
+from daemon.core.funding import FundingRate
 from daemon.core.model import AccountSnapshot, Bar, Decision, Flow, Order, Slice
 from daemon.core.orderfacts import OrderClosed as OrderClosed
 from daemon.core.orderfacts import OrderFilled as OrderFilled
@@ -87,6 +88,15 @@ class MarkTicked:
 
     symbol: str
     price: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FundingTold:
+    """The venue expects another funding rate of a swap than before."""
+
+    symbol: str
+    funding: FundingRate
     at: datetime
 
 
@@ -173,7 +183,8 @@ class PlanMade:
 
     `changed` holds the targets that were planned for other than wanted, so that the account can hold them; `needs` the equity at which a
     target that is too small would be large enough. `inputs` is all that the plan follows from: planning them again gives it again. `worked`
-    is what will be traded over time instead of by an order now: signed base units by symbol.
+    is what will be traded over time instead of by an order now: signed base units by symbol. `funding` is what the targets are expected to
+    pay (above 0) or be paid at the next settlement of their swaps, in the account's currency, where a rate is known.
     """
 
     decision_id: str
@@ -185,6 +196,7 @@ class PlanMade:
     needs: Mapping[str, Decimal] = field(default_factory=dict)
     inputs: Inputs | None = None
     worked: Mapping[str, Decimal] = field(default_factory=dict)
+    funding: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +385,9 @@ class DriftCleared:
     at: datetime
 
 
-_Market = BarClosed | PriceTicked | MarkTicked | MarksLost | MarksBack | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
+_Market = (
+    BarClosed | PriceTicked | MarkTicked | FundingTold | MarksLost | MarksBack | StreamLost | StreamCaughtUp | SliceClosed | TimePassed
+)
 _Roll = UniverseChosen | SymbolWoundDown
 _Away = AskStrategy | StrategyStarted | StrategyAnswered | StrategyDisabled
 _Deciding = TargetsChosen | TargetsUnchanged | PlanWave | PlanMade | WaveSettled

@@ -16,7 +16,7 @@ from daemon.core.account import Account
 from daemon.core.analyzer_market import WINDOW
 from daemon.core.events import Event, OrderLimited, RiskLimited, RiskRefused, WaveSettled
 from daemon.core.margin import rate_of
-from daemon.core.model import Decision, Order
+from daemon.core.model import Decision, Floats, Order
 from daemon.core.ordergate import OrderGate
 from daemon.core.planner_inputs import exact
 from daemon.core.planner_legs import Leg
@@ -143,6 +143,7 @@ class Guard:
             kept=np.array([s in keep or (not free and self._stands(s)) for s in symbols], np.bool_),
             moments=self._market.moments(symbols) if self._limits.measured else Moments(),
             high=self._watched,
+            funding=self._funding(symbols) if self._limits.funding_max is not None else None,
             rates=np.array([self._rate(s, wanted.get(s, 0.0), capital) if short else 0.0 for s in symbols], np.float64),
         )
 
@@ -152,6 +153,11 @@ class Guard:
         if not market.shortable or not isfinite(wanted):
             return 0.0
         return float(rate_of(market, max(abs(exact(wanted)) * capital, abs(self._account.held(symbol) * self._account.worth(symbol)))))
+
+    def _funding(self, symbols: Sequence[str]) -> Floats:
+        """What a long of each is expected to pay in a year, as a share of its worth."""
+        known = map(self._account.funding, symbols)
+        return np.array([0.0 if rate is None else rate.yearly for rate in known], np.float64)
 
     def _stands(self, symbol: str) -> bool:
         """Whether a hold of its own leaves a symbol as it is."""

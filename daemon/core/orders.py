@@ -27,7 +27,6 @@ from daemon.core.events import (
     OrderClosed,
     OrderRefused,
     OrderSent,
-    PlanMade,
     PlanWave,
     PollAccount,
     SliceClosed,
@@ -306,8 +305,7 @@ class OrderManager:
         grows, more = self._dispatch.release(wave, at)
         yield from (*told, *more)
         orders = (*reduces, *grows)
-        worked = {work.leg.symbol: work.leg.side.sign * work.leg.amount for work in wave.works if not work.over}
-        yield PlanMade(wave.decision.id, wave.round, orders, dict(wave.left), at, made.changed, made.needs, made.inputs, worked)
+        yield self._dispatch.told(wave, made, orders, dict(wave.left), at)
         if orders:
             yield SubmitOrders(wave.decision, orders, at)
         else:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     SHORT_ON_SPOT = "short_on_spot"
     RISK_UNKNOWN = "risk_unknown"
+    FUNDING_MAX = "funding_max"
     SECTOR_MAX = "sector_max"
     GROUP_MAX = "group_max"
     CORRELATED_GROUP_MAX = "correlated_group_max"
@@ -110,6 +111,7 @@ class Limits:
     the effective number of positions). `volatility_max` is a standard deviation a year. `cash_min` is a share of the capital that is never
     invested. `correlation_scale` is the factor on every weight while the correlation watch says high. `short`: weights may be below 0.
     `liquidation_min`: how far the price of each swap may move against it, at least, before it is liquidated, as a share of the price.
+    `funding_max`: what a position that grows may be expected to pay as funding in a year, as a share of its worth.
     """
 
     short: bool = False
@@ -127,6 +129,7 @@ class Limits:
     concentration_max: float | None = None
     volatility_max: float | None = None
     liquidation_min: float | None = None
+    funding_max: float | None = None
 
     @property
     def measured(self) -> bool:
@@ -151,7 +154,8 @@ class Scene:
 
     `symbols` are those that are traded and either wished for or held. `held` holds the present weights; `kept` marks those that stay
     whatever is wished. `moments` say how they move. `high`: the correlation watch has fired and not calmed. `rates`: the share of each
-    one's worth that must be kept as margin (None: of nothing).
+    one's worth that must be kept as margin (None: of nothing). `funding`: what a long of each is expected to pay in a year, as a share of
+    its worth, and a short to be paid; 0 where that is not known (None: of nobody).
     """
 
     symbols: tuple[str, ...]
@@ -160,6 +164,7 @@ class Scene:
     moments: Moments = Moments()
     high: bool = False
     rates: Floats | None = None
+    funding: Floats | None = None
     place: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -3,9 +3,10 @@
 Rule: a limit only takes away. No weight grows or changes its sign, so cutting one symbol never raises another; ties go by symbol. Each
 limit is one function of the wish, the bounds and the scene, and answers with a verdict and its stable code.
 
-`ORDER` is the order of application: sanity, groups (sector, named, correlated), single weights, positions, concentration, gross, net, cash,
-liquidation, volatility, and the correlation watch last. No limit breaks one before it:
+`ORDER` is the order of application: sanity, funding, groups (sector, named, correlated), single weights, positions, concentration, gross,
+net, cash, liquidation, volatility, and the correlation watch last. No limit breaks one before it:
 
+* what may not grow is not made larger by taking away more;
 * bounds on groups, single weights, positions, concentration and gross shrink with every weight, so taking away more keeps them;
 * net and cash scale one side only, and leave a net between 0 and what it was;
 * volatility does not shrink with every weight (a hedge that goes makes it grow). So it comes after everything that cuts unevenly. It and
@@ -124,6 +125,22 @@ def measurable(weights: Floats, limits: Limits, scene: Scene) -> Verdict:
     volatility = limits.volatility_max is not None and not _known(scene.moments.covariance).any()
     correlation = limits.correlated_group_max is not None and scene.moments.correlation is None
     return Refused(Reason.RISK_UNKNOWN, Finding(inf, 0.0)) if weights.any() and (volatility or correlation) else APPROVED
+
+
+def within_funding(weights: Floats, limits: Limits, scene: Scene) -> Verdict:
+    """What would pay more than `funding_max` a year, as a share of its worth, is not made larger, nor turned to that side; exits pass.
+
+    Comes early, since it cuts unevenly. A rate that is not known is not refused: nobody knows that it costs anything.
+    """
+    if limits.funding_max is None or scene.funding is None:
+        return APPROVED
+    costs = np.sign(weights) * scene.funding
+    held_back = _without_growth(weights, scene.held)
+    dear = (costs > limits.funding_max) & (held_back != weights)
+    if not dear.any():
+        return APPROVED
+    findings = (Finding(float(costs[column]), limits.funding_max, (scene.symbols[column],)) for column in np.flatnonzero(dear).tolist())
+    return Reduced(np.where(dear, held_back, weights), Reason.FUNDING_MAX, tuple(findings))
 
 
 def within_sectors(weights: Floats, limits: Limits, scene: Scene) -> Verdict:
@@ -257,6 +274,7 @@ ORDER: Final[tuple[Limit, ...]] = (
     finite,
     not_short_on_spot,
     measurable,
+    within_funding,
     within_sectors,
     within_groups,
     within_correlated_groups,

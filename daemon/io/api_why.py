@@ -68,6 +68,7 @@ class PlanRow(TypedDict):
     left: str | None
     target: float | None
     needs_equity: Decimal | None
+    funding: Annotated[Decimal | None, "what the target was expected to pay at the next settlement of a swap, below 0: be paid"]
     inputs: str
 
 

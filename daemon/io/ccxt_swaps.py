@@ -4,12 +4,13 @@ Rule: leverage, margin mode and position mode are what the configuration says, o
 closes a position.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
+from daemon.core.funding import Mark
 from daemon.core.model import Balance, Flow, Instrument, epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io import ccxt_usdm as usdm
@@ -18,7 +19,11 @@ from daemon.io.ccxt_epochs import Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.ccxt_streams import Streams
 from daemon.io.ccxt_types import Json
-from daemon.io.exchange import Fatal, NotSent, Reason, Refused, Urgency
+from daemon.io.exchange import Fatal, NotSent, Reason, Refused, Urgency, VenueError
+
+# How often it is asked how far settlements are apart: Binance announces changes days before.
+INTERVALS_S: Final = 3600.0
+RETRY_S: Final = 60.0  # where there was no answer
 
 MARGIN_MODES: Final = ("cross", "isolated")
 
@@ -37,6 +42,8 @@ class SwapExchange(CcxtExchange):
         self._leverages: dict[str, Decimal] = {}
         self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
         self._fee: Decimal | None = None
+        self._intervals: dict[str, timedelta] = {}
+        self._intervals_due = 0.0
         self.unlike: dict[str, str] = {}
 
     def _special(self) -> tuple[Json, type[Guarded], Callable[..., Streams]]:
@@ -59,7 +66,8 @@ class SwapExchange(CcxtExchange):
         return {symbol: self._as_set(market) for symbol, market in instruments.items()}
 
     async def markets(self) -> Mapping[str, Instrument]:
-        """See Market.markets."""
+        """See Market.markets. How far settlements are apart is looked up with them."""
+        await self._settling()
         return {symbol: self._as_set(market) for symbol, market in (await super().markets()).items()}
 
     def _as_set(self, market: Instrument) -> Instrument:
@@ -71,10 +79,32 @@ class SwapExchange(CcxtExchange):
             taker_fee=market.taker_fee if self._fee is None else self._fee,
         )
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         """See Marking.marks: of all markets in one call."""
-        ids = {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
-        return usdm.mark_prices(await self._ask(Urgency.DATA, lambda: self._client.fapiPublicGetPremiumIndex({})), ids)
+        intervals, ids = await self._settling(), self._names(symbols)
+        return usdm.mark_prices(await self._ask(Urgency.DATA, lambda: self._client.fapiPublicGetPremiumIndex({})), ids, intervals)
+
+    async def _settling(self) -> Mapping[str, timedelta]:
+        """How far settlements are apart, by symbol: one mapping, brought up to date now and then, since a venue may change it.
+
+        Marks do not wait for it: where the venue does not answer, what is known stands, and what is not known is as usual.
+        """
+        now = self._clock.monotonic()
+        if now >= self._intervals_due:
+            self._intervals_due = now + RETRY_S
+            try:
+                told = await self._ask(Urgency.DATA, lambda: self._client.fapiPublicGetFundingInfo({}))
+                self._intervals |= usdm.settling(told, self._names(self._client.markets or ()))
+            except Fatal:
+                raise
+            except VenueError:
+                return self._intervals
+            self._intervals_due = now + INTERVALS_S
+        return self._intervals
+
+    def _names(self, symbols: Iterable[str]) -> dict[str, str]:
+        """Symbols by the venue's names."""
+        return {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
 
     async def settlements(self, symbol: str, since: datetime) -> list[tuple[datetime, float]]:
         """One page of funding settlements at `since` or later, oldest first: their moments, and the rates that longs paid then."""
@@ -83,12 +113,12 @@ class SwapExchange(CcxtExchange):
         with parse.reading(f"the funding of {symbol}"):
             return sorted((parse.moment(row["timestamp"]), float(row["fundingRate"])) for row in rows if row["timestamp"] >= since_ms)
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """See Marking.watch_marks."""
         streams = self._streams
         if not isinstance(streams, usdm.UsdmStreams):
             raise NotSent(f"{self._venue} streams no mark prices here", Reason.BAD_REQUEST)
-        await streams.marks(symbols, sink)
+        await streams.marks(symbols, sink, await self._settling())
 
     async def _books(self, symbols: Sequence[str]) -> Json:
         found: Json = await self._client.fetch_bids_asks(list(symbols))

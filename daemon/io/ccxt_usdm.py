@@ -5,9 +5,11 @@ Rule: as in ccxt_binance. What an answer does not name is Unknown, never 0.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from daemon.core.funding import USUAL, FundingRate, Mark
 from daemon.core.ledger import FUNDING, LIQUIDATION
 from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status
 from daemon.io import ccxt_binance as binance
@@ -33,6 +35,9 @@ OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
 # The kinds of flows that the profit or loss of a position is.
 KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION}
 
+# Settlements further apart than a day are no exchange's.
+DAY_H: Final = 24
+
 INCOMES_MAX: Final = 1000
 SETTLEMENTS_MAX: Final = 1000
 
@@ -55,10 +60,10 @@ class UsdmStreams(binance.BinanceStreams):
     def _candles(self, slot: int) -> str:
         return f"{self._client.get_ws_url('linear', 'market')}/{slot}"
 
-    async def marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
-        """The mark prices of these markets, every second, on a connection of their own."""
+    async def marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None], intervals: Mapping[str, timedelta]) -> None:
+        """The mark prices of these markets, every second, on a connection of their own. `intervals`: as of `mark_prices`."""
         ids = {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
-        await self._channels([f"{market.lower()}@markPrice@1s" for market in ids], Marks(ids, sink))
+        await self._channels([f"{market.lower()}@markPrice@1s" for market in ids], Marks(ids, sink, intervals))
 
     async def account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """The user data stream of a fresh listen key."""
@@ -97,9 +102,10 @@ class UsdmStreams(binance.BinanceStreams):
 class Marks:
     """Reads the messages of a connection for mark prices."""
 
-    def __init__(self, ids: Mapping[str, str], sink: Callable[[str, float], None]) -> None:
+    def __init__(self, ids: Mapping[str, str], sink: Callable[[str, Mark], None], intervals: Mapping[str, timedelta]) -> None:
         self._ids = ids
         self._sink = sink
+        self._intervals = intervals
 
     def __call__(self, message: Any) -> bool:
         """Read a mark price or a refusal; leave everything else to ccxt."""
@@ -109,21 +115,45 @@ class Marks:
             return "result" in data
         symbol, price = self._ids.get(data["s"]), parse.positive(data.get("p"))
         if symbol is not None and price is not None:
-            self._sink(symbol, float(price))
+            self._sink(symbol, Mark(float(price), funding(data.get("r"), data.get("T"), self._intervals.get(symbol, USUAL))))
         return True
 
 
 @parse.reading("mark prices")
-def mark_prices(answer: Any, ids: Mapping[str, str]) -> dict[str, float]:
+def mark_prices(answer: Any, ids: Mapping[str, str], intervals: Mapping[str, timedelta]) -> dict[str, Mark]:
     """The mark prices of a premiumIndex by symbol; `ids` are the symbols that are asked about, by the venue's names.
+
+    `intervals` are those between settlements, by symbol; one that is not there settles as most do.
 
     Raises:
         Unknown: the answer is no list.
     """
     if not isinstance(answer, list):
         raise Unknown("the venue's answer names no mark prices")
-    read = ((ids.get(str(each.get("symbol"))), parse.positive(each.get("markPrice"))) for each in answer)
-    return {symbol: float(price) for symbol, price in read if symbol is not None and price is not None}
+    found = {}
+    for each in answer:
+        symbol, price = ids.get(str(each.get("symbol"))), parse.positive(each.get("markPrice"))
+        if symbol is not None and price is not None:
+            coming = funding(each.get("lastFundingRate"), each.get("nextFundingTime"), intervals.get(symbol, USUAL))
+            found[symbol] = Mark(float(price), coming)
+    return found
+
+
+def funding(rate: Any, next_ms: Any, interval: timedelta) -> FundingRate | None:
+    """The rate that is expected at a moment (UTC ms); None where there is none: a contract that expires says "" and 0."""
+    expected, moment = parse.decimal(rate), parse.positive(next_ms)
+    if expected is None or moment is None or abs(expected) >= 1 or not parse.TIMES_MS[0] <= moment < parse.TIMES_MS[1]:
+        return None
+    return FundingRate(float(expected), parse.moment(int(moment)), interval)
+
+
+@parse.reading("intervals of funding")
+def settling(answer: Any, ids: Mapping[str, str]) -> dict[str, timedelta]:
+    """From a fundingInfo, by symbol, how far settlements are apart; Binance lists there what it has ever adjusted."""
+    read = ((ids.get(str(each.get("symbol"))), parse.positive(each.get("fundingIntervalHours"))) for each in answer or ())
+    return {
+        symbol: timedelta(hours=float(hours)) for symbol, hours in read if symbol is not None and hours is not None and 1 <= hours <= DAY_H
+    }
 
 
 class Account:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from daemon.core.funding import Mark
 from daemon.core.model import Balance, Fill, Flow, Instrument, Order, OrderReport
 from daemon.core.styles import Touch
 from daemon.io.clock import Clock
@@ -184,20 +185,20 @@ class MarketInTurn:
         """See Market.reset_streams."""
         await self._market.reset_streams()
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         """See Marking.marks; a venue that has none tells none."""
         market = self._market
         return await self._circuit.in_turn(lambda: market.marks(symbols)) if isinstance(market, Marking) else {}
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """See Marking.watch_marks."""
         market = self._market
         if not isinstance(market, Marking):
             raise NotSent("the venue has no mark prices", Reason.BAD_REQUEST)
 
-        def told(symbol: str, price: float) -> None:
+        def told(symbol: str, mark: Mark) -> None:
             self._circuit.heard()
-            sink(symbol, price)
+            sink(symbol, mark)
 
         await self._circuit.in_turn(lambda: market.watch_marks(symbols, told), dial=True)
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Protocol, runtime_checkable
 
+from daemon.core.funding import Mark
 from daemon.core.model import Balance, Bar, Fill, Flow, Instrument, Order, OrderReport
 from daemon.core.styles import Touch
 
@@ -164,13 +165,13 @@ class Metered(Protocol):
 
 @runtime_checkable
 class Marking(Protocol):
-    """A venue of swaps, which tells the price that it values and liquidates positions by (quote per base)."""
+    """A venue of swaps, which tells the price that it values and liquidates positions by (quote per base), and what they will pay."""
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         """The mark prices of these symbols as they are now; one that has none is not there."""
         ...
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """Hand every mark price that the venue streams to `sink`, until the connection ends (raises). As `Market.watch_bars`."""
         ...
 

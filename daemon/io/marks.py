@@ -1,4 +1,4 @@
-"""Marks: the mark prices of swaps: a stream for each batch of symbols, and REST for what it leaves out.
+"""Marks: the mark prices of swaps, with the funding that is to come: a stream for each batch of symbols, and REST for what it leaves out.
 
 Rule: a mark is told with the moment at which it came; a line that is broken is known by marks that do not come. `jobs` are for the nest.
 """
@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Final
 
-from daemon.core.events import Event, MarkTicked
+from daemon.core.events import Event, FundingTold, MarkTicked
+from daemon.core.funding import FundingRate, Mark
 from daemon.core.vigil import Backoff
 from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, Marking, VenueError
@@ -19,7 +20,7 @@ LOOK_EVERY_S: Final = 1.0
 
 
 class Marks:
-    """Publishes `MarkTicked` for these symbols, `batch_max` of them a stream."""
+    """Publishes `MarkTicked` for these symbols, `batch_max` of them a stream, and `FundingTold` where what is expected has changed."""
 
     def __init__(
         self, venue: Marking, symbols: Sequence[str], batch_max: int, publish: Callable[[Event], None], clock: Clock, rng: Random
@@ -27,6 +28,7 @@ class Marks:
         self._venue = venue
         self._publish = publish
         self._clock = clock
+        self._fundings: dict[str, FundingRate] = {}
         self._heard_at = dict.fromkeys(symbols, clock.monotonic())
         self._rest = Backoff(rng, first_s=SILENT_S, spacing_s=SILENT_S)
         batches = [tuple(symbols[at : at + batch_max]) for at in range(0, len(symbols), batch_max)]
@@ -57,15 +59,22 @@ class Marks:
             self._rest.failed(began_at, self._clock.monotonic(), error.retry_after_s or 0.0)
             return
         self._rest.recovered()
-        for symbol, price in found.items():
-            self._publish(MarkTicked(symbol, price, self._clock.now()))
+        for symbol, mark in found.items():
+            self._tell(symbol, mark)
 
-    def heard(self, symbol: str, price: float) -> None:
+    def heard(self, symbol: str, mark: Mark) -> None:
         """A stream tells a mark."""
         self._heard_at[symbol] = self._clock.monotonic()
-        self._publish(MarkTicked(symbol, price, self._clock.now()))
+        self._tell(symbol, mark)
 
-    async def stream(self, symbols: Sequence[str], dial: Backoff, sink: Callable[[str, float], None]) -> None:
+    def _tell(self, symbol: str, mark: Mark) -> None:
+        at = self._clock.now()
+        if mark.funding is not None and mark.funding != self._fundings.get(symbol):
+            self._fundings[symbol] = mark.funding
+            self._publish(FundingTold(symbol, mark.funding, at))
+        self._publish(MarkTicked(symbol, mark.price, at))
+
+    async def stream(self, symbols: Sequence[str], dial: Backoff, sink: Callable[[str, Mark], None]) -> None:
         """One connection, dialled when its turn has come, until it ends."""
         while (wait_s := dial.wait_s(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait_s)
@@ -109,7 +118,7 @@ class _Line:
             self._told_at = None
             self._scope.reschedule(asyncio.get_running_loop().time())
 
-    def _heard(self, symbol: str, price: float) -> None:
+    def _heard(self, symbol: str, mark: Mark) -> None:
         self._dial.recovered()
         self._told_at = self._now
-        self._marks.heard(symbol, price)
+        self._marks.heard(symbol, mark)

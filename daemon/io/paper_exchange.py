@@ -11,6 +11,7 @@ from decimal import Decimal
 from math import isfinite
 
 from daemon.core.events import BarClosed, Event, PriceTicked
+from daemon.core.funding import Mark
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.core.styles import Touch
@@ -115,11 +116,11 @@ class PaperExchange:
         """The venue's best bids and asks."""
         return await self._market.touches(symbols)
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         """The venue's mark prices, if it has any."""
         return await self._market.marks(symbols) if isinstance(self._market, Marking) else {}
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """The venue's stream of mark prices."""
         if not isinstance(self._market, Marking):
             raise NotSent("the venue has no mark prices", Reason.BAD_REQUEST)

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from daemon.core.funding import USUAL, FundingRate
 from daemon.core.model import CLOSE, OPEN, Floats, epoch_ms, from_epoch_ms
 from daemon.research.bars import Bars, DataError, Series, Times, columns_of, found, funding_name, mark_name, read
 
@@ -103,6 +104,18 @@ class Dues:
             row = int(np.searchsorted(series.closes, epoch_ms(at)))
             if row < len(series.closes) and series.closes[row] == epoch_ms(at):
                 yield symbol, float(series.values[row, CLOSE])
+
+    def expected(self, at: datetime) -> Iterator[tuple[str, FundingRate]]:
+        """By symbol, what a moment lets expect: the rate that was settled last, again after as long as it came after the one before.
+
+        Of the rates to come none is looked at; a first one is expected again as usual.
+        """
+        for symbol, each in self._upkeep.rates.items():
+            row = int(np.searchsorted(each.times, epoch_ms(at), side="right")) - 1
+            if row >= 0:
+                last = from_epoch_ms(int(each.times[row]))
+                interval = last - from_epoch_ms(int(each.times[row - 1])) if row else USUAL
+                yield symbol, FundingRate(float(each.rates[row]), last + interval, interval)
 
     def _price(self, symbol: str, at: int) -> Decimal:
         """The mark price of a moment, or the last one before it; the traded price where that is newer, or there is no other."""

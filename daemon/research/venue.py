@@ -13,6 +13,7 @@ from typing import Final
 from daemon.core.events import (
     Event,
     FlowBooked,
+    FundingTold,
     MarkTicked,
     OrderFilled,
     OrderNotFound,
@@ -21,6 +22,7 @@ from daemon.core.events import (
     OrderSent,
     PriceTicked,
 )
+from daemon.core.funding import FundingRate
 from daemon.core.ledger import FUNDING
 from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Flow, Instrument, Order, OrderReport, epoch_ms
 from daemon.core.paper import Denied, Depth, PaperAccount
@@ -63,6 +65,7 @@ class StoredVenue:
         self._terms = terms
         self._taken: dict[str, Taken] = {}
         self._dues = Dues(upkeep, bars)
+        self._expected: dict[str, FundingRate] = {}
         self._waiting: set[str] = set()  # symbols with open orders
 
     @property
@@ -114,8 +117,12 @@ class StoredVenue:
                 yield FlowBooked(Flow(f"{FUNDING}-{symbol}-{epoch_ms(at)}", market.quote, paid, FUNDING, at, symbol), at)
 
     def marked(self, at: datetime) -> Iterator[Event]:
-        """The mark prices of a close."""
-        return (MarkTicked(symbol, price, at) for symbol, price in self._dues.marks(at))
+        """The mark prices of a close, and the funding that it lets expect."""
+        for symbol, expected in self._dues.expected(at):
+            if self._expected.get(symbol) != expected:
+                self._expected[symbol] = expected
+                yield FundingTold(symbol, expected, at)
+        yield from (MarkTicked(symbol, price, at) for symbol, price in self._dues.marks(at))
 
     def cancel(self, order_id: str, symbol: str, at: datetime) -> Iterator[Event]:
         """End an open order, then say how it ended."""

@@ -37,6 +37,7 @@ def random_scene(rng: np.random.Generator, count: int) -> Scene:
         kept=rng.random(count) < rng.choice([0.0, 0.0, 0.3]),
         moments=Moments() if nothing else Moments(covariance, covariance / np.outer(deviation, deviation)),
         high=bool(rng.random() < 0.2),
+        funding=rng.normal(0, 0.5, count) if rng.random() < 0.5 else None,
     )
 
 
@@ -65,6 +66,7 @@ def random_limits(rng: np.random.Generator, symbols: tuple[str, ...]) -> Limits:
         positions_max=None if positions is None else int(positions),
         concentration_max=some(0.05, 0.3),
         volatility_max=some(0.1, 0.5, 2.0),
+        funding_max=some(0.1, 0.5),
     )
 
 
@@ -320,6 +322,14 @@ ONE_LIMIT_EACH = [
         Limits(short=True, gross=20.0, weight_max=20.0, liquidation_min=0.2),
         replace(ABC, rates=np.array([0.0, 0.1, 0.0])),
         Reason.LIQUIDATION_MIN,
+    ),
+    (
+        {"A": 0.1, "B": 0.3, "C": -0.3},
+        {"A": 0.3, "B": 0.3, "C": -0.3},
+        {"A": 0.2, "B": 0.3, "C": -0.3},
+        Limits(short=True, funding_max=0.4),
+        replace(scene_of("A", "B", "C", held={"A": 0.2}), funding=np.array([0.5, 0.4, 3.0])),
+        Reason.FUNDING_MAX,
     ),
     ({"A": 0.4}, {"A": 0.8}, {"A": 0.4}, Limits(volatility_max=0.2), KNOWN, Reason.VOLATILITY_MAX),
     ({"A": 0.0}, {"A": 0.8}, {"A": 0.4}, Limits(correlation_scale=0.5), replace(ABC, high=True), Reason.CORRELATION_HIGH),

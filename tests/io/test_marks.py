@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from itertools import pairwise
 from random import Random
 
-from daemon.core.events import Event, MarkTicked
+from daemon.core.events import Event, FundingTold, MarkTicked
+from daemon.core.funding import FundingRate, Mark
 from daemon.io.exchange import NotSent, Unknown
 from daemon.io.marks import SILENT_S, Marks
-from tests.io.tape_venue import VirtualClock, nest, run
+from tests.io.tape_venue import START, VirtualClock, nest, run
 
 SYMBOLS = ("A/USDT:USDT", "B/USDT:USDT", "C/USDT:USDT")
 
@@ -25,13 +27,18 @@ class Venue:
         self.dialled: list[tuple[float, Sequence[str]]] = []
         self.asked: list[float] = []
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    def funding(self, symbol: str) -> FundingRate | None:
+        """Of two of them one, which changes after ten seconds."""
+        late = self._clock.monotonic() > 10.5
+        return FundingRate(0.0002 if late else 0.0001, START, timedelta(hours=8)) if symbol != SYMBOLS[2] else None
+
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         self.asked.append(self._clock.monotonic())
         if not self._answers:
             raise Unknown("no answer")
-        return dict.fromkeys(symbols, 2.0)
+        return dict.fromkeys(symbols, Mark(2.0))
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         began_at = self._clock.monotonic()
         self.dialled.append((began_at, symbols))
         if not self._streams:
@@ -39,7 +46,7 @@ class Venue:
         while self._clock.monotonic() - began_at < self._speaks_s:
             await self._clock.sleep(1.0)
             for symbol in symbols:
-                sink(symbol, 1.0)
+                sink(symbol, Mark(1.0, self.funding(symbol)))
         if self._ends:
             raise Unknown("ended")
         await asyncio.Event().wait()
@@ -90,3 +97,20 @@ def test_a_line_that_is_down_is_tried_calmly() -> None:
     assert marks == []
     assert len(venue.asked) < 40
     assert len(venue.dialled) < 40
+
+
+def test_funding_is_told_when_it_is_new() -> None:
+    """Of every symbol that has a rate: the first one, and each that is another, before the mark that came with it."""
+    clock, events = VirtualClock(), list[Event]()
+
+    async def main() -> None:
+        await nest(Marks(Venue(clock, 1e9), SYMBOLS, 2, events.append, clock, Random(1)).jobs(), 30.0)
+
+    run(main())
+    told = [event for event in events if isinstance(event, FundingTold)]
+    assert sorted((event.symbol, event.funding.rate) for event in told) == [(s, r) for s in SYMBOLS[:2] for r in (0.0001, 0.0002)]
+    for place, event in enumerate(events):
+        if isinstance(event, FundingTold):
+            after = events[place + 1]
+            assert isinstance(after, MarkTicked)
+            assert after.symbol == event.symbol

@@ -205,3 +205,38 @@ def test_funding_between_bars_is_settled_at_its_own_moment(tmp_path: Path) -> No
     fills = read(tmp_path / "out", "fills")
     assert booked == [at for at in times if position(fills, symbols[1], at)]
     assert {each["code"] for each in summary["assumptions"]} >= {"funding", "marks", "margin"}
+
+
+def paying(folder: Path, rates: Sequence[float], every: int = 8) -> None:
+    """Funding rates of both swaps, one every so many hours from the first bar on."""
+    times = opens(len(rates) * every)[::every]
+    for symbol in ("A/USDT:USDT", "B/USDT:USDT"):
+        columns = {"timestamp": pa.array(times, pa.int64()), "funding_rate": pa.array(list(rates))}
+        parquet.write_table(pa.table(columns), folder / "data" / "swap" / f"{symbol.replace('/', '_').replace(':', '_')}-funding.parquet")
+
+
+def filtered(folder: Path, rates: Sequence[float], **risk: float) -> list[dict[str, Any]]:
+    """The orders of a run that wants 0.4 of each at every bar, one long and one short."""
+    folder.mkdir()
+    config = swaps(folder)
+    paying(folder, rates)
+    weights = {"A/USDT:USDT": 0.4, "B/USDT:USDT": -0.4}
+    strategy = {"name": "fixed", "use": "fixed_weights", "schedule": {"every": 1}, "params": {"weights": weights}}
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"strategies": [strategy], "risk": risk}))
+    runs.backtest(load(config, {}), folder / "data", folder / "out", None, None, routes)
+    return read(folder / "out", "orders")
+
+
+def test_the_funding_filter_knows_what_was_settled_and_no_more(tmp_path: Path) -> None:
+    """The dear side is opened at the close at which a cheap rate is settled, and not before; what comes after changes nothing before."""
+    dear, cheap = 0.001, 0.0001  # 109.5 % and 10.95 % a year
+    rates = [dear] * 10 + [cheap] * 20
+    orders = filtered(tmp_path / "one", rates, funding_max=0.5)
+    first = {symbol: min(row["timestamp"] for row in orders if row["symbol"] == symbol) for symbol in ("A/USDT:USDT", "B/USDT:USDT")}
+    assert first["A/USDT:USDT"] == opens(81)[80]
+    assert first["B/USDT:USDT"] < opens(3)[2], "the side that is paid is opened at once"
+    others = filtered(tmp_path / "other", [*rates[:20], *([dear] * 10)], funding_max=0.5)
+    until = opens(161)[160]  # where the two part
+    assert [row for row in orders if row["timestamp"] < until] == [row for row in others if row["timestamp"] < until]
+    free = filtered(tmp_path / "free", rates)
+    assert min(row["timestamp"] for row in free if row["symbol"] == "A/USDT:USDT") < opens(3)[2]

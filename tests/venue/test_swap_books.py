@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 import os
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from daemon.venue.errors import VenueError
 from daemon.venue.swap.audit import audit
+from daemon.venue.swap.funding import Funding, Series
+from daemon.venue.tape import Tape
 from tests.venue.wire import START, SwapDesk
 
 NOW = int(START * 1000)
@@ -93,6 +96,27 @@ def test_the_next_rate_is_the_one_that_is_settled() -> None:
     desk.pass_time(60)
     last = desk.call("GET", "v1/fundingRate", symbol="BTCUSDT")[-1]
     assert (last["fundingTime"], last["fundingRate"]) == (said["nextFundingTime"], said["lastFundingRate"])
+
+
+@pytest.mark.parametrize(("apart", "hours"), [("1m", 1), ("1h", 1), ("4h", 4), ("8h", 8)])
+def test_the_venue_tells_how_far_its_settlements_are_apart(apart: str, hours: int) -> None:
+    """FundingInfo has the hours of every market, the next settlement is on that grid, and less than an hour is told as one."""
+    desk = SwapDesk(funding=apart)
+    told = desk.call("GET", "v1/fundingInfo")
+    assert {row["fundingIntervalHours"] for row in told} == {hours}
+    said = desk.call("GET", "v1/premiumIndex")
+    assert {row["symbol"] for row in told} == {row["symbol"] for row in said}
+    step = {"1m": 60_000, "1h": 3_600_000, "4h": 14_400_000, "8h": 28_800_000}[apart]
+    assert {row["nextFundingTime"] for row in said} == {(desk.exchange.now() // step + 1) * step}
+
+
+@pytest.mark.parametrize(("row_s", "rows", "hours"), [(3600, 8, 8), (3600, 4, 4), (3600, 1, 1), (900, 16, 4), (1, 11, 1)])
+def test_recorded_settlements_are_as_far_apart_as_their_rows(row_s: int, rows: int, hours: int) -> None:
+    """What is told of a recording is the usual distance of its settlements in the venue's own time, one that is missing or not."""
+    places = [row for row in range(0, 40 * rows, rows) if row != 3 * rows]
+    series = Series(places, [D("0.0001")] * len(places))
+    tape = SimpleNamespace(step=row_s * 1000)
+    assert Funding(cast("Tape", tape), {0: series}, 40 * rows, 1, 1).hours(0) == hours
 
 
 # --- the books -------------------------------------------------------------------------------------------------------

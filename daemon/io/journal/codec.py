@@ -250,7 +250,7 @@ def decision_fact_to_json(fact: DecisionFact) -> str:
                 "orders": [order.id for order in orders],
                 "left": dict(left),
                 "changed": dict(fact.changed),
-                "needs": {symbol: str(need) for symbol, need in fact.needs.items()},
+                **{name: {s: str(money) for s, money in each.items()} for name, each in (("needs", fact.needs), ("funding", fact.funding))},
                 "inputs": fact.inputs.text() if fact.inputs else "",
             })  # fmt: skip
     assert_never(fact)
@@ -298,8 +298,9 @@ def group_from_json(decision_id: str, text: str, at: datetime) -> GroupJudged:
 def planned_from_json(text: str, at: datetime) -> PlanRecord:
     """The plan of a `decision_fact_to_json`."""
     value = json.loads(text)
-    needs = {symbol: Decimal(need) for symbol, need in value.get("needs", {}).items()}  # a journal may be older than these
-    return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at, value.get("changed", {}), needs, value.get("inputs", ""))
+    needs, funding = ({s: Decimal(money) for s, money in value.get(name, {}).items()} for name in ("needs", "funding"))  # it may be older
+    more = value.get("changed", {}), needs, value.get("inputs", ""), funding
+    return PlanRecord(value["attempt"], tuple(value["orders"]), value["left"], at, *more)
 
 
 # --- holds and sleeves -----------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Command:
 class PlanRecord:
     """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone.
 
-    `changed` and `needs` as in PlanMade. `inputs` is the text of all that it follows from: `planner.replay` makes the plan again.
+    `changed`, `needs` and `funding` as in PlanMade. `inputs` is the text of all that it follows from: `planner.replay` makes it again.
     """
 
     attempt: int
@@ -73,6 +73,7 @@ class PlanRecord:
     changed: Mapping[str, float] = field(default_factory=dict)
     needs: Mapping[str, Decimal] = field(default_factory=dict)
     inputs: str = ""
+    funding: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:

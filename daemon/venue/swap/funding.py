@@ -10,12 +10,15 @@ import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import pairwise
+from statistics import median
 from typing import Final, NamedTuple
 
 from daemon.venue.tape import Tape
 
 USUAL: Final = 0.0001  # the rate that Binance's falls back to where premium and interest cancel out
 SPREAD: Final = 0.00015  # standard deviation of generated rates
+HOUR_MS: Final = 3_600_000
 GLANCE: Final = 16  # rows to look ahead at first; twice as many each time nothing is there
 
 
@@ -31,6 +34,11 @@ class Series(NamedTuple):
 
     rows: Sequence[int]  # places in the recording, ascending
     rates: Sequence[Decimal]
+
+    @property
+    def apart(self) -> int:
+        """How many rows are between two settlements: the median."""
+        return int(median(after - before for before, after in pairwise(self.rows))) if len(self.rows) > 1 else 1
 
 
 class Funding:
@@ -60,9 +68,10 @@ class Funding:
         return found[0]
 
     def hours(self, market: int) -> int:
-        """How far settlements are apart, at least 1."""
+        """How far settlements usually are apart, whole hours, at least 1: the protocol knows no shorter ones."""
         series = self._series.get(market)
-        return 8 if series is not None else max(1, self.interval // 3_600_000)
+        apart = self.interval if series is None else series.apart * self._tape.step
+        return max(1, round(apart / HOUR_MS))
 
     def _generated(self, market: int, number: int) -> Settlement:
         rate = random.Random(f"{self._seed} funding {market} {number}").gauss(USUAL, SPREAD)

@@ -33,7 +33,7 @@ DECISIONS_KEPT: Final = 3
 # What is booked without a trade, and is no correction of what nobody could explain.
 EXPECTED: Final = frozenset({"opening", FUNDING, LIQUIDATION, POSITION})
 # Where other hands are in the account, a difference may be theirs or an order's that nobody finds; a person is then asked.
-QUIET: Final = (e.TimePassed, e.PriceTicked, e.MarkTicked, e.BarClosed, e.SliceClosed, e.MeasureClock)
+QUIET: Final = (e.TimePassed, e.PriceTicked, e.MarkTicked, e.FundingTold, e.BarClosed, e.SliceClosed, e.MeasureClock)
 
 
 # Where a story keeps its files, which is another place each time it is told.

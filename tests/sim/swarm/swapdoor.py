@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from daemon.core.funding import Mark
 from daemon.core.model import Balance, Flow, Instrument, Order, currencies
 from daemon.io.exchange import Exchange, Marking, Reason, Refused, Unknown, Urgency
 from tests.sim.swarm.door import SimExchange
@@ -75,20 +76,20 @@ class SwapDoor(SimExchange):
     def _bases(self) -> set[str]:
         return {currencies(symbol)[0] for symbol in self._symbols}
 
-    async def marks(self, symbols: Sequence[str]) -> Mapping[str, float]:
+    async def marks(self, symbols: Sequence[str]) -> Mapping[str, Mark]:
         """See Marking.marks."""
         return await self._ask("marks", Urgency.DATA, lambda: self._marked(symbols))
 
-    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, float], None]) -> None:
+    async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """See Marking.watch_marks."""
         broken = await self._dialled(Kind.BARS_CLOSED)
         while not (await asyncio.wait([broken], timeout=MARKS_S))[0]:
-            for symbol, price in self._marked(symbols).items() if self._fault(Kind.BARS_MUTE) is None else ():
-                sink(symbol, price)
+            for symbol, mark in self._marked(symbols).items() if self._fault(Kind.BARS_MUTE) is None else ():
+                sink(symbol, mark)
         raise Unknown("the connection was closed")
 
-    def _marked(self, symbols: Sequence[str]) -> dict[str, float]:
-        return {symbol: float(self._books.mark(self._books.venue[symbol])) for symbol in symbols}
+    def _marked(self, symbols: Sequence[str]) -> dict[str, Mark]:
+        return {symbol: Mark(float(self._books.mark(self._books.venue[symbol]))) for symbol in symbols}
 
     async def incomes(self, since: datetime) -> tuple[Flow, ...]:
         """See Earning.incomes."""
