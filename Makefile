@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -100,6 +100,30 @@ optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser
 pages: setup ## Write the parts of docs/ that are made of the source
 	@exec .venv/bin/python -m tests.pages
 
+alerts: setup ## Add apprise to .venv for channels beside webhooks, and test these
+	@.venv/bin/pip install -q --require-hashes -r requirements-alerts.lock
+	exec .venv/bin/pytest -q tests/io/test_alerts_apprise.py
+
+systemd: setup ## Boot a Debian of its own (root, mmdebstrap, systemd-container), install the service there as a user would, and try it
+	@REBALANCED_MACHINES=1 exec .venv/bin/pytest -q --timeout 0 tests/machines/test_systemd.py
+
+container: setup ## Build the image on a base of Debian packages (root, mmdebstrap, buildah), and run it without a writable root
+	@REBALANCED_MACHINES=1 exec .venv/bin/pytest -q --timeout 0 tests/machines/test_container.py
+
+install: ## Put the program with its locked versions into PREFIX=/opt/rebalanced, or upgrade it there; EXTRA="alerts optimize" adds extras
+	@$(able)
+	tools=$$(mktemp -d)
+	trap 'rm -rf "$$tools"' EXIT
+	$(PYTHON) -m venv "$$tools/env"
+	"$$tools/env/bin/pip" install -q --require-hashes -r requirements-build.lock
+	"$$tools/env/bin/pip" wheel -q --no-deps --no-build-isolation -w "$$tools" .
+	$(PYTHON) -m venv $(or $(PREFIX),/opt/rebalanced)
+	for lock in requirements.lock $(EXTRA:%=requirements-%.lock); do
+		$(or $(PREFIX),/opt/rebalanced)/bin/pip install -q --require-hashes -r $$lock
+	done
+	$(or $(PREFIX),/opt/rebalanced)/bin/pip install -q --no-deps --force-reinstall "$$tools"/*.whl
+	echo "$(or $(PREFIX),/opt/rebalanced)/bin/rebalanced is version $$($(or $(PREFIX),/opt/rebalanced)/bin/pip show rebalanced | sed -n 's/^Version: //p')"
+
 check: setup ## Check format, lint and types only
 	@.venv/bin/ruff format --check --quiet .
 	.venv/bin/ruff check --quiet .
@@ -114,8 +138,9 @@ $(READY): $(MADE)
 	.venv/bin/pip install -q --no-deps --no-build-isolation -e .
 	touch $@
 
-$(MADE):
-	@stop() { echo "$$1" >&2; exit 1; }
+# A shell line or two that end with a sentence where this Python cannot make environments, or mend that where root can.
+define able
+	stop() { echo "$$1" >&2; exit 1; }
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
 		stop "rebalanced needs Python 3.11 or newer, and '$(or $(PYTHON),python3)' is not: install one, or name it with 'make PYTHON=...'."
 	if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then
@@ -126,6 +151,10 @@ $(MADE):
 		apt-get update -qq
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null
 	fi
+endef
+
+$(MADE):
+	@$(able)
 	$(PYTHON) -m venv --clear .venv
 	touch $@
 
@@ -137,7 +166,9 @@ lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
 	compile pyproject.toml -o requirements.lock
 	compile pyproject.toml --group dev -o requirements-dev.lock
 	compile pyproject.toml --extra optimize -o requirements-optimize.lock
+	compile pyproject.toml --extra alerts -c requirements-dev.lock -o requirements-alerts.lock
 	compile --group docs -o requirements-docs.lock
+	compile --group build -c requirements-dev.lock -o requirements-build.lock
 
 clean: ## Remove the environment and the caches; var/, which holds journals, stays
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -27,6 +27,7 @@ from daemon.cli_first import first
 from daemon.cli_journal import journals
 from daemon.cli_logs import log_reading
 from daemon.cli_reading import reading
+from daemon.cli_service import serving
 from daemon.cli_shared import (
     AccountOption,
     ConfigPath,
@@ -60,6 +61,7 @@ app.add_typer(reading)
 app.add_typer(log_reading)
 app.add_typer(commanding)
 app.add_typer(alerting)
+app.add_typer(serving)
 
 Accounts = Sequence[tuple[Config, Secrets]]
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]

@@ -25,6 +25,23 @@ def status(here: ConfigHere = None, url: Url = None, config: ConfigOption = None
 
 
 @reading.command()
+def health(
+    here: ConfigHere = None,
+    url: Url = None,
+    config: ConfigOption = None,
+    ready: Annotated[bool, typer.Option("--ready", help="Whether it may trade, too; with the reasons where not.")] = False,
+) -> None:
+    """Whether the daemon's loop turns; exit code 1 where it does not. What a container's HEALTHCHECK asks."""
+    from daemon.show import NoAnswer, healthy
+
+    _, where, _ = address(url, named(here, config))
+    try:
+        typer.echo(healthy(where, ready=ready))
+    except NoAnswer as error:
+        fail(str(error), 1)
+
+
+@reading.command()
 def positions(here: ConfigHere = None, url: Url = None, config: ConfigOption = None, as_json: AsJson = False) -> None:
     """Holdings with value, weight and target."""
     _show("positions", url, named(here, config), as_json=as_json)

@@ -107,6 +107,12 @@ def fetch(url: str, path: str, *, token: str | None = None) -> object:
     return _exchange(url, "GET", path, token, None)
 
 
+def healthy(url: str, *, ready: bool) -> str:
+    """The sentence of a daemon that is well, or that may trade. NoAnswer: it is not, or may not."""
+    fetch(url, "/readyz" if ready else "/healthz")
+    return "ready: it may trade" if ready else "healthy: its loop turns"
+
+
 def command(url: str, verb: str, argument: str, by: str, account: str = "", *, token: str | None) -> Row:
     """Have the daemon carry out a command; what it says it has done. NoAnswer: it cannot, or does not want to; the sentence says why."""
     body = {name: text for name, text in (("argument", argument), ("by", by), ("account", account)) if text}
@@ -138,8 +144,14 @@ def _content(answer: httpx.Response, url: str) -> object:
         raise NoAnswer(f"what answers at {url} is not rebalanced (HTTP {answer.status_code} without JSON)") from error
     if answer.is_success:
         return content
-    said = content.get("error") if isinstance(content, Mapping) else None
+    said = (content.get("error") or _failing(content)) if isinstance(content, Mapping) else None
     raise NoAnswer(f"the daemon at {url} answers with HTTP {answer.status_code}: {said or answer.reason_phrase}")
+
+
+def _failing(content: Mapping[str, object]) -> str:
+    """Why the daemon is not ready, as /readyz tells it."""
+    failing = content.get("failing")
+    return f"not ready: {', '.join(map(str, failing))}" if isinstance(failing, list) and failing else ""
 
 
 def _mapping(answer: object, url: str) -> Row:

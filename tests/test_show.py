@@ -9,9 +9,11 @@ import httpx
 import pytest
 import respx
 from rich.console import Console
+from typer.testing import CliRunner
 
 from daemon import show
 from daemon.cells import duration
+from daemon.cli import app
 
 URL = "http://127.0.0.1:8787"
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -270,3 +272,21 @@ def test_durations_have_two_units() -> None:
     """The two largest ones, never negative (clocks differ)."""
     lengths = [timedelta(seconds=s) for s in (-5, 0, 59, 3600, 90_000)]
     assert [duration(length) for length in lengths] == ["0 s", "0 s", "59 s", "1 h 0 min", "1 d 1 h"]
+
+
+@respx.mock
+def test_health_is_that_the_loop_turns() -> None:
+    """A daemon that may not trade is healthy all the same, and says why it is not ready."""
+    respx.get(f"{URL}/healthz").respond(json={"ok": True})
+    respx.get(f"{URL}/readyz").respond(503, json={"ready": False, "failing": ["the account has not been reconciled yet"]})
+    assert show.healthy(URL, ready=False) == "healthy: its loop turns"
+    with pytest.raises(show.NoAnswer, match="not ready: the account has not been reconciled yet"):
+        show.healthy(URL, ready=True)
+
+
+@respx.mock
+def test_nobody_is_not_healthy() -> None:
+    """A container whose daemon hangs or is gone is told by the exit code of the verb."""
+    respx.get(f"{URL}/healthz").mock(side_effect=httpx.ReadTimeout("late"))
+    result = CliRunner().invoke(app, ["health", "--url", URL])
+    assert (result.exit_code, "did not answer" in result.output) == (1, True)

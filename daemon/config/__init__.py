@@ -5,7 +5,7 @@ Rule: a text that the user wrote as a value is never repeated in a message; it m
 
 from daemon.config.loading import load, load_all, tree
 from daemon.config.models import Config
-from daemon.config.resolution import resolve_addresses, resolve_secrets, resolve_token
+from daemon.config.resolution import resolve_addresses, resolve_secrets, resolve_token, wanted_secrets
 from daemon.config.schema import json_schema
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError
@@ -23,4 +23,5 @@ __all__ = [
     "resolve_secrets",
     "resolve_token",
     "tree",
+    "wanted_secrets",
 ]

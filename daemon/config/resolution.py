@@ -48,16 +48,20 @@ def resolve_addresses(config: Config, environ: Mapping[str, str]) -> Secrets:
 
 def _addresses(config: Config, environ: Mapping[str, str], problems: list[str]) -> tuple[tuple[Secret, ...], Secret | None]:
     """Those of `alerts`, in order, and that of `heartbeat`; what could not be had is added to `problems`."""
-    wanted = [(f"alerts[{index}].webhook", channel.webhook) for index, channel in enumerate(config.alerts)]
-    if config.heartbeat is not None:
-        wanted.append(("heartbeat.url", config.heartbeat.url))
     found: list[Secret] = []
-    for path, where in wanted:
+    for path, where in _places(config):
         try:
             found.append(Secret(_address(where, config, environ)))
         except Unresolved as error:
             problems.append(sentence(str(config.source), path, *error.args))
     return tuple(found[: len(config.alerts)]), found[-1] if found and config.heartbeat is not None else None
+
+
+def _places(config: Config) -> Iterator[tuple[str, SecretRef | str]]:
+    """The addresses of those who are told: of `alerts`, in order, then that of `heartbeat`."""
+    yield from ((f"alerts[{index}].webhook", channel.webhook) for index, channel in enumerate(config.alerts))
+    if config.heartbeat is not None:
+        yield "heartbeat.url", config.heartbeat.url
 
 
 def resolve_token(config: Config, environ: Mapping[str, str]) -> Secret | None:
@@ -68,6 +72,12 @@ def resolve_token(config: Config, environ: Mapping[str, str]) -> Secret | None:
         return Secret(_value(config.api.token, config, environ))
     except Unresolved:
         return None
+
+
+def wanted_secrets(config: Config) -> Iterator[tuple[str, SecretRef | None]]:
+    """Each secret that the configuration's mode needs, by its dotted key: where it is; None where it stands in the file itself."""
+    yield from ((path, reference) for _, path, reference in _references(config))
+    yield from ((path, where if isinstance(where, SecretRef) else None) for path, where in _places(config))
 
 
 def _references(config: Config) -> Iterator[tuple[str, str, SecretRef]]:
@@ -96,7 +106,7 @@ def _value(reference: SecretRef, config: Config, environ: Mapping[str, str]) -> 
     elif reference.file is not None:
         value = _from_file(config.read_path(reference.file), config)
     else:
-        value = _from_credential(str(reference.credential), environ)
+        value = _from_credential(str(reference.credential), config, environ)
     if not value.strip():
         raise Unresolved("refers to an empty value", "put the secret there")
     return value.rstrip("\r\n")  # editors and echo end a file with a newline; no key has one
@@ -128,8 +138,12 @@ def _from_file(path: Path, config: Config) -> str:
         raise _unreadable("a file", error) from None
 
 
-def _from_credential(name: str, environ: Mapping[str, str]) -> str:
+def _from_credential(name: str, config: Config, environ: Mapping[str, str]) -> str:
     directory = environ.get("CREDENTIALS_DIRECTORY")
+    # Where `install-service` keeps them; so root may check, watch and command a service by its own configuration.
+    kept = config.source.parent / "credentials" / f"{config.source.stem}.{name}"
+    if not directory and os.access(kept, os.F_OK):
+        return _from_file(kept, config)
     if not directory:
         raise Unresolved("refers to a systemd credential, and $CREDENTIALS_DIRECTORY is not set", "start by systemd, or use env or file")
     try:
