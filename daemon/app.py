@@ -51,7 +51,7 @@ class Daemon:
         self.traders = [trader(parts, routes, together, self, alone=len(accounts) == 1) for parts in accounts]
         self.ages = AgeWatch(self.traders, p.clock, p.age_max)
         self.spreads = spread(p.routings, self.traders, p.clock, together)
-        self.alerts = Alerts(p.webhooks, p.identity, p.clock, Random(p.seed))
+        self.alerts = Alerts(p.recipients, p.identity, p.clock, Random(p.seed))
         self.heartbeat = Heartbeat(p.beat, p.clock)
         renewing = {trader.parts.account_name: trader.renewing for trader in self.traders}
         self.reloading = Reloading(p.reread, renewing, p.notifier, p.clock)

@@ -30,7 +30,8 @@ def alert_test(
         secrets = resolve_addresses(settings, os.environ)
     if not settings.alerts and settings.heartbeat is None:
         fail(f"{settings.source}: there is neither a channel in alerts nor a heartbeat, so nobody would be told; see docs/operating.md", 78)
-    outcomes = asyncio.run(_tried(settings, secrets, failed=failed))
+    with mistakes():
+        outcomes = asyncio.run(_tried(settings, secrets, failed=failed))
     if as_json:
         told([{"way": way, "arrived": not reason, "reason": reason} for way, reason in outcomes])
     for way, reason in () if as_json else outcomes:
@@ -43,7 +44,7 @@ async def _tried(settings: Config, secrets: Secrets, *, failed: bool) -> list[tu
     """Each way to a person, and why it has failed; "" if it has not."""
     import httpx  # with what speaks to webhooks, it is needed here only
 
-    from daemon.channels import beat, webhooks
+    from daemon.channels import beat, recipients
     from daemon.io.alerts import TIMEOUT_S, Channel
     from daemon.io.alerts_heartbeat import ask
 
@@ -52,9 +53,9 @@ async def _tried(settings: Config, secrets: Secrets, *, failed: bool) -> list[tu
     level, event = ("error", "service.failed") if failed else ("info", "alert.test")
     line = {"ts": rfc3339(clock.now(), microseconds=True), "level": level, "event": event, "name": settings.name}
     found = []
-    for webhook in webhooks(settings, secrets):
-        failure = await Channel(webhook, identity, clock, Random()).test(line)
-        found.append((webhook.name, "" if failure is None else failure.reason))
+    for recipient in recipients(settings, secrets):
+        failure = await Channel(recipient, identity, clock, Random()).test(line)
+        found.append((recipient.name, "" if failure is None else failure.reason))
     if (wanted := beat(settings, secrets)) is not None and not failed:
         async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=not wanted.local, follow_redirects=False) as client:
             found.append(("heartbeat", await ask(client, wanted.url, TIMEOUT_S)))

@@ -58,7 +58,9 @@ def _looked(accounts: Sequence[tuple[Config, Secrets]], data: Path) -> list[str]
 
 
 def _asked(accounts: Sequence[tuple[Config, Secrets]]) -> list[str]:
-    """What each exchange says."""
+    """What each exchange says, once it is known that alerts can be sent."""
+    from daemon.channels import recipients
     from daemon.checks import check_venue
 
+    recipients(*accounts[0])
     return [asyncio.run(check_venue(settings, secrets)) for settings, secrets in accounts]

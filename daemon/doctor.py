@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from daemon import doctor_machine as machine
-from daemon.channels import beat, webhooks
+from daemon.channels import beat, recipients
 from daemon.checks import summary
 from daemon.config import Config, ConfigError, Secrets, resolve_secrets
 from daemon.findings import Finding, failed, ok, warning
@@ -80,8 +80,8 @@ def _able(settings: Config) -> Iterator[Finding]:
 
 
 async def _told(settings: Config, secrets: Secrets) -> list[Finding]:
-    """Whether the hosts of those who are told can be reached; nothing is sent to them."""
-    wanted = [(channel.name, channel.url) for channel in webhooks(settings, secrets)]
+    """Whether the hosts of those who are told can be reached; nothing is sent to them. Where apprise sends to, it alone knows."""
+    wanted = [(channel.name, channel.url) for channel in recipients(settings, secrets) if channel.by == "webhook"]
     pulse = beat(settings, secrets)
     wanted += [("heartbeat", pulse.url)] if pulse is not None else []
     found = []

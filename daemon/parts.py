@@ -30,7 +30,7 @@ from daemon.core.staff import Sleeve
 from daemon.core.trading import Settings
 
 if TYPE_CHECKING:  # who only decides, as a backtest does, loads none of the edges
-    from daemon.io.alerts import Webhook
+    from daemon.io.alerts import Recipient
     from daemon.io.alerts_heartbeat import Beat
     from daemon.io.clock import Clock
     from daemon.io.exchange import Exchange, VenueError
@@ -257,7 +257,7 @@ class Joined(Protocol):
 class Process:
     """What the accounts of one instance share, built by `worlds.process`. `listen` is host, port and token of the API.
 
-    `webhooks` are the channels to a person, `beat` what is asked for whoever misses it, `routings` the strategies that trade on several
+    `recipients` are the channels to a person, `beat` what is asked for whoever misses it, `routings` the strategies that trade on several
     accounts. `reread` reads the configuration again, in a thread: a renewal for each account, in order. `age_max`: how long one of several
     may go unread.
     """
@@ -268,7 +268,7 @@ class Process:
     watchdog_s: float | None
     listen: tuple[str, int, str | None]
     reread: Callable[[], Sequence[Renewal]]
-    webhooks: tuple[Webhook, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
     beat: Beat | None = None
     routings: tuple[Routing, ...] = ()
     age_max: timedelta = timedelta(hours=1)

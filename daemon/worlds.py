@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from daemon import riskrules
-from daemon.channels import beat, webhooks
+from daemon.channels import beat, recipients
 from daemon.config import Config, Secret, Secrets
 from daemon.deciding import acts_between, capital_of, deciding, settings_of, watched
 from daemon.doors import door_of, refuse_what_it_takes_not
@@ -88,7 +88,7 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
         watchdog_s=watchdog_interval(environ),
         listen=(first.api.host, first.api.port, _reveal(secrets.token)),
         reread=Reloader(configs, environ, renewal),
-        webhooks=webhooks(first, secrets),
+        recipients=recipients(first, secrets),
         beat=beat(first, secrets),
         routings=routings(first.whole),
         age_max=first.reconcile.age_max,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.channels import webhooks
+from daemon.channels import recipients
 from daemon.config import ConfigError, resolve_secrets
 from tests.test_config import CANARY, SAMPLE, read, refusals, toy_registry
 from tests.test_config_secrets import environ
@@ -27,7 +27,7 @@ def test_channels_arrive_as_written(tmp_path: Path, environ: dict[str, str]) -> 
     )
     config = read(tmp_path, text)
     secrets = resolve_secrets(config, {**environ, "HOOK": "http://127.0.0.1:9/hook\n"})
-    one, two = webhooks(config, secrets)
+    one, two = recipients(config, secrets)
     assert (one.name, one.url, one.local, one.level, one.events) == ("alerts[0]", "https://a.example/x", False, "error", ())
     assert (two.name, two.url, two.local, two.level) == ("alerts[1]", "http://127.0.0.1:9/hook", True, "warning")
     assert (two.events, two.min_interval_s) == (("order.", "wave.settled"), 60.0)

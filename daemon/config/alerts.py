@@ -1,11 +1,15 @@
-"""Alerts: the sections alerts and heartbeat. An address of either is often a secret of its own: whoever knows it can write there."""
+"""Alerts: the sections alerts and heartbeat. An address of either is often a secret of its own: whoever knows it can write there.
 
+Rule: an address of apprise always holds keys, so it is given by reference only.
+"""
+
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from daemon.config.lognames import known_event
 from daemon.config.secrets import HOW, SecretRef
@@ -27,6 +31,12 @@ def wrong_address(url: str) -> str | None:
     if parts.scheme == "http" and not is_loopback(host):
         return "is an address that others can read along the way"
     return None
+
+
+def wrong_apprise(url: str) -> str | None:
+    """What is wrong with an address of apprise, as far as that is known without it; None: nothing."""
+    is_one = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f]+", url)
+    return None if is_one else "is not an address of apprise"
 
 
 def _webhook(given: Any) -> Any:
@@ -68,10 +78,17 @@ class HeartbeatConfig(Section):
 class AlertConfig(Section):
     """A channel: which lines of the log are sent to a person, and where."""
 
-    webhook: Annotated[SecretRef | str, BeforeValidator(_webhook), WithJsonSchema(WEBHOOK_SCHEMA)] = Field(
+    webhook: Annotated[SecretRef | str | None, BeforeValidator(_webhook), WithJsonSchema(WEBHOOK_SCHEMA)] = Field(
+        default=None,
         repr=False,
         description="Where JSON is posted: an https address, or where it is, as {env: NAME}, {file: PATH} or {credential: NAME}.",
         examples=["{env: REBALANCED_WEBHOOK}"],
+    )
+    apprise: SecretRef | None = Field(
+        default=None,
+        repr=False,
+        description="Instead of webhook: where an address of apprise is (Telegram, e-mail, ntfy and others); needs rebalanced[alerts].",
+        examples=["{env: REBALANCED_APPRISE}"],
     )
     level: Annotated[Literal["warning", "error"], choice("warning", "error")] = Field(
         default="error",
@@ -86,10 +103,27 @@ class AlertConfig(Section):
         description="The same event about the same thing is sent once in this time, with the count of the rest.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_address(cls, given: Any) -> Any:
+        """Judged before any key is looked at, since none may stand for another."""
+        if isinstance(given, Mapping) and ("webhook" in given) == ("apprise" in given):
+            raise wrong("has not exactly one address", "write webhook or apprise, as a key of it")
+        return given
+
+    @property
+    def address(self) -> SecretRef | str:
+        """Where the channel leads, or where that is written."""
+        found = self.webhook if self.apprise is None else self.apprise
+        if found is None:
+            raise ValueError("a channel has an address: that is checked when it is read")
+        return found
+
     @property
     def told(self) -> str:
         """For a person: what is sent where, without the address."""
-        where = urlsplit(self.webhook).hostname if isinstance(self.webhook, str) else f"the address in {self.webhook.place}"
+        address, by = self.address, "the address" if self.apprise is None else "the apprise address"
+        where = urlsplit(address).hostname if isinstance(address, str) else f"{by} in {address.place}"
         more = f", and {', '.join(self.events)}" if self.events else ""
         least = "errors" if self.level == "error" else "warnings and errors"
         return f"{least}{more}, to {where}"

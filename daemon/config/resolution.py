@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from daemon.config.alerts import HOW_TO_GIVE, wrong_address
+from daemon.config.alerts import HOW_TO_GIVE, wrong_address, wrong_apprise
 from daemon.config.models import Config
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError, sentence
@@ -31,19 +31,19 @@ def resolve_secrets(config: Config, environ: Mapping[str, str]) -> Secrets:
             found[name] = Secret(_value(reference, config, environ))
         except Unresolved as error:
             problems.append(sentence(str(config.source), path, *error.args))
-    webhooks, heartbeat = _addresses(config, environ, problems)
+    addresses, heartbeat = _addresses(config, environ, problems)
     if problems:
         raise ConfigError(problems)
-    return Secrets(**found, webhooks=webhooks, heartbeat=heartbeat)
+    return Secrets(**found, addresses=addresses, heartbeat=heartbeat)
 
 
 def resolve_addresses(config: Config, environ: Mapping[str, str]) -> Secrets:
     """Only the addresses of those who are told, for somebody who need not know the keys. Raises ConfigError likewise."""
     problems: list[str] = []
-    webhooks, heartbeat = _addresses(config, environ, problems)
+    addresses, heartbeat = _addresses(config, environ, problems)
     if problems:
         raise ConfigError(problems)
-    return Secrets(webhooks=webhooks, heartbeat=heartbeat)
+    return Secrets(addresses=addresses, heartbeat=heartbeat)
 
 
 def _addresses(config: Config, environ: Mapping[str, str], problems: list[str]) -> tuple[tuple[Secret, ...], Secret | None]:
@@ -51,7 +51,7 @@ def _addresses(config: Config, environ: Mapping[str, str], problems: list[str]) 
     found: list[Secret] = []
     for path, where in _places(config):
         try:
-            found.append(Secret(_address(where, config, environ)))
+            found.append(Secret(_address(path, where, config, environ)))
         except Unresolved as error:
             problems.append(sentence(str(config.source), path, *error.args))
     return tuple(found[: len(config.alerts)]), found[-1] if found and config.heartbeat is not None else None
@@ -59,7 +59,8 @@ def _addresses(config: Config, environ: Mapping[str, str], problems: list[str]) 
 
 def _places(config: Config) -> Iterator[tuple[str, SecretRef | str]]:
     """The addresses of those who are told: of `alerts`, in order, then that of `heartbeat`."""
-    yield from ((f"alerts[{index}].webhook", channel.webhook) for index, channel in enumerate(config.alerts))
+    for index, channel in enumerate(config.alerts):
+        yield f"alerts[{index}].{'webhook' if channel.apprise is None else 'apprise'}", channel.address
     if config.heartbeat is not None:
         yield "heartbeat.url", config.heartbeat.url
 
@@ -91,11 +92,14 @@ def _references(config: Config) -> Iterator[tuple[str, str, SecretRef]]:
         yield "token", "api.token", config.api.token
 
 
-def _address(webhook: SecretRef | str, config: Config, environ: Mapping[str, str]) -> str:
-    if isinstance(webhook, str):
-        return webhook
-    address = _value(webhook, config, environ).strip()
-    if problem := wrong_address(address):
+def _address(path: str, where: SecretRef | str, config: Config, environ: Mapping[str, str]) -> str:
+    if isinstance(where, str):
+        return where
+    address = _value(where, config, environ).strip()
+    if path.endswith(".apprise"):
+        if problem := wrong_apprise(address):
+            raise Unresolved(f"refers to what {problem}", "put there one as tgram://TOKEN/CHAT, see appriseit.com")
+    elif problem := wrong_address(address):
         raise Unresolved(f"refers to what {problem}", f"put there {HOW_TO_GIVE}")
     return address
 

@@ -3,8 +3,10 @@
 Rule: the configuration holds references only, and no message repeats what stands where a secret or its reference belongs.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
+from urllib.parse import unquote
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -14,6 +16,8 @@ from daemon.config.values import words, wrong
 WAYS: Final = ("env", "file", "credential")
 # A path like /alerts is no secret, and hiding it would hide words.
 PATH_MIN: Final = 16
+# Nor is a name like gmail.com or a port.
+PART_MIN: Final = 10
 HOW: Final = "write {env: NAME}, {file: PATH} or {credential: NAME}"
 
 
@@ -45,15 +49,25 @@ class Secrets:
     password: Secret | None = None
     token: Secret | None = None
     heartbeat: Secret | None = None
-    webhooks: tuple[Secret, ...] = ()  # of `alerts`, in their order, those that stand in the file too
+    addresses: tuple[Secret, ...] = ()  # of `alerts`, in their order, those that stand in the file too
 
     def values(self) -> list[str]:
-        """All of them, for whoever must keep them out of a text; of an address also the part that is not its host's name."""
+        """All of them, for whoever must keep them out of a text; of an address also its parts that may be a secret by themselves."""
         kept = [each.reveal() for each in (self.api_key, self.secret, self.password, self.token) if each]
-        for address in (each.reveal() for each in (*self.webhooks, self.heartbeat) if each):
-            path = address.split("/", 3)[-1]
-            kept += [address, path] if len(path) >= PATH_MIN else [address]
+        for address in (each.reveal() for each in (*self.addresses, self.heartbeat) if each):
+            kept += [address, *_parts(address)]
         return kept
+
+
+def _parts(address: str) -> list[str]:
+    """Of a webhook the part that is not its host's name; what apprise is given has its keys anywhere, as in tgram://TOKEN/CHAT."""
+    scheme, _, rest = address.partition("://")
+    if scheme in ("http", "https"):
+        path = rest.partition("/")[2]
+        return [path] if len(path) >= PATH_MIN else []
+    parts = [part for part in re.split(r"[/?&@=]+", rest) if len(part) >= PART_MIN]
+    users = [rest.rpartition("@")[0].partition(":")[2]] if "@" in rest else []
+    return list(dict.fromkeys([*parts, *(unquote(part) for part in (*parts, *users)), *users]))
 
 
 class SecretRef(Section):

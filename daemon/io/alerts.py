@@ -1,4 +1,4 @@
-"""Alerts: log lines that a person is sent, over webhooks.
+"""Alerts: log lines that a person is sent, over webhooks and what apprise knows.
 
 Rule: a channel that is slow, dead or wrong costs trading nothing. To hear a line is to put it into a bounded queue; one job a channel does
 the rest, and whatever goes wrong there is a line in the log. What is sent has passed the log's own redaction; an address is never told.
@@ -11,13 +11,14 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import httpx
 import structlog
 
 from daemon.core.plain import Plain
 from daemon.core.vigil import Backoff
+from daemon.io.alerts_apprise import Apprise, Failure, Post
 from daemon.io.alerts_sieve import SEVERITY, Alert, Line, Sieve
 from daemon.io.clock import Clock
 
@@ -44,10 +45,11 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
+class Recipient:
     """One channel as configured. `name` stands for it in the log; `url` is a secret. `local`: it is on this machine."""
 
     name: str
+    by: Literal["webhook", "apprise"]
     url: str
     local: bool
     level: str
@@ -55,20 +57,11 @@ class Webhook:
     min_interval_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why an alert did not arrive. `final`: asking again would not mend it."""
-
-    reason: str
-    final: bool = False
-    retry_after_s: float = 0.0
-
-
 class Alerts:
     """All channels of an instance: the log's second ear."""
 
-    def __init__(self, webhooks: Iterable[Webhook], identity: Mapping[str, str], clock: Clock, rng: Random) -> None:
-        self._channels = [Channel(each, identity, clock, rng) for each in webhooks]
+    def __init__(self, recipients: Iterable[Recipient], identity: Mapping[str, str], clock: Clock, rng: Random) -> None:
+        self._channels = [Channel(each, identity, clock, rng) for each in recipients]
 
     def wants(self, level: str, event: str) -> bool:
         """Whether some channel has a use for such a line; any thread may ask."""
@@ -89,17 +82,16 @@ class Alerts:
 
 
 class Channel:
-    """The way of alerts to one webhook: inbox, sieve, queue, request."""
+    """The way of alerts to one recipient: inbox, sieve, queue, request."""
 
-    def __init__(self, webhook: Webhook, identity: Mapping[str, str], clock: Clock, rng: Random, *, timeout_s: float = TIMEOUT_S) -> None:
-        self.name = webhook.name
-        self.sieve = Sieve(webhook.level, webhook.events, webhook.min_interval_s)
-        self._url = webhook.url
+    def __init__(
+        self, recipient: Recipient, identity: Mapping[str, str], clock: Clock, rng: Random, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self.name = recipient.name
+        self.sieve = Sieve(recipient.level, recipient.events, recipient.min_interval_s)
         self._identity = identity
         self._clock = clock
-        self._timeout_s = timeout_s
-        # The proxy of the environment is for the internet, not for what listens here. A redirect would take the alert elsewhere.
-        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=not webhook.local, follow_redirects=False)
+        self._post: Post = Apprise(recipient.url, timeout_s) if recipient.by == "apprise" else Webhook(recipient, timeout_s)
         self._backoff = Backoff(rng, first_s=1.0, spacing_s=SPACING_S)
         self._inbox: deque[Line] = deque(maxlen=INBOX_MAX)
         self._queue: deque[Alert] = deque()
@@ -140,14 +132,14 @@ class Channel:
                 self._sift()
                 while self._queue and await self._attempt():
                     continue
-        await self._client.aclose()
+        await self._post.close()
 
     async def test(self, line: Line) -> Failure | None:
         """Send one line now, past sieve and queue; why it has not arrived, None if it has."""
         try:
-            return await self._post(Alert(line), 0)
+            return await self._send(Alert(line), 0)
         finally:
-            await self._client.aclose()
+            await self._post.close()
 
     # --- what is to be sent ------------------------------------------------------------------------------------------
 
@@ -188,7 +180,7 @@ class Channel:
         alert, began, dropped = self._queue[0], self._clock.monotonic(), self.dropped
         self._backoff.tried(began)
         self._attempts += 1
-        failure = await self._post(alert, dropped)
+        failure = await self._send(alert, dropped)
         took_ms = round((self._clock.monotonic() - began) * 1000)
         told = {"channel": self.name, "of": alert.line["event"], "attempts": self._attempts}
         if failure is None:
@@ -211,20 +203,37 @@ class Channel:
         self._attempts = 0
         self._numbers += 1
 
-    async def _post(self, alert: Alert, dropped: int) -> Failure | None:
-        headers = {"Content-Type": "application/json", "User-Agent": "rebalanced"}
+    async def _send(self, alert: Alert, dropped: int) -> Failure | None:
         try:
-            body = payload(alert, self._identity, self._numbers + 1, dropped)
-            content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-            # The time-outs of httpx are for each read; a server that sends a byte now and then would be waited for without end.
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self._client.stream("POST", self._url, content=content, headers=headers) as answer,
-            ):
-                return verdict(answer.status_code, answer.headers.get("Retry-After", ""))
+            return await self._post.send(payload(alert, self._identity, self._numbers + 1, dropped))
         except Exception as error:
             # Whatever it is, it must not end the daemon; its text may hold the address, so only its kind is told.
             return Failure(type(error).__name__)
+
+
+class Webhook:
+    """Posts the body as JSON, and hears what the service says to that."""
+
+    def __init__(self, recipient: Recipient, timeout_s: float) -> None:
+        self._url = recipient.url
+        self._timeout_s = timeout_s
+        # The proxy of the environment is for the internet, not for what listens here. A redirect would take the alert elsewhere.
+        self._client = httpx.AsyncClient(timeout=timeout_s, trust_env=not recipient.local, follow_redirects=False)
+
+    async def send(self, body: Mapping[str, Plain]) -> Failure | None:
+        """Whether it has arrived; an exception says that it has not, too."""
+        headers = {"Content-Type": "application/json", "User-Agent": "rebalanced"}
+        content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        # The time-outs of httpx are for each read; a server that sends a byte now and then would be waited for without end.
+        async with (
+            asyncio.timeout(self._timeout_s),
+            self._client.stream("POST", self._url, content=content, headers=headers) as answer,
+        ):
+            return verdict(answer.status_code, answer.headers.get("Retry-After", ""))
+
+    async def close(self) -> None:
+        """End its connections."""
+        await self._client.aclose()
 
 
 def verdict(status: int, retry_after: str) -> Failure | None:

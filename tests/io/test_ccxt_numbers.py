@@ -83,7 +83,7 @@ READERS: Final[Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {
     "swap stream": (SWAP_NEWS, lambda raw: usdm.execution(raw, "BTC/USDT:USDT")),
     "wallets": (WALLETS, lambda raw: usdm.balances(raw, {})),
     "income": (INCOME, lambda raw: usdm._flow(raw, {})),
-    "marks": ([{"symbol": "BTCUSDT", "markPrice": "5"}], lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"})),
+    "marks": ([{"symbol": "BTCUSDT", "markPrice": "5"}], lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"}, {})),
 }
 
 

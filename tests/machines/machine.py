@@ -38,7 +38,7 @@ def made(name: str, *packages: str) -> Path:
     if not path.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.tar")
-        words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, partial, MIRROR]
+        words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(partial), MIRROR]
         subprocess.run(words, check=True)
         partial.rename(path)
     return path
@@ -84,7 +84,7 @@ class Machine:
     @contextmanager
     def booted(self) -> Iterator[None]:
         """Its systemd, for as long as the block lasts."""
-        words = ["systemd-nspawn", "-q", "-b", "-D", self.root, "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
+        words = ["systemd-nspawn", "-q", "-b", "-D", str(self.root), "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
         with (self.root.parent / "console.log").open("wb") as console:
             running = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=console, stderr=console)
         try:

@@ -44,9 +44,11 @@ LISTENER: Final = """
 import http.server
 class Ear(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        with open("/root/told", "ab") as told:
-            told.write(body + b"\\n")
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) == length:  # a sender that is ended leaves a part
+            with open("/root/told", "ab") as told:
+                told.write(body + b"\\n")
         self.send_response(200)
         self.end_headers()
 http.server.HTTPServer(("127.0.0.1", 8901), Ear).serve_forever()
