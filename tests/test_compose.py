@@ -55,7 +55,8 @@ def test_nobody_may_more_than_he_must() -> None:
 def test_the_ready_configuration_runs_there() -> None:
     """With what the environment overrides it is right, listens beyond its container, and every secret it needs is given."""
     config = load(DEPLOY / mounts(DAEMON)["/etc/rebalanced/config.yaml"], DAEMON["environment"])
-    assert (config.api.host, config.api.port) == ("0.0.0.0", 8787)  # noqa: S104 - of the container
+    assert (config.api.host, config.api.port) == (DAEMON["hostname"], 8787)
+    assert DAEMON["healthcheck"]["test"][-1] == f"http://{config.api.host}:{config.api.port}"
     references = [reference for _, reference in wanted_secrets(config)]
     assert [reference.credential for reference in references if reference] == DAEMON["secrets"]
 
@@ -63,7 +64,8 @@ def test_the_ready_configuration_runs_there() -> None:
 def test_the_parts_know_each_other() -> None:
     """Prometheus scrapes the daemon with its token, Grafana asks Prometheus, and finds the dashboard where it looks."""
     (job,) = read("prometheus.yml")["scrape_configs"]
-    assert job["static_configs"] == [{"targets": ["rebalanced:8787"]}]
+    # The daemon answers to the name by which it is configured, and to no other.
+    assert job["static_configs"] == [{"targets": [f"{DAEMON['environment']['REBALANCED__API__HOST']}:8787"]}]
     assert job["authorization"]["credentials_file"] == "/run/secrets/token"
     (source,) = read("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
