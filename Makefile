@@ -107,7 +107,7 @@ alerts: setup ## Add apprise to .venv for channels beside webhooks, and test the
 systemd: setup ## Boot a Debian of its own (root, mmdebstrap, systemd-container), install the service there as a user would, and try it
 	@REBALANCED_MACHINES=1 exec .venv/bin/pytest -q --timeout 0 tests/machines/test_systemd.py
 
-container: setup ## Build the image on a base of Debian packages (root, mmdebstrap, buildah), and run it without a writable root
+container: setup ## Build the image on a base of Debian packages (root, mmdebstrap, podman, runc), and run it without a writable root
 	@REBALANCED_MACHINES=1 exec .venv/bin/pytest -q --timeout 0 tests/machines/test_container.py
 
 install: ## Put the program with its locked versions into PREFIX=/opt/rebalanced, or upgrade it there; EXTRA="alerts optimize" adds extras
