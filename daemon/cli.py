@@ -43,6 +43,7 @@ from daemon.cli_shared import (
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
+from daemon.secrecy import keep_to_itself
 
 if TYPE_CHECKING:
     from daemon.venue.faults import Script
@@ -83,6 +84,7 @@ def rebalanced(
 
 def main() -> None:
     """Run a verb; the process ends with its exit code."""
+    keep_to_itself()
     app()
 
 

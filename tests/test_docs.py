@@ -12,6 +12,7 @@ from daemon.config import Config
 from daemon.core.ordertable import diagram
 from tests.pages import MADE, pages
 from tests.test_cli_manners import EVERY
+from tests.test_faults import names_in
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -19,6 +20,13 @@ DOCS = Path(__file__).parent.parent / "docs"
 def test_the_diagram_of_an_orders_life_is_the_table() -> None:
     """The picture in docs/architecture.md is drawn from LIFE, transition by transition."""
     assert diagram().strip() in (DOCS / "architecture.md").read_text()
+
+
+def test_the_tests_that_the_security_page_names_are_there() -> None:
+    """What it says is shown is shown by a test of that name."""
+    named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", (DOCS / "security.md").read_text())
+    assert [f"{path}::{test}" for path, test in named if test not in names_in(path)] == []
+    assert len(named) > 20
 
 
 @pytest.mark.parametrize("page", MADE)
