@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -96,6 +96,9 @@ limits: setup ## Judge CASES=20000 random wishes by random limits over random ac
 optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser (500 MB), and test these
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock
 	exec .venv/bin/pytest -q tests/strategies/test_optimised.py
+
+fuzz: setup ## Try CASES=100000 inputs at random of each kind: configurations, API calls, answers and frames of an exchange (hours); SEED=N takes others
+	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/fuzz
 
 release: setup ## Build wheel and sdist into dist/, try each where nothing else is installed, and write the bill of materials (three minutes)
 	@exec .venv/bin/python -m tests.release

@@ -29,6 +29,14 @@ def test_the_tests_that_the_security_page_names_are_there() -> None:
     assert len(named) > 20
 
 
+def test_the_runbook_knows_whatever_wakes_a_person() -> None:
+    """Each alert rule and each line of level error has its row there, and no row is about something that is gone."""
+    rows = re.findall(r"^\| `([\w.]+)` \|", (DOCS / "runbook.md").read_text(), re.MULTILINE)
+    alerts = re.findall(r"^ *- alert: (\w+)$", (DOCS.parent / "deploy" / "alerts.yml").read_text(), re.MULTILINE)
+    errors = re.findall(r"^\| `([\w.]+)` \| error \|", (DOCS / "log-events.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted([*alerts, *errors])
+
+
 @pytest.mark.parametrize("page", MADE)
 def test_what_is_made_of_the_source_is_up_to_date(page: str) -> None:
     """The made parts of a page are what the source says now; `make pages` writes them anew."""

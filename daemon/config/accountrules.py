@@ -111,7 +111,7 @@ def strategies_have_accounts(tree: Any) -> Iterator[Mistake]:
 def routes_lead_somewhere(tree: Any) -> Iterator[Mistake]:
     """A route leads each of its symbols to an account that trades it, and such a strategy decides in the loop, for all of them."""
     universe = [symbol for symbol in _listed(tree, "universe", "symbols") if isinstance(symbol, str)]
-    traded = {at(account, "name"): _own(account, universe) for account in _listed(tree, "accounts")}
+    traded = {name: _own(each, universe) for each in _listed(tree, "accounts") if isinstance(name := at(each, "name"), str)}
     for index, strategy in enumerate(_listed(tree, "strategies")):
         route, use = at(strategy, "route"), at(strategy, "use")
         if not isinstance(route, Mapping) or not route:
@@ -124,9 +124,9 @@ def routes_lead_somewhere(tree: Any) -> Iterator[Mistake]:
             yield Mistake(("strategies", index, "route"), "is for strategies that ship so far", "give this one an account")
         for symbol, account in route.items() if traded else ():
             place = ("strategies", index, "route", str(symbol))
-            if account not in traded:
-                meant = suggestion(str(account), [str(name) for name in traded])
-                remedy = f"did you mean {meant}?" if meant else f"name one of them: {', '.join(map(str, traded))}"
+            if not isinstance(account, str) or account not in traded:
+                meant = suggestion(str(account), list(traded))
+                remedy = f"did you mean {meant}?" if meant else f"name one of them: {', '.join(traded)}"
                 yield Mistake(place, "leads to none of accounts", remedy)
             elif symbol not in traded[account]:
                 yield Mistake(place, f"leads to account {account}, which does not trade it", "add it there, or lead it elsewhere")

@@ -15,7 +15,8 @@ OF_SWAPS: Final = ("margin_max", "liquidation_min", "liquidation_reduce", "fundi
 
 def leverage_is_of_swaps(tree: Any) -> Iterator[Mistake]:
     """Nothing is borrowed on spot, and with swaps no more than the margin allows."""
-    risk, accounts = at(tree, "risk"), [at(tree, "exchange"), *(at(tree, "accounts") or ())]
+    risk, several = at(tree, "risk"), at(tree, "accounts")
+    accounts = [at(tree, "exchange"), *(several if isinstance(several, list | tuple) else ())]
     traded = [account for account in accounts if at(account, "market") == "swap"]
     swap = bool(traded)
     if at(tree, "exchange", "id") == "binanceusdm" and not swap:

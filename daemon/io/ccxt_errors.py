@@ -6,20 +6,27 @@ picks its table by host name, so on any other host than the venue's own the same
 
 import re
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutinefunction
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
 from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, VenueError
 
+T = TypeVar("T")
 Outcome = tuple[type[VenueError], Reason]
 
 TEXT_MAX: Final = 300  # a maintenance page is a megabyte; its beginning names it
 SECRET_MIN: Final = 6  # shorter is no secret that anybody keeps, and replacing it would shred every text
+
+# What breaks over an answer that has anything where something else was expected.
+UNREADABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 UNSURE: Final[Outcome] = (Unknown, Reason.OTHER)
 # Our order exists already: that is no refusal of it, so only a look-up may end it.
@@ -214,3 +221,29 @@ def _never_connected(error: BaseException) -> bool:
     if isinstance(seen, aiohttp.ClientConnectorError | socket.gaierror | ConnectionRefusedError):
         return True
     return isinstance(seen, aiohttp.ConnectionTimeoutError) and not isinstance(seen, aiohttp.SocketTimeoutError)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Within this, an answer is read. Unknown: it has something where something else must be, so that nothing is known of what it tells."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise Unknown(f"the venue's answer cannot be read ({type(error).__name__})") from None
+
+
+def judged(door: type[T]) -> type[T]:
+    """Have every question of a door end with an answer or a VenueError, whatever the venue says. Streams see to that themselves."""
+    for name, method in list(vars(door).items()):
+        if iscoroutinefunction(method) and not name.startswith(("_", "watch_")):
+            setattr(door, name, _judged(method))
+    return door
+
+
+def _judged(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(method)
+    async def call(*given: Any, **named: Any) -> Any:
+        with reading():
+            return await method(*given, **named)
+
+    return call

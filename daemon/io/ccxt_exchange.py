@@ -16,7 +16,7 @@ from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, ORDERS, WEIGHT, Gate, Guarded, build, calling
 from daemon.io.ccxt_clock import VenueClock
-from daemon.io.ccxt_errors import classify
+from daemon.io.ccxt_errors import classify, judged
 from daemon.io.ccxt_history import Pages
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_streams import RESET, Streams, UnifiedStreams, timeframe_name
@@ -42,6 +42,7 @@ CREDENTIALS: Final = ("apiKey", "secret", "password", "privateKey", "token", "tw
 MESSAGES_PER_S: Final = 5.0  # Binance's limit for a connection; of others' none is lower
 
 
+@judged
 class CcxtExchange:
     """A venue through ccxt, spot. Without a key it is a Market only.
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import MESSAGES, Guarded, calling
-from daemon.io.ccxt_errors import Answer, classify
+from daemon.io.ccxt_errors import Answer, classify, reading
 from daemon.io.ccxt_library import ccxt
 from daemon.io.exchange import AccountNews, BarUpdate, Fatal, NotSent, Reason, Refused, Urgency, VenueError
 
@@ -93,7 +93,9 @@ class UnifiedStreams:
             for symbol in symbols:
                 # ccxt wakes one waiter for frames that arrive together and drops the others' result; its cache has them all.
                 rows = self._client.ohlcvs.get(symbol, {}).get(name) or ()
-                for update in forming[symbol].news(list(rows)):
+                with reading():
+                    updates = forming[symbol].news(list(rows))
+                for update in updates:
                     sink(update)
 
     def _watch(self, symbols: Sequence[str], name: str) -> Any:
@@ -120,7 +122,9 @@ class UnifiedStreams:
     def _tell(self, raw: Mapping[str, Any], sink: Callable[[AccountNews], None]) -> None:
         symbol = raw.get("symbol")
         if symbol in (self._client.markets or {}) and raw.get("id"):
-            sink(parse.report(raw, symbol=str(symbol), now=self._now()))
+            with reading():
+                report = parse.report(raw, symbol=str(symbol), now=self._now())
+            sink(report)
 
     async def _message(self) -> None:
         async with calling(Urgency.RECONCILE):

@@ -16,6 +16,7 @@ from daemon.io import ccxt_parse as parse
 from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
 from daemon.io.ccxt_epochs import Renumbered
+from daemon.io.ccxt_errors import judged
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.ccxt_streams import Streams
 from daemon.io.ccxt_types import Json
@@ -28,6 +29,7 @@ RETRY_S: Final = 60.0  # where there was no answer
 MARGIN_MODES: Final = ("cross", "isolated")
 
 
+@judged
 class SwapExchange(CcxtExchange):
     """A venue's swaps through ccxt. `leverage` and `margin_mode` are what every market is to be set to.
 
