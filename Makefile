@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -108,6 +108,10 @@ licences: setup ## List the licence of every locked package, and fail where one 
 
 audit: setup ## Ask osv.dev for advisories against the locked packages; ends with 1 where there are some, with 3 where nobody could say
 	@.venv/bin/python -m tests.release.audit
+
+docs: setup ## Build the site of docs/ into build/site, strictly: no dead link, no page that is nowhere listed
+	@[ -e .venv/docs/bin/mkdocs ] || { $(PYTHON) -m venv --clear .venv/docs; .venv/docs/bin/pip install -q --require-hashes -r requirements-docs.lock; }
+	exec .venv/docs/bin/mkdocs build --strict --quiet
 
 pages: setup ## Write the parts of docs/ that are made of the source
 	@exec .venv/bin/python -m tests.pages

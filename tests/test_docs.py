@@ -37,6 +37,12 @@ def test_the_runbook_knows_whatever_wakes_a_person() -> None:
     assert sorted(rows) == sorted([*alerts, *errors])
 
 
+def test_every_page_is_in_the_site() -> None:
+    """What is written can be found: the navigation of the site lists each page once."""
+    listed = re.findall(r"[\w-]+\.md", (DOCS.parent / "mkdocs.yml").read_text())
+    assert sorted(listed) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
 @pytest.mark.parametrize("page", MADE)
 def test_what_is_made_of_the_source_is_up_to_date(page: str) -> None:
     """The made parts of a page are what the source says now; `make pages` writes them anew."""
