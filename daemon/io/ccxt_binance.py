@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from daemon.core.model import ZERO, Fill, Instrument, Money, OrderReport, Side, Status
-from daemon.core.model import Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import FIGURES_MAX, MESSAGES, ORDERS, WEIGHT, Guarded, heard
 from daemon.io.ccxt_library import ccxt
@@ -306,7 +305,6 @@ class Account:
                     self._sink(execution(data, symbol))
             case "balanceUpdate":
                 self._sink((str(data["a"]), parse.figure(data["d"], "a transfer"), f"{data['a']}-{data['T']}-{data['d']}"))
-                self._sink((str(data["a"]), parse.known(data["d"]), f"{data['a']}-{data['T']}-{data['d']}"))
             case "outboundAccountPosition":
                 pass  # the balances after a trade, which the executionReport beside it explains
             case "eventStreamTerminated" | "serverShutdown":
@@ -338,9 +336,6 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
         amount=parse.figure(data["q"], "an amount"),
         filled=parse.figure(data["z"], "what is filled"),
         cost=parse.figure(data["Z"], "a cost"),
-        amount=parse.quantity(data["q"]),
-        filled=parse.quantity(data["z"]),
-        cost=parse.quantity(data["Z"]),
         at=at,
         fills=(_trade(data, symbol, order_id, at),) if data.get("x") == "TRADE" else (),
         made_at=parse.moment(data["O"]) if data.get("O") else None,
@@ -350,8 +345,6 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str, at: datetime) -> Fill:
     amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
     fee = parse.figure(data.get("n") or ZERO, "a fee")
-    amount, price = parse.quantity(data["l"]), parse.quantity(data["L"])
-    fee = parse.decimal(data.get("n"))
     return Fill(
         order_id=order_id,
         venue_id=str(data["i"]),

@@ -26,9 +26,6 @@ STATUS: Final = {
     "rejected": Status.REJECTED,
 }
 
-# Powers of ten: no price or amount is beyond them, and none within is too large or too small for a float.
-MAGNITUDE_MAX: Final = 100
-
 DEFAULT_TAKER: Final = Decimal("0.001")
 
 # No market, account or supply has figures of more digits before or after the point; arithmetic with 1e400 ends in an overflow.
@@ -55,7 +52,6 @@ def reading(what: str) -> Iterator[None]:
 
 def decimal(value: object) -> Decimal | None:
     """A number of ccxt's (text, mostly) as Decimal; None where there is none, or one that nothing of an exchange is."""
-    """A number of ccxt's (text, mostly) as Decimal; None where there is none, or one that nothing on a market can be."""
     if value is None or value == "":
         return None
     try:
@@ -100,29 +96,12 @@ def moment(stamp: object) -> datetime:
 
 def _is_whole(stamp: float | str) -> bool:
     return (stamp.isascii() and stamp.isdigit() and len(stamp) < DIGITS_MAX) if isinstance(stamp, str) else stamp == stamp // 1
-    return number if number.is_finite() and abs(number.adjusted()) <= MAGNITUDE_MAX else None
 
 
 def positive(value: object) -> Decimal | None:
     """A number above zero, or None: venues write 0 where they mean no bound."""
     number = decimal(value)
     return number if number is not None and number > 0 else None
-
-
-def known(value: object) -> Decimal:
-    """A number that a message must have. Unknown: it does not."""
-    number = decimal(value)
-    if number is None:
-        raise Unknown("the venue's answer lacks a number")
-    return number
-
-
-def quantity(value: object) -> Decimal:
-    """A number that is 0 or above, which a message must have. Unknown: it does not."""
-    number = known(value)
-    if number < 0:
-        raise Unknown("the venue's answer has a size below 0")
-    return number
 
 
 def plain(amount: Decimal) -> str:
@@ -202,8 +181,6 @@ def candle(symbol: str, row: Sequence[Any], timeframe: timedelta, *, closed: boo
     with reading(f"a candle of {symbol}"):
         opens_at = moment(row[0])
         opened, high, low, close, volume = (float(value or 0) for value in row[1:6])
-    except (LookupError, OverflowError, TypeError, ValueError) as error:
-        raise Unknown(f"{symbol}: unreadable candle ({type(error).__name__})") from None
     try:
         return BarUpdate(Bar(symbol, opens_at + timeframe, opened, high, low, close, volume), closed)
     except ValueError:
@@ -309,7 +286,6 @@ def _report(raw: Json, symbol: str, now: datetime, order_id: str | None, side: S
     if way is None or size is None:
         raise Unknown(f"{symbol}: the venue's answer does not say what order {our_id} is")
     filled = _not_negative(raw.get("filled"), "filled")
-    filled, cost = (ZERO if raw.get(name) in (None, "") else quantity(raw[name]) for name in ("filled", "cost"))
     stamp = raw.get("lastTradeTimestamp") or raw.get("timestamp")
     at = moment(stamp) if stamp else now
     return OrderReport(
@@ -321,7 +297,6 @@ def _report(raw: Json, symbol: str, now: datetime, order_id: str | None, side: S
         amount=size,
         filled=filled,
         cost=_not_negative(raw.get("cost"), "cost"),
-        cost=cost,
         at=at,
         fills=_fills(raw, symbol, our_id, venue_id, way, at),
         made_at=_made_at(raw),

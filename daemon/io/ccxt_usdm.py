@@ -181,7 +181,6 @@ class Account:
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
     """An ORDER_TRADE_UPDATE: the order as it stands, with the trade that it tells, if it tells one. A liquidation's is CALCULATED."""
     order_id, at, filled = str(data["c"]), parse.moment(data["T"]), parse.figure(data["z"], "what is filled")
-    order_id, at, filled = str(data["c"]), from_epoch_ms(int(data["T"])), parse.quantity(data["z"])
     return OrderReport(
         order_id=order_id,
         venue_id=str(data["i"]),
@@ -191,9 +190,6 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
         amount=parse.figure(data["q"], "an amount"),
         filled=filled,
         cost=filled * parse.figure(data["ap"], "a price"),
-        amount=parse.quantity(data["q"]),
-        filled=filled,
-        cost=filled * parse.quantity(data["ap"]),
         at=at,
         fills=(_trade(data, symbol, order_id),) if data.get("x") in ("TRADE", "CALCULATED") else (),
         made_at=at if data.get("x") == "NEW" else None,  # the message names no other moment than its own
@@ -203,7 +199,6 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
     amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
     fee = parse.figure(data.get("n") or ZERO, "a fee")
-    amount, price, fee = parse.quantity(data["l"]), parse.quantity(data["L"]), parse.decimal(data.get("n"))
     return Fill(
         order_id=order_id,
         venue_id=str(data["i"]),
