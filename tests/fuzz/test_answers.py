@@ -147,13 +147,13 @@ SWAP_TRADE: Final = {"e": "ORDER_TRADE_UPDATE", "E": 1, "o": {**TRADE, "ap": "50
 CANDLE: Final = {"stream": "x", "data": {"e": "kline", "s": "BTCUSDT", "k": {"s": "BTCUSDT", "t": 1_700_000_000_000, "o": "1.0", "h": "2.0",
                  "l": "0.5", "c": "1.5", "v": "10", "x": True}}}  # fmt: skip
 MOVED: Final = {"event": {"e": "balanceUpdate", "a": "USDT", "d": "12.5", "T": 1_700_000_000_000}}
-MARK: Final = {"data": {"e": "markPriceUpdate", "s": "BTCUSDT", "p": "50000.1"}}
+MARK: Final = {"data": {"e": "markPriceUpdate", "s": "BTCUSDT", "p": "50000.1", "r": "0.0001", "T": 1767225600000}}
 FRAMES: Final[Mapping[str, tuple[object, Callable[[Any], Callable[[Any], bool]]]]] = {
     "candle": (CANDLE, lambda sink: ccxt_binance.Candles(IDS, MINUTE, sink)),
     "order": ({"event": TRADE}, lambda sink: ccxt_binance.Account(IDS, sink)),
     "transfer": (MOVED, lambda sink: ccxt_binance.Account(IDS, sink)),
     "order of a swap": (SWAP_TRADE, lambda sink: ccxt_usdm.Account(IDS, sink)),
-    "mark price": (MARK, lambda sink: ccxt_usdm.Marks(IDS, lambda symbol, price: sink((symbol, price)))),
+    "mark price": (MARK, lambda sink: ccxt_usdm.Marks(IDS, lambda symbol, mark: sink((symbol, mark)), {})),
 }
 
 
