@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -183,6 +183,7 @@ lock: ## Resolve the exact versions again; UPGRADE=--upgrade takes the newest
 	compile pyproject.toml --group dev -o requirements-dev.lock
 	compile pyproject.toml --extra optimize -o requirements-optimize.lock
 	compile pyproject.toml --extra alerts -c requirements-dev.lock -o requirements-alerts.lock
+	compile pyproject.toml --extra cluster -o requirements-cluster.lock
 	compile --group docs -o requirements-docs.lock
 	compile --group build -c requirements-dev.lock -o requirements-build.lock
 

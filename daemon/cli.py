@@ -8,10 +8,9 @@ import gc
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from random import Random
@@ -36,10 +35,13 @@ from daemon.cli_shared import (
     load_accounts,
     load_config,
     mistakes,
+    moment,
     open_journal,
+    progress,
     ready_config,
     told,
 )
+from daemon.cli_sweep import sweeping
 from daemon.config import Config, ConfigError, Secrets, json_schema, tree
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, Recovered, read
@@ -63,6 +65,7 @@ app.add_typer(log_reading)
 app.add_typer(commanding)
 app.add_typer(alerting)
 app.add_typer(serving)
+app.add_typer(sweeping)
 
 Accounts = Sequence[tuple[Config, Secrets]]
 World = Callable[[Config, Secrets, Recovered], AbstractAsyncContextManager[Config]]
@@ -154,7 +157,7 @@ def backtest(
     from daemon.research.report import making
     from daemon.routes import routes
 
-    first, last = _moment("--start", start), _moment("--end", end)
+    first, last = moment("--start", start), moment("--end", end)
     settings, _ = load_config(config, os.environ, account, need_secrets=False)
     with mistakes():
         summary = runs.backtest(settings, data, out, first, last, routes)
@@ -178,7 +181,7 @@ def download(
     """Bars of the configured symbols into the store that `backtest` reads: what is missing of the period, whenever it was stopped."""
     from daemon.downloading import import_csv
 
-    begin, end = _moment("--since", since), _moment("--until", until)
+    begin, end = moment("--since", since), moment("--until", until)
     settings, _ = load_config(config, os.environ, account, need_secrets=False)
     if from_csv is not None and begin is None:
         with mistakes():
@@ -200,14 +203,14 @@ def _downloaded(settings: Config, data: Path, since: datetime, until: datetime |
     period = downloading.Period(since, min(until or now, now))
     bars, done = max(0, (period.until - since) // settings.bar_length) * len(settings.universe.symbols), 0
 
-    with mistakes(), _progress("downloading") as told:
+    with mistakes(), progress("downloading") as tell:
 
-        def progress(more: int) -> None:
+        def counted(more: int) -> None:
             nonlocal done
             done += more
-            told(done, bars)
+            tell(done, bars)
 
-        return asyncio.run(downloading.download(settings, data, period, clock, together=together, progress=progress, rng=Random()))
+        return asyncio.run(downloading.download(settings, data, period, clock, together=together, progress=counted, rng=Random()))
 
 
 @app.command()
@@ -312,17 +315,6 @@ def venue(
 # --- what verbs share ------------------------------------------------------------------------------------------------
 
 
-def _moment(option: str, given: str | None) -> datetime | None:
-    """A moment as typed; UTC unless it says otherwise."""
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        fail(f"{option} {given} is not a moment, like 2022-01-01 or 2022-01-01T12:00Z", 2)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _script(path: Path | None) -> "Script":
     """What goes wrong at the embedded exchange, as a file says."""
     from daemon.venue.faults import Script
@@ -388,12 +380,12 @@ async def _live(accounts: Accounts, journals: Sequence[Journal], world: World) -
     clock = SystemClock()
     shared, circuits = process(accounts, clock, os.environ), Circuits(clock)
     async with AsyncExitStack() as worlds:
-        with _progress() as progress:
+        with progress() as tell:
             parts = []
             for (settings, secrets), journal in zip(accounts, journals, strict=True):
                 recovered = journal.recover()
                 inside = await worlds.enter_async_context(world(settings, secrets, recovered))
-                parts.append(build(inside, secrets, journal, recovered, clock, progress, notifier=shared.notifier, circuits=circuits))
+                parts.append(build(inside, secrets, journal, recovered, clock, tell, notifier=shared.notifier, circuits=circuits))
             daemon = Daemon(shared, parts)
             # What is loaded by now stays: a full collection that looked at all of it again would hold up an order for tens of milliseconds.
             gc.collect()
@@ -404,22 +396,3 @@ async def _live(accounts: Accounts, journals: Sequence[Journal], world: World) -
             # A demo belongs to its terminal; a service has none to lose.
             loop.add_signal_handler(signal.SIGHUP, daemon.reloading.hang_up if world is _as_configured else daemon.stop)
             await daemon.run()
-
-
-@contextmanager
-def _progress(what: str = "reading history") -> Iterator[Callable[[int, int], None]]:
-    """A bar for a person who looks, nothing for a log."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
-    from rich.progress import Progress
-
-    with Progress(transient=True) as bar:
-        task = bar.add_task(what, total=None)
-
-        def told(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-            if done >= total:
-                bar.stop()
-
-        yield told

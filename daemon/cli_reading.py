@@ -119,18 +119,19 @@ def why(
 
 @reading.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest was written to by --out.")],
+    run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest or a sweep was written to by --out.")],
     as_json: ForMachines = False,
 ) -> None:
-    """Make the report of a backtest anew, out of its files."""
+    """Make the page of a backtest or of a sweep anew, out of its files."""
     from daemon.research.report import making
+    from daemon.research.sweep import files, findings, page
 
     with mistakes():
-        page = making.write(run)
+        made = page.write(findings.opened(run)) if (run / files.ASKED).is_file() else making.write(run)
     if as_json:
-        told({"report": str(page)})
+        told({"report": str(made)})
     else:
-        typer.echo(f"report in {page}")
+        typer.echo(f"report in {made}")
 
 
 @reading.command()

@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -45,6 +46,17 @@ def fail(text: str, code: int) -> NoReturn:
     except OSError:  # a full disk takes the sentence too; the code, at least, must say it
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
     raise typer.Exit(code)
+
+
+def moment(option: str, given: str | None) -> datetime | None:
+    """A moment as typed; UTC unless it says otherwise."""
+    if given is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        fail(f"{option} {given} is not a moment, like 2022-01-01 or 2022-01-01T12:00Z", 2)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def ready_config(name: str) -> Path:
@@ -170,3 +182,22 @@ def user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return ""
+
+
+@contextmanager
+def progress(what: str = "reading history") -> Iterator[Callable[[int, int], None]]:
+    """A bar for a person who looks, nothing for a log."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if done >= total:
+                bar.stop()
+
+        yield tell

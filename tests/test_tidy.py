@@ -441,6 +441,6 @@ def test_the_locks_agree() -> None:
     def pins(lock: str) -> set[str]:
         return set(re.findall(r"^\S+==\S+", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
 
-    extras = [pins(f"requirements-{extra}.lock") for extra in ("alerts", "dev", "optimize")]
+    extras = [pins(f"requirements-{extra}.lock") for extra in ("alerts", "cluster", "dev", "optimize")]
     assert pins("requirements.lock") <= set.intersection(*extras)
     assert pins("requirements-build.lock") <= pins("requirements-dev.lock")

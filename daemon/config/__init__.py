@@ -9,13 +9,16 @@ from daemon.config.resolution import resolve_addresses, resolve_secrets, resolve
 from daemon.config.schema import json_schema
 from daemon.config.secrets import Secret, SecretRef, Secrets
 from daemon.config.sentences import ConfigError
+from daemon.config.variants import Changes, Variants
 
 __all__ = [
+    "Changes",
     "Config",
     "ConfigError",
     "Secret",
     "SecretRef",
     "Secrets",
+    "Variants",
     "json_schema",
     "load",
     "load_all",

@@ -1,6 +1,6 @@
 """Loading: a file and an environment become a Config, or every mistake in them becomes a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from daemon.config.accounts import each_account
 from daemon.config.models import Config
-from daemon.config.overrides import Overrides
+from daemon.config.overrides import Loc, Overrides
 from daemon.config.sentences import ROOT, ConfigError, mistakes_of, sentence, sentences
 from daemon.config.yamltext import MAX_TEXT, Document, YamlMistake, parse
 
@@ -20,7 +20,12 @@ def load(path: Path, environ: Mapping[str, str], account: str = "") -> Config:
 
     Raises ConfigError with all that is wrong.
     """
-    found = {each.account: each for each in load_all(path, environ)}
+    return chosen(path, load_all(path, environ), account)
+
+
+def chosen(path: Path, configs: tuple[Config, ...], account: str) -> Config:
+    """Of the configurations of a file, that of one account. Raises ConfigError: it is not among them, or has to be named."""
+    found = {each.account: each for each in configs}
     if account in found:
         return found[account]
     if not account:
@@ -37,17 +42,30 @@ def load_all(path: Path, environ: Mapping[str, str]) -> tuple[Config, ...]:
 
 
 def _whole(path: Path, environ: Mapping[str, str]) -> Config:
+    tree, overrides, problems = overridden(path, environ)
+    return validated(path, tree, problems, overrides.variable_of)
+
+
+def overridden(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], Overrides, list[str]]:
+    """The tree of a file with the overrides of the environment in it, these, and a sentence for each that fits nowhere."""
     source = str(path)
     document = _document(path)
     overrides = Overrides(environ)
     refused = overrides.apply(document.tree)
     problems = sentences(document.repeated, source, lambda _: None)
     problems += [sentence(source, variable, each.what, each.remedy) for variable, each in refused]
+    return document.tree, overrides, problems
+
+
+def validated(path: Path, tree: dict[str, Any], problems: Sequence[str], given_by: Callable[[Loc], str | None]) -> Config:
+    """The configuration of a tree. `given_by`: what a value was given by, where that is not the file.
+
+    Raises ConfigError: with `problems`, if there are any, and with all that is wrong.
+    """
     try:
-        config = Config.model_validate(document.tree, context={"source": path})
+        config = Config.model_validate(tree, context={"source": path})
     except ValidationError as error:
-        problems += sentences(mistakes_of(error, Config), source, overrides.variable_of)
-        raise ConfigError(problems) from None
+        raise ConfigError([*problems, *sentences(mistakes_of(error, Config), str(path), given_by)]) from None
     if problems:
         raise ConfigError(problems)
     return config

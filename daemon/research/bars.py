@@ -58,6 +58,10 @@ class Bars:
         """How many bars there are, of all symbols together."""
         return sum(len(each.closes) for each in self.series.values())
 
+    def until(self, end: datetime | None) -> "Bars":
+        """What of them has closed until a moment (None: all)."""
+        return Bars(self.symbols, self.timeframe, {symbol: _between(each, None, end) for symbol, each in self.series.items()})
+
     def blocks(self, rows: int = ROWS) -> Iterator[Block]:
         """The cross-sections in order of time, as an Aligner would have made them, so many at once."""
         each = [self.series[symbol] for symbol in self.symbols]

@@ -63,18 +63,37 @@ class Assembled:
     kept: upkeep.Upkeep
 
 
-def assembled(config: Config, data: Path, end: datetime | None, routes: Routes) -> Assembled:
-    """The parts of a run over what has closed until `end` (None: all bars). Raises as `backtest` does."""
-    if config.universe.quotes:
-        raise StartRefused(f"{config.source}: universe.quotes cannot be backtested yet; leave it out, with the symbols it pays for", 78)
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a run needs of the store. `without`: the symbols for which no rules are known; `kept`: what swaps cost to hold."""
+
+    bars: Bars
+    rules: Mapping[str, Instrument]
+    without: tuple[str, ...]
+    kept: upkeep.Upkeep
+
+
+def stored(config: Config, data: Path, end: datetime | None) -> Stored:
+    """What has closed until `end` (None: all bars), and what is known of the markets. Raises DataError as `backtest` does."""
     bars = load(data, config.universe.symbols, config.bar_length, end=end)
     rules, without = markets(data, config.universe.symbols)
+    kept = upkeep.load(data, bars.symbols, bars.timeframe) if config.exchange.market == "swap" else upkeep.NONE
+    return Stored(bars, rules, without, kept)
+
+
+def assembled(config: Config, data: Path, end: datetime | None, routes: Routes) -> Assembled:
+    """The parts of a run over what has closed until `end` (None: all bars). Raises as `backtest` does."""
+    account(config)
+    return prepared(config, stored(config, data, end), routes)
+
+
+def prepared(config: Config, found: Stored, routes: Routes) -> Assembled:
+    """The parts of a run over what is stored. Raises StartRefused as `backtest` does."""
     core = deciding(config, simulated=True)
     record = Record(core)
     terms = Terms(config.backtest.fills == "twap", config.backtest.impact, config.backtest.volume_max)
-    kept = upkeep.load(data, bars.symbols, bars.timeframe) if config.exchange.market == "swap" else upkeep.NONE
-    venue = StoredVenue(_account(config), _charged(config, rules), bars, kept, terms)
-    return Assembled(Backtest(core, venue, record, routes), core, bars, venue, record, without, kept)
+    venue = StoredVenue(account(config), _charged(config, found.rules), found.bars, found.kept, terms)
+    return Assembled(Backtest(core, venue, record, routes), core, found.bars, venue, record, found.without, found.kept)
 
 
 def backtest(config: Config, data: Path, out: Path, start: datetime | None, end: datetime | None, routes: Routes) -> Summary:
@@ -87,26 +106,34 @@ def backtest(config: Config, data: Path, out: Path, start: datetime | None, end:
     made = assembled(config, data, end, routes)
     core, bars, record = made.core, made.bars, made.record
     began = perf_counter()
-    try:
-        made.run.run(bars, start)
-    except Overgrown as error:
-        raise DataError(f"{data}: {error}; look for absurd prices in the bars before, or gains that no market pays") from None
+    traded(made, data, start)
     wall_s = perf_counter() - began
-    if not len(record.times):
-        raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
     shares = volume_shares(bars, record.fills)
     summary = _summary(config, bars, record, wall_s) | {
         "strategies": _strategies(core),
         "assumptions": [asdict(assumed) for assumed in assumptions(config, bars, made.without, made.kept)],
         "notes": list(_notes(record, made.venue)),
     }
-    warned = [*_looking_ahead(config, record, bars), *_warnings(core, record, bars, shares, summary)]
+    warned = [*_looking_ahead(config, record, bars), *doubts(made, shares, summary["sharpe"])]
     summary["warnings"] = [asdict(each) for each in warned]
     write(out, record, core.symbols, summary, shares)
     return summary
 
 
-def _account(config: Config) -> PaperAccount:
+def traded(made: Assembled, data: Path, start: datetime | None) -> None:
+    """Run it. Raises DataError: its bars, which are from `data`, cannot be traded."""
+    try:
+        made.run.run(made.bars, start)
+    except Overgrown as error:
+        raise DataError(f"{data}: {error}; look for absurd prices in the bars before, or gains that no market pays") from None
+    if not made.record.equity:
+        raise DataError(f"{data}: no bar closes at or after --start, {rfc3339(start) if start else ''}; the last one is before it")
+
+
+def account(config: Config) -> PaperAccount:
+    """What a run begins with. Raises StartRefused: the configuration cannot be backtested."""
+    if config.universe.quotes:
+        raise StartRefused(f"{config.source}: universe.quotes cannot be backtested yet; leave it out, with the symbols it pays for", 78)
     paper = config.paper
     if paper.balances.get(config.universe.quote, ZERO) <= 0:
         raise StartRefused(
@@ -144,8 +171,9 @@ def _looking_ahead(config: Config, record: Record, bars: Bars) -> Iterator[Warne
                 yield Warned(Doubt.LOOK_AHEAD, str(found))
 
 
-def _warnings(core: Core, record: Record, bars: Bars, shares: Sequence[float], summary: Summary) -> Iterator[Warned]:
-    """Why the result may not be what it seems."""
+def doubts(made: Assembled, shares: Sequence[float], sharpe: float) -> Iterator[Warned]:
+    """Why the result may not be what it seems. `shares`: what part of its bar's volume each fill was; `sharpe`: of the whole, a year."""
+    core, record, bars = made.core, made.record, made.bars
     yield from (Warned(Doubt.DISABLED, sentence) for sentence in record.disabled)
     for halt in record.halts:
         since = f"from {rfc3339(halt.since)} to the end, since nobody resumes here"
@@ -156,7 +184,7 @@ def _warnings(core: Core, record: Record, bars: Bars, shares: Sequence[float], s
     equity = record.equity.table()[:, 0].tolist()
     last = dict(zip(core.symbols, record.closes.table()[-1].tolist(), strict=True))
     yield from few_decisions(record.orders)
-    yield from uncertain_sharpe(equity, summary["sharpe"], bars_a_year(bars))
+    yield from uncertain_sharpe(equity, sharpe, bars_a_year(bars))
     yield from one_trade(record.fills, last, equity[-1] - equity[0])
     yield from large_trades(shares)
     yield from incomplete(bars, record.times[0], record.times[-1])
@@ -164,21 +192,29 @@ def _warnings(core: Core, record: Record, bars: Bars, shares: Sequence[float], s
 
 def _summary(config: Config, bars: Bars, record: Record, wall_s: float) -> Summary:
     first, last = from_epoch_ms(record.times[0]), from_epoch_ms(record.times[-1])
-    measured = asdict(performance(record.equity.table()[:, 0], last - first, bars.timeframe))
-    final = measured.pop("final_equity")
     return {
         "settings": config.model_dump(mode="json"),
         "period": {"start": rfc3339(first), "end": rfc3339(last), "bars": len(record.times), "timeframe": config.timeframe},
+        **measured(bars, record),
+        "symbol_bars": bars.symbol_bars,
+        "wall_s": round(wall_s, 3),
+        "symbol_bars_per_s": round(bars.symbol_bars / wall_s),
+    }
+
+
+def measured(bars: Bars, record: Record) -> Summary:
+    """The numbers of a run."""
+    first, last = from_epoch_ms(record.times[0]), from_epoch_ms(record.times[-1])
+    figures = asdict(performance(record.equity.table()[:, 0], last - first, bars.timeframe))
+    final = figures.pop("final_equity")
+    return {
         "final_equity": final,
-        "return": measured.pop("total_return"),
-        **measured,
+        "return": figures.pop("total_return"),
+        **figures,
         "turnover": sum(notional / equity for notional, equity in record.traded if equity > 0),
         "fees": sum(_fee_in_quote(record, i) for i in range(len(record.fills))),
         **_funding(record),
         "trades": len(record.fills),
-        "symbol_bars": bars.symbol_bars,
-        "wall_s": round(wall_s, 3),
-        "symbol_bars_per_s": round(bars.symbol_bars / wall_s),
     }
 
 
