@@ -62,6 +62,7 @@ WALLETS: Final[Json] = {
     "assets": [{"asset": "USDT", "walletBalance": "5", "openOrderInitialMargin": "1"}],
     "positions": [{"symbol": "BTCUSDT", "notional": "2", "unrealizedProfit": "1", "positionAmt": "1"}],
 }
+MARKED: Final = [{"symbol": "BTCUSDT", "markPrice": "5", "lastFundingRate": "0.0001", "nextFundingTime": 1_700_000_000_000}]
 INCOME: Final[Json] = {"incomeType": "FUNDING_FEE", "asset": "USDT", "symbol": "BTCUSDT", "income": "1", "tranId": 5, "time": MS}
 
 READERS: Final[Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {
@@ -83,7 +84,8 @@ READERS: Final[Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {
     "swap stream": (SWAP_NEWS, lambda raw: usdm.execution(raw, "BTC/USDT:USDT")),
     "wallets": (WALLETS, lambda raw: usdm.balances(raw, {})),
     "income": (INCOME, lambda raw: usdm._flow(raw, {})),
-    "marks": ([{"symbol": "BTCUSDT", "markPrice": "5"}], lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"}, {})),
+    "marks": (MARKED, lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"}, {})),
+    "intervals": ([{"symbol": "BTCUSDT", "fundingIntervalHours": 4}], lambda raw: usdm.settling(raw, {"BTCUSDT": "BTC/USDT:USDT"})),
 }
 
 
