@@ -257,6 +257,16 @@ def _momentum(answers: Answers) -> str:
     )
 
 
+def _long_short(answers: Answers) -> str:
+    each = str(max(1, min(3, len(answers.symbols) // 2)))
+    return (
+        _line("      lookback", "20", "bars; of the price change and of the average")
+        + _line("      top", each, "so many of the best are bought")
+        + _line("      bottom", each, "so many of the worst are sold short")
+        + _line("      exposure", "0.8", "share of the capital; longs and shorts together")
+    )
+
+
 def _pairs(answers: Answers) -> str:
     both = "long_short" if answers.market == "swap" else "long_only"
     return (
@@ -299,6 +309,7 @@ def _evenly(_answers: Answers) -> str:
 
 _PARAMS: Final[Mapping[str, Callable[[Answers], str]]] = {
     "portfolio_momentum": _momentum,
+    "long_short_momentum": _long_short,
     "pairs": _pairs,
     "sector_rotation": _rotation,
     "risk_adjusted": _risk_adjusted,

@@ -32,13 +32,21 @@ def said(*arguments: str | Path, typed: str | None = None) -> Result:
 
 @pytest.mark.parametrize("use", sorted(REGISTRY.keys() if find_spec("skfolio") else REGISTRY.keys() - OPTIMISED))
 def test_every_combination_passes_its_check(use: str, tmp_path: Path) -> None:
-    """Each strategy in each mode over few, usual, many symbols and swaps is a configuration that the daemon would run."""
-    for number, (mode, universe) in enumerate(product(MODES, UNIVERSES)):
+    """Each strategy in each mode over few, usual, many symbols and swaps, where it trades these, is a configuration that would run."""
+    wide = [name for name in UNIVERSES if use != "long_short_momentum" or name == "swaps"]  # which sells short
+    for number, (mode, universe) in enumerate(product(MODES, wide)):
         terms = {"capital": ("all", "2500.50")[number % 2], "keys": KEYS[number % len(KEYS)]}
         answers = Answers(name="mine", mode=mode, symbols=UNIVERSES[universe], strategy=use, understood=True, **terms)  # type: ignore[arg-type]
         config = write(answers, tmp_path / f"{number}.yaml")
         assert (config.mode, config.universe.symbols, config.strategies[0].use) == (mode, UNIVERSES[universe], use)
         assert config.exchange.market == ("swap" if universe == "swaps" else "spot")
+
+
+def test_what_sells_short_is_refused_on_spot(tmp_path: Path) -> None:
+    """No file is written, and the sentence says that spot cannot be short."""
+    answer = said(tmp_path / "a.yaml", "--strategy", "long_short_momentum")
+    assert (answer.exit_code, list(tmp_path.iterdir())) == (78, [])
+    assert "spot" in answer.stderr
 
 
 @pytest.mark.skipif(find_spec("skfolio") is not None, reason="skfolio is installed, so nothing is missing")

@@ -168,7 +168,7 @@ def test_without_a_daemon_why_reads_the_journal(tmp_path: Path, monkeypatch: pyt
     }
     config.write_text(json.dumps(settings))
     bare = CliRunner().invoke(app, ["why", BTC])
-    assert (bare.exit_code, "--config CONFIG" in bare.stderr) == (1, True)
+    assert (bare.exit_code, "(with a CONFIG, the journal is read without one)" in bare.stderr) == (1, True)
     without = CliRunner().invoke(app, ["why", BTC, "--config", str(config)])
     assert (without.exit_code, "there is no journal" in without.stderr) == (1, True)
     with open_journal(tmp_path / "momo.sqlite"):
