@@ -30,7 +30,11 @@ COMMANDING = {
     "stop": [],
 }
 # What serves, ends in a file or writes for people alone has nothing to tell a machine.
-SPEAKS_TO_PEOPLE = {"run", "demo", "top", "schema", "venue", "download", "new strategy", "journal rebase", "init"}
+SPEAKS_TO_PEOPLE = {"run", "demo", "top", "schema", "venue", "download", "new strategy", "journal rebase", "init"} | {
+    "health",
+    "install-service",
+    "uninstall-service",
+}
 
 
 def said(*arguments: str | Path) -> Result:

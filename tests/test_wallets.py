@@ -81,7 +81,9 @@ async def test_a_deposit_in_the_middle_of_a_wave_waits_for_the_next_decision(tmp
         await run.until(lambda: any(line["event"] == "flow.booked" and line["kind"] == "transfer" for line in said))
         bought = {symbol: venue.exchange.account.of(symbol.split("/")[0]).free for symbol in weights}
         run.daemon.traders[0].publish(e.RebalanceRequested("test", run.parts.clock.now()))
-        second = await run.settled(after=first.decision.id)
+        await run.until(lambda: sum(line["event"] == "wave.settled" for line in said) == 2)
+        await run.daemon.traders[0].recorder.commit()
+        (second,) = [wave for wave in await run.journal.waves(1000) if wave.decision.id != first.decision.id]
         assert tuple(run.parts.manager.states.holds()) == ()
         assert run.parts.curves.account.contributed == 20_000
         more = {symbol: venue.exchange.account.of(symbol.split("/")[0]).free / bought[symbol] for symbol in weights}

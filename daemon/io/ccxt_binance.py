@@ -333,9 +333,9 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
         symbol=symbol,
         side=Side(data["S"].lower()),
         status=STATUS.get(data["X"], Status.OPEN),
-        amount=parse.figure(data["q"], "an amount"),
-        filled=parse.figure(data["z"], "what is filled"),
-        cost=parse.figure(data["Z"], "a cost"),
+        amount=parse.sized(data["q"], "an amount"),
+        filled=parse.sized(data["z"], "what is filled"),
+        cost=parse.sized(data["Z"], "a cost"),
         at=at,
         fills=(_trade(data, symbol, order_id, at),) if data.get("x") == "TRADE" else (),
         made_at=parse.moment(data["O"]) if data.get("O") else None,
@@ -343,7 +343,7 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 
 
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str, at: datetime) -> Fill:
-    amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
+    amount, price = parse.sized(data["l"], "an amount", traded=True), parse.sized(data["L"], "a price", traded=True)
     fee = parse.figure(data.get("n") or ZERO, "a fee")
     return Fill(
         order_id=order_id,

@@ -73,6 +73,18 @@ def figure(value: object, what: str) -> Decimal:
     return number
 
 
+def sized(value: object, what: str, *, traded: bool = False) -> Decimal:
+    """A size or a sum of trades, which must be there and is never below 0; of one trade (`traded`) it is above 0.
+
+    Raises:
+        Unknown: it is not.
+    """
+    number = figure(value, what)
+    if number < 0 or (traded and not number):
+        raise Unknown(f"the venue's answer says {what} is {number}, which no order and no trade has")
+    return number
+
+
 def stated(value: object, what: str) -> Decimal | None:
     """A number that may be left out; None where it is.
 

@@ -180,16 +180,16 @@ class Account:
 @parse.reading("an order on the user stream")
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
     """An ORDER_TRADE_UPDATE: the order as it stands, with the trade that it tells, if it tells one. A liquidation's is CALCULATED."""
-    order_id, at, filled = str(data["c"]), parse.moment(data["T"]), parse.figure(data["z"], "what is filled")
+    order_id, at, filled = str(data["c"]), parse.moment(data["T"]), parse.sized(data["z"], "what is filled")
     return OrderReport(
         order_id=order_id,
         venue_id=str(data["i"]),
         symbol=symbol,
         side=Side(data["S"].lower()),
         status=STATUS.get(data["X"], Status.OPEN),
-        amount=parse.figure(data["q"], "an amount"),
+        amount=parse.sized(data["q"], "an amount"),
         filled=filled,
-        cost=filled * parse.figure(data["ap"], "a price"),
+        cost=filled * parse.sized(data["ap"], "a price"),
         at=at,
         fills=(_trade(data, symbol, order_id),) if data.get("x") in ("TRADE", "CALCULATED") else (),
         made_at=at if data.get("x") == "NEW" else None,  # the message names no other moment than its own
@@ -197,7 +197,7 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 
 
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
-    amount, price = parse.figure(data["l"], "an amount"), parse.figure(data["L"], "a price")
+    amount, price = parse.sized(data["l"], "an amount", traded=True), parse.sized(data["L"], "a price", traded=True)
     fee = parse.figure(data.get("n") or ZERO, "a fee")
     return Fill(
         order_id=order_id,

@@ -30,13 +30,13 @@ def watched(place: World) -> list[float]:
     account, seen = place.run.parts.account, list[float]()
     book = place.run.parts.ledger.book
 
-    def booked(*trade: Any) -> Any:
-        done = book(*trade)
+    def booked(*trade: Any, **whose: Any) -> Any:
+        done = book(*trade, **whose)
         equity = account.equity()
         seen.append(abs(account.weight(PAIR[0], equity) - account.weight(PAIR[1], equity)))
         return done
 
-    place.run.parts.ledger.book = booked  # type: ignore[assignment]
+    place.run.parts.ledger.book = booked  # type: ignore[method-assign]
     return seen
 
 
