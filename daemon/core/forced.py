@@ -6,7 +6,7 @@ Rule: they count like any trade; their symbol only reduces from then on, until a
 from collections.abc import Iterable
 from typing import Final
 
-from daemon.core.events import Event, HoldPlaced, OrderFilled
+from daemon.core.events import Event, HoldPlaced, OrderReported
 from daemon.core.model import is_swap
 from daemon.core.states import Hold, Level, Scope
 
@@ -19,11 +19,15 @@ def forced(order_id: str) -> str:
     return next((code for beginning, code in NAMES.items() if order_id.startswith(beginning)), "")
 
 
-def on_fill(event: OrderFilled) -> Iterable[Event]:
-    """Somebody must look before such a position is opened again."""
-    fill = event.fill
-    code = forced(fill.order_id) if is_swap(fill.symbol) else ""
+def on_reported(event: OrderReported) -> Iterable[Event]:
+    """Somebody must look before such a position is opened again.
+
+    The order says so, not its trade: a listing that has told of that before names no order, and no trade is told twice.
+    """
+    told = event.report
+    code = forced(told.order_id) if is_swap(told.symbol) and told.filled > 0 else ""
     if code:
-        trade = f"{fill.amount.normalize():f} of {fill.symbol} at {fill.price.normalize():f}"
+        at = f" at {told.cost / told.filled:.8g}" if told.cost else ""
+        trade = f"{told.filled.normalize():f} of {told.symbol}{at}"
         text = f"the exchange has {code} {trade}; it only reduces until it is resumed"
-        yield HoldPlaced(Hold(scope=Scope(symbol=fill.symbol), level=Level.REDUCING, code=code, text=text, since=event.at), event.at)
+        yield HoldPlaced(Hold(scope=Scope(symbol=told.symbol), level=Level.REDUCING, code=code, text=text, since=event.at), event.at)

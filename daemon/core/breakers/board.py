@@ -206,8 +206,8 @@ class Breakers:
             case OrderReported(report=told) | OrderFilled(fill=told):
                 if self._refusals and self._table.get(told.order_id, told.symbol, told.venue_id) is not None:
                     self._refusals.taken(told.symbol)
-        if isinstance(event, OrderFilled):
-            yield from forced.on_fill(event)
+        if isinstance(event, OrderReported):
+            yield from forced.on_reported(event)
 
     def on_reconciled(self, event: AccountReconciled) -> Iterable[Event]:
         """Ledger and account were compared."""
