@@ -29,8 +29,11 @@ from daemon.cli_reading import reading
 from daemon.cli_service import serving
 from daemon.cli_shared import (
     AccountOption,
+    BarsOption,
     ConfigPath,
+    EndOption,
     ForMachines,
+    StartOption,
     fail,
     load_accounts,
     load_config,
@@ -143,12 +146,10 @@ def plan(config: ConfigPath, account: AccountOption = "", as_json: ForMachines =
 @app.command()
 def backtest(
     config: ConfigPath,
-    data: Annotated[Path, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, with markets.json if there is one.")],
+    data: BarsOption,
     out: Annotated[Path, typer.Option(help="Directory for the results; made if it is not there.")],
-    start: Annotated[
-        str | None, typer.Option(metavar="ISO", help="First decision, as 2022-01-01 or 2022-01-01T12:00Z; bars before it warm up.")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="ISO", help="Last close that is known.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     account: AccountOption = "",
     as_json: ForMachines = False,
 ) -> None:

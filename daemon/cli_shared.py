@@ -33,6 +33,13 @@ ConfigHere = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="The API's own JSON.")]
 ForMachines = Annotated[bool, typer.Option("--json", help="For machines.")]
+BarsOption = Annotated[
+    Path, typer.Option("--data", help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, with markets.json if there is one.")
+]
+StartOption = Annotated[
+    str | None, typer.Option("--start", metavar="ISO", help="First decision, as 2022-01-01 or 2022-01-01T12:00Z; bars before it warm up.")
+]
+EndOption = Annotated[str | None, typer.Option("--end", metavar="ISO", help="Last close that is known.")]
 AccountOption = Annotated[str, typer.Option("--account", metavar="NAME", help="Which of several accounts.")]
 
 TOKEN: Final = "REBALANCED_TOKEN"  # noqa: S105 - where the token is, not what it is

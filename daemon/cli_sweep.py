@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from daemon.cli_shared import AccountOption, ConfigPath, ForMachines, fail, mistakes, moment, progress, told
+from daemon.cli_shared import (
+    AccountOption,
+    BarsOption,
+    ConfigPath,
+    EndOption,
+    ForMachines,
+    StartOption,
+    fail,
+    mistakes,
+    moment,
+    progress,
+    told,
+)
 from daemon.config.values import parse_duration
 
 if TYPE_CHECKING:
@@ -19,7 +31,7 @@ sweeping = typer.Typer()
 @sweeping.command()
 def sweep(
     config: ConfigPath,
-    data: Annotated[Path, typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files, with markets.json if there is one.")],
+    data: BarsOption,
     out: Annotated[Path, typer.Option(help="Directory for the results; what is there of the same sweep is not run again.")],
     swept: Annotated[
         list[str] | None,
@@ -34,8 +46,8 @@ def sweep(
     test: Annotated[str | None, typer.Option(metavar="TIME", help="and judge the choice over the time after, like 30d.")] = None,
     anchored: Annotated[bool, typer.Option("--anchored", help="Walk forward: choose over all there was since the beginning.")] = False,
     by: Annotated[str, typer.Option(help="What is to be high: sharpe, sortino, calmar, return, cagr or final_equity.")] = "sharpe",
-    start: Annotated[str | None, typer.Option(metavar="ISO", help="First decision; bars before it warm up.")] = None,
-    end: Annotated[str | None, typer.Option(metavar="ISO", help="Last close that is known.")] = None,
+    start: StartOption = None,
+    end: EndOption = None,
     processes: Annotated[int | None, typer.Option(min=1, help="At once; as many as there are cores, if it is not given.")] = None,
     cluster: Annotated[
         str | None, typer.Option(metavar="URL", help="On Dask: tcp://HOST:8786, or local:4 for four processes here.")

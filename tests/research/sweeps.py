@@ -12,8 +12,9 @@ from daemon.config import Variants
 from daemon.research.sweep.folds import Walk
 from daemon.research.sweep.jobs import Bench, Job, Row, Task
 from daemon.research.sweep.space import parameters
-from daemon.research.sweep.sweeping import Asked
-from tests.research.files import configured
+from daemon.research.sweep.sweeping import Asked, sweep
+from daemon.routes import routes
+from tests.research.files import configured, stored
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT")
 LENGTH = 400
@@ -42,6 +43,17 @@ def variants(folder: Path) -> Variants:
     """The configuration that is swept."""
     folder.mkdir(parents=True, exist_ok=True)
     return Variants(configured(folder, SYMBOLS, strategies=[momentum(lookback=5, top=2)], execution={"band": 0.005}), {})
+
+
+def bars(folder: Path) -> Path:
+    """Three symbols, one with a gap."""
+    return stored(folder, LENGTH, SYMBOLS, {"A/USDT": [60, 61]})
+
+
+def made_here(folder: Path, data: Path) -> Path:
+    """A grid of six, as this process makes it."""
+    sweep(variants(folder), asked(data, folder / "out"), routes, Here(), silent)
+    return folder / "out"
 
 
 def momentum(**params: int) -> dict[str, Any]:

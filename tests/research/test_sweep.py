@@ -28,21 +28,19 @@ from daemon.research.sweep.pool import ATTEMPTS, Local, Queue
 from daemon.research.sweep.sweeping import sweep
 from daemon.routes import routes
 from tests.research.files import HOUR, START, configured, store, stored, walk
-from tests.research.sweeps import LENGTH, SWEPT, SYMBOLS, Here, asked, figures_of, momentum, silent, table, variants
+from tests.research.sweeps import LENGTH, SWEPT, SYMBOLS, Here, asked, bars, figures_of, made_here, momentum, silent, table, variants
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three symbols, one with a gap."""
-    return stored(tmp_path_factory.mktemp("data"), LENGTH, SYMBOLS, {"A/USDT": [60, 61]})
+    return bars(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """A grid of six, made in this process."""
-    folder = tmp_path_factory.mktemp("plain")
-    sweep(variants(folder), asked(data, folder / "out"), routes, Here(), silent)
-    return folder / "out"
+    return made_here(tmp_path_factory.mktemp("plain"), data)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

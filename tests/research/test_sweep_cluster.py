@@ -12,8 +12,7 @@ from daemon.parts import StartRefused
 from daemon.research.sweep.cluster import Cluster
 from daemon.research.sweep.sweeping import sweep
 from daemon.routes import routes
-from tests.research.files import stored
-from tests.research.sweeps import LENGTH, SYMBOLS, Here, asked, silent, variants
+from tests.research.sweeps import asked, bars, made_here, silent, variants
 
 DASK = importlib.util.find_spec("distributed") is not None
 needs_dask = pytest.mark.skipif(not DASK, reason="Dask is not installed: `make cluster` adds it and runs this")
@@ -26,15 +25,13 @@ its_own_warnings = pytest.mark.filterwarnings(
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three symbols."""
-    return stored(tmp_path_factory.mktemp("data"), LENGTH, SYMBOLS, {"A/USDT": [60, 61]})
+    return bars(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     """The sweep as this process makes it."""
-    folder = tmp_path_factory.mktemp("plain")
-    sweep(variants(folder), asked(data, folder / "out"), routes, Here(), silent)
-    return folder / "out"
+    return made_here(tmp_path_factory.mktemp("plain"), data)
 
 
 @pytest.mark.skipif(DASK, reason="Dask is installed, so that nothing is missing")
