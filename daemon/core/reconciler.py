@@ -294,7 +294,7 @@ class PositionReconciler:
             yield from self._memory.ask(at)
         elif not self._memory.vouches(known.since):
             yield from self._memory.ask(at)
-        elif snapshot.asked_at - known.since >= self._stands(currency) and not self._in_doubt(currency) and not self._old(known, snapshot):
+        elif snapshot.asked_at - known.since >= self._stands(known) and not self._in_doubt(currency) and not self._old(known, snapshot):
             yield from self._accept(known, snapshot, at)
             return
         yield from self._read_trades(known, at)
@@ -331,15 +331,18 @@ class PositionReconciler:
         until = self._ledger.held_until(suspicion.currency, self._ledger.wallet(suspicion.currency) + suspicion.amount)
         return until is not None and snapshot.asked_at - until < self._calm.stale
 
-    def _stands(self, currency: str) -> timedelta:
+    def _stands(self, known: Suspicion) -> timedelta:
         """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it.
 
-        What moves a wallet of swaps is all listed, funding above all, but by REST alone: a listing that lags is waited for.
+        So it is where all that was held of a currency is gone: some answers in a row may have left it out. What moves a wallet of swaps is
+        all listed, funding above all, but by REST alone: a listing that lags is waited for.
         """
+        currency = known.currency
         if currency in self._quotes and is_swap(self._symbols[0]):
             return self._calm.stale
+        gone = known.amount == -self._ledger.wallet(currency)
         touched = any(currency in currencies(t.order.symbol) for t in self._table)
-        return max(self._calm.flow, self._calm.lag) if touched else self._calm.flow
+        return max(self._calm.flow, self._calm.lag) if gone or touched else self._calm.flow
 
     def _in_doubt(self, currency: str) -> str:
         """The id of an order in doubt that may be behind a difference: it would have moved its base the right way, and its quote as well.

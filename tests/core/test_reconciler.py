@@ -234,6 +234,20 @@ def test_a_deposit_or_withdrawal_is_booked_once(currency: str, amount: str) -> N
     assert len(office.of(DriftFound)) == len(office.of(DriftCleared)) == 1
 
 
+@pytest.mark.parametrize("currency", ["BTC", "USDT"])
+def test_a_holding_that_some_answers_leave_out_is_not_booked_as_gone(currency: str) -> None:
+    """A currency that is wholly missing from answers for less than half a minute costs nothing but a hold; one that stays away is gone."""
+    office = Office()
+    office.polls(8, **{currency: "0"})
+    assert office.flows() == []
+    office.polls(2)
+    assert office.agreed
+    office.balances[currency] = Decimal(0)
+    office.polls(14)
+    assert [flow.kind for flow in office.flows()] == ["unexplained"]
+    assert office.agreed
+
+
 def test_a_transfer_that_the_stream_tells_is_booked_at_once() -> None:
     """No suspicion, no drift."""
     office = Office()
