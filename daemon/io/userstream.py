@@ -92,13 +92,13 @@ class UserStream:
         """Have a connection that is deaf, or as old as it may become, dialled again, for as long as the daemon lives."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
+            if self._scope is None or self._scope.when() is not None:
+                continue  # there is none, or it is being ended
             oldest = next(iter(self._owed.values()), self._clock.monotonic())
-            if self._scope is not None and self._clock.monotonic() - oldest >= DEAF_AFTER_S:
-                self._deaf = True
+            self._deaf |= (deaf := self._clock.monotonic() - oldest >= DEAF_AFTER_S)
+            self._renewed = not deaf and self._is_old and self._quiet()
+            if deaf or self._renewed:
                 self._owed.clear()
-                self._scope.reschedule(asyncio.get_running_loop().time())
-            elif self._scope is not None and self._is_old and self._quiet():
-                self._renewed = True
                 self._scope.reschedule(asyncio.get_running_loop().time())
 
     @property
@@ -115,7 +115,7 @@ class UserStream:
             except VenueError:
                 failures = 1 if self.healthy else failures + 1
             except TimeoutError:
-                if not (self._deaf or self._renewed):
+                if self._scope is None or not self._scope.expired():
                     raise
                 failures = 0 if self._renewed else failures + 1  # ever more calmly: there may be venues that tell of nothing
             self._scope, self._renewed = None, False

@@ -226,6 +226,39 @@ def test_a_stream_that_does_not_tell_of_an_order_is_deaf() -> None:
     assert len(line.told) == 3, "polled when it stood, when it was given up, and when the next one stood"
 
 
+def test_a_deaf_stream_that_tells_while_it_is_ended_is_dialled_again() -> None:
+    """What it still tells between being given up and its end is heard, and ends nothing but this connection."""
+
+    async def late(sink: Sink, connected: Callable[[], None]) -> None:
+        line.answered(connected, 1.0)()
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            line.stream.witness(replace(TRADED, how="stream"))
+
+    line = Line(late, standing())
+    line.play(400)
+    assert len(line.dials) == 2
+    assert line.stream.healthy
+
+
+def test_a_stream_that_takes_long_to_end_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is renewed and closes slowly is waited for, and then dialled again."""
+    monkeypatch.setattr("daemon.io.userstream.RENEW_AFTER_S", 100.0)
+
+    async def slow(sink: Sink, connected: Callable[[], None]) -> None:
+        connected()
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            await asyncio.sleep(30)
+
+    line = Line(slow, standing())
+    line.play(180)
+    assert len(line.dials) == 2
+    assert 130 <= line.dials[1] < 134
+
+
 @pytest.mark.parametrize(("told_s", "how"), [(1.0, "submit"), (9.0, "submit"), (None, "query")])
 def test_a_stream_that_tells_of_orders_is_left_alone(told_s: float | None, how: str) -> None:
     """Whether it tells before the answer comes or after, nothing is owed then; nor of an order that was only looked up."""
