@@ -55,10 +55,9 @@ async def _left(p: Parts) -> Mapping[str, str] | None:
 
 def _tell(p: Parts, left: Mapping[str, str] | None) -> None:
     """What was read; and what may be open although it was not, or could not be."""
-    # Before the account was ever read, the orders of the last run are known from the journal alone.
-    orders = [(t.order, t.state) for t in p.manager.table if not t.ended] or [
-        (order, State.UNKNOWN) for order, _ in p.recovered.open_orders
-    ]
+    orders = [(t.order, t.state) for t in p.manager.table if not t.ended]
+    if p.manager.table.moved_at is None:  # it was never filled: the orders of the last run are known from the journal alone
+        orders = [(order, State.UNKNOWN) for order, _ in p.recovered.open_orders]
     unsure = {order.id: order.symbol for order, state in orders if left is None or state is State.UNKNOWN}
     may_be = {**(left or {}), **unsure}
     if left and p.manager.keeps_open and not unsure:
