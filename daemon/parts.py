@@ -281,7 +281,8 @@ class Parts:
 
     `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `remarks` are
     sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the start has found. `place` is the
-    dotted key of the exchange in the file. `vets_key`: a key that may withdraw is refused.
+    dotted key of the exchange in the file. `vets_key`: a key that may withdraw is refused. `countdown`: after so long
+    without a word the exchange cancels our orders, where that is wanted.
     """
 
     exchange: Exchange
@@ -316,6 +317,7 @@ class Parts:
     remarks: tuple[str, ...] = ()
     unlisted: frozenset[str] = frozenset()
     vets_key: bool = False
+    countdown: timedelta | None = None
     seed: int = 0
 
     @property

@@ -20,7 +20,8 @@ from daemon.core.bus import Bus, Handler
 from daemon.core.model import EPOCH, Instrument, is_swap
 from daemon.core.slices import Aligner
 from daemon.io import logs
-from daemon.io.exchange import Fatal, Hushed, Marking, Reason, VenueError, Vetted
+from daemon.io.deadman import DeadMansSwitch, may_rest
+from daemon.io.exchange import Countdown, Fatal, Hushed, Marking, Reason, VenueError, Vetted
 from daemon.io.gateway import Gateway
 from daemon.io.marks import Marks
 from daemon.io.paper_exchange import PaperExchange
@@ -120,6 +121,7 @@ class Trader:
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.renewing = Renewing(p, self.workers, self.publish, together)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed), lambda: p.manager.idle)
+        self.switch = self._switch(together)
         fresh = Freshness.of(p.timeframe, p.grace, p.poll_every)
         told = fresh, p.analyzer, p.runner.disabled, p.membership, p.account_name
         self.views = DaemonViews(p.identity, p.manager, p.account, p.reconciler, p.journal, p.clock, *told)
@@ -256,8 +258,18 @@ class Trader:
         ]
         if isinstance(self.parts.exchange, PaperExchange):
             jobs += self.parts.exchange.jobs()
+        if self.switch is not None:
+            jobs.append(("switch", self.switch.run))
         jobs += self._marking()
         return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
+
+    def _switch(self, together: Together) -> DeadMansSwitch | None:
+        """What has the exchange cancel our orders once we are dead, where that is wanted."""
+        p = self.parts
+        if p.countdown is None or not isinstance(p.exchange, Countdown):
+            return None
+        left = {order.symbol for order, _ in p.recovered.open_orders}
+        return DeadMansSwitch(p.exchange, p.countdown, lambda: may_rest(p.manager.table), left, p.clock, together)
 
     def _marking(self) -> list[Job]:
         """The mark prices of swaps, where the exchange has them."""
@@ -357,6 +369,8 @@ class Trader:
                     await p.clock.sleep(0.05)
         left_s = within_s - (p.clock.monotonic() - began)
         await last_look(p, max(READ_S, left_s), hurried)
+        if self.switch is not None:
+            await self.switch.end(keep=p.manager.keeps_open)
 
     async def close(self) -> None:
         """Write what waits, then close every edge; each is closed even if one before it fails."""

@@ -58,6 +58,7 @@ def build(
         identity={"name": config.name, "mode": config.mode, "exchange": config.exchange.id},
         account_name=config.account,
         place=config.place,
+        countdown=config.exchange.dead_mans_switch if config.mode in ("sandbox", "live") else None,
         vets_key=config.mode == "live" and not config.live.key_may_withdraw,
         ledger=core.ledger,
         table=core.table,

@@ -91,6 +91,7 @@ def twice(content: dict[str, Any]) -> None:
         (lambda content: content.pop("accounts"), "exchange is missing; add it"),
         (lambda content: content["accounts"][1].update(name="main"), r"accounts\[1\].name is the same as accounts\[0\].name"),
         (lambda content: content["accounts"][0]["symbols"].append("DOGE/USDT"), r"accounts\[0\].symbols\[2\] is not in universe"),
+        (lambda content: content["accounts"][1].update(dead_mans_switch="60s"), r"accounts\[1\].dead_mans_switch needs an exchange"),
         (lambda content: content["accounts"][0]["symbols"].append("BTC/USDT:USDT"), "is a swap, other than the account's market"),
         (lambda content: content["accounts"][0].update(symbols=["BTC/USDT"]), r"universe.symbols\[2\] is traded by no account"),
         (lambda content: content["universe"]["symbols"].append("LTC/USDT:BTC"), "is not a linear swap"),

@@ -1,6 +1,7 @@
 """The exchange of an instance, or each of its accounts: where it is, and where the keys are."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -9,7 +10,7 @@ from daemon.config.freeform import without_secrets
 from daemon.config.kinds import Name, Symbol
 from daemon.config.secrets import SecretRef
 from daemon.config.section import Section
-from daemon.config.values import between, choice, some, whole, words
+from daemon.config.values import between, choice, duration, some, whole, words
 
 MAX_SYMBOLS = 1000  # twice the largest universe that was measured
 
@@ -36,6 +37,11 @@ class ExchangeConfig(Section):
     )
     margin_mode: Annotated[Literal["cross", "isolated"], choice("cross", "isolated")] = Field(
         default="cross", description="cross: all positions answer with the whole wallet; isolated: each with its own margin. Swap only."
+    )
+    dead_mans_switch: Annotated[timedelta, *duration("10s", "1h")] | None = Field(
+        default=None,
+        description="After so long without a word from the daemon, the exchange cancels every open order in markets where it has "
+        "any, those of others too; null: not used. Swap only.",
     )
     credentials: CredentialsConfig = Field(default_factory=CredentialsConfig, description="Where the keys are; not needed in mode paper.")
     ccxt: Annotated[Mapping[str, Any], BeforeValidator(without_secrets)] = Field(

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from daemon.config.execution import MakerThenTakerConfig, TwapConfig
 from daemon.config.ownuse import is_contained
-from daemon.config.swaprules import leverage_is_of_swaps
+from daemon.config.swaprules import countdowns_are_of_swaps, leverage_is_of_swaps
 from daemon.config.tree import at, finite
 from daemon.config.values import Mistake, is_loopback, parse_duration, suggestion
 from daemon.core.portfolio import UNASSIGNED
@@ -394,6 +394,7 @@ RULES: Final = (
     symbols_fit,
     symbols_are_of_the_market,
     leverage_is_of_swaps,
+    countdowns_are_of_swaps,
     quotes_have_a_price,
     watched_are_not_traded,
     selections_fit,

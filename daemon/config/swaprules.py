@@ -13,6 +13,16 @@ from daemon.config.values import Mistake
 OF_SWAPS: Final = ("margin_max", "liquidation_min", "liquidation_reduce", "funding_max")
 
 
+def countdowns_are_of_swaps(tree: Any) -> Iterator[Mistake]:
+    """Only swaps have a timer that cancels what is open."""
+    several = at(tree, "accounts")
+    places = [("exchange",), *(("accounts", number) for number in range(len(several) if isinstance(several, list | tuple) else 0))]
+    for place in places:
+        if at(tree, *place, "dead_mans_switch") is not None and at(tree, *place, "market") != "swap":
+            what = "needs an exchange that cancels orders by itself, which Binance does for swaps alone"
+            yield Mistake((*place, "dead_mans_switch"), what, "leave it out")
+
+
 def leverage_is_of_swaps(tree: Any) -> Iterator[Mistake]:
     """Nothing is borrowed on spot, and with swaps no more than the margin allows."""
     risk, several = at(tree, "risk"), at(tree, "accounts")

@@ -190,6 +190,13 @@ class SwapExchange(CcxtExchange):
         answer = await self._private(Urgency.RECONCILE, lambda: self._client.fapiPrivateV3GetAccount({}))
         return usdm.balances(answer, self._client.markets or {})
 
+    async def cancel_after(self, symbol: str, seconds: float) -> None:
+        """See Countdown.cancel_after. ccxt has no unified call for one market."""
+        length_ms = round(seconds * 1000)
+        market = self._client.market(symbol)["id"]
+        request = {"symbol": market, "countdownTime": length_ms}
+        await self._private(Urgency.CANCEL, lambda: self._client.fapiPrivatePostCountdownCancelAll(request))
+
     async def incomes(self, since: datetime) -> tuple[Flow, ...]:
         """See Earning.incomes."""
         ids = {str(market["id"]): symbol for symbol, market in (self._client.markets or {}).items()}

@@ -19,6 +19,7 @@ from daemon.io.clock import Clock
 from daemon.io.exchange import (
     AccountNews,
     BarUpdate,
+    Countdown,
     Earning,
     Exchange,
     Hushed,
@@ -252,6 +253,13 @@ class ExchangeInTurn(MarketInTurn):
         """See Earning.incomes; an account in which nothing moves by itself has none."""
         exchange = self._exchange
         return await self._circuit.at_once(lambda: exchange.incomes(since)) if isinstance(exchange, Earning) else ()
+
+    async def cancel_after(self, symbol: str, seconds: float) -> None:
+        """See Countdown.cancel_after. It belongs to orders, so it does not wait."""
+        exchange = self._exchange
+        if not isinstance(exchange, Countdown):
+            raise NotSent("the venue has no countdown", Reason.BAD_REQUEST)
+        await self._circuit.at_once(lambda: exchange.cancel_after(symbol, seconds))
 
     async def rights(self) -> KeyRights | None:
         """See Vetted.rights. Whether that one page answers says nothing of the others."""

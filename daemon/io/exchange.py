@@ -185,6 +185,15 @@ class Earning(Protocol):
         ...
 
 
+@runtime_checkable
+class Countdown(Protocol):
+    """A venue that can cancel by itself what is open, after so long without a word."""
+
+    async def cancel_after(self, symbol: str, seconds: float) -> None:
+        """Have every open order of the account in this symbol cancelled after so long, in place of an earlier wish; 0: not at all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRights:
     """What a key may do beside trading. `bound`: only from addresses that its owner has named."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from daemon.core.states import Level
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import SetUp
 from daemon.io.journal import read
+from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap.exchange import SwapExchange
 from daemon.worlds import door
@@ -76,7 +78,12 @@ class Swaps(World):
 
 @asynccontextmanager
 async def swaps(
-    folder: Path, *faults: dict[str, Any], leverage: int = 10, held: dict[str, str] | None = None, **risk: Any
+    folder: Path,
+    *faults: dict[str, Any],
+    held: dict[str, str] | None = None,
+    execution: dict[str, Any] | None = None,
+    countdown_s: float | None = None,
+    **risk: Any,
 ) -> AsyncIterator[Swaps]:
     """A world of swaps, and that it is whole in the end; `faults` are in force before the start."""
     settings = VenueSettings(market="swap", interval="1s", markets=4, history=200, volatility=0.0005, weight_limit=100_000)
@@ -96,9 +103,15 @@ async def swaps(
                 "exchange": {"id": "binance", "market": "swap", "leverage": 10, "ccxt": options, "credentials": keys},
                 "universe": {"quote": "USDT", "symbols": [BTC, ETH]},
                 "risk": {"gross": 4.0, "weight_max": 4.0, **risk},
+                "execution": execution or {},
             }
+
+            def change(parts: Parts) -> None:
+                quick(parts)
+                parts.countdown = None if countdown_s is None else timedelta(seconds=countdown_s)
+
             config = written(folder, {}, **sections)
-            async with at_work(config if held else await opened(config), KEYS, quick) as run:
+            async with at_work(config if held else await opened(config), KEYS, change) as run:
                 place = Swaps(venue, run)
                 await run.until(lambda: run.daemon.views.ready()[0])
                 yield place
@@ -248,3 +261,32 @@ async def test_nothing_comes_too_near_its_liquidation(tmp_path: Path) -> None:
         nearest = place.nearest()
         assert 0.28 < nearest < 0.33
         await place.wave()
+
+
+RESTING: dict[str, Any] = {
+    "style": "maker_then_taker",
+    "maker_then_taker": {"passive": "60s", "total": "120s", "min_reprice": "60s", "adverse_bps": 1000},
+}
+
+
+async def test_what_the_exchange_counts_down_is_known_by_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's orders rest as long as it beats; once it cannot, they are cancelled, and it goes on with what is left of them."""
+    monkeypatch.setattr("daemon.io.deadman.LOOK_EVERY_S", 0.05)
+    async with swaps(tmp_path, {"do": "fill", "side": "BUY"}, execution=RESTING, countdown_s=0.9) as place:
+        due = place.account.countdowns.due
+        decision = place.want(BTC=0.5)
+        await place.until(lambda: "BTCUSDT" in due)
+        began = due["BTCUSDT"]
+        await place.until(lambda: due["BTCUSDT"] > began + 1500)
+        (resting,) = place.waiting["BTCUSDT"]
+        place.fault("lose", on="openOrders.countdown")
+        place.fault("ws.mute", on="user")
+        await place.until(lambda: "BTCUSDT" not in place.waiting)
+        (cancelled,) = (order for order in place.account.matching.orders["BTCUSDT"] if order.client_id == resting)
+        assert cancelled.status == "CANCELED"
+        await place.until(lambda: place.told("order.closed"))
+        assert place.asked("DELETE /fapi/v1/order") == 0
+        place.mend()
+        settled = await place.settled(decision)
+        assert settled.left == {} or set(settled.left.values()) == {"unfilled"}
+        await place.until(lambda: not due, 5)

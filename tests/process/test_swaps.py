@@ -38,7 +38,9 @@ def futures(tmp_path: Path) -> Iterator[Venue]:
         yield venue
 
 
-def swaps(folder: Path, venue: Venue, symbols: Sequence[str], strategy: dict[str, Any], **exchange: Any) -> Path:
+def swaps(
+    folder: Path, venue: Venue, symbols: Sequence[str], strategy: dict[str, Any], execution: dict[str, Any] | None = None, **exchange: Any
+) -> Path:
     """A configuration of one strategy over these swaps."""
     return written(
         folder,
@@ -54,7 +56,7 @@ def swaps(folder: Path, venue: Venue, symbols: Sequence[str], strategy: dict[str
         universe={"quote": "USDT", "symbols": list(symbols)},
         strategies=[strategy],
         risk={"gross": 2.0},
-        execution={"band": 0.01},
+        execution={"band": 0.01, **(execution or {})},
     )
 
 
@@ -147,3 +149,31 @@ def test_the_best_against_the_worst(futures: Venue, tmp_path: Path) -> None:
     worths = [Decimal(row["positionAmt"]) * Decimal(row["markPrice"]) for row in state["positions"] if Decimal(row["positionAmt"])]
     assert sorted(worth > 0 for worth in worths) == [False, False, True, True]
     assert abs(sum(worths, Decimal(0))) < sum(map(abs, worths), Decimal(0)) / 10  # prices here move by a hundredth a second
+
+
+def test_what_rests_when_the_process_is_killed_is_cancelled_by_the_exchange(tmp_path: Path) -> None:
+    """With a switch of ten seconds nothing is open that long after a SIGKILL; the next start goes on, and its stop ends the countdown."""
+    faults = tmp_path / "faults.yaml"
+    faults.write_text("faults: [{do: fill}]")
+    rest = {"style": "maker_then_taker", "maker_then_taker": {"passive": "5m", "total": "10m", "min_reprice": "5m", "adverse_bps": 1000}}
+    strategy = {"name": "held", "use": "fixed_weights", "schedule": {"every": "24h", "at_start": True}, "params": {"weights": {BTC: 0.3}}}
+    options = ("--market", "swap", "--markets", "4", "--interval", "1s", "--faults", str(faults))
+    with Venue(*options, folder=tmp_path, within=90) as venue:
+        config = swaps(tmp_path, venue, (BTC, ETH), strategy, rest, dead_mans_switch="10s")
+        with Daemon(config) as daemon:
+            daemon.wait("switch.begun", within=90)
+            daemon.kill()
+            died = monotonic()
+        assert [order["status"] for order in venue.state()["orders"]] == ["NEW"]
+        while any(order["status"] == "NEW" for order in venue.state()["orders"]):
+            assert monotonic() - died < 40, "ten seconds, and what a loaded machine makes of them"
+            sleep(0.2)
+        assert monotonic() - died > 5, "not before it was over"
+        assert [order["status"] for order in venue.state()["orders"]] == ["CANCELED"]
+        with Daemon(config) as daemon:
+            told = daemon.wait("switch.begun", within=90)
+            daemon.stop()
+            assert told["symbol"] == BTC
+            assert daemon.count("switch.ended") == 1
+        assert {order["status"] for order in venue.state()["orders"]} == {"CANCELED"}
+        assert venue.state()["violations"] == []

@@ -89,6 +89,35 @@ def test_a_settlement_never_falls_into_the_middle_of_a_request() -> None:
     assert audit(desk.exchange) == []
 
 
+def test_a_countdown_cancels_everything_in_its_market_at_its_time() -> None:
+    """Whoever sent it, and nothing elsewhere; one that is begun anew counts from then, and one that is ended by 0 does nothing."""
+    desk = SwapDesk(volatility=0.0, fee=D(0))
+
+    def status(*symbols: str) -> list[str]:
+        return [order.status for symbol in symbols for order in desk.exchange.matching.orders[symbol]]
+
+    def countdown(symbol: str, length: int) -> Any:
+        return desk.call("POST", "v1/countdownCancelAll", symbol=symbol, countdownTime=length)
+
+    for symbol, price in (("BTCUSDT", "60000"), ("ETHUSDT", "2500")):
+        for _ in range(2):
+            desk.order("BUY", "0.1", "LIMIT", symbol, price=price, timeInForce="GTC")
+    assert countdown("BTCUSDT", 10_000) == {"symbol": "BTCUSDT", "countdownTime": "10000"}
+    countdown("ETHUSDT", 10_000)
+    desk.pass_time(6)
+    countdown("BTCUSDT", 10_000)
+    countdown("ETHUSDT", 0)
+    desk.pass_time(9)
+    assert status("BTCUSDT", "ETHUSDT") == ["NEW"] * 4
+    desk.pass_time(30)
+    assert status("BTCUSDT", "ETHUSDT") == ["CANCELED"] * 2 + ["NEW"] * 2
+    assert {order.updated - NOW for order in desk.exchange.matching.orders["BTCUSDT"]} == {16_000}, "at its moment, not when it was seen"
+    assert [event["o"]["X"] for event in desk.told("ORDER_TRADE_UPDATE")][-2:] == ["CANCELED"] * 2
+    assert audit(desk.exchange) == []
+    with pytest.raises(VenueError, match="countdownTime"):
+        desk.call("POST", "v1/countdownCancelAll", symbol="BTCUSDT")
+
+
 def test_the_next_rate_is_the_one_that_is_settled() -> None:
     """What premiumIndex announces is what fundingRate lists once its time has come."""
     desk = SwapDesk(funding="1m")

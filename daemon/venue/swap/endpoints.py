@@ -64,6 +64,7 @@ TABLE: Final[list[tuple[str, str, str, Endpoint]]] = [
     ("GET", "v1/openOrder", "openOrder.status", private(trading.open_order, 1, *ORDER)),
     ("GET", "v1/openOrders", "openOrders.status", private(orders.open_orders, by_symbol(1, 40), "symbol")),
     ("DELETE", "v1/allOpenOrders", "openOrders.cancelAll", private(trading.cancel_all, 1, "symbol")),
+    ("POST", "v1/countdownCancelAll", "openOrders.countdown", private(trading.countdown, 10, "symbol", "countdownTime")),
     ("GET", "v1/allOrders", "allOrders", private(orders.all_orders, 5, "symbol", "orderId", *PERIOD)),
     ("GET", "v1/userTrades", "myTrades", private(orders.my_trades, 5, "symbol", "orderId", "fromId", *PERIOD)),
     ("GET", "v1/forceOrders", "forceOrders", private(trading.force_orders, by_symbol(20, 50), "symbol", "autoCloseType", *PERIOD)),

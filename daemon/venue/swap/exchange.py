@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ from daemon.venue.rows import Rows
 from daemon.venue.settings import VenueSettings
 from daemon.venue.swap import recorded, reports
 from daemon.venue.swap.clearing import SwapClearing
+from daemon.venue.swap.countdowns import Countdowns
 from daemon.venue.swap.funding import Funding, Series, Settlement
 from daemon.venue.swap.liquidation import Liquidator
 from daemon.venue.swap.listenkeys import ListenKeys
@@ -53,6 +55,7 @@ class SwapExchange(Exchange):
         self.funding = Funding(self.tape, self._series, self._recorded_rows, INTERVALS[settings.funding], settings.seed)
         self.keys = ListenKeys(int(settings.listen_key_s * 1000), self.make_id)
         self.liquidator = Liquidator(self.margin, self.matching, self.publish, self.make_id)
+        self.countdowns = Countdowns(self.matching, self.make_id)
 
     def _sources(self) -> tuple[list[Market], Rows]:
         settings = self.settings
@@ -102,19 +105,23 @@ class SwapExchange(Exchange):
         }
 
     def advance(self, now: int) -> None:
-        """Match, pay funding and liquidate, in the order of time; end a listen key that nobody has asked for."""
-        for settlement, market in self._settlements(now):
-            self._reach(settlement.at)
-            self._pay(market, settlement)
+        """Match, pay funding, liquidate and count down, in the order of time; end a listen key that nobody has asked for."""
+        for at, happen in self._happenings(now):
+            self._reach(at)
+            happen()
         self._reach(now)
         ended = self.keys.expired(now)
         if ended:
             self.publish({"e": "listenKeyExpired", "E": now, "listenKey": ended})
 
-    def _settlements(self, now: int) -> list[tuple[Settlement, Market]]:
-        """The settlements since the last look that may concern the account, in the order of their times."""
-        found = [(each, market) for market in self.margin.busy() for each in self.funding.between(market.index, self.moment, now)]
-        return sorted(found, key=lambda each: (each[0].at, each[1].index))
+    def _happenings(self, now: int) -> list[tuple[int, Callable[[], None]]]:
+        """What has come due since the last look, in the order of its times: settlements that may concern the account, and countdowns."""
+        busy = sorted(self.margin.busy(), key=lambda market: market.index)
+        found = [
+            (each.at, partial(self._pay, market, each)) for market in busy for each in self.funding.between(market.index, self.moment, now)
+        ]
+        found += [(max(at, self.moment), partial(self.countdowns.strike, symbol)) for at, symbol in self.countdowns.over(now)]
+        return sorted(found, key=lambda each: each[0])
 
     def _reach(self, at: int) -> None:
         super().advance(at)
@@ -153,3 +160,4 @@ class SwapExchange(Exchange):
         """See `Exchange.forget`."""
         super().forget()
         self.margin.forget()
+        self.countdowns.due.clear()

@@ -99,6 +99,16 @@ def cancel_all(exchange: SwapExchange, params: Params) -> Any:
     return DONE
 
 
+def countdown(exchange: SwapExchange, params: Params) -> Any:
+    """Have all open orders of a market cancelled after so many ms, unless it is asked for again; 0: not at all."""
+    exchange.advance(exchange.now())
+    market, length = exchange.market(params.text("symbol", SYMBOL)), params.integer("countdownTime")
+    if length is None:
+        raise mandatory("countdownTime")
+    exchange.countdowns.set(market, length, exchange.moment)
+    return {"symbol": market.symbol, "countdownTime": str(length)}
+
+
 def open_order(exchange: SwapExchange, params: Params) -> Any:
     """One open order."""
     order = trading.find(exchange, params, no_such_order())
