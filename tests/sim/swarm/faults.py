@@ -141,9 +141,11 @@ SWAP_GROUPS: Final[Sequence[tuple[int, Sequence[Kind]]]] = (
 UNSCHEDULED: Final = frozenset({Kind.TWIN})
 
 FAULTS_MIN: Final = 5
-STORMS: Final = 4  # every so many seeds, most answers to orders are lost from the beginning to the last fault
+STORMS: Final = 2  # every so many seeds, most answers to orders are lost from the beginning to well beyond the last fault:
+# so that they are a fifth of all
 SLOW: Final = 5  # every so many seeds, orders stay in the book from the beginning to the last fault
 BEGIN_S: Final = 80.0  # the last fault begins so long after the start
+STORM_S: Final = 150.0
 LONG: Final = frozenset({Kind.LAG_ORDERS, Kind.LAG_BALANCES, Kind.LAG_TRADES, Kind.LOOKUP_404})
 
 
@@ -173,7 +175,7 @@ def schedule(seed: int, symbols: Sequence[str], *, swaps: bool = False) -> tuple
     drawn = [_drawn(kind, chance, symbols) for kind in kinds]
     if seed % STORMS == 0:
         kind = chance.choice(AMBIGUOUS)
-        drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
+        drawn.append(Fault(kind, at=0.0, length=STORM_S, size=round(chance.uniform(0.5, 1.0), 4), symbol=symbols[0]))
     if seed % SLOW == 0:
         kind = chance.choice(MANNERS)
         drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
