@@ -18,8 +18,9 @@ from rich.text import Text
 
 _MEASURES: Final = ("return", "vol", "drawdown", "profit", "adds", "risk", "costs", "share", "number", "correlation")
 _OF_PAIRS: Final = ("beta", "half-life", "t", "shift")
+_TIMES: Final = ("took ms", "at ms")
 NUMBERS: Final = frozenset(
-    {"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES, *_OF_PAIRS}
+    {"amount", "filled", "price", "value", "weight", "wanted", "target", "off target", "fees", *_MEASURES, *_OF_PAIRS, *_TIMES}
 )
 WHOLE: Final = frozenset({"symbol", "at", "as_of"})  # as numbers, worse than useless when broken over lines
 WIDE: Final = 10_000  # columns of a terminal on which everything fits

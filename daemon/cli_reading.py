@@ -10,7 +10,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from daemon.cli_shared import AccountOption, AsJson, ConfigHere, ConfigOption, ForMachines, Url, address, fail, mistakes, named, told
+from daemon.cli_shared import (
+    AccountOption,
+    AsJson,
+    ConfigHere,
+    ConfigOption,
+    ForMachines,
+    Url,
+    about_and_config,
+    address,
+    fail,
+    mistakes,
+    named,
+    told,
+)
 from daemon.config import Config
 
 reading = typer.Typer()
@@ -118,6 +131,34 @@ def why(
 
 
 @reading.command()
+def trace(
+    wave: Annotated[str, typer.Argument(metavar="[WAVE]", help="The id of its decision; without it the newest.")] = "",
+    here: ConfigHere = None,
+    account: AccountOption = "",
+    url: Url = None,
+    config: ConfigOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """How long each stage of a wave took, from the last bar to the last answer. With CONFIG also while no daemon runs."""
+    from daemon import cells, show, tracescreen
+
+    wave, here = about_and_config(wave, here)
+    accounts, where, token = address(url, named(here, config))
+    try:
+        row = tracescreen.fetched(where, wave, account, token=token)
+    except show.NoDaemon as error:
+        if not accounts or url is not None:
+            fail(f"{error} (with a CONFIG, the journal is read without one)", 1)
+        row = _traced(accounts, wave, account, str(error))
+    except (show.NoAnswer, tracescreen.NoSuchWave) as error:
+        fail(str(error), 1)
+    if as_json:
+        told(row)
+    else:
+        cells.terminal().print(tracescreen.screen(row))
+
+
+@reading.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest or a sweep was written to by --out.")],
     as_json: ForMachines = False,
@@ -167,17 +208,35 @@ def _meant(accounts: Sequence[Config], symbol: str, account: str) -> Config:
     return trading[0]
 
 
+def _traced(accounts: Sequence[Config], wave: str, account: str, no_daemon: str) -> Mapping[str, object]:
+    """The wave out of the file of the account that is named, or of the only one."""
+    from daemon import tracescreen
+
+    meant = [each for each in accounts if account in ("", each.account)]
+    if len(meant) != 1:
+        fail(f"name an account with --account, of {', '.join(each.account for each in accounts)}", 2)
+    try:
+        with mistakes():
+            return tracescreen.journalled(_journal(meant[0], no_daemon), wave)
+    except tracescreen.NoSuchWave as error:
+        fail(str(error), 1)
+
+
+def _journal(settings: Config, no_daemon: str) -> Path:
+    path = settings.journal_path(os.environ, Path.cwd())
+    if not path.exists():
+        fail(f"{no_daemon} and there is no journal at {path}", 1)
+    return path
+
+
 def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: str) -> Mapping[str, object]:
     """The same story out of the journal's file."""
     from daemon.core.plain import plain
     from daemon.why import NoSuchDecision, from_journal
 
-    path = settings.journal_path(os.environ, Path.cwd())
-    if not path.exists():
-        fail(f"{no_daemon} and there is no journal at {path}", 1)
     try:
         with mistakes():
-            told = from_journal(path, symbol, decision, sorted(settings.universe.symbols))
+            told = from_journal(_journal(settings, no_daemon), symbol, decision, sorted(settings.universe.symbols))
     except NoSuchDecision as error:
         fail(str(error), 1)
     return {key: plain(value) for key, value in told.items()}

@@ -3,7 +3,7 @@
 Rule: a line is a name and facts. Each carries the ids that exist at its point, so that any fill can be joined back to its decision.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, assert_never
@@ -69,7 +69,9 @@ TradingEvent = e.TradingStarted | e.Awoken | e.LoopLagged | e.ClockMeasured | e.
 class Narrator:
     """Tells events one after the other, with what earlier ones said of the same order or stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, traced: Callable[[e.WaveSettled], e.WaveSettled] = lambda wave: wave) -> None:
+        """`traced` completes a settled wave by what was measured of it."""
+        self._traced = traced
         self._orders: dict[str, Known] = {}
         self._streams: set[str] = set()
 
@@ -85,6 +87,8 @@ class Narrator:
             return ()  # not lost: just being opened
         if isinstance(event, e.SubmitOrders):
             self.remember(event.orders)
+        if isinstance(event, e.WaveSettled):
+            event = self._traced(event)
         known = self._orders.get(order_id(event))
         lines = narrate(event, known)
         if known is not None:

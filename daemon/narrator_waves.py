@@ -141,6 +141,7 @@ def _settled(wave: e.WaveSettled) -> dict[str, object]:
         "took_ms": wave.took_ms,
         "cost_parts": {part: digits(bps) for part, bps in wave.cost_parts.items()},
         "maker_ratio": digits(wave.maker_ratio),
+        "stages": wave.stages,
     }
 
 

@@ -40,6 +40,7 @@ from daemon.pulse import Pulse
 from daemon.renewing import Renewing
 from daemon.restoring import quarantined, restored
 from daemon.stopping import READ_S, last_look
+from daemon.tracing import Tracer
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
@@ -106,7 +107,8 @@ class Trader:
         """`routes` joins its parts, `together` runs coroutines side by side, `owner` is the process."""
         p = self.parts = parts
         restraint.restore(p.manager.states, p.recovered.holds)  # a halt is shown from the first moment on, also while the venue is away
-        self._narrate = Narrator()
+        self.trace = Tracer(p.clock.stamp_ns)
+        self._narrate = Narrator(self.trace.finish)
         self._together = together
         self._owner = owner
         self._routed: dict[str, Routed] = {}
@@ -115,9 +117,9 @@ class Trader:
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
-        self.recorder = Recorder(p.journal, self.publish, p.clock)
+        self.recorder = Recorder(p.journal, self.publish, p.clock, self.trace.finish)
         booked = p.ledger.has_trade, p.manager.may_send, p.ledger.has_flow
-        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, *booked)
+        self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, *booked, self.trace.journalled, self.trace.leaving)
         self.workers = Workers(p.away, p.symbols, self.publish, p.clock)
         self.renewing = Renewing(p, self.workers, self.publish, together)
         self.userstream = UserStream(p.exchange, self.gateway.learn, self.publish, p.clock, Random(p.seed), lambda: p.manager.idle)
@@ -172,6 +174,7 @@ class Trader:
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
         """Log an event under its stable name."""
+        self.trace.hear(event)
         for line in self._narrate(event):
             getattr(log, line.level)(line.name, **line.fields)
         return ()
@@ -329,7 +332,8 @@ class Trader:
             for symbol, price in p.breakers.doubted():
                 p.account.mark_at(symbol, price, EPOCH)  # what is held of it is worth what it was, until its price is believed
         last, listed = slices[-1].closes_at if slices else None, tuple(s for s in p.symbols if s not in p.unlisted)
-        streams = BarStreams(p.exchange, listed, p.timeframe, self.publish, p.clock, rng=Random(p.seed), source=p.source, grace=p.grace)
+        terms: dict[str, Any] = {"rng": Random(p.seed), "source": p.source, "grace": p.grace, "received": self.trace.received}
+        streams = BarStreams(p.exchange, listed, p.timeframe, self.publish, p.clock, **terms)
         return streams, dict.fromkeys(listed, last)
 
     def _watch(self) -> list[Job]:

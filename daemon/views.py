@@ -438,5 +438,6 @@ def wave_row(wave: WaveSettled) -> Mapping[str, object]:
         "cost_parts": wave.cost_parts,
         "maker_ratio": wave.maker_ratio,
         "took_ms": wave.took_ms,
+        "stages": wave.stages,
         "at": wave.at,
     }

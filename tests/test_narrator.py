@@ -113,6 +113,7 @@ WAVE = e.WaveSettled(
     took_ms=804,
     at=AT,
     cost_parts={"fee": 10.0, "spread": 2.25, "delay": -1.5},
+    stages={"received": 0.0, "slice": 0.052, "decided": 0.31, "first_byte": 1.204, "settled": 803.5},
 )
 
 
@@ -379,6 +380,9 @@ def rendered() -> list[dict[str, Any]]:
 
         def monotonic(self) -> float:
             return 0.0
+
+        def stamp_ns(self) -> int:
+            return int(self.monotonic() * 1e9)
 
         async def sleep(self, seconds: float) -> None: ...
 

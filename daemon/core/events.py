@@ -208,7 +208,7 @@ class WaveSettled:
     was traded; `took_ms` runs from the decision. `cost_parts` are its parts, in basis points: `fee`, and `spread` from the reference
     price to the price paid; beside them `delay`, from the decision's close to the reference price, where that close is known, and `timing`,
     from the reference price of the plan to that of the child, where orders were worked on. `maker_ratio` is the share of what was traded
-    that orders resting in the book traded.
+    that orders resting in the book traded. `stages` is what the edges have measured: how far the wave was after how many ms, by stage.
     """
 
     decision: Decision
@@ -224,6 +224,7 @@ class WaveSettled:
     at: datetime
     cost_parts: Mapping[str, float] = field(default_factory=dict)
     maker_ratio: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

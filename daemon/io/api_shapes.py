@@ -85,6 +85,19 @@ class WaveCosts(TypedDict, total=False):
     timing: Annotated[float, "from the plan's reference price to the child's, where orders were worked on"]
 
 
+class WaveStages(TypedDict, total=False):
+    """How far a wave was after how many milliseconds, counted from the last bar of its slice, or from its decision where no bar was due."""
+
+    received: Annotated[float, "the last bar of the slice has come in: 0"]
+    slice: Annotated[float, "the slice is complete"]
+    decided: float
+    planned: float
+    journalled: Annotated[float, "the intents are on disk"]
+    first_byte: Annotated[float, "the first order is being written to the exchange; not in mode paper"]
+    acknowledged: Annotated[float, "the last order sent has its first answer"]
+    settled: float
+
+
 class WaveRow(TypedDict):
     """A decision that has been worked off."""
 
@@ -101,6 +114,7 @@ class WaveRow(TypedDict):
     cost_parts: WaveCosts
     maker_ratio: float | None
     took_ms: int
+    stages: WaveStages
     at: datetime
 
 

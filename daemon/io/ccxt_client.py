@@ -26,7 +26,7 @@ from daemon.io.ccxt_errors import Answer
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_types import Ccxt, Json, Socket
 from daemon.io.clock import Clock
-from daemon.io.exchange import Fatal, NotSent, Reason, Urgency, Usage
+from daemon.io.exchange import LEAVING, Fatal, NotSent, Reason, Urgency, Usage
 
 WEIGHT: Final = "weight"
 ORDERS: Final = "orders"
@@ -167,6 +167,7 @@ class Guarded(Ccxt):
         if fresh and self.session is not None:
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(_refuse_redirect)
+            trace.on_request_headers_sent.append(_leaving)
             trace.freeze()
             self.session.trace_configs.append(trace)
             # aiohttp would send a GET or DELETE again by itself when a kept connection breaks, past the gate and with an aged signature.
@@ -233,6 +234,10 @@ def _guarded(socket: Socket) -> Callable[[Any], None]:
 
 async def _refuse_redirect(session: object, context: object, params: aiohttp.TraceRequestRedirectParams) -> None:
     raise ccxt.BadResponse(f"{params.method} {params.url} was redirected, which no API does: not followed")
+
+
+async def _leaving(_session: object, _context: object, _params: aiohttp.TraceRequestHeadersSentParams) -> None:
+    LEAVING.get()()
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

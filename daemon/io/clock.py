@@ -4,6 +4,7 @@ Rule: moments are wall-clock UTC and may step; intervals are monotonic and may n
 """
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,6 +18,10 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never steps back."""
+        ...
+
+    def stamp_ns(self) -> int:
+        """Nanoseconds since some fixed moment, to measure by: unlike `monotonic`, it goes on within one turn of the loop."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -34,6 +39,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """The running loop's monotonic clock, in seconds."""
         return asyncio.get_running_loop().time()
+
+    def stamp_ns(self) -> int:
+        """The machine's monotonic clock."""
+        return time.monotonic_ns()
 
     async def sleep(self, seconds: float) -> None:
         """Wait that long on the monotonic clock."""

@@ -89,6 +89,10 @@ MAY_LEAVE: Final[ContextVar[Callable[[], bool]]] = ContextVar("may_leave", defau
 """Whether the order that is on its way may still leave: whoever lets it wait asks again before it goes."""
 
 
+LEAVING: Final[ContextVar[Callable[[], object]]] = ContextVar("leaving", default=lambda: None)
+"""Told when the first byte of a request is written; not by a venue that has no wire."""
+
+
 AccountNews = OrderReport | Fill | tuple[str, Decimal, str]
 """What a user stream tells: an order, a trade, or (currency, signed amount, id) of a balance that moved without a trade."""
 

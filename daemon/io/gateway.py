@@ -38,8 +38,9 @@ from daemon.core.model import Decision, Fill, Flow, Order, OrderReport
 from daemon.core.resolver import CLOCK_MARGIN
 from daemon.core.styles import Parent
 from daemon.io.clock import Clock
-from daemon.io.exchange import MAY_LEAVE, Earning, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+from daemon.io.exchange import LEAVING, MAY_LEAVE, Earning, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
 
+Stamp = Callable[[str], None]
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
 Fact = Decision | Parent | Order | Learnt
 Request = SubmitOrders | Order | CancelOrder | QueryOrder | QueryTrades | RecallOrder | BookFlows | BookSleeves | ReadTouch
@@ -68,7 +69,10 @@ class Gateway:
         booked: Callable[[str, str], bool],
         may_send: Callable[[str], bool],
         flowed: Callable[[Flow], bool] = lambda _flow: False,
+        journalled: Stamp = lambda _decision_id: None,
+        leaving: Stamp = lambda _decision_id: None,
     ) -> None:
+        """`journalled` and `leaving` are told, by decision, that intents are on disk and that the first byte of an order is written."""
         self._exchange = exchange
         self._record = record
         self._publish = publish
@@ -76,6 +80,8 @@ class Gateway:
         self._booked = booked
         self._flowed = flowed
         self._may_send = may_send
+        self._journalled = journalled
+        self._leaving = leaving
         self._queue: asyncio.Queue[Request] = asyncio.Queue()
         self._reading = False  # the touch, by one of the workers
 
@@ -93,6 +99,7 @@ class Gateway:
         match request:
             case SubmitOrders():
                 await self._record.commit(request.decision, *request.parents, *request.orders)
+                self._journalled(request.decision.id)
                 for order in request.orders:
                     self._queue.put_nowait(order)
             case Order():
@@ -128,6 +135,7 @@ class Gateway:
             return
         self._publish(OrderSent(order.id, self._clock.now()))
         waiting = MAY_LEAVE.set(lambda: self._may_send(order.id))
+        told = LEAVING.set(lambda: self._leaving(order.decision_id))
         try:
             report = await self._exchange.submit(order, Urgency.GROW if order.spends_quote else Urgency.REDUCE)
         except VenueError as error:
@@ -136,6 +144,7 @@ class Gateway:
             await self._tell(report, "submit", report.fills)
         finally:
             MAY_LEAVE.reset(waiting)
+            LEAVING.reset(told)
 
     def _verdict(self, order: Order, error: VenueError) -> OrderRefused | OrderNotSent | OrderUnknown:
         """What a failed submit says about the order."""

@@ -29,6 +29,7 @@ from daemon.core.events import (
 )
 from daemon.io.clock import Clock
 
+Settled = Callable[[WaveSettled], WaveSettled]
 Cut = RiskLimited | OrderLimited | RiskRefused
 Watch = CorrelationHigh | CorrelationCalmed
 Conclusion = OrderClosed | PlanMade | GroupJudged | Cut | Watch | HoldPlaced | HoldLifted | KeepState | EquityMarked | WaveSettled
@@ -45,17 +46,19 @@ class Record(Protocol):
 class Recorder:
     """Takes conclusions from the bus; `run` writes them in order. Bounded by the symbols and orders of a wave: it waits for its orders."""
 
-    def __init__(self, record: Record, publish: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(self, record: Record, publish: Callable[[Event], None], clock: Clock, traced: Settled = lambda wave: wave) -> None:
+        """`traced` completes a settled wave by what was measured of it."""
         self._record = record
         self._publish = publish
         self._clock = clock
+        self._traced = traced
         self._queue: asyncio.Queue[Conclusion] = asyncio.Queue()
         self._untold: deque[HoldPlaced | HoldLifted] = deque()
         self._offered = self._told = 0  # how many holds went to the journal, and how many of them were told
 
     def accept(self, event: Conclusion) -> Iterable[Event]:
         """Take a conclusion."""
-        self._queue.put_nowait(event)
+        self._queue.put_nowait(self._traced(event) if isinstance(event, WaveSettled) else event)
         return ()
 
     async def run(self) -> None:

@@ -251,13 +251,15 @@ class BarStreams:
         source: Source = "auto",
         grace: timedelta,
         stale_after: timedelta = timedelta(seconds=15),
+        received: Callable[[], None] = lambda: None,
     ) -> None:
+        """`received` is told at once when a closed bar has come in, before anything is done with it."""
         grace_s = min(grace, timeframe / 2).total_seconds()
         marks_s = max(MARKS_EVERY_S, len(symbols) / WORKERS)
         size = max(1, market.batch_max)
         chases = CHASES_PER_S * timeframe.total_seconds() * size / max(size, len(symbols))
         terms = Terms(timeframe, source, grace_s, stale_after.total_seconds(), marks_s, max(1, int(chases)))
-        self._streams = {symbol: BarStream(symbol, terms, publish, clock) for symbol in symbols}
+        self._streams = {symbol: BarStream(symbol, terms, publish, clock, received) for symbol in symbols}
         self._rest = RestLine(market, terms, clock, rng, len(symbols))
         self._polled_only = source == "poll"
         dial = Backoff(rng, first_s=1.0, spacing_s=DIAL_SPACING_S)

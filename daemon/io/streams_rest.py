@@ -67,11 +67,14 @@ def split(updates: Sequence[BarUpdate]) -> tuple[list[Bar], Bar | None]:
 class BarStream:
     """One symbol: the inbox of what a websocket brings, and when REST should be asked. `flow` decides what goes out."""
 
-    def __init__(self, symbol: str, terms: Terms, publish: Callable[[Event], None], clock: Clock) -> None:
+    def __init__(
+        self, symbol: str, terms: Terms, publish: Callable[[Event], None], clock: Clock, received: Callable[[], None] = lambda: None
+    ) -> None:
         self.flow = BarFlow(symbol, terms.timeframe)
         self._terms = terms
         self._publish = publish
         self._clock = clock
+        self._received = received
         self._closed: deque[Bar] = deque(maxlen=INBOX_MAX)
         self._forming: Bar | None = None
         self._wake = asyncio.Event()
@@ -103,6 +106,7 @@ class BarStream:
         self._back |= self.flow.lost and mono - self._heard_at >= SILENCE_S
         self._heard_at = mono
         if update.closed:
+            self._received()
             self._closed.append(update.bar)
         else:
             self._forming = update.bar
@@ -110,6 +114,7 @@ class BarStream:
 
     def answer(self, updates: Sequence[BarUpdate]) -> None:
         """Take a REST answer that begins at `through`."""
+        self._received()
         self._heard_at = self._clock.monotonic()
         self._emit(self.flow.answered(*split(updates), self._clock.now(), self._heard_at))
 

@@ -30,6 +30,9 @@ class StillClock:
     def monotonic(self) -> float:
         return (self.at - START).total_seconds()
 
+    def stamp_ns(self) -> int:
+        return int(self.monotonic() * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
 

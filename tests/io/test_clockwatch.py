@@ -23,6 +23,9 @@ class TwoClocks:
     def monotonic(self) -> float:
         return self.mono
 
+    def stamp_ns(self) -> int:
+        return int(self.monotonic() * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("nobody waits here")
 

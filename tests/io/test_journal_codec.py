@@ -134,6 +134,7 @@ waves = st.builds(
     took_ms=st.integers(0, 10**9),
     at=moments,
     cost_parts=by_symbol,
+    stages=by_symbol,
 )
 
 

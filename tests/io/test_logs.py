@@ -32,6 +32,9 @@ class Clock:
     def monotonic(self) -> float:
         return 0.0
 
+    def stamp_ns(self) -> int:
+        return int(self.monotonic() * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         """Nobody waits here."""
 

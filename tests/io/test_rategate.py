@@ -33,6 +33,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.at_s
 
+    def stamp_ns(self) -> int:
+        return int(self.monotonic() * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         self.slept += 1
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()

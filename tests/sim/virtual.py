@@ -39,6 +39,9 @@ class SimClock:
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
 
+    def stamp_ns(self) -> int:
+        return int(self.monotonic() * 1e9)
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

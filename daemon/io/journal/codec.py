@@ -402,8 +402,7 @@ def wave_to_json(wave: WaveSettled) -> str:
     return dump({
         "targets": dict(wave.targets),
         "equity": str(wave.equity),
-        "sent": wave.sent,
-        "filled": wave.filled,
+        "sent": wave.sent, "filled": wave.filled,
         "refused": dict(wave.refused),
         "left": dict(wave.left),
         "off_target": dict(wave.off_target),
@@ -411,6 +410,7 @@ def wave_to_json(wave: WaveSettled) -> str:
         "took_ms": wave.took_ms,
         "cost_parts": dict(wave.cost_parts),
         "maker_ratio": wave.maker_ratio,
+        "stages": dict(wave.stages),
     })  # fmt: skip
 
 
@@ -423,14 +423,14 @@ def wave_from_json(decision: Decision, text: str, at: datetime) -> WaveSettled:
         equity=Decimal(value["equity"]),
         sent=value["sent"],
         filled=value["filled"],
-        refused=value["refused"],
-        left=value["left"],
+        **{name: value[name] for name in ("refused", "left")},
         off_target=value["off_target"],
         cost_bps=value["cost_bps"],
         took_ms=value["took_ms"],
         at=at,
-        cost_parts=value.get("cost_parts", {}),  # a journal may be older than these two
+        cost_parts=value.get("cost_parts", {}),  # a journal may be older than these three
         maker_ratio=value.get("maker_ratio", 0.0),
+        stages=value.get("stages", {}),
     )
 
 
