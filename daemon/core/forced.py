@@ -11,7 +11,8 @@ from daemon.core.model import is_swap
 from daemon.core.states import Hold, Level, Scope
 
 # How Binance names the orders by which it takes positions over (its "Event: Order Update"), and what that is called here.
-NAMES: Final = {"autoclose-": "liquidated", "adl_autoclose": "deleveraged", "settlement_autoclose-": "delisted"}
+TAKEN_OVER: Final = "autoclose-"
+NAMES: Final = {TAKEN_OVER: "liquidated", "adl_autoclose": "deleveraged", "settlement_autoclose-": "delisted"}
 
 
 def forced(order_id: str) -> str:

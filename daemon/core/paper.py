@@ -5,14 +5,16 @@ fills is decided once. Amounts are base units, prices and costs quote, moments U
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 from itertools import islice
-from typing import Any, Final, Self
+from typing import Final, Self
 
+from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
+from daemon.core.paper_orders import PaperOrder, ended_so, order_as_json, order_from_json, taken_over
 from daemon.core.planner_legs import limited
 
 # 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
@@ -36,22 +38,6 @@ class Denied(Exception):  # named by what is known, like the venue errors it bec
 
 
 @dataclass(frozen=True, slots=True)
-class PaperOrder:
-    """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it.
-
-    `limit` is the worst price that it may fill at (immediate or cancel); None: any. `rests`: it waits for that price instead. `reduces`: it
-    only makes a position of a swap smaller.
-    """
-
-    report: OrderReport
-    intended_at: datetime
-    locked: Decimal
-    limit: Decimal | None = None
-    rests: bool = False
-    reduces: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Depth:
     """What a market has for an order: it takes this amount at once (base units), moving against us by `impact`, a share of the price."""
 
@@ -69,7 +55,7 @@ class PaperAccount:
 
     `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it (of the quote on both where the market
     says so); `maker_fee` the same for orders that rest (None: `fee`). `slippage_bps` is against us. Swaps are spot that may go below 0:
-    what is bought is paid for, what is sold short brings money, nothing is set aside, there is neither margin nor liquidation.
+    what is bought is paid for, what is sold short brings money, and nothing is set aside; whoever knows the marks has them taken over.
     """
 
     def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> None:
@@ -184,6 +170,30 @@ class PaperAccount:
                 if (taken := depth(order.report)).amount
             ]
 
+    def due(self, markets: Iterable[Instrument], mark: Callable[[str], Decimal | None]) -> Takeover | None:
+        """The first position in these swaps, of one quote, that the venue would liquidate at these marks (by symbol); None: there is none.
+
+        A position whose mark is not known is judged by nothing, and nor are the others.
+        """
+        held = [(market, self.held(market.base)) for market in markets if market.shortable and self.held(market.base)]
+        known = [(market, amount, mark(market.symbol)) for market, amount in held]
+        positions = [Position(market, amount, price) for market, amount, price in known if price is not None]
+        if not positions or len(positions) < len(held):
+            return None
+        return takeover(self.held(positions[0].market.quote), positions)
+
+    def take_over(self, taken: Takeover, at: datetime) -> list[OrderReport]:
+        """Have a position taken over by an order of the venue's own; its open orders are cancelled first."""
+        market, held = taken.position.market, taken.position.held
+        open_ids = [order_id for order_id in self._open if self._orders[order_id].report.symbol == market.symbol]
+        ended = [report for order_id in open_ids if (report := self.cancel(order_id, market, at)) is not None]
+        with localcontext(EXACT):
+            report = taken_over(taken, self._next(), at)
+            self._receive(market.base, -held)
+            self._receive(market.quote, -report.side.sign * report.cost - taken.fee)
+        self._put(PaperOrder(report, at, ZERO))
+        return [*ended, report]
+
     def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
         """End an open order unfilled and free its money; None: there is no such open order."""
         order = self._orders.get(order_id)
@@ -197,7 +207,7 @@ class PaperAccount:
         report, rate = order.report, self._fees[order.rests]
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
-            return self._end(order, _ended(report, Status.EXPIRED, at))
+            return self._end(order, ended_so(report, Status.EXPIRED, at))
         if market.shortable:
             amount = self._closes(market, report.side, most) if order.reduces else most
             cost = amount * price
@@ -219,7 +229,7 @@ class PaperAccount:
             self._release(market.base, order.locked, spent=amount)
             self._receive(market.quote, cost - fee.amount)
         if not amount:
-            return self._end(order, _ended(report, Status.EXPIRED, at))
+            return self._end(order, ended_so(report, Status.EXPIRED, at))
         fill = Fill(
             order_id=report.order_id,
             venue_id=report.venue_id,
@@ -235,7 +245,7 @@ class PaperAccount:
             realised=-report.side.sign * cost if market.shortable else None,
         )
         status = Status.FILLED if amount == report.amount else Status.EXPIRED
-        return self._end(order, _ended(report, status, at, (fill,)))
+        return self._end(order, ended_so(report, status, at, (fill,)))
 
     def _closes(self, market: Instrument, side: Side, amount: Decimal) -> Decimal:
         """How much of an order would make the position in a swap smaller."""
@@ -301,7 +311,7 @@ class PaperAccount:
         }
         for order_id, order in self._orders.items():
             if order_id not in self._texts:
-                self._texts[order_id] = json.dumps(_order_as_json(order))
+                self._texts[order_id] = json.dumps(order_as_json(order))
         return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts[order_id] for order_id in self._orders)}]}}'
 
     @classmethod
@@ -322,7 +332,7 @@ class PaperAccount:
                 currency: Balance(Decimal(free), Decimal(locked)) for currency, (free, locked) in state["balances"].items()
             }
             for row in state["orders"]:
-                account._put(_order_from_json(row))
+                account._put(order_from_json(row))
         except (KeyError, TypeError, InvalidOperation, ValueError) as error:
             raise ValueError(f"the stored paper account cannot be read: {error}") from error
         return account
@@ -354,84 +364,3 @@ def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
         raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.worth_least} {market.quote}")
     if market.worth_most is not None and order.amount * price > market.worth_most:
         raise Denied("venue_filter", f"{order.symbol}: {order.amount} at {price} is worth more than {market.worth_most} {market.quote}")
-
-
-def _order_as_json(order: PaperOrder) -> dict[str, object]:
-    report = order.report
-    return {
-        "id": report.order_id,
-        "venue_id": report.venue_id,
-        "symbol": report.symbol,
-        "side": report.side.value,
-        "status": report.status.value,
-        "amount": str(report.amount),
-        "filled": str(report.filled),
-        "cost": str(report.cost),
-        "at": report.at.isoformat(),
-        "intended_at": order.intended_at.isoformat(),
-        "locked": str(order.locked),
-        "limit": None if order.limit is None else str(order.limit),
-        "rests": order.rests,
-        "reduces": order.reduces,
-        "fills": [
-            {
-                "id": fill.trade_id,
-                "amount": str(fill.amount),
-                "price": str(fill.price),
-                "cost": str(fill.cost),
-                "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
-                "at": fill.at.isoformat(),
-                "realised": None if fill.realised is None else str(fill.realised),
-            }
-            for fill in report.fills
-        ],
-    }
-
-
-def _order_from_json(row: dict[str, Any]) -> PaperOrder:
-    report = OrderReport(
-        order_id=row["id"],
-        venue_id=row["venue_id"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        status=Status(row["status"]),
-        amount=Decimal(row["amount"]),
-        filled=Decimal(row["filled"]),
-        cost=Decimal(row["cost"]),
-        at=datetime.fromisoformat(row["at"]),
-    )
-    fills = tuple(
-        Fill(
-            order_id=report.order_id,
-            venue_id=report.venue_id,
-            trade_id=fill["id"],
-            symbol=report.symbol,
-            side=report.side,
-            amount=Decimal(fill["amount"]),
-            price=Decimal(fill["price"]),
-            cost=Decimal(fill["cost"]),
-            fees=tuple(Money(Decimal(amount), currency) for amount, currency in fill["fees"]),
-            at=datetime.fromisoformat(fill["at"]),
-            realised=Decimal(fill["realised"]) if fill.get("realised") else None,
-        )
-        for fill in row["fills"]
-    )
-    limit, rests, reduces = row.get("limit"), row.get("rests", False), row.get("reduces", False)  # an earlier version's has none
-    intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
-    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests, reduces)
-
-
-def _ended(report: OrderReport, status: Status, at: datetime, fills: tuple[Fill, ...] = ()) -> OrderReport:
-    """The report of an order that has ended so, after these trades."""
-    return OrderReport(
-        order_id=report.order_id,
-        venue_id=report.venue_id,
-        symbol=report.symbol,
-        side=report.side,
-        status=status,
-        amount=report.amount,
-        filled=sum([fill.amount for fill in fills], ZERO),
-        cost=sum([fill.cost for fill in fills], ZERO),
-        at=at,
-        fills=fills,
-    )

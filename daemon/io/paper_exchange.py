@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 
-from daemon.core.events import BarClosed, Event, PriceTicked
+from daemon.core.events import BarClosed, Event, MarkTicked, PriceTicked
 from daemon.core.funding import Mark
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
@@ -63,6 +63,7 @@ class PaperExchange:
         )
         self._markets: dict[str, Instrument] = {}
         self._prices: dict[str, Decimal] = {}
+        self._marks: dict[str, Decimal] = {}
         self._watchers: dict[asyncio.Future[None], Callable[[AccountNews], None]] = {}
         self._news: list[OrderReport] = []  # ended, not yet saved and told: never more than were open
         self._wake = asyncio.Event()
@@ -150,6 +151,19 @@ class PaperExchange:
         followed = self._match(bar.symbol, bar.open, accepted_before=bar.closes_at)
         self._prices[bar.symbol] = _decimal(bar.close)
         return followed
+
+    def on_mark(self, event: MarkTicked) -> Iterable[Event]:
+        """What a position is worth: where the money behind all of them does not cover them any more, they are taken over."""
+        if event.symbol in self._markets and isfinite(event.price) and event.price > 0:
+            self._marks[event.symbol] = _decimal(event.price)
+            while (taken := self._account.due(self._markets.values(), self._mark)) is not None:
+                self._changes += 1
+                self._news += self._account.take_over(taken, self._clock.now())
+                self._wake.set()
+        return ()
+
+    def _mark(self, symbol: str) -> Decimal | None:
+        return self._marks.get(symbol) or self._prices.get(symbol)
 
     def _match(self, symbol: str, price: float, accepted_before: datetime | None = None) -> Iterable[Event]:
         market = self._markets.get(symbol)

@@ -91,7 +91,10 @@ def _swaps(config: Config, bars: Bars, kept: Upkeep) -> Iterator[tuple[About, st
         yield About.FUNDING, f"{', '.join(free)} without funding, since there is no file of rates: nothing is paid for holding them"
     if unmarked:
         yield About.MARKS, f"{', '.join(unmarked)} without mark prices: positions are worth their last price"
-    yield About.MARGIN, "nothing is liquidated, though positions are made smaller by the limits"
+    yield (
+        About.MARGIN,
+        "positions are liquidated by the marks of closes, and answer with all of the money together; what is within a bar is not seen",
+    )
 
 
 def _data(bars: Bars) -> Iterator[tuple[About, str]]:

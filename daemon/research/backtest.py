@@ -53,6 +53,7 @@ class AtOnce:
         | e.PollAccount
         | e.MeasureClock
         | e.ReadMarkets
+        | e.ReadSettings
         | e.ReadTouch
         | e.RecallOrder,
     ) -> Iterable[e.Event]:
@@ -74,7 +75,7 @@ class AtOnce:
                 return (e.SleevesBooked(request.booking, at),)
             case e.PollAccount():
                 return (e.AccountPolled(self._venue.snapshot(at), at),)
-            case e.MeasureClock() | e.ReadMarkets() | e.ReadTouch() | e.RecallOrder():
+            case e.MeasureClock() | e.ReadMarkets() | e.ReadSettings() | e.ReadTouch() | e.RecallOrder():
                 return ()  # stored bars have no clock but their own, rules that never change, no book, and an account that forgets nothing
 
     def _trades(self, request: e.QueryTrades) -> Iterable[e.Event]:
@@ -98,7 +99,7 @@ class Backtest:
         core.curves.kept = False  # nothing goes on after a backtest
         # Not fed: the slices of stored bars are made whole by the same rules before they are published.
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
-        self.gateway = self.poller = self.timekeeper = self.rulebook = AtOnce(venue, core.manager, core.ledger)
+        self.gateway = self.poller = self.timekeeper = self.rulebook = self.settings = AtOnce(venue, core.manager, core.ledger)
         self.recorder = self.views = record
         self.tell = record.tell
         self._venue = venue
@@ -168,6 +169,7 @@ class Backtest:
         self._publish(self._venue.settled(closes_at))
         self._bus.publish(e.TimePassed(closes_at))
         self._publish(self._venue.marked(closes_at))
+        self._publish(self._venue.liquidated(closes_at))
         self._bus.publish(e.SliceClosed(cross_section, closes_at))
         self.recorder.after(cross_section)
         return 1

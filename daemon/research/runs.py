@@ -35,6 +35,7 @@ from daemon.research.trust import (
     few_decisions,
     incomplete,
     large_trades,
+    liquidations,
     one_trade,
     uncertain_sharpe,
     volume_shares,
@@ -178,6 +179,7 @@ def doubts(made: Assembled, shares: Sequence[float], sharpe: float) -> Iterator[
     for halt in record.halts:
         since = f"from {rfc3339(halt.since)} to the end, since nobody resumes here"
         yield Warned(Doubt.HALTED, f"the {halt.scope} was halted {since}: {halt.code}, {halt.text}")
+    yield from liquidations(made.venue.taken)
     for symbol, left_at in sorted(core.membership.leaving.items()):
         text = f"{symbol} left the universe at {rfc3339(left_at)}, had no bar to be sold at, and counts at its last price"
         yield Warned(Doubt.UNSOLD, text)

@@ -5,6 +5,7 @@ Rule: a warning is about the result, not about the program. It names what was fo
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from math import isfinite, sqrt
 from typing import Final
@@ -12,7 +13,9 @@ from typing import Final
 import numpy as np
 
 from daemon.core.analyzer_report import YEAR
+from daemon.core.liquidation import Takeover
 from daemon.core.model import VOLUME, Fill, Order, Side, currencies, epoch_ms, from_epoch_ms
+from daemon.core.plain import rfc3339
 from daemon.research.bars import Bars
 
 # From about a hundredth of what a market trades on, an order is known to move it; below, the assumed slippage is all there is.
@@ -38,6 +41,7 @@ class Doubt(StrEnum):
     PARTIAL = "partial"  # a symbol has bars in a part of the period only
     LOOK_AHEAD = "look_ahead"  # a strategy knew what came after
     DISABLED = "disabled"  # a strategy failed, and was asked no more
+    LIQUIDATED = "liquidated"  # positions were not covered any more, and taken over
     HALTED = "halted"  # trading was halted, and stayed so
     UNSOLD = "unsold"  # what is held of a symbol could not be sold any more
 
@@ -71,6 +75,19 @@ def volume_shares(bars: Bars, fills: Sequence[Fill]) -> list[float]:
         volume = float(series.values[row, VOLUME]) if inside else 0.0
         shares.append(float(fill.amount) / volume if volume > 0 else float("inf"))
     return shares
+
+
+def liquidations(taken: Sequence[tuple[datetime, Takeover]]) -> Iterator[Warned]:
+    """Positions that the exchange would have liquidated."""
+    if taken:
+        at, first = taken[0]
+        what = f"{first.position.held.normalize():f} of {first.position.market.symbol}"
+        yield Warned(
+            Doubt.LIQUIDATED,
+            f"{len(taken)} {'position was' if len(taken) == 1 else 'positions were'} liquidated, the first at {rfc3339(at)}: {what} at a "
+            f"mark of {float(first.position.mark):.8g}, whose liquidation price was {float(first.due_at):.8g}; such a symbol only reduces "
+            "from then on, since nobody resumes it here",
+        )
 
 
 def large_trades(shares: Sequence[float]) -> Iterator[Warned]:

@@ -105,6 +105,15 @@ class Dues:
             if row < len(series.closes) and series.closes[row] == epoch_ms(at):
                 yield symbol, float(series.values[row, CLOSE])
 
+    def mark(self, symbol: str, at: datetime) -> Decimal | None:
+        """What a position is worth at a close: its mark price, or the last one before it; the traded price where there is no other."""
+        moment, newest = epoch_ms(at), (-1, 0.0)
+        for series in (self._upkeep.marks.get(symbol), self._bars.series[symbol]):
+            row = -1 if series is None else int(np.searchsorted(series.closes, moment, side="right")) - 1
+            if series is not None and row >= 0 and int(series.closes[row]) > newest[0]:
+                newest = int(series.closes[row]), float(series.values[row, CLOSE])
+        return None if newest[0] < 0 else Decimal(repr(newest[1]))
+
     def expected(self, at: datetime) -> Iterator[tuple[str, FundingRate]]:
         """By symbol, what a moment lets expect: the rate that was settled last, again after as long as it came after the one before.
 

@@ -24,6 +24,7 @@ from daemon.core.events import (
 )
 from daemon.core.funding import FundingRate
 from daemon.core.ledger import FUNDING
+from daemon.core.liquidation import Takeover
 from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Flow, Instrument, Order, OrderReport, epoch_ms
 from daemon.core.paper import Denied, Depth, PaperAccount
 from daemon.research.bars import Bars
@@ -67,6 +68,7 @@ class StoredVenue:
         self._dues = Dues(upkeep, bars)
         self._expected: dict[str, FundingRate] = {}
         self._waiting: set[str] = set()  # symbols with open orders
+        self.taken: list[tuple[datetime, Takeover]] = []  # positions that were liquidated
 
     @property
     def waiting(self) -> int:
@@ -123,6 +125,13 @@ class StoredVenue:
                 self._expected[symbol] = expected
                 yield FundingTold(symbol, expected, at)
         yield from (MarkTicked(symbol, price, at) for symbol, price in self._dues.marks(at))
+
+    def liquidated(self, at: datetime) -> Iterator[Event]:
+        """Take over positions that are not covered any more at the marks of a close, until what is left is."""
+        while (taken := self._account.due(self.markets.values(), lambda symbol: self._dues.mark(symbol, at))) is not None:
+            self.taken.append((at, taken))
+            for report in self._account.take_over(taken, at):
+                yield from _told(report, at)
 
     def cancel(self, order_id: str, symbol: str, at: datetime) -> Iterator[Event]:
         """End an open order, then say how it ended."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from daemon.core.events import BarClosed, PriceTicked
+from daemon.core.events import BarClosed, MarkTicked, PriceTicked
 from daemon.core.model import ZERO, Balance, Bar, Instrument, Order, OrderReport, Side, Status
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import AccountNews, Exchange, NotFound, NotSent, Reason, Refused, Unknown, Urgency
@@ -273,3 +273,27 @@ async def test_a_save_that_fails_is_not_an_answer() -> None:
 
 
 _: type[Exchange] = PaperExchange
+
+
+async def test_what_is_not_covered_any_more_is_liquidated() -> None:
+    """A mark at which the money behind a swap does not cover it has the position taken over, which is saved, told and booked once."""
+    symbol = "BTC/USDT:USDT"
+    swap = Instrument(
+        symbol=symbol, base="BTC", quote="USDT", amount_step=D("0.001"), price_tick=D("0.01"), buy_fee_in_base=False, shortable=True
+    )
+    disk = Disk()
+    async with at_work(disk) as desk:
+        exchange = desk.exchange
+        exchange._markets[symbol] = swap
+        exchange._account.pay("USDT", D(2000))
+        exchange._account.pay("BTC", D(-30))  # sold at 100, with 1000 of its own
+        exchange.on_mark(MarkTicked(symbol, 98.5, CLOCK.now()))
+        assert exchange._account.held("BTC") == -30
+        exchange.on_mark(MarkTicked(symbol, 99.5, CLOCK.now()))
+        exchange.on_mark(MarkTicked(symbol, 99.6, CLOCK.now()))
+        await turns()
+        (report,) = desk.news
+        assert isinstance(report, OrderReport)
+        assert (report.side, report.filled, report.order_id[:10]) == (Side.BUY, D(30), "autoclose-")
+        assert report.order_id in disk.states[-1]
+        assert (await exchange.balances())["BTC"].total == 0

@@ -28,7 +28,7 @@ from daemon.core.planner_legs import Reason
 from daemon.research import runs
 from tests.core.builders import START, after
 from tests.core.plans import SMALL, book
-from tests.research.files import HOUR, configured, opens, read, stored
+from tests.research.files import HOUR, configured, opens, read, store, stored, walk
 
 SWAP = Instrument(
     symbol="A/USDT:USDT",
@@ -145,6 +145,39 @@ def position(fills: Sequence[Mapping[str, Any]], symbol: str, before: int) -> De
 
 
 SHARED = Path(os.environ.get("REBALANCED_DATA", "/nonexistent"))
+
+
+def crashed(folder: Path, to: float) -> dict[str, Any]:
+    """The summary of a run that is long three times its equity when the price falls to so much of what it was."""
+    symbol = "A/USDT:USDT"
+    values = walk(100, 1, move=0.0001)
+    values[60:, :4] *= to
+    store(folder / "data" / "swap", symbol, opens(100), values)
+    strategy = {"name": "fixed", "use": "fixed_weights", "schedule": {"every": 1}, "params": {"weights": {symbol: 3.0}}}
+    exchange = {"id": "binance", "market": "swap", "leverage": 10}
+    risk = {"gross": 4.0, "weight_max": 4.0}
+    config = configured(folder, [symbol], exchange=exchange, strategies=[strategy], risk=risk)
+    return runs.backtest(load(config, {}), folder / "data", folder / "out", None, None, routes)
+
+
+@pytest.mark.parametrize("to", [0.673, 0.5])
+def test_a_position_that_is_not_covered_is_liquidated(to: float, tmp_path: Path) -> None:
+    """It is closed at the mark, or at the price at which nothing is left, for a fee of what there is; the summary says so plainly."""
+    summary = crashed(tmp_path, to)
+    (warned,) = [each["text"] for each in summary["warnings"] if each["code"] == "liquidated"]
+    assert warned.startswith("1 position was liquidated, the first at 2024-01-03T13:00:00Z: ")
+    assert "of A/USDT:USDT at a mark of" in warned
+    assert "whose liquidation price was" in warned
+    last = read(tmp_path / "out", "equity")[-1]
+    assert last["gross"] == 0, "it only reduces from then on"
+    assert last["equity"] == pytest.approx(summary["final_equity"])
+    assert 0 <= last["equity"] < 1
+    assert [row["order_id"][:10] for row in read(tmp_path / "out", "fills")].count("autoclose-") == 1
+
+
+def test_a_position_that_is_covered_is_not_liquidated(tmp_path: Path) -> None:
+    """A fall that leaves more than the margin that must be kept is no liquidation."""
+    assert "liquidated" not in {each["code"] for each in crashed(tmp_path, 0.7)["warnings"]}
 
 
 TWO = ("BTC/USDT:USDT", "ETH/USDT:USDT")

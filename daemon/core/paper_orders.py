@@ -1,0 +1,144 @@
+"""Paper orders: the orders of the paper account as values, and as what is kept of them on disk.
+
+Rule: money is decimal strings, moments are ISO 8601; what an earlier version has not written has its usual value.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from daemon.core.forced import TAKEN_OVER
+from daemon.core.liquidation import Takeover
+from daemon.core.model import ZERO, Fill, Money, OrderReport, Side, Status
+
+
+@dataclass(frozen=True, slots=True)
+class PaperOrder:
+    """An order in the account. `intended_at` is when it was made up, `locked` what of the currency it spends stands aside for it.
+
+    `limit` is the worst price that it may fill at (immediate or cancel); None: any. `rests`: it waits for that price instead. `reduces`: it
+    only makes a position of a swap smaller.
+    """
+
+    report: OrderReport
+    intended_at: datetime
+    locked: Decimal
+    limit: Decimal | None = None
+    rests: bool = False
+    reduces: bool = False
+
+
+def ended_so(report: OrderReport, status: Status, at: datetime, fills: tuple[Fill, ...] = ()) -> OrderReport:
+    """The report of an order that has ended so, after these trades."""
+    return OrderReport(
+        order_id=report.order_id,
+        venue_id=report.venue_id,
+        symbol=report.symbol,
+        side=report.side,
+        status=status,
+        amount=report.amount,
+        filled=sum([fill.amount for fill in fills], ZERO),
+        cost=sum([fill.cost for fill in fills], ZERO),
+        at=at,
+        fills=fills,
+    )
+
+
+def taken_over(taken: Takeover, number: int, at: datetime) -> OrderReport:
+    """The order by which the venue takes a position over, with its trade; `number` is theirs. Products are those of the context."""
+    market, held = taken.position.market, taken.position.held
+    side = Side.SELL if held > 0 else Side.BUY
+    cost = abs(held) * taken.price
+    fill = Fill(
+        order_id=f"{TAKEN_OVER}{number}",
+        venue_id=f"P{number}",
+        trade_id=str(number),
+        symbol=market.symbol,
+        side=side,
+        amount=abs(held),
+        price=taken.price,
+        cost=cost,
+        fees=(Money(taken.fee, market.quote),) if taken.fee else (),
+        at=at,
+        realised=-side.sign * cost,
+    )
+    return OrderReport(
+        order_id=fill.order_id,
+        venue_id=fill.venue_id,
+        symbol=market.symbol,
+        side=side,
+        status=Status.FILLED,
+        amount=fill.amount,
+        filled=fill.amount,
+        cost=cost,
+        at=at,
+        fills=(fill,),
+    )
+
+
+def order_as_json(order: PaperOrder) -> dict[str, object]:
+    """An order with its trades, for the disk."""
+    report = order.report
+    return {
+        "id": report.order_id,
+        "venue_id": report.venue_id,
+        "symbol": report.symbol,
+        "side": report.side.value,
+        "status": report.status.value,
+        "amount": str(report.amount),
+        "filled": str(report.filled),
+        "cost": str(report.cost),
+        "at": report.at.isoformat(),
+        "intended_at": order.intended_at.isoformat(),
+        "locked": str(order.locked),
+        "limit": None if order.limit is None else str(order.limit),
+        "rests": order.rests,
+        "reduces": order.reduces,
+        "fills": [
+            {
+                "id": fill.trade_id,
+                "amount": str(fill.amount),
+                "price": str(fill.price),
+                "cost": str(fill.cost),
+                "fees": [[str(fee.amount), fee.currency] for fee in fill.fees],
+                "at": fill.at.isoformat(),
+                "realised": None if fill.realised is None else str(fill.realised),
+            }
+            for fill in report.fills
+        ],
+    }
+
+
+def order_from_json(row: dict[str, Any]) -> PaperOrder:
+    """The order that was written so. KeyError, ValueError and their like: it is none."""
+    report = OrderReport(
+        order_id=row["id"],
+        venue_id=row["venue_id"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        status=Status(row["status"]),
+        amount=Decimal(row["amount"]),
+        filled=Decimal(row["filled"]),
+        cost=Decimal(row["cost"]),
+        at=datetime.fromisoformat(row["at"]),
+    )
+    fills = tuple(
+        Fill(
+            order_id=report.order_id,
+            venue_id=report.venue_id,
+            trade_id=fill["id"],
+            symbol=report.symbol,
+            side=report.side,
+            amount=Decimal(fill["amount"]),
+            price=Decimal(fill["price"]),
+            cost=Decimal(fill["cost"]),
+            fees=tuple(Money(Decimal(amount), currency) for amount, currency in fill["fees"]),
+            at=datetime.fromisoformat(fill["at"]),
+            realised=Decimal(fill["realised"]) if fill.get("realised") else None,
+        )
+        for fill in row["fills"]
+    )
+    limit, rests, reduces = row.get("limit"), row.get("rests", False), row.get("reduces", False)  # an earlier version's has none
+    intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
+    return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests, reduces)
