@@ -99,6 +99,10 @@ class Dispatch:
         selling = any(self.moving(t, at) for t in wave.current if not t.order.spends_quote)
         return selling or any(not work.leg.spends_quote and not work.over for work in wave.works)
 
+    def under_way(self, at: datetime) -> bool:
+        """Whether any order may be expected to end soon, and then counts in the limits with what it has traded only."""
+        return any(self.moving(tracked, at) for tracked in self._table)
+
     def cash(self, wave: Wave) -> dict[str, Decimal]:
         """Money by currency that neither orders nor what is worked on has a claim to."""
         cash = self._account.cash_free()

@@ -14,7 +14,7 @@ from daemon.core import quoting, slicing
 from daemon.core.account import Account
 from daemon.core.dispatch import Dispatch, Standing
 from daemon.core.events import Event, ParentBegun, ParentEnded, ReadTouch, SubmitOrders, TouchRead
-from daemon.core.guard import Guard
+from daemon.core.guard import NEXT_DAY, Guard
 from daemon.core.model import EPOCH, ZERO, Decision, Order, Side, currencies
 from daemon.core.ordertable import State, Tracked
 from daemon.core.planner_inputs import ONE
@@ -203,9 +203,14 @@ class Workbench:
         made.orders.append(order)
 
     def _held_back(self, wave: Wave, work: Working, at: datetime) -> Iterable[Event]:
-        """Limits let no child through. What the others look at passes; room beside a liquidation comes from what this wave reduces only."""
-        if wave.left.get(work.leg.symbol) == Risk.LIQUIDATION_ROOM and not self._dispatch.makes_room(wave, at):
-            return self._end(wave, work, Risk.LIQUIDATION_ROOM.value, at)
+        """Limits let no child through. What most of them look at passes.
+
+        Room beside a liquidation comes from what this wave reduces only, and room in a day from orders under way that end short.
+        """
+        reason = wave.left.get(work.leg.symbol, "")
+        cramped = reason == Risk.LIQUIDATION_ROOM and not self._dispatch.makes_room(wave, at)
+        if cramped or (reason in NEXT_DAY and not self._dispatch.under_way(at)):
+            return self._end(wave, work, reason, at)
         work.keep_back(at, at + JUDGED_AGAIN)
         return ()
 

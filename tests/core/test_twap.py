@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.core import events as e
 from daemon.core.model import Cause, Side, Slice, Status
+from daemon.core.risk_orders import OrderLimits
 from daemon.core.slicing import next_step, parts
 from daemon.core.working import Place, Working
 from tests.core.builders import START, after, decision, market, report
@@ -237,3 +238,32 @@ def test_after_a_long_sleep_the_account_is_read_first() -> None:
     desk.take(desk.manager.on_reconciled(e.AccountReconciled({}, after(desk.at), after(desk.at))))
     desk.wait(0.5)
     assert len(desk.orders()) == 2
+
+
+def test_a_limit_of_the_day_ends_what_it_leaves_nothing_of() -> None:
+    """Once the day's orders are used up and none is under way, the rest is worked on no longer, and the next day makes up for it."""
+    desk = WorkDesk(twap(), order_limits=OrderLimits(day_notional_max=Decimal(250)))
+    desk.want({BTC: 0.6})
+    desk.sent(desk.newest())
+    desk.filled(desk.newest())
+    filled_at_once(desk, 35)
+    assert sum(order.amount * order.price for order in desk.orders()) <= 250
+    settled = desk.settled()
+    assert settled.left == {BTC: "day_notional_max"}
+    (ended,) = desk.of(e.ParentEnded)
+    assert isinstance(ended, e.ParentEnded)
+    assert (ended.reason, ended.filled) == ("day_notional_max", sum(order.amount for order in desk.orders()))
+
+
+def test_a_limit_of_the_day_waits_for_an_order_that_may_give_room_back() -> None:
+    """An order that is under way counts whole; where it ends short, what it leaves of the day goes to the rest."""
+    desk = WorkDesk(twap(), market("BTC/USDT"), market("ETH/USDT"), order_limits=OrderLimits(day_notional_max=Decimal(100)))
+    desk.want({BTC: 0.6, "ETH/USDT": 0.3})
+    first = desk.orders()
+    assert sum(order.amount * order.price for order in first) <= 100
+    desk.wait(2)
+    assert not desk.of(e.ParentEnded)
+    desk.sent(first[0])
+    desk.ended(first[0], Status.EXPIRED)
+    desk.wait(2)
+    assert len(desk.orders()) > len(first)
