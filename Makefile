@@ -97,6 +97,10 @@ optimize: setup ## Add skfolio to .venv for the strategies that ask an optimiser
 	@.venv/bin/pip install -q --require-hashes -r requirements-optimize.lock
 	exec .venv/bin/pytest -q tests/strategies/test_optimised.py
 
+cluster: setup ## Add dask to .venv for sweeps on a cluster, and test these
+	@.venv/bin/pip install -q --require-hashes -r requirements-cluster.lock
+	exec .venv/bin/pytest -q tests/research/test_sweep_cluster.py
+
 fuzz: setup ## Try CASES=100000 inputs at random of each kind: configurations, API calls, answers and frames of an exchange (hours); SEED=N takes others
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/fuzz
 

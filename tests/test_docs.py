@@ -5,21 +5,12 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from typer.testing import CliRunner
 
-from daemon.cli import app
 from daemon.config import Config
-from daemon.core.ordertable import diagram
 from tests.pages import MADE, pages
-from tests.test_cli_manners import EVERY
 from tests.test_faults import names_in
 
 DOCS = Path(__file__).parent.parent / "docs"
-
-
-def test_the_diagram_of_an_orders_life_is_the_table() -> None:
-    """The picture in docs/architecture.md is drawn from LIFE, transition by transition."""
-    assert diagram().strip() in (DOCS / "architecture.md").read_text()
 
 
 def test_the_tests_that_the_security_page_names_are_there() -> None:
@@ -48,33 +39,6 @@ def test_what_is_made_of_the_source_is_up_to_date(page: str) -> None:
     """The made parts of a page are what the source says now; `make pages` writes them anew."""
     (as_is, wanted) = next((as_is, wanted) for path, as_is, wanted in pages() if path.name == page)
     assert as_is == wanted, "run `make pages`"
-
-
-def commands(page: str) -> list[str]:
-    """What a page says can be typed."""
-    return re.findall(r"`(rebalanced [^`]+)`", (DOCS / page).read_text())
-
-
-@pytest.mark.parametrize("page", ["journal.md", "migrating.md"])
-def test_every_verb_and_option_in_a_page_is_there(page: str) -> None:
-    """What a page tells to type is a verb of the program, and its options are options of that verb."""
-    found = commands(page)
-    assert found
-    for command in found:
-        words = command.split()[1:]
-        verb = next((EVERY[name] for name in (" ".join(words[:2]), words[0]) if name in EVERY), None)
-        assert verb is not None, command
-        assert {word for word in words if word.startswith("--")} <= {name for option in verb.params for name in option.opts}, command
-
-
-def test_the_first_commands_for_newcomers_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What docs/migrating.md has a newcomer type first does what it says, but for the daemon itself."""
-    monkeypatch.chdir(tmp_path)
-    typed = re.findall(r"^    rebalanced (.+)$", (DOCS / "migrating.md").read_text(), re.MULTILINE)
-    assert [line.split()[0] for line in typed] == ["init", "check", "run"]
-    for line in typed[:2]:
-        answer = CliRunner().invoke(app, line.split())
-        assert answer.exit_code == 0, answer.output
 
 
 @pytest.mark.parametrize("page", ["journal.md", "migrating.md"])

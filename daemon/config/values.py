@@ -212,7 +212,7 @@ def duration(low: str, high: str) -> tuple[BeforeValidator, PlainSerializer, Wit
     return (
         BeforeValidator(lambda value: as_duration(value, least, most)),
         PlainSerializer(duration_text, return_type=str),
-        WithJsonSchema({"type": "string", "pattern": f"^{DURATION.pattern}$"}),
+        WithJsonSchema({"type": "string", "pattern": f"^{DURATION.pattern}$", "x-shortest": low, "x-longest": high}),
     )
 
 

@@ -13,6 +13,9 @@ from daemon.core.model import EPOCH, Bar
 
 # Live bars kept while the gap before them is filled: a REST answer lags the stream by seconds, and what is dropped comes back by REST.
 HELD_MAX: Final = 64
+# How far the venue's clock may be ahead of ours before a candle of its future is taken for what it is: a time that is wrong. Taken at its
+# word, all that comes before that time would be old.
+AHEAD_MAX: Final = timedelta(minutes=1)
 # Ticks a symbol may publish: marks feed the equity and the dashboard, where four a second are plenty.
 TICK_SPACING_S: Final = 0.25
 # A price that has not moved is told again, since what was told long ago counts as stale: well within the 15 s that a price stays fresh.
@@ -98,6 +101,7 @@ class BarFlow:
 
     def __init__(self, symbol: str, timeframe: timedelta) -> None:
         self.symbol = symbol
+        self._timeframe = timeframe
         self.sequence = BarSequence(timeframe)
         self.lost = False
         self.losses = 0
@@ -107,6 +111,7 @@ class BarFlow:
 
     def live(self, closed: Iterable[Bar], forming: Bar | None, at: datetime, mono: float) -> list[Event]:
         """Candles from a stream. One that leaves a gap is held, and the symbol is lost until REST has answered."""
+        closed, forming = self._of_now(closed, forming, at)
         events = self._published([out for bar in closed for out in self.sequence.live(bar)], at)
         if self.sequence.gap:
             events += self.lose("gap", at)
@@ -114,6 +119,7 @@ class BarFlow:
 
     def answered(self, closed: Iterable[Bar], forming: Bar | None, at: datetime, mono: float) -> list[Event]:
         """Candles from a REST answer that begins at `sequence.through`."""
+        closed, forming = self._of_now(closed, forming, at)
         bars = self.sequence.answered(closed, forming)
         self._filled += len(bars)
         return self._published(bars, at) + self._ticked(forming, at, mono)
@@ -133,6 +139,12 @@ class BarFlow:
             return []
         self.lost = False
         return [StreamCaughtUp(self.symbol, self._filled, at)]
+
+    def _of_now(self, closed: Iterable[Bar], forming: Bar | None, at: datetime) -> tuple[list[Bar], Bar | None]:
+        """What has closed, and what forms, but for candles from the future."""
+        closes_max = at + AHEAD_MAX
+        ahead = forming is not None and forming.closes_at > closes_max + self._timeframe
+        return [bar for bar in closed if bar.closes_at <= closes_max], None if ahead else forming
 
     def _published(self, bars: list[Bar], at: datetime) -> list[Event]:
         if bars:

@@ -110,6 +110,18 @@ def test_a_loss_is_told_once_and_ends_when_nothing_is_missing() -> None:
     assert flow.caught_up(T0) == []
 
 
+def test_a_candle_from_the_future_says_nothing() -> None:
+    """A time that is wrong by a day, closed or forming, streamed or answered, does not make all that comes before it old."""
+    flow, now, tomorrow = BarFlow("A/USDT", SECOND), T0 + 3 * SECOND, 86_400
+    flow.answered([bar(2)], bar(3), now, 0.0)
+    assert flow.live([bar(tomorrow)], bar(tomorrow), now, 1.0) == []
+    assert flow.answered([bar(tomorrow)], bar(tomorrow), now, 2.0) == []
+    assert flow.live([bar(3)], None, now, 3.0) == [BarClosed(bar(3), now)]
+    fresh = BarFlow("A/USDT", SECOND)
+    assert fresh.live([], bar(tomorrow), now, 0.0) == []
+    assert fresh.live([], bar(4, 7.0), now, 1.0) == [PriceTicked("A/USDT", 7.0, now)]
+
+
 def test_ticks_are_new_prices_of_unfinished_bars() -> None:
     """A tick is a changed price of a bar that is not out yet, at most four times a second."""
     flow = BarFlow("A/USDT", SECOND)

@@ -1,17 +1,11 @@
-"""Pages that are made of the source: `make pages` writes them, and a test compares them with it.
-
-Rule: a page is either written by hand or between two marks `<!-- NAME -->` and `<!-- end of NAME -->` made here, never both.
-"""
+"""The API, out of its routes and its document."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from daemon.io.api_document import document
 from daemon.io.api_routes import ROUTES, Route
-
-DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 
 
 def routes_table() -> str:
@@ -54,34 +48,3 @@ def _type(told: Mapping[str, Any]) -> str:
     if isinstance(told.get("additionalProperties"), dict):
         return f"map to {_type(told['additionalProperties'])}"
     return {"decimal": "decimal", "date-time": "time"}.get(told.get("format", ""), str(told["type"]))
-
-
-# By page what stands between its marks.
-MADE: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
-    "api.md": {"routes": routes_table},
-    "api-reference.md": {"shapes": shapes_reference},
-}
-
-
-def made(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
-    """A page with its made parts as they are to be. ValueError: a mark is missing."""
-    for name, part in parts.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, found, rest = text.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise ValueError(f"the marks of {name} are missing")
-        text = f"{before}{begin}\n{part()}\n{end}{after}"
-    return text
-
-
-def pages() -> Iterator[tuple[Path, str, str]]:
-    """Each page that has made parts: where it is, as it is, as it is to be."""
-    for page, parts in MADE.items():
-        text = (DOCS / page).read_text(encoding="utf-8")
-        yield DOCS / page, text, made(text, parts)
-
-
-if __name__ == "__main__":
-    for path, _, text in pages():
-        path.write_text(text, encoding="utf-8")
