@@ -149,8 +149,8 @@ async def _answers(settings: Config, venue: CcxtExchange) -> AsyncIterator[Findi
         yield _refused(settings, error)
         return
     yield ok("markets", f"all {len(markets)} symbols are listed, with bars of {settings.timeframe}")
-    for text in (venue.unlike if isinstance(venue, SetUp) else {}).values():
-        yield warning("markets", text, "see to it at the exchange if it should be so before, while nothing of it is held")
+    for symbol, text in (venue.unlike if isinstance(venue, SetUp) else {}).items():
+        yield warning("markets", f"{symbol}: {text}", "set it at the exchange while nothing of it is held")
     if settings.mode in KEYED:
         yield ok("key", "the exchange takes the key")
     if settings.mode in ("shadow", "live"):

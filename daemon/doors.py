@@ -15,8 +15,8 @@ from daemon.io.ccxt_usdm import CLASSES
 from daemon.parts import StartRefused
 
 
-def door_of(config: Config, epoch: Epoch | None, *, trades: bool) -> Callable[..., CcxtExchange]:
-    """The door to the kind of market that is traded; it still wants what every door does. `trades`: else it only looks.
+def door_of(config: Config, epoch: Epoch | None) -> Callable[..., CcxtExchange]:
+    """The door to the kind of market that is traded; it still wants what every door does.
 
     Raises:
         StartRefused: swaps of an exchange whose swaps are not traded.
@@ -27,7 +27,7 @@ def door_of(config: Config, epoch: Epoch | None, *, trades: bool) -> Callable[..
     if chosen.id not in CLASSES:
         text = f"{config.place}.id {chosen.id}: swaps are traded on {' and '.join(sorted(CLASSES))}; write one of these, or market: spot"
         raise StartRefused(f"{config.source}: {text}", 78)
-    settings: dict[str, Any] = {"leverage": chosen.leverage, "margin_mode": chosen.margin_mode, "sets": trades}
+    settings: dict[str, Any] = {"leverage": chosen.leverage, "margin_mode": chosen.margin_mode}
     return partial(SwapExchange, **settings) if epoch is None else partial(RenumberedSwaps, epoch=epoch, **settings)
 
 

@@ -63,8 +63,7 @@ def restored(p: Parts) -> list[e.Event]:
 
 def quarantined(p: Parts) -> list[e.Event]:
     """Holds on the markets that are not set up as the configuration says, and the end of those whose reason is gone."""
-    trades = p.identity["mode"] != "shadow"  # which sets nothing, and plans as if it did
-    unlike = p.exchange.unlike if trades and isinstance(p.exchange, SetUp) else {}
+    unlike = p.exchange.unlike if isinstance(p.exchange, SetUp) else {}
     at, states = p.clock.now(), p.manager.states
     lifted = [hold.scope for hold in states.holds() if hold.code == UNLIKE and hold.scope.symbol not in unlike]
     placed = (Hold(scope=Scope(symbol=s), level=Level.REDUCING, code=UNLIKE, text=text, since=at) for s, text in sorted(unlike.items()))

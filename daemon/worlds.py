@@ -42,10 +42,9 @@ def build(
     `circuits`: what the accounts of this process have found of their venues.
     """
     core, shared = deciding(config), circuits or Circuits(clock)
-    world, trades = (recovered.values, clock, shared), config.mode in ("sandbox", "live")
-    reached = ExchangeInTurn(exchange, Circuit(clock)) if exchange else None
+    world = recovered.values, clock, shared
     return Parts(
-        exchange=reached or _exchange(config, secrets, _paper_store(journal), *world, trades=trades),
+        exchange=ExchangeInTurn(exchange, Circuit(clock)) if exchange else _exchange(config, secrets, _paper_store(journal), *world),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -97,16 +96,14 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
     )
 
 
-def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = None, *, trades: bool = False) -> CcxtExchange:
+def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = None) -> CcxtExchange:
     """The venue as ccxt reaches it; without keys in mode paper. `epoch`: since when it has counted anew, where it has.
-
-    `trades`: it may change how markets of the account are set, which nothing that only looks may.
 
     Raises:
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
     """
     try:
-        venue = door_of(config, epoch, trades=trades)(
+        venue = door_of(config, epoch)(
             config.exchange.id,
             tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
@@ -165,10 +162,8 @@ def _exchange(
     values: Mapping[str, str],
     clock: Clock,
     circuits: Circuits,
-    *,
-    trades: bool = False,
 ) -> Exchange:
-    venue = door(config, secrets, clock, Epoch.of(values), trades=trades)
+    venue = door(config, secrets, clock, Epoch.of(values))
     circuit = circuits.at(venue.place)
     if config.mode != "paper":
         return ExchangeInTurn(venue, circuit)

@@ -33,18 +33,14 @@ MARGIN_MODES: Final = ("cross", "isolated")
 class SwapExchange(CcxtExchange):
     """A venue's swaps through ccxt. `leverage` and `margin_mode` are what every market is to be set to.
 
-    `sets`: it may set them; else it only looks, at markets that count as set already. `unlike` says, by symbol, what is not as configured,
-    in a sentence.
+    `unlike` says, by symbol, what could not be set as configured, in a sentence.
     """
 
     kind: ClassVar[tuple[str, str | None]] = ("swap", "linear")
 
-    def __init__(
-        self, exchange_id: str, symbols: Sequence[str], *, leverage: int, margin_mode: str, sets: bool = True, **given: Any
-    ) -> None:
+    def __init__(self, exchange_id: str, symbols: Sequence[str], *, leverage: int, margin_mode: str, **given: Any) -> None:
         super().__init__(usdm.CLASSES[exchange_id], symbols, **given)
         self._wanted = (leverage, margin_mode)
-        self._sets = sets
         self._leverages: dict[str, Decimal] = {}
         self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
         self._fee: Decimal | None = None
@@ -58,7 +54,7 @@ class SwapExchange(CcxtExchange):
     # --- market ------------------------------------------------------------------------------------------------------
 
     async def connect(self) -> Mapping[str, Instrument]:
-        """See Market.connect. With a key, the account's settings are read, and where they are to be set, set and read back."""
+        """See Market.connect. With a key, the account's settings are read, set where they differ, and read back."""
         instruments = await super().connect()
         if not self._keyed:
             return {symbol: self._as_set(market) for symbol, market in instruments.items()}
@@ -136,9 +132,6 @@ class SwapExchange(CcxtExchange):
         """One position a market, long or short. Fatal: the account is in hedge mode, and cannot be taken out of it."""
         if not await self._hedged():
             return
-        if not self._sets:
-            remedy = "set it to one-way mode, or let a start do so"
-            raise Fatal(f"the account is in hedge mode, which is not traded; {remedy}", Reason.BAD_REQUEST)
         refused = await self._set(lambda: self._client.set_position_mode(False))
         if await self._hedged():
             remedy = "close its positions and orders, and set it to one-way mode"
@@ -149,22 +142,20 @@ class SwapExchange(CcxtExchange):
         return mode.get("hedged") is not False
 
     async def _set_up(self, symbols: list[str]) -> None:
-        """Leverage and margin mode of every market as configured: set as far as that is ours to do and can be, and compared."""
+        """Leverage and margin mode of every market as configured, as far as the venue lets them be set."""
         leverage, mode = Decimal(self._wanted[0]), self._wanted[1]
-        said: dict[str, str] = {}
+        refused: dict[str, str] = {}
+        for symbol, (found, margin) in (await self._settings(symbols)).items():
+            if margin != mode:
+                refused[symbol] = await self._set(lambda s=symbol: self._client.set_margin_mode(mode, s))  # type: ignore[misc]
+            if found != leverage:
+                said = await self._set(lambda s=symbol: self._client.set_leverage(int(leverage), s))  # type: ignore[misc]
+                refused[symbol] = refused.get(symbol) or said
         now = await self._settings(symbols)
-        if self._sets:
-            for symbol, (found, margin) in now.items():
-                if margin != mode:
-                    said[symbol] = await self._set(lambda s=symbol: self._client.set_margin_mode(mode, s))  # type: ignore[misc]
-                if found != leverage:
-                    answer = await self._set(lambda s=symbol: self._client.set_leverage(int(leverage), s))  # type: ignore[misc]
-                    said[symbol] = said.get(symbol) or answer
-            now = await self._settings(symbols)
-            self._leverages = {symbol: found for symbol, (found, _) in now.items() if found}
+        self._leverages = {symbol: found for symbol, (found, _) in now.items() if found}
         self.unlike = {
             symbol: f"{symbol} has leverage {found} and margin mode {margin}, where the configuration says {leverage} and {mode}; "
-            f"{_unset(said.get(symbol, '')) if self._sets else 'a start sets it'}"
+            f"the exchange does not set it{': ' + refused[symbol] if refused.get(symbol) else ''}"
             for symbol, (found, margin) in now.items()
             if (found, margin) != (leverage, mode)
         }
@@ -201,10 +192,6 @@ class SwapExchange(CcxtExchange):
         """See Earning.incomes."""
         ids = {str(market["id"]): symbol for symbol, market in (self._client.markets or {}).items()}
         return await self._private(Urgency.RECONCILE, lambda: usdm.incomes(self._client, epoch_ms(since), ids))
-
-
-def _unset(said: str) -> str:
-    return f"the exchange does not set it: {said}" if said else "the exchange does not set it"
 
 
 class RenumberedSwaps(Renumbered, SwapExchange):

@@ -221,7 +221,7 @@ class SetUp(Protocol):
 
     @property
     def unlike(self) -> Mapping[str, str]:
-        """By symbol, what `connect` has found unlike the configuration, and could not set or had no right to, in a sentence."""
+        """By symbol, what `connect` has found unlike the configuration and could not set, in a sentence."""
         ...
 
 
