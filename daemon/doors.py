@@ -5,18 +5,18 @@ Rule: spot and swaps, first or later epochs of a venue differ here; what lies be
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from daemon.config import Config
 from daemon.io.ccxt_epochs import Epoch, Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.ccxt_setup import Wanted
 from daemon.io.ccxt_swaps import RenumberedSwaps, SwapExchange
 from daemon.io.ccxt_usdm import CLASSES
 from daemon.parts import StartRefused
 
 
-def door_of(config: Config, epoch: Epoch | None) -> Callable[..., CcxtExchange]:
-    """The door to the kind of market that is traded; it still wants what every door does.
+def door_of(config: Config, epoch: Epoch | None, *, may_set: bool) -> Callable[..., CcxtExchange]:
+    """The door to the kind of market that is traded; it still wants what every door does. `may_set`: the account may be set up by it.
 
     Raises:
         StartRefused: swaps of an exchange whose swaps are not traded.
@@ -27,8 +27,8 @@ def door_of(config: Config, epoch: Epoch | None) -> Callable[..., CcxtExchange]:
     if chosen.id not in CLASSES:
         text = f"{config.place}.id {chosen.id}: swaps are traded on {' and '.join(sorted(CLASSES))}; write one of these, or market: spot"
         raise StartRefused(f"{config.source}: {text}", 78)
-    settings: dict[str, Any] = {"leverage": chosen.leverage, "margin_mode": chosen.margin_mode}
-    return partial(SwapExchange, **settings) if epoch is None else partial(RenumberedSwaps, epoch=epoch, **settings)
+    wanted = Wanted(chosen.leverage, chosen.margin_mode, may_set=may_set)
+    return partial(SwapExchange, wanted=wanted) if epoch is None else partial(RenumberedSwaps, epoch=epoch, wanted=wanted)
 
 
 def refuse_what_it_takes_not(config: Config, venue: CcxtExchange) -> None:

@@ -35,6 +35,7 @@ Request = (
     | e.PollAccount
     | e.MeasureClock
     | e.ReadMarkets
+    | e.ReadSettings
     | e.ReadTouch
     | e.BookFlows
     | e.BookSleeves

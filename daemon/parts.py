@@ -231,6 +231,11 @@ class Joined(Protocol):
         ...
 
     @property
+    def settings(self) -> Accepts:
+        """How the account is set up at the venue."""
+        ...
+
+    @property
     def recorder(self) -> Accepts:
         """Conclusions, to be written."""
         ...

@@ -80,7 +80,7 @@ class Onlooker:
         self.parts = core
         self.told: list[e.Event] = []
         self.aligner = Aligner(core.symbols, core.timeframe, core.timeframe)
-        self.gateway = self.poller = self.timekeeper = self.rulebook = self.recorder = self.views = self
+        self.gateway = self.poller = self.timekeeper = self.rulebook = self.settings = self.recorder = self.views = self
         self.bus: Bus[e.Event] = Bus(routes(self))
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:

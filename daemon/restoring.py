@@ -4,21 +4,15 @@ Rule: the same facts through the same code as when they happened; nothing is con
 """
 
 from dataclasses import replace
-from typing import Final
 
 from daemon.commander import APPROVED
 from daemon.core import curves, groups, membership
 from daemon.core import events as e
 from daemon.core.breakers.prices import AGREED
 from daemon.core.model import Fill
-from daemon.core.states import DAEMON, Hold, Level, Scope
 from daemon.io.ccxt_epochs import Epoch
-from daemon.io.exchange import SetUp
 from daemon.io.journal import Recovered
 from daemon.parts import Parts
-
-# Why a market only reduces whose leverage or margin mode could not be set.
-UNLIKE: Final = "unlike_configured"
 
 
 def restored(p: Parts) -> list[e.Event]:
@@ -59,15 +53,6 @@ def restored(p: Parts) -> list[e.Event]:
     if p.identity["mode"] != "shadow":  # which trades nothing, and may well stand beside one that does
         p.reconciler.twins.begin(p.clock.now(), (order.id for order in record.recent_orders))
     return [*conclusions, *p.manager.sleeves.hand_over(p.clock.now())]
-
-
-def quarantined(p: Parts) -> list[e.Event]:
-    """Holds on the markets that are not set up as the configuration says, and the end of those whose reason is gone."""
-    unlike = p.exchange.unlike if isinstance(p.exchange, SetUp) else {}
-    at, states = p.clock.now(), p.manager.states
-    lifted = [hold.scope for hold in states.holds() if hold.code == UNLIKE and hold.scope.symbol not in unlike]
-    placed = (Hold(scope=Scope(symbol=s), level=Level.REDUCING, code=UNLIKE, text=text, since=at) for s, text in sorted(unlike.items()))
-    return [*(e.HoldLifted(scope, UNLIKE, DAEMON, at) for scope in lifted), *(e.HoldPlaced(hold, at) for hold in placed)]
 
 
 def newest_trade(record: Recovered) -> Fill | None:

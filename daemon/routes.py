@@ -19,7 +19,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
         (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick, p.breakers.on_tick]),
-        *((e.MarkTicked, [p.account.on_mark]), (e.FundingTold, [p.account.on_funding])),
+        *((e.MarkTicked, [*d.paper_on(e.MarkTicked), p.account.on_mark]), (e.FundingTold, [p.account.on_funding])),
         (e.StreamLost, [d.aligner.on_lost, p.breakers.on_lost]),
         (e.StreamCaughtUp, [d.aligner.on_caught_up, p.breakers.on_caught_up]),
         (
@@ -66,7 +66,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         *((e.DriftFound, [p.account.on_drift_found]), (e.DriftCleared, [p.account.on_drift_cleared])),
         # trading state
         (e.MeasureClock, [d.timekeeper.accept]),
-        (e.ReadMarkets, [d.rulebook.accept]),
+        *((e.ReadMarkets, [d.rulebook.accept]), (e.ReadSettings, [d.settings.accept])),
         (e.ClockMeasured, [p.breakers.on_clock]),
         (e.LoopLagged, [p.breakers.on_lag]),
         (e.Awoken, [p.account.on_awoken, p.breakers.on_awoken, p.manager.on_awoken]),

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
@@ -21,13 +22,14 @@ from daemon.core.model import EPOCH, Instrument, is_swap
 from daemon.core.slices import Aligner
 from daemon.io import logs
 from daemon.io.deadman import DeadMansSwitch, may_rest
-from daemon.io.exchange import Countdown, Fatal, Hushed, Marking, Reason, VenueError, Vetted
+from daemon.io.exchange import Countdown, Fatal, Hushed, Marking, Reason, SetUp, VenueError, Vetted
 from daemon.io.gateway import Gateway
 from daemon.io.marks import Marks
 from daemon.io.paper_exchange import PaperExchange
 from daemon.io.pollers import AccountPoller
 from daemon.io.recorder import Recorder
 from daemon.io.rulebook import Rulebook, complete
+from daemon.io.settings import SettingsWatch
 from daemon.io.streams import BarStreams, Job
 from daemon.io.timekeeper import Timekeeper
 from daemon.io.userstream import UserStream
@@ -38,7 +40,7 @@ from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, StartRefused, dangerous_key, refused_key
 from daemon.pulse import Pulse
 from daemon.renewing import Renewing
-from daemon.restoring import quarantined, restored
+from daemon.restoring import restored
 from daemon.stopping import READ_S, last_look
 from daemon.tracing import Tracer
 from daemon.transport import Transport
@@ -117,6 +119,8 @@ class Trader:
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
+        venue = p.exchange if isinstance(p.exchange, SetUp) else None
+        self.settings = SettingsWatch(venue, self.publish, p.clock, partial(restraint.quarantine, p.manager.states))
         self.recorder = Recorder(p.journal, self.publish, p.clock, self.trace.finish)
         booked = p.ledger.has_trade, p.manager.may_send, p.ledger.has_flow
         self.gateway = Gateway(p.exchange, self.recorder, self._of_orders, p.clock, *booked, self.trace.journalled, self.trace.leaving)
@@ -193,7 +197,7 @@ class Trader:
         exchange = self.parts.exchange
         if not isinstance(exchange, PaperExchange):
             return []
-        return [exchange.on_bar if kind is e.BarClosed else exchange.on_tick]
+        return [{e.BarClosed: exchange.on_bar, e.PriceTicked: exchange.on_tick, e.MarkTicked: exchange.on_mark}[kind]]
 
     def away_on(self, kind: type) -> list[Any]:
         """Strategies in processes of their own, and those to come: every slice reaches them before one of them is asked about it."""
@@ -217,8 +221,9 @@ class Trader:
         conclusions = restored(p)
         for name, job in self.edges():
             hire(name, job)
-        for event in (*conclusions, *quarantined(p)):
+        for event in conclusions:
             self.publish(event)
+        self.settings.begin()
         await self._start_workers()
         streams, after = await self._allowed(self._warm)
         streams.start_from(after)
@@ -263,7 +268,7 @@ class Trader:
             jobs += self.parts.exchange.jobs()
         if self.switch is not None:
             jobs.append(("switch", self.switch.run))
-        jobs += self._marking()
+        jobs += self._of_swaps()
         return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
 
     def _switch(self, together: Together) -> DeadMansSwitch | None:
@@ -274,13 +279,14 @@ class Trader:
         left = {order.symbol for order, _ in p.recovered.open_orders}
         return DeadMansSwitch(p.exchange, p.countdown, lambda: may_rest(p.manager.table), left, p.clock, together)
 
-    def _marking(self) -> list[Job]:
-        """The mark prices of swaps, where the exchange has them."""
+    def _of_swaps(self) -> list[Job]:
+        """The mark prices of swaps, where the exchange has them, and how the account is set up for them."""
         p = self.parts
         swaps = [symbol for symbol in p.symbols if is_swap(symbol) and symbol not in p.unlisted]
         if not swaps or not isinstance(p.exchange, Marking):
             return []
-        return Marks(p.exchange, swaps, p.exchange.batch_max, self.publish, p.clock, Random(p.seed)).jobs()
+        jobs = Marks(p.exchange, swaps, p.exchange.batch_max, self.publish, p.clock, Random(p.seed)).jobs()
+        return [*jobs, ("settings", self.settings.run)] if isinstance(p.exchange, SetUp) else jobs
 
     async def _connect(self) -> Mapping[str, Instrument]:
         """Load the rules and prove the key, probing calmly for as long as the venue is away."""

@@ -44,7 +44,9 @@ def build(
     core, shared = deciding(config), circuits or Circuits(clock)
     world = recovered.values, clock, shared
     return Parts(
-        exchange=ExchangeInTurn(exchange, Circuit(clock)) if exchange else _exchange(config, secrets, _paper_store(journal), *world),
+        exchange=ExchangeInTurn(exchange, Circuit(clock))
+        if exchange
+        else _exchange(config, secrets, _paper_store(journal), *world, may_set=config.mode != "shadow"),
         journal=journal,
         recovered=recovered,
         clock=clock,
@@ -96,14 +98,16 @@ def process(accounts: Sequence[tuple[Config, Secrets]], clock: Clock, environ: M
     )
 
 
-def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = None) -> CcxtExchange:
+def door(config: Config, secrets: Secrets, clock: Clock, epoch: Epoch | None = None, *, may_set: bool = False) -> CcxtExchange:
     """The venue as ccxt reaches it; without keys in mode paper. `epoch`: since when it has counted anew, where it has.
+
+    `may_set`: leverage and modes of the account may be set as configured; whoever only looks changes nothing.
 
     Raises:
         StartRefused: there is no such exchange, or the addresses given for it contradict the mode.
     """
     try:
-        venue = door_of(config, epoch)(
+        venue = door_of(config, epoch, may_set=may_set)(
             config.exchange.id,
             tuple(sorted(config.universe.symbols)) + watched(config),
             sandbox=config.mode == "sandbox",
@@ -162,8 +166,10 @@ def _exchange(
     values: Mapping[str, str],
     clock: Clock,
     circuits: Circuits,
+    *,
+    may_set: bool = False,
 ) -> Exchange:
-    venue = door(config, secrets, clock, Epoch.of(values))
+    venue = door(config, secrets, clock, Epoch.of(values), may_set=may_set)
     circuit = circuits.at(venue.place)
     if config.mode != "paper":
         return ExchangeInTurn(venue, circuit)

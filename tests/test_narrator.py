@@ -225,6 +225,7 @@ SILENT: list[e.Event] = [
     e.PollAccount(AT),
     e.MeasureClock(AT),
     e.ReadMarkets(AT),
+    e.ReadSettings(AT),
     e.ReadTouch((BTC,), AT),
     e.TouchRead((Touch(BTC, Decimal(1), Decimal(2), AT),), AT),
     e.MarketsListed({}, AT),

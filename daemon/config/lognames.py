@@ -86,6 +86,7 @@ NAMES: Final = (
     "risk.limited",
     "risk.refused",
     "route.ready",
+    "settings.unread",
     "sleeves.booked",
     "slice.closed",
     "slice.incomplete",

@@ -50,6 +50,7 @@ from daemon.core.steering import MarketsListed as MarketsListed
 from daemon.core.steering import MeasureClock as MeasureClock
 from daemon.core.steering import OrderRecalled as OrderRecalled
 from daemon.core.steering import ReadMarkets as ReadMarkets
+from daemon.core.steering import ReadSettings as ReadSettings
 from daemon.core.steering import RebalanceRequested as RebalanceRequested
 from daemon.core.steering import RecallOrder as RecallOrder
 from daemon.core.steering import SleevesBooked as SleevesBooked
@@ -409,7 +410,7 @@ _Order = (
     | TradesListed
 )
 _Worked = GroupJudged | ParentBegun | ParentEnded | TouchRead
-_Reading = ReadMarkets | RecallOrder | OrderRecalled
+_Reading = ReadMarkets | ReadSettings | RecallOrder | OrderRecalled
 _Poll = AccountPolled | ForeignOrdersSeen | PollFailed | BalanceMoved | MarketsListed
 _Account = FlowBooked | SleevesBooked | AccountReconciled | DriftFound | DriftCleared | MarginLow | MarginRestored | EquityMarked
 _Trading = TradingStarted | Awoken | ClockMeasured | LoopLagged | HoldPlaced | HoldLifted | HoldWritten | StopRequested

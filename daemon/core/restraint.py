@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from daemon.core.account import Account
-from daemon.core.events import Event, HoldLifted, HoldPlaced, OrderRefused, PollAccount, ReadMarkets, WaveSettled
+from daemon.core.events import Event, HoldLifted, HoldPlaced, OrderRefused, PollAccount, ReadMarkets, ReadSettings, WaveSettled
 from daemon.core.model import Cause, Decision, decision_id
 from daemon.core.ordertable import Tracked
 from daemon.core.planner_inputs import Book
 from daemon.core.planner_legs import Reason
 from daemon.core.risk import Reason as Risk
-from daemon.core.states import Hold, Level, Scope, States
+from daemon.core.states import DAEMON, Hold, Level, Scope, States
 from daemon.core.trading import Settings
 from daemon.core.wave import RULES_DOUBTED, Wave
 
@@ -41,6 +41,12 @@ PASSING: Final = frozenset({
 # What could not be sold although a hold says so is tried again so long after: a stale price or a foreign order passes.
 AGAIN: Final = timedelta(seconds=15)
 
+# Why a market, or the account, only reduces that is not set up as the configuration says: its leverage, margin mode or position mode.
+UNLIKE: Final = "unlike_configured"
+
+# How an exchange says that an order has not the margin that we took it to need.
+UNFUNDED: Final = "insufficient_funds"
+
 # By strategy, the symbols of which it holds something.
 SymbolsOf = Callable[[str], frozenset[str]]
 
@@ -57,7 +63,23 @@ def refusal(event: OrderRefused) -> Iterator[Event]:
         yield HoldPlaced(refused_key(event.at), event.at)
     if event.code in RULES_DOUBTED:
         yield ReadMarkets(event.at)
+    if event.code == UNFUNDED:
+        yield ReadSettings(event.at)  # another leverage needs another margin
     yield PollAccount(event.at)
+
+
+def quarantine(states: States, unlike: Mapping[str, str], at: datetime) -> Iterator[HoldPlaced | HoldLifted]:
+    """Holds on what is not set up as the configuration says, and the end of those whose reason is gone.
+
+    `unlike`: a sentence by symbol; "" is the account.
+    """
+    for hold in states.holds():
+        if hold.code == UNLIKE and hold.scope.symbol not in unlike:
+            yield HoldLifted(hold.scope, UNLIKE, DAEMON, at)
+    for symbol, text in sorted(unlike.items()):
+        known = states.find(Scope(symbol=symbol), UNLIKE)
+        if known is None or known.text != text:
+            yield HoldPlaced(Hold(scope=Scope(symbol=symbol), level=Level.REDUCING, code=UNLIKE, text=text, since=at), at)
 
 
 def restore(states: States, facts: Iterable[HoldPlaced | HoldLifted]) -> None:

@@ -103,6 +103,13 @@ class ReadMarkets:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSettings:
+    """Read leverage, margin mode and position mode of the account now instead of at the next turn: they may be others than they were."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MarketsListed:
     """The rules of every market of the universe as they are now; what the venue lists no more is not active."""
 

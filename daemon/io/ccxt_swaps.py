@@ -4,7 +4,7 @@ Rule: leverage, margin mode and position mode are what the configuration says, o
 closes a position.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,9 +18,10 @@ from daemon.io.ccxt_client import Guarded
 from daemon.io.ccxt_epochs import Renumbered
 from daemon.io.ccxt_errors import judged
 from daemon.io.ccxt_exchange import CcxtExchange
+from daemon.io.ccxt_setup import ACCOUNT, Setup, Wanted
 from daemon.io.ccxt_streams import Streams
 from daemon.io.ccxt_types import Json
-from daemon.io.exchange import Fatal, NotSent, Reason, Refused, Urgency, VenueError
+from daemon.io.exchange import Fatal, NotSent, Reason, Urgency, VenueError
 
 # How often it is asked how far settlements are apart: Binance announces changes days before.
 INTERVALS_S: Final = 3600.0
@@ -31,22 +32,18 @@ MARGIN_MODES: Final = ("cross", "isolated")
 
 @judged
 class SwapExchange(CcxtExchange):
-    """A venue's swaps through ccxt. `leverage` and `margin_mode` are what every market is to be set to.
-
-    `unlike` says, by symbol, what could not be set as configured, in a sentence.
-    """
+    """A venue's swaps through ccxt. `wanted` is what every market is to be set to."""
 
     kind: ClassVar[tuple[str, str | None]] = ("swap", "linear")
 
-    def __init__(self, exchange_id: str, symbols: Sequence[str], *, leverage: int, margin_mode: str, **given: Any) -> None:
+    def __init__(self, exchange_id: str, symbols: Sequence[str], *, wanted: Wanted, **given: Any) -> None:
         super().__init__(usdm.CLASSES[exchange_id], symbols, **given)
-        self._wanted = (leverage, margin_mode)
-        self._leverages: dict[str, Decimal] = {}
+        self._setup = Setup(self._client, lambda request: self._private(Urgency.RECONCILE, request), wanted)
+        self._leverage = Decimal(wanted.leverage)
         self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
         self._fee: Decimal | None = None
         self._intervals: dict[str, timedelta] = {}
         self._intervals_due = 0.0
-        self.unlike: dict[str, str] = {}
 
     def _special(self) -> tuple[Json, type[Guarded], Callable[..., Streams]]:
         return usdm.SETTINGS, usdm.UsdmGuarded, usdm.UsdmStreams
@@ -59,8 +56,7 @@ class SwapExchange(CcxtExchange):
         if not self._keyed:
             return {symbol: self._as_set(market) for symbol, market in instruments.items()}
         symbols = list(instruments)
-        await self._one_way()
-        await self._set_up(symbols)
+        await self._begin()
         tiers = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_leverage_tiers(symbols))
         self._tiers = {symbol: usdm.tiers(tiers.get(symbol) or ()) for symbol in symbols}
         fee = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_trading_fee(symbols[0]))
@@ -76,7 +72,7 @@ class SwapExchange(CcxtExchange):
         """The rules of a market with what the account has set there, and pays."""
         return replace(
             market,
-            leverage=self._leverages.get(market.symbol, Decimal(self._wanted[0])),
+            leverage=self._setup.leverages.get(market.symbol, self._leverage),
             tiers=self._tiers.get(market.symbol, ()),
             taker_fee=market.taker_fee if self._fee is None else self._fee,
         )
@@ -128,51 +124,27 @@ class SwapExchange(CcxtExchange):
 
     # --- settings ----------------------------------------------------------------------------------------------------
 
-    async def _one_way(self) -> None:
-        """One position a market, long or short. Fatal: the account is in hedge mode, and cannot be taken out of it."""
-        if not await self._hedged():
-            return
-        refused = await self._set(lambda: self._client.set_position_mode(False))
-        if await self._hedged():
-            remedy = "close its positions and orders, and set it to one-way mode"
-            raise Fatal(f"the account is in hedge mode, which is not traded ({refused}); {remedy}", Reason.BAD_REQUEST)
+    @property
+    def unlike(self) -> Mapping[str, str]:
+        """See SetUp.unlike."""
+        return self._setup.unlike
 
-    async def _hedged(self) -> bool:
-        mode = await self._private(Urgency.RECONCILE, self._client.fetch_position_mode)
-        return mode.get("hedged") is not False
+    async def look(self) -> Mapping[str, str]:
+        """See SetUp.look. Without a key there is no account."""
+        return await self._setup.look(self._listed_now()) if self._keyed else {}
 
-    async def _set_up(self, symbols: list[str]) -> None:
-        """Leverage and margin mode of every market as configured, as far as the venue lets them be set."""
-        leverage, mode = Decimal(self._wanted[0]), self._wanted[1]
-        refused: dict[str, str] = {}
-        for symbol, (found, margin) in (await self._settings(symbols)).items():
-            if margin != mode:
-                refused[symbol] = await self._set(lambda s=symbol: self._client.set_margin_mode(mode, s))  # type: ignore[misc]
-            if found != leverage:
-                said = await self._set(lambda s=symbol: self._client.set_leverage(int(leverage), s))  # type: ignore[misc]
-                refused[symbol] = refused.get(symbol) or said
-        now = await self._settings(symbols)
-        self._leverages = {symbol: found for symbol, (found, _) in now.items() if found}
-        self.unlike = {
-            symbol: f"{symbol} has leverage {found} and margin mode {margin}, where the configuration says {leverage} and {mode}; "
-            f"the exchange does not set it{': ' + refused[symbol] if refused.get(symbol) else ''}"
-            for symbol, (found, margin) in now.items()
-            if (found, margin) != (leverage, mode)
-        }
+    async def put_right(self) -> Mapping[str, str]:
+        """See SetUp.put_right."""
+        return await self._setup.put_right(self._listed_now()) if self._keyed else {}
 
-    async def _settings(self, symbols: list[str]) -> dict[str, tuple[Decimal | None, str]]:
-        """Leverage and margin mode by symbol; of one that the venue does not tell, nothing."""
-        told = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_leverages(symbols))
-        raw = {symbol: told.get(symbol) or {} for symbol in symbols}
-        return {s: (parse.positive(each.get("longLeverage")), str(each.get("marginMode") or "unknown")) for s, each in raw.items()}
+    def _listed_now(self) -> list[str]:
+        """The symbols that the venue lists."""
+        return [symbol for symbol in self._symbols if symbol in (self._client.markets or {})]
 
-    async def _set(self, request: Callable[[], Awaitable[Any]]) -> str:
-        """Ask for a setting; the venue's words where it refuses. That it is set already is no refusal."""
-        try:
-            await self._private(Urgency.RECONCILE, request)
-        except Refused as error:
-            return "" if error.reason is Reason.NO_CHANGE else error.text
-        return ""
+    async def _begin(self) -> None:
+        """Fatal: the account is in hedge mode, and cannot be taken out of it."""
+        if await self.look() and ACCOUNT in await self.put_right():
+            raise Fatal(self.unlike[ACCOUNT], Reason.BAD_REQUEST)
 
     # --- account -----------------------------------------------------------------------------------------------------
 

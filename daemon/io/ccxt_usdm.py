@@ -17,7 +17,7 @@ from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import Guarded, calling
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_types import Json
-from daemon.io.exchange import AccountNews, NotSent, Reason, Unknown, Urgency
+from daemon.io.exchange import AccountNews, NotSent, Reason, SettingsMoved, Unknown, Urgency
 
 # The ids whose swaps are traded, and the ccxt class that does it.
 CLASSES: Final = {"binance": "binanceusdm", "binanceusdm": "binanceusdm"}
@@ -170,6 +170,10 @@ class Account:
                 symbol = self._ids.get(message["o"]["s"])
                 if symbol is not None:
                     self._sink(execution(message["o"], symbol))
+            case "ACCOUNT_CONFIG_UPDATE":
+                self._sink(SettingsMoved())
+            case "ACCOUNT_UPDATE" if message["a"].get("m") == "MARGIN_TYPE_CHANGE":
+                self._sink(SettingsMoved())
             case "listenKeyExpired":
                 raise ccxt.NetworkError("the listen key has expired")
             case _:
@@ -229,7 +233,9 @@ def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
     held = {asset: wallet for asset, wallet in wallets.items() if asset not in traded.values()}
     for each in positions:
         symbol, cost = str(each["symbol"]), _figure(each, "notional") - _figure(each, "unrealizedProfit")
-        held[traded.get(symbol, symbol)] = Balance(_figure(each, "positionAmt"), ZERO, cost)
+        name = traded.get(symbol, symbol)
+        other = held.get(name, Balance(ZERO, ZERO))  # in hedge mode a market has two
+        held[name] = Balance(other.free + _figure(each, "positionAmt"), ZERO, other.opened_for + cost)
     return {name: balance for name, balance in held.items() if balance.total}
 
 

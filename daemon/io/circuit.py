@@ -271,6 +271,16 @@ class ExchangeInTurn(MarketInTurn):
         """See SetUp.unlike."""
         return self._exchange.unlike if isinstance(self._exchange, SetUp) else {}
 
+    async def look(self) -> Mapping[str, str]:
+        """See SetUp.look."""
+        exchange = self._exchange
+        return await self._circuit.in_turn(exchange.look) if isinstance(exchange, SetUp) else {}
+
+    async def put_right(self) -> Mapping[str, str]:
+        """See SetUp.put_right."""
+        exchange = self._exchange
+        return await self._circuit.in_turn(exchange.put_right) if isinstance(exchange, SetUp) else {}
+
     async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """See Exchange.watch_account."""
 

@@ -93,8 +93,13 @@ LEAVING: Final[ContextVar[Callable[[], object]]] = ContextVar("leaving", default
 """Told when the first byte of a request is written; not by a venue that has no wire."""
 
 
-AccountNews = OrderReport | Fill | tuple[str, Decimal, str]
-"""What a user stream tells: an order, a trade, or (currency, signed amount, id) of a balance that moved without a trade."""
+@dataclass(frozen=True, slots=True)
+class SettingsMoved:
+    """Somebody has changed the account's settings, we perhaps; what they are now is read by REST."""
+
+
+AccountNews = OrderReport | Fill | SettingsMoved | tuple[str, Decimal, str]
+"""What a user stream tells: an order, a trade, other settings, or (currency, signed amount, id) of a balance that moved without a trade."""
 
 
 class Market(Protocol):
@@ -217,11 +222,22 @@ class Vetted(Protocol):
 
 @runtime_checkable
 class SetUp(Protocol):
-    """A venue whose markets the account must have set up, as those of swaps."""
+    """A venue whose markets the account must have set up, as those of swaps: leverage, margin mode, one position a market."""
 
     @property
     def unlike(self) -> Mapping[str, str]:
-        """By symbol, what `connect` has found unlike the configuration and could not set, in a sentence."""
+        """By symbol, what is unlike the configuration as of the last reading, in a sentence; "" is the account itself.
+
+        `connect` reads and sets what it can.
+        """
+        ...
+
+    async def look(self) -> Mapping[str, str]:
+        """Read the settings anew; `unlike` as of now."""
+        ...
+
+    async def put_right(self) -> Mapping[str, str]:
+        """Set what was found unlike, as far as the venue and the mode allow; what stays unlike."""
         ...
 
 

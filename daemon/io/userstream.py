@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from daemon.core.events import BalanceMoved, Event, OrderFilled, OrderReported, PollAccount
+from daemon.core.events import BalanceMoved, Event, OrderFilled, OrderReported, PollAccount, ReadSettings
 from daemon.core.model import Fill, OrderReport
 from daemon.io.clock import Clock
-from daemon.io.exchange import AccountNews, Exchange, VenueError
+from daemon.io.exchange import AccountNews, Exchange, SettingsMoved, VenueError
 
 # A stream that is refused is tried again calmly: the poller serves meanwhile, and venues ban those who dial too often.
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 1.0, 60.0
@@ -148,6 +148,8 @@ class UserStream:
                 case OrderReport():
                     facts += (OrderFilled(fill, at) for fill in item.fills)
                     facts.append(OrderReported(item, "stream", at))
+                case SettingsMoved():
+                    self._publish(ReadSettings(at))
                 case (currency, amount, moved_id):
                     self._publish(BalanceMoved(currency, amount, moved_id, at))
         await self._learn(*facts)

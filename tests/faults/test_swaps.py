@@ -13,10 +13,11 @@ from daemon.core import events as e
 from daemon.core.ledger import LIQUIDATION
 from daemon.core.model import Decision, TargetWeights, decision_id
 from daemon.core.portfolio import UNASSIGNED
-from daemon.core.states import Level
+from daemon.core.states import ACCOUNT, Level
 from daemon.io.journal import read
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
+from daemon.venue.swap import reports
 from daemon.venue.swap.exchange import SwapExchange
 from tests.faults.world import RECV_WINDOW_MS, World, quick, quickened
 from tests.oneprocess import KEYS, at_work, opened, written
@@ -66,6 +67,13 @@ class Swaps(World):
         margin = self.account.margin
         found = [(margin.liquidation_price(m), margin.mark(m)) for m, _ in margin.held()]
         return min(float(abs(mark - price) / mark) for price, mark in found)
+
+    def somebody_sets(self, market: str, leverage: int, *, told: bool) -> None:
+        """Somebody changes the leverage of a market, and the stream tells of it or does not."""
+        self.account.margin.setups[market].leverage = leverage
+        if told:
+            self.account.publish(reports.leverage_changed(market, leverage, self.account.now()))
+        self.venue.act()
 
     def held(self, sleeve: str, base: str) -> Decimal:
         """What a sleeve holds."""
@@ -263,3 +271,62 @@ async def test_what_the_exchange_counts_down_is_known_by_reading(tmp_path: Path,
         settled = await place.settled(decision)
         assert settled.left == {} or set(settled.left.values()) == {"unfilled"}
         await place.until(lambda: not due, 5)
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_leverage_that_somebody_changes_is_held_and_set_back(told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leverage that is changed while the daemon runs is known by the stream or by the next look, held under one code, and set back."""
+    monkeypatch.setattr("daemon.io.settings.EVERY_S", 60.0 if told else 0.5)
+    monkeypatch.setattr("daemon.io.settings.SPACING_S", 0.2)
+    async with swaps(tmp_path) as place:
+        await place.streaming()
+        await place.wave(BTC=0.5)
+        since = len(place.lines)
+        setup = place.account.margin.setups["BTCUSDT"]
+        place.somebody_sets("BTCUSDT", 7, told=told)
+        await place.until(lambda: place.told("trading.resumed", since))
+        (hold,) = place.told("trading.reducing", since)
+        assert hold.fields["code"] == "unlike_configured"
+        assert f"{BTC} has leverage 7 and margin mode cross, where the configuration says 10 and cross" in str(hold.fields["reason"])
+        assert setup.leverage == 10
+        assert place.holds() == []
+        settled = await place.wave(BTC=-0.5)
+        assert settled.left == {}
+
+
+async def test_a_setting_that_does_not_come_back_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the exchange does not set a changed leverage back, its symbol only reduces until it does, and then grows again."""
+    monkeypatch.setattr("daemon.io.settings.EVERY_S", 0.5)
+    monkeypatch.setattr("daemon.io.settings.SPACING_S", 0.2)
+    async with swaps(tmp_path) as place:
+        await place.streaming()
+        await place.wave(BTC=0.5)
+        place.fault("reject", on="leverage", code=-2027)
+        place.somebody_sets("BTCUSDT", 7, told=True)
+        await place.until(place.holds)
+        (hold,) = place.holds()
+        assert "the exchange does not set it" in hold.text
+        _, status = await place.run.get("/api/v1/status")
+        assert (hold.code, hold.text) in [(each["code"], each["text"]) for each in status["holds"]]
+        assert (await place.wave(BTC=0.8)).left == {BTC: "unlike_configured"}
+        settled = await place.wave(BTC=0.2)
+        assert settled.left == {}
+        assert round(place.weights()[BTC], 1) == 0.2
+        place.mend()
+        await place.until(lambda: not place.holds())
+        assert (await place.wave(BTC=0.5)).left == {}
+
+
+async def test_hedge_mode_holds_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An account that somebody has put into hedge mode grows nowhere until it has been taken out of it."""
+    monkeypatch.setattr("daemon.io.settings.EVERY_S", 0.5)
+    monkeypatch.setattr("daemon.io.settings.SPACING_S", 0.2)
+    async with swaps(tmp_path) as place:
+        place.fault("reject", on="positionMode", code=-4067)
+        place.account.margin.hedged = True
+        await place.until(place.holds)
+        (hold,) = place.holds()
+        assert (hold.scope, hold.level, hold.code) == (ACCOUNT, Level.REDUCING, "unlike_configured")
+        assert "hedge mode" in hold.text
+        assert (await place.wave(BTC=0.5)).left == {BTC: "unlike_configured"}
+        place.mend()
+        await place.until(lambda: not place.holds())
+        assert not place.account.margin.hedged

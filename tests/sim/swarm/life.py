@@ -18,7 +18,7 @@ from daemon import pulse
 from daemon.config import Config, Secrets
 from daemon.core.model import Instrument, Order, Side, Status, currencies, is_swap
 from daemon.core.ordertable import State, client_id, tag
-from daemon.core.states import ACCOUNT, Scope
+from daemon.core.states import ACCOUNT, Hold, Scope
 from daemon.core.trading import Trading
 from daemon.io.api import Impossible
 from daemon.io.exchange import Refused
@@ -273,13 +273,17 @@ class World:
             return
         manager = process.daemon.traders[0].parts.manager
         if manager.trading is Trading.RUNNING:
-            for scope in {hold.scope: None for hold in manager.states.holds()}:
+            for scope in {hold.scope: None for hold in manager.states.holds() if not self._ends_by_itself(hold)}:
                 self.oracle.paused.discard(scope)
                 process.task(self._ordered(process, "resume", scope.symbol or scope.strategy))
         if self.now_s > last + HELD_S:
             for tracked in manager.table:
                 if tracked.state is State.UNKNOWN and self._only_a_person_can_tell(tracked.order):
                     process.task(self._ordered(process, "resolve", tracked.order.id))
+
+    def _ends_by_itself(self, _hold: Hold) -> bool:
+        """Whether a hold is the daemon's own business to the end."""
+        return False
 
     def _only_a_person_can_tell(self, order: Order) -> bool:
         """Whether somebody else has traded or moved money as this order would have, so that nobody can say whose doing that was."""

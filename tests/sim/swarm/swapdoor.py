@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from daemon.core.funding import Mark
 from daemon.core.model import Balance, Flow, Instrument, Order, currencies
-from daemon.io.exchange import Exchange, Marking, Reason, Refused, Unknown, Urgency
+from daemon.io.exchange import Exchange, Marking, Reason, Refused, SetUp, Unknown, Urgency
 from tests.sim.swarm.door import SimExchange
 from tests.sim.swarm.faults import Kind
 from tests.sim.swarm.swaps import SwapBooks
@@ -34,20 +34,36 @@ class SwapDoor(SimExchange):
 
     async def connect(self) -> Mapping[str, Instrument]:
         await super().connect()
-        for symbol in self._symbols:
-            await self._ask("settings", Urgency.RECONCILE, lambda s=symbol: self._set_up(s))  # type: ignore[misc]
+        await self.put_right()
         return await self.markets()
 
-    def _set_up(self, symbol: str) -> None:
+    async def look(self) -> Mapping[str, str]:
+        """See SetUp.look."""
+        return await self._ask("settings", Urgency.RECONCILE, self._looked)
+
+    async def put_right(self) -> Mapping[str, str]:
+        """See SetUp.put_right."""
+        for symbol in self._symbols:
+            await self._ask("settings", Urgency.RECONCILE, lambda s=symbol: self._set(s))  # type: ignore[misc]
+        return await self.look()
+
+    def _set(self, symbol: str) -> None:
         leverage, isolated = self._wanted
         setup, held = self._books.margin.setups[symbol], self._books.position(symbol).amount
         refused = self._fault(Kind.LEVERAGE_REFUSED)
         if refused is None or refused.symbol != symbol:
             setup.leverage = leverage
             setup.isolated = setup.isolated if held else isolated
-        self._leverages[symbol] = Decimal(setup.leverage)
-        if (setup.leverage, setup.isolated) != self._wanted:
-            self.unlike[symbol] = f"{symbol} has leverage {setup.leverage}, isolated {setup.isolated}, where {self._wanted} is wanted"
+
+    def _looked(self) -> dict[str, str]:
+        setups = {symbol: self._books.margin.setups[symbol] for symbol in self._symbols}
+        self._leverages = {symbol: Decimal(setup.leverage) for symbol, setup in setups.items()}
+        self.unlike = {
+            symbol: f"{symbol} has leverage {setup.leverage}, isolated {setup.isolated}, where {self._wanted} is wanted"
+            for symbol, setup in setups.items()
+            if (setup.leverage, setup.isolated) != self._wanted
+        }
+        return self.unlike
 
     async def markets(self) -> Mapping[str, Instrument]:
         known = await super().markets()
@@ -101,4 +117,4 @@ class SwapDoor(SimExchange):
         return tuple(await self._ask("incomes", Urgency.RECONCILE, answer))
 
 
-_: tuple[type[Exchange], type[Marking]] = (SwapDoor, SwapDoor)
+_: tuple[type[Exchange], type[Marking], type[SetUp]] = (SwapDoor, SwapDoor, SwapDoor)

@@ -8,9 +8,11 @@ from typing import Final
 
 from daemon.config import Config
 from daemon.core.model import ZERO, Side, currencies
+from daemon.core.restraint import UNLIKE
+from daemon.core.states import Hold
 from tests.sim.swarm.books import Books, Prices
 from tests.sim.swarm.faults import Fault, Kind
-from tests.sim.swarm.life import HELD_S, World
+from tests.sim.swarm.life import World
 from tests.sim.swarm.oracle import Oracle
 from tests.sim.swarm.process import Process
 from tests.sim.swarm.setting import GROUPED, NEAREST, SWAP_PROFILES, SWAPS, near, swapping
@@ -126,15 +128,16 @@ class SwapWorld(World):
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def _look_after(self, last: float) -> None:
-        """Where orders are refused for margin long after somebody has changed the leverage, a person sets that right, too.
+    def _ends_by_itself(self, hold: Hold) -> bool:
+        """A leverage that somebody has changed is set back; the margin mode of what is held cannot be."""
+        isolated = self.config.exchange.margin_mode == "isolated"
+        return hold.code == UNLIKE and self.books.margin.setups[hold.scope.symbol].isolated == isolated
 
-        The daemon reads the leverage at a start only, which docs/reliability.md says.
-        """
-        super()._look_after(last)
-        if self.now_s > last + HELD_S:
-            for setup in self.books.margin.setups.values():
-                setup.leverage = self.config.exchange.leverage
+    def _unrest(self, *, at_work: bool = True) -> str:
+        """As always, and the leverage of every market is the one of the configuration again."""
+        wanted = self.config.exchange.leverage
+        found = [symbol for symbol, setup in self.books.margin.setups.items() if setup.leverage != wanted]
+        return super()._unrest(at_work=at_work) or (f"leverage unlike configured: {found}" if found else "")
 
     def _settled_since(self, moment: datetime) -> bool:
         """What has been taken back waits for a while before it may be tried again."""
@@ -149,14 +152,12 @@ class SwapWorld(World):
         return self.books.equity
 
     def _excuses(self, symbol: str) -> Sequence[str]:
-        shut, wanted = self.refused_for_ever, self.config.exchange.leverage
+        shut = self.refused_for_ever
         found = {"bad_request"} if symbol in shut else set()
         if any(symbol in group and not shut.isdisjoint(group) for group in self._groups()):
             found |= {"group", "group_pause"}
         if near(self.profile):
             found.add("liquidation_room")  # the weights leave just enough of it before it cost something to get there
-        if any(setup.leverage != wanted for setup in self.books.margin.setups.values()):
-            found.add("insufficient_funds")  # somebody has changed it, and nobody looks before the next start
         return sorted(found)
 
     def _groups(self) -> Sequence[Sequence[str]]:
