@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts pairs strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -50,6 +50,9 @@ silence: setup ## Mute the streams ROUNDS=6 times with the daemon's own figures,
 
 accounts: setup ## Trade on two exchanges while one lies, refuses the key, bans and dies for MINUTES=10, and see that the other misses nothing
 	@exec .venv/bin/python -m tests.soak.isolation --minutes $(or $(MINUTES),10)
+
+pairs: setup ## Trade a pair of swaps for MINUTES=15 through KILLS=6 SIGKILLs, and judge legs, wallet and funding; REBALANCED_DATA=DIR replays market data
+	@exec .venv/bin/python -m tests.soak.pairs --minutes $(or $(MINUTES),15) --kills $(or $(KILLS),6) --seed $(or $(SEED),$$(date +%s))
 
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
