@@ -119,7 +119,8 @@ class Trader:
         self.poller = AccountPoller(p.exchange, self.publish, p.clock, p.poll_every, lambda: self.userstream.healthy, Random(p.seed))
         self.timekeeper = Timekeeper(p.exchange, self.publish, p.clock)
         self.rulebook = Rulebook(p.exchange, self.publish, p.clock, lambda: p.account.listed)
-        venue = p.exchange if isinstance(p.exchange, SetUp) else None
+        sets_up = p.identity["mode"] != "shadow"  # which plans as if all were set
+        venue = p.exchange if sets_up and isinstance(p.exchange, SetUp) else None
         self.settings = SettingsWatch(venue, self.publish, p.clock, partial(restraint.quarantine, p.manager.states))
         self.recorder = Recorder(p.journal, self.publish, p.clock, self.trace.finish)
         booked = p.ledger.has_trade, p.manager.may_send, p.ledger.has_flow
@@ -286,7 +287,7 @@ class Trader:
         if not swaps or not isinstance(p.exchange, Marking):
             return []
         jobs = Marks(p.exchange, swaps, p.exchange.batch_max, self.publish, p.clock, Random(p.seed)).jobs()
-        return [*jobs, ("settings", self.settings.run)] if isinstance(p.exchange, SetUp) else jobs
+        return [*jobs, ("settings", self.settings.run)] if self.settings.watches else jobs
 
     async def _connect(self) -> Mapping[str, Instrument]:
         """Load the rules and prove the key, probing calmly for as long as the venue is away."""

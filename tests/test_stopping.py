@@ -30,7 +30,7 @@ def looked(table: OrderTable, *, read: bool) -> list[str]:
     account = SimpleNamespace(markets={"BTC/USDT": None} if read else {})
     parts = SimpleNamespace(manager=manager, recovered=record, account=account, exchange=Empty(), clock=VirtualClock())
     with capture_logs() as lines:
-        run(last_look(cast(Parts, parts), 15.0, lambda: False))
+        run(last_look(cast("Parts", parts), 15.0, lambda: False))
     return [line["event"] for line in lines]
 
 

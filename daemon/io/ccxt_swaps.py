@@ -32,14 +32,14 @@ MARGIN_MODES: Final = ("cross", "isolated")
 
 @judged
 class SwapExchange(CcxtExchange):
-    """A venue's swaps through ccxt. `wanted` is what every market is to be set to."""
+    """A venue's swaps through ccxt. `wanted` is what every market is to be set to; where nothing may be set, all count as set."""
 
     kind: ClassVar[tuple[str, str | None]] = ("swap", "linear")
 
     def __init__(self, exchange_id: str, symbols: Sequence[str], *, wanted: Wanted, **given: Any) -> None:
         super().__init__(usdm.CLASSES[exchange_id], symbols, **given)
         self._setup = Setup(self._client, lambda request: self._private(Urgency.RECONCILE, request), wanted)
-        self._leverage = Decimal(wanted.leverage)
+        self._leverage, self._sets = Decimal(wanted.leverage), wanted.may_set
         self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
         self._fee: Decimal | None = None
         self._intervals: dict[str, timedelta] = {}
@@ -72,7 +72,7 @@ class SwapExchange(CcxtExchange):
         """The rules of a market with what the account has set there, and pays."""
         return replace(
             market,
-            leverage=self._setup.leverages.get(market.symbol, self._leverage),
+            leverage=self._setup.leverages.get(market.symbol, self._leverage) if self._sets else self._leverage,
             tiers=self._tiers.get(market.symbol, ()),
             taker_fee=market.taker_fee if self._fee is None else self._fee,
         )

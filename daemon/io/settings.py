@@ -42,6 +42,11 @@ class SettingsWatch:
         self._told: Mapping[str, str] = {}
         self._asked = asyncio.Event()
 
+    @property
+    def watches(self) -> bool:
+        """Whether there is something to look at."""
+        return self._venue is not None
+
     def accept(self, _: ReadSettings) -> Iterable[Event]:
         """Somebody doubts them."""
         self._asked.set()

@@ -9,16 +9,20 @@ from typing import Any, cast
 
 import pytest
 
+from daemon.config import load, resolve_secrets
 from daemon.core import events as e
 from daemon.core.ledger import LIQUIDATION
 from daemon.core.model import Decision, TargetWeights, decision_id
 from daemon.core.portfolio import UNASSIGNED
 from daemon.core.states import ACCOUNT, Level
+from daemon.io.clock import SystemClock
+from daemon.io.exchange import SetUp
 from daemon.io.journal import read
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap import reports
 from daemon.venue.swap.exchange import SwapExchange
+from daemon.worlds import door
 from tests.faults.world import RECV_WINDOW_MS, World, quick, quickened
 from tests.oneprocess import KEYS, at_work, opened, written
 
@@ -222,6 +226,29 @@ async def test_leverage_that_cannot_be_set_quarantines(tmp_path: Path) -> None:
         await place.lift(hold)
 
 
+@pytest.mark.parametrize(("mode", "set_to"), [("live", 10), ("shadow", 20)])
+async def test_only_a_daemon_that_trades_sets_leverage(mode: str, set_to: int, tmp_path: Path) -> None:
+    """A check leaves the account as it is; mode shadow leaves it too, and plans as if it were set."""
+    async with Venue(VenueSettings(market="swap", interval="1s", markets=2, history=200)) as venue:
+        exchange = {"id": "binance", "market": "swap", "leverage": 10, "ccxt": {"urls": venue.ccxt_urls()}}
+        exchange["credentials"] = {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}
+        config = written(tmp_path, {}, mode=mode, exchange=exchange, universe={"quote": "USDT", "symbols": [BTC, ETH]})
+        setups = cast("SwapExchange", venue.exchange).margin.setups
+        settings = load(config, {})
+        looks = door(settings, resolve_secrets(settings, KEYS), SystemClock())
+        assert {symbol: market.leverage for symbol, market in (await looks.connect()).items()} == {BTC: 10, ETH: 10}
+        await looks.close()
+        assert isinstance(looks, SetUp)
+        assert "has leverage 20 and margin mode cross, where the configuration says 10 and cross" in looks.unlike[BTC]
+        assert {setup.leverage for setup in setups.values()} == {20}
+        async with at_work(config) as run:
+            await run.until(lambda: bool(run.parts.account.markets))
+            assert {market.leverage for market in run.parts.account.markets.values()} == {10}
+            await run.until(lambda: run.daemon.views.ready()[0])
+            assert not run.parts.manager.states.holds()
+        assert {setup.leverage for setup in setups.values()} == {set_to}
+
+
 async def test_a_first_start_takes_positions_for_what_they_were_opened_for(tmp_path: Path) -> None:
     """An account that holds a long and a short opens with its wallet and their profit so far as capital, and goes on from there."""
     async with swaps(tmp_path, held={"BTC/USDT": "1.5", "ETH/USDT": "-20"}) as place:
@@ -271,6 +298,8 @@ async def test_what_the_exchange_counts_down_is_known_by_reading(tmp_path: Path,
         settled = await place.settled(decision)
         assert settled.left == {} or set(settled.left.values()) == {"unfilled"}
         await place.until(lambda: not due, 5)
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_leverage_that_somebody_changes_is_held_and_set_back(told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leverage that is changed while the daemon runs is known by the stream or by the next look, held under one code, and set back."""
