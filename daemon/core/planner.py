@@ -4,7 +4,7 @@ Rule: plan() is a pure, total function of its inputs. It never spends more than 
 venue's grid, and names a reason for every symbol that stays away from its target.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from decimal import Context, Decimal, localcontext
 from typing import Final
@@ -12,9 +12,9 @@ from typing import Final
 from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_funds import fitted, priority
 from daemon.core.planner_inputs import Inputs, exact
-from daemon.core.planner_legs import Leg, Plan, Reason, Standing, quote_of
-from daemon.core.planner_lots import Draft, settle
-from daemon.core.planner_moves import Reasoned, finish, move
+from daemon.core.planner_legs import SELL, Leg, Plan, Reason, Reasoned, Standing
+from daemon.core.planner_lots import settle
+from daemon.core.planner_moves import finish, move
 from daemon.core.planner_small import fit, is_ample, raised
 from daemon.core.planner_swaps import both_ways
 from daemon.core.planner_zones import Zones
@@ -37,7 +37,7 @@ def plan(inputs: Inputs) -> Plan:
     A symbol may have a leg and a reason: the leg then goes as far as it can, and the reason says what stopped it.
     """
     with localcontext(_DIGITS):
-        return _within_turnover(_plan(inputs), inputs)
+        return _within_turnover(*_plan(inputs))
 
 
 def replay(text: str) -> Plan:
@@ -49,7 +49,8 @@ def replay(text: str) -> Plan:
     return plan(Inputs.parse(text))
 
 
-def _plan(inputs: Inputs) -> Plan:
+def _plan(inputs: Inputs) -> tuple[Plan, Decimal]:
+    """The plan without a bound on its turnover, and the worth of all its legs."""
     weights = {s: exact(w) for s, w in inputs.weights.items() if abs(w) <= _WEIGHT_MAX}
     zones = Zones.of(inputs.rules, max(inputs.book.equity, ZERO), weights.values())
     standings, left, tight = _standings(inputs, weights, zones, quick=True)
@@ -57,24 +58,45 @@ def _plan(inputs: Inputs) -> Plan:
     if tight:
         standings, left, _ = _standings(inputs, weights, zones, quick=False)
         needs = _fit(standings, zones)
-    swaps = [(s, *both_ways(s, inputs)) for s in standings if s.market.shortable]
-    moves = [(s, *move(s, inputs)) for s in standings if not s.market.shortable]
-    if inputs.exits_only:
-        moves = [(s, None, Reason.COOLDOWN) if made and not _is_exit(s) else (s, made, reason) for s, made, reason in moves]
-        swaps = [(s, (), Reason.COOLDOWN) if legs and not _is_exit(s) else (s, legs, reason) for s, legs, reason in swaps]
-    settle([made for _, made, _ in moves if isinstance(made, Draft)], zones.equity)
-    finished = [(s, *(finish(made, inputs) if isinstance(made, Draft) else (made, reason))) for s, made, reason in moves]
     reduces: list[Leg] = []
     grows: list[Leg] = []
-    for s, legs, why in (*swaps, *((s, () if leg is None else (leg,), why) for s, leg, why in finished)):
-        for leg in legs:
-            (grows if leg.spends_quote else reduces).append(leg)
-        refitted = s.wanted is not s.wished and why in _LESSER
-        told = _changed(s, why, equity=zones.equity, dropped=s.symbol in needs) if refitted else why
-        if told is not None:
-            left[s.symbol] = str(told)
+    traded = ZERO
+    for s in _decided(standings, inputs, zones.equity):
+        for leg in s.legs:
+            traded += leg.amount * s.worth
+            (reduces if leg.reduce_only or (leg.side is SELL and not s.market.shortable) else grows).append(leg)
+        why = s.why
+        if s.wanted is not s.wished and why in _LESSER:
+            why = _changed(s, equity=zones.equity, dropped=s.symbol in needs)
+        if why is not None:
+            left[s.symbol] = str(why)
     changed = {s.symbol: float(s.wanted) for s in standings if s.wanted is not s.wished}
-    return Plan(tuple(reduces), tuple(priority(grows)), left, changed, needs, inputs)
+    return Plan(tuple(reduces), tuple(priority(grows)), left, changed, needs, inputs), traded
+
+
+def _decided(standings: list[Standing], inputs: Inputs, equity: Decimal) -> list[Standing]:
+    """The same, each with its legs and its reason; swaps before spot."""
+    swaps = [s for s in standings if s.market.shortable]
+    spots = [s for s in standings if not s.market.shortable] if swaps else standings
+    for s in swaps:
+        s.legs, s.why = both_ways(s, inputs)
+    for s in spots:
+        move(s, inputs)
+    if inputs.exits_only:
+        _exits_only(standings)
+    settle(spots, equity)
+    for s in spots:
+        if s.side is not None:
+            finish(s, inputs.rules)
+    return swaps + spots
+
+
+def _exits_only(standings: Iterable[Standing]) -> None:
+    """Have nothing traded but what is wanted at 0, as far as it can be held."""
+    for s in standings:
+        is_exit = s.wished == 0 or (s.wished < 0 and not s.market.shortable)
+        if not is_exit and (s.legs or s.side is not None):
+            s.stopped(Reason.COOLDOWN)
 
 
 def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, quick: bool) -> tuple[list[Standing], dict[str, str], bool]:
@@ -86,30 +108,34 @@ def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, 
     barred: dict[str, str] = dict.fromkeys(inputs.weights.keys() - weights.keys(), Reason.NOT_FINITE)
     barred |= {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
     rates = {quote: rate for quote, rate in book.rates.items() if _is_sound(rate)}
+    prices, projected, costly = book.prices, book.projected, bool(inputs.rules.risk_aversion)
     left: dict[str, str] = {}
     found: list[Standing] = []
     tight = False
     for symbol in sorted(markets):
-        market, price = markets[symbol], book.prices.get(symbol, ZERO)
+        market, price = markets[symbol], prices.get(symbol, ZERO)
         if symbol in barred:
             left[symbol] = str(barred[symbol])
             continue
         rate = rates.get(market.quote)
-        if rate is None or not market.active or not _is_sound(price):
+        if rate is None or not market.active or not price.is_finite() or price <= 0:
             left[symbol] = _unsound(price, market).value
             continue
-        held, wished = book.projected.get(symbol, ZERO), weights.get(symbol, ZERO)
-        if quick and not held and not wished and not market.shortable:
+        held, wished = projected.get(symbol, ZERO), weights.get(symbol, ZERO)
+        quickly = quick and not market.shortable
+        if quickly and not held and not wished:
             continue
         worth, aimed = price * rate, wished * equity
-        value, slack = held * worth, zones.width(aimed, market)
-        if wished > 0 and is_ample(aimed, worth, rate, market):
-            if quick and abs(value - aimed) <= slack and not market.shortable:
-                if value != aimed:
-                    left[symbol] = _IN_BAND
-                continue
-        elif wished:
-            tight = True
+        value, slack = held * worth, zones.plain(aimed)
+        ample = wished > 0 and is_ample(aimed, worth, rate, market)
+        tight = tight or (not ample and wished != 0)
+        off, settled = abs(value - aimed), quickly and ample
+        if costly and not (settled and off <= slack):
+            slack = zones.width(aimed, market)
+        if settled and off <= slack:
+            if off:
+                left[symbol] = _IN_BAND
+            continue
         cap = exact(caps[symbol]) if symbol in caps else None
         found.append(Standing(symbol, market, price, worth, held, value, wished, cap, symbol in book.frozen, wished, aimed, slack))
     return found, left, tight
@@ -141,34 +167,26 @@ def _fit(standings: list[Standing], zones: Zones) -> Mapping[str, Decimal]:
     return needs
 
 
-def _is_exit(s: Standing) -> bool:
-    """Whether a symbol is wanted at 0, as far as it can be held."""
-    return s.wished == 0 or (s.wished < 0 and not s.market.shortable)
-
-
-def _changed(s: Standing, reason: Reasoned, *, equity: Decimal, dropped: bool) -> Reasoned:
+def _changed(s: Standing, *, equity: Decimal, dropped: bool) -> Reasoned:
     """The reason of a symbol whose target was changed to fit the account."""
     if dropped:
         return Reason.SMALL_ACCOUNT
-    return Reason.RAISED if abs(s.wanted - s.wished) * equity > s.slack else reason
+    return Reason.RAISED if abs(s.wanted - s.wished) * equity > s.slack else s.why
 
 
-def _within_turnover(made: Plan, inputs: Inputs) -> Plan:
+def _within_turnover(made: Plan, traded: Decimal) -> Plan:
     """The same plan, every leg shrunk alike until they are worth no more than the turnover that is left to this rebalance.
 
     The zones have been judged before, on the whole way to the target: judged on the shrunk one, a tight bound would never trade at all.
     """
+    inputs = made.inputs
     book, rates, bound = inputs.book, inputs.book.rates, inputs.rules.turnover_max
     if bound is None:
         return made
-
-    def worth(leg: Leg) -> Decimal:
-        return leg.amount * leg.price * rates[quote_of(leg.symbol)]
-
     most = 2 * bound * max(book.equity, ZERO) - book.traded
-    if sum([worth(leg) for leg in made.legs], ZERO) <= most:
+    if traded <= most:
         return made
-    shrunk = fitted(made.legs, most, worth, inputs.markets)
+    shrunk = fitted(made.legs, most, lambda leg: leg.amount * leg.price * rates[leg.quote], inputs.markets)
     reduces = tuple(leg for leg in shrunk if not leg.spends_quote)
     grows = tuple(leg for leg in shrunk if leg.spends_quote)
     return replace(made, reduces=reduces, grows=grows, left={**made.left, **{leg.symbol: Reason.TURNOVER_MAX.value for leg in made.legs}})

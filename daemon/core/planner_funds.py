@@ -53,7 +53,8 @@ def scale(grows: Sequence[Leg], cash: Mapping[str, Decimal], markets: Mapping[st
 
 def priority(legs: Sequence[Leg]) -> list[Leg]:
     """In the order in which they get the money of their currency: the largest first, equal ones as they come."""
-    return sorted(legs, key=lambda leg: leg.amount * leg.price, reverse=True)
+    worths = [leg.amount * leg.price for leg in legs]
+    return [legs[n] for n in sorted(range(len(legs)), key=worths.__getitem__, reverse=True)]
 
 
 def moved(made: Plan, cash: Mapping[str, Decimal], markets: Mapping[str, Instrument]) -> frozenset[str]:

@@ -20,6 +20,9 @@ NOTIONAL_MARGIN: Final = Decimal("1.05")
 BUY: Final = Side.BUY
 SELL: Final = Side.SELL
 
+# A leg of all its fields: the constructor of a NamedTuple takes three times as long, and here it would be called for every symbol.
+_leg: Final = tuple.__new__
+
 # Money that an order may take is rounded up, in the 28th digit.
 _UP: Final = Context(prec=28, rounding=ROUND_CEILING)
 _DOWN: Final = Context(prec=28, rounding=ROUND_FLOOR)
@@ -59,6 +62,9 @@ class Reason(StrEnum):
     GROUP_PAUSE = "group_pause"
 
 
+Reasoned = Reason | str | None  # a code of ours, one that the book brought, or nothing to explain
+
+
 @lru_cache(maxsize=8192)
 def quote_of(symbol: str) -> str:
     """The quote currency of a symbol."""
@@ -67,11 +73,15 @@ def quote_of(symbol: str) -> str:
 
 @dataclass(slots=True)
 class Standing:
-    """Where a symbol that can be traded stands. Amounts are base units, weights are shares of equity, money is the account's currency.
+    """Where a symbol that can be traded stands, and what it is to do.
 
-    `price` is in quote, `worth` is what a unit of base is worth in money, `value` what is `held` is worth. `wished` is the weight in the
-    inputs, `cap` the largest size of one that the limits allow; `wanted` is the weight that the account can hold, `aimed` what that is
-    worth, `slack` half the width of the no-trade zone about it, in money. `still`: it may not grow.
+    Amounts are base units, weights are shares of equity, money is the account's currency. `price` is in quote, `worth` is what a unit of
+    base is worth in money, `value` what is `held` is worth. `wished` is the weight in the inputs, `cap` the largest size of one that the
+    limits allow; `wanted` is the weight that the account can hold, `aimed` what that is worth, `slack` half the width of the no-trade zone
+    about it, in money. `still`: it may not grow.
+
+    With a `side` it is on its way to whole lots: a lot moves `unit` of money, `lots` is what rounding down gives, `over` the money by which
+    they fall short of the way. `legs` are its orders, `why` is what keeps it from its target.
     """
 
     symbol: str
@@ -86,6 +96,26 @@ class Standing:
     wanted: Decimal
     aimed: Decimal
     slack: Decimal
+    side: Side | None = None
+    unit: Decimal = ZERO
+    lots: Decimal = ZERO
+    over: Decimal = ZERO
+    legs: "tuple[Leg, ...]" = ()
+    why: Reasoned = None
+
+    def drafted(self, way: Decimal, side: Side, unit: Decimal) -> None:
+        """Begin a trade that moves so much money, in lots that move `unit` each."""
+        self.side, self.unit = side, unit
+        self.lots, self.over = divmod(way, unit)
+
+    def round_up(self) -> None:
+        """Take one lot more."""
+        self.lots += 1
+        self.over -= self.unit
+
+    def stopped(self, why: Reasoned) -> None:
+        """Do nothing, for this reason."""
+        self.side, self.legs, self.why = None, (), why
 
 
 class Leg(NamedTuple):
@@ -162,14 +192,16 @@ def buy(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Le
 
 def bought(market: Instrument, amount: Decimal, price: Decimal, rules: Rules) -> Leg:
     """A buy of an amount on the grid."""
-    limit = limit_price(market, BUY, price)
+    limit = None if market.price_cap is None else limit_price(market, BUY, price)
     worst = price * (ONE + rules.slippage) if limit is None else limit
-    return Leg(market.symbol, BUY, amount, price, _UP.plus(amount * worst * (ONE + market.taker_fee)), limit)
+    reserve = _UP.plus(amount * worst * (ONE + market.taker_fee))
+    return _leg(Leg, (market.symbol, BUY, amount, price, reserve, limit, False, False))
 
 
 def sold(market: Instrument, amount: Decimal, price: Decimal) -> Leg:
     """A sell of an amount on the grid."""
-    return Leg(market.symbol, SELL, amount, price, amount, limit_price(market, SELL, price))
+    limit = None if market.price_cap is None else limit_price(market, SELL, price)
+    return _leg(Leg, (market.symbol, SELL, amount, price, amount, limit, False, False))
 
 
 def closed(market: Instrument, side: Side, amount: Decimal, price: Decimal) -> Leg:

@@ -7,50 +7,52 @@ from decimal import Decimal
 from typing import Final
 
 from daemon.core.model import ZERO
-from daemon.core.planner_inputs import Inputs
-from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
-from daemon.core.planner_lots import Draft, draft
+from daemon.core.planner_inputs import Inputs, Rules
+from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Reason, Standing, arriving, bought, capped, reaches_minimum, sold
 
 IN_BAND: Final = Reason.IN_BAND  # by far the most frequent, and a member of an enumeration is slow to look up
 
-Reasoned = Reason | str | None  # a code of ours, one that the book brought, or nothing to explain
-Answer = tuple[Leg | None, Reasoned]
-Move = tuple[Leg | Draft | None, Reasoned]
 
-
-def move(s: Standing, inputs: Inputs) -> Move:
-    """The order of one symbol, or a trade that is still to be rounded, or nothing, and the reason where that is not the whole way."""
+def move(s: Standing, inputs: Inputs) -> None:
+    """Give a symbol its order, or a trade that is still to be rounded, or nothing, and the reason where that is not the whole way."""
     if s.wanted <= 0:
         # Always traded to: a residue as wide as the zone would stay for ever.
-        return _exit(s, inputs) if s.held > 0 else (None, None)
-    gap = s.aimed - s.value
-    if abs(gap) <= s.slack:
-        return None, IN_BAND if gap else None
+        if s.held > 0:
+            _exit(s, inputs)
+        return
+    gap, slack = s.aimed - s.value, s.slack
+    way = abs(gap)
+    if way <= slack:
+        if gap:
+            s.why = IN_BAND
+        return
     inward = inputs.rules.to_edge and is_begun(s)
-    way = abs(gap) - s.slack if inward else abs(gap)
+    if inward:
+        way -= slack
     if gap < 0:
-        return _reduce(s, way, inputs, inward=inward)
-    if s.still:
-        return None, inputs.book.frozen[s.symbol]
-    made = draft(s, way, BUY, arriving(s.market, inputs.rules))
-    return _into_the_zone(made) if inward else made, None
+        _reduce(s, way, inputs, inward=inward)
+    elif s.still:
+        s.why = inputs.book.frozen[s.symbol]
+    else:
+        s.drafted(way, BUY, s.market.lot * s.worth * arriving(s.market, inputs.rules))
+        if inward:
+            _into_the_zone(s)
 
 
-def finish(made: Draft, inputs: Inputs) -> Answer:
-    """The order of a trade that has been rounded, if the venue takes it."""
-    s, market, price = made.standing, made.standing.market, made.standing.price
-    whole = made.lots * market.lot
+def finish(s: Standing, rules: Rules) -> None:
+    """Make an order of a trade that has been rounded, if the venue takes it."""
+    market, price = s.market, s.price
+    whole = s.lots * market.lot
     amount = capped(market, whole, price)
     if not reaches_minimum(market, amount, price, NOTIONAL_MARGIN):
-        # Less than a step more would not help; what is locked, or kept for fees, would.
-        hindered = made.reason not in (None, Reason.STEP)
-        return None, made.reason if hindered else Reason.BELOW_MINIMUM if amount else Reason.STEP
-    leg = bought(market, amount, price, inputs.rules) if made.side is BUY else sold(market, amount, price)
+        if s.why is None or s.why is Reason.STEP:  # less than a step more would not help; what is locked, or kept for fees, would
+            s.why = Reason.BELOW_MINIMUM if amount else Reason.STEP
+        return
+    s.legs = (bought(market, amount, price, rules) if s.side is BUY else sold(market, amount, price),)
     if amount < whole:
-        return leg, Reason.AMOUNT_MAX
-    if made.reason is None and abs(made.over) > s.slack:
-        return leg, Reason.STEP
-    return leg, made.reason
+        s.why = Reason.AMOUNT_MAX
+    elif s.why is None and abs(s.over) > s.slack:
+        s.why = Reason.STEP
 
 
 def is_begun(s: Standing) -> bool:
@@ -58,28 +60,30 @@ def is_begun(s: Standing) -> bool:
     return reaches_minimum(s.market, abs(s.held), s.price)
 
 
-def _into_the_zone(made: Draft) -> Draft:
-    """A trade to the edge that goes one step further rather than to end just outside, unless a step is wider than the zone."""
-    if made.over and made.unit <= made.standing.slack:
-        made.lots, made.over = made.lots + 1, ZERO
-    return made
+def _into_the_zone(s: Standing) -> None:
+    """Have a trade to the edge go one step further rather than end just outside, unless a step is wider than the zone."""
+    if s.over and s.unit <= s.slack:
+        s.lots, s.over = s.lots + 1, ZERO
 
 
-def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> Move:
+def _reduce(s: Standing, way: Decimal, inputs: Inputs, *, inward: bool) -> None:
     """Sell as much as is too much (money), but never more than is free."""
+    market = s.market
+    s.drafted(way, SELL, market.lot * s.worth)
+    if inward:
+        _into_the_zone(s)
+    more = (s.lots + 1) * market.lot
+    if more <= s.held and more <= inputs.book.free.get(s.symbol, ZERO) and market.base != inputs.rules.fee_asset:
+        return  # a lot more than that could be sold
     whole, free = _sellable(s, inputs)
     if free <= 0:
-        return None, _short_of(s, whole, free)
-    made = draft(s, way, SELL)
-    if inward:
-        made = _into_the_zone(made)
-    if made.lots >= free:  # all that is free, and no step more
-        if made.lots > free:
-            made.reason = _short_of(s, whole, free)
-        elif made.over > s.slack:
-            made.reason = Reason.STEP
-        made.lots, made.over = free, ZERO
-    return made, None
+        s.stopped(_short_of(s, whole, free))
+    elif s.lots >= free:  # all that is free, and no step more
+        if s.lots > free:
+            s.why = _short_of(s, whole, free)
+        elif s.over > s.slack:
+            s.why = Reason.STEP
+        s.lots, s.over = free, ZERO
 
 
 def _sellable(s: Standing, inputs: Inputs) -> tuple[Decimal, Decimal]:
@@ -103,18 +107,19 @@ def _short_of(s: Standing, whole: Decimal, free: Decimal) -> Reason:
     return Reason.FEE_RESERVE if whole < _lots(s, s.held) else Reason.DUST
 
 
-def _exit(s: Standing, inputs: Inputs) -> Answer:
+def _exit(s: Standing, inputs: Inputs) -> None:
     """Sell everything that is free; what the grid or the venue's minimum leaves is dust, which is known and named."""
+    market, price = s.market, s.price
     lots, free_lots = _sellable(s, inputs)
-    free, whole = free_lots * s.market.lot, lots * s.market.lot
-    amount = capped(s.market, free, s.price)
-    if not reaches_minimum(s.market, amount, s.price):
-        if s.symbol in inputs.book.moving:
-            return None, inputs.book.moving[s.symbol]
-        if free < whole and reaches_minimum(s.market, whole, s.price):
-            return None, Reason.LOCKED
-        held = s.market.floor(s.held)
-        return None, Reason.FEE_RESERVE if whole < held and reaches_minimum(s.market, held, s.price) else Reason.DUST
-    if amount < free:
-        return sold(s.market, amount, s.price), Reason.AMOUNT_MAX
-    return sold(s.market, amount, s.price), _short_of(s, lots, free_lots) if amount < s.held else None
+    free, whole = free_lots * market.lot, lots * market.lot
+    amount = capped(market, free, price)
+    if reaches_minimum(market, amount, price):
+        s.legs = (sold(market, amount, price),)
+        s.why = Reason.AMOUNT_MAX if amount < free else _short_of(s, lots, free_lots) if amount < s.held else None
+    elif s.symbol in inputs.book.moving:
+        s.why = inputs.book.moving[s.symbol]
+    elif free < whole and reaches_minimum(market, whole, price):
+        s.why = Reason.LOCKED
+    else:
+        held = market.floor(s.held)
+        s.why = Reason.FEE_RESERVE if whole < held and reaches_minimum(market, held, price) else Reason.DUST

@@ -8,8 +8,8 @@ from decimal import ROUND_CEILING, Decimal
 
 from daemon.core.model import ZERO, Instrument
 from daemon.core.planner_inputs import ONE, Inputs, Rules
-from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Standing, capped, closed, opened, reaches_minimum
-from daemon.core.planner_moves import Reasoned, is_begun
+from daemon.core.planner_legs import BUY, NOTIONAL_MARGIN, SELL, Leg, Reason, Reasoned, Standing, capped, closed, opened, reaches_minimum
+from daemon.core.planner_moves import is_begun
 
 
 def both_ways(s: Standing, inputs: Inputs) -> tuple[tuple[Leg, ...], Reasoned]:

@@ -41,12 +41,13 @@ class Zones:
         common = max(rules.band, rules.band_average * sum(sizes, ZERO) / len(sizes)) if sizes else rules.band
         return cls(rules, equity, max(common, _NOTHING) * equity)
 
+    def plain(self, aimed: Decimal) -> Decimal:
+        """Half the width of the zone about a target, in money, without what a trade would cost: never wider than `width`."""
+        return max(self.common, self.rules.band_relative * abs(aimed))
+
     def width(self, aimed: Decimal, market: Instrument) -> Decimal:
         """Half the width of the zone about a target, in money: the widest of all rules."""
-        rules, found = self.rules, self.common
-        relative = rules.band_relative * abs(aimed)
-        if relative > found:
-            found = relative
+        rules, found = self.rules, self.plain(aimed)
         if not rules.risk_aversion or self.equity <= 0:
             return found
         size = _SHORT.divide(abs(aimed), self.equity)
