@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts pairs strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster check setup lock clean
+.PHONY: help run test draws page soak endurance silence accounts pairs strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster stops faults idle check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -45,6 +45,9 @@ soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judg
 endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 connections, and see what it holds in the end (half an hour)
 	@exec .venv/bin/python -m tests.soak.endurance --messages $(or $(MESSAGES),2000000)
 
+idle: setup ## Say what a daemon costs at rest, and how promptly its loop and its journal answer at rest and under a flood (five minutes)
+	@exec .venv/bin/python -m tests.soak.idle
+
 silence: setup ## Mute the streams ROUNDS=6 times with the daemon's own figures, and time when it stops trading and is back (four minutes)
 	@exec .venv/bin/python -m tests.soak.silence --rounds $(or $(ROUNDS),6)
 
@@ -57,8 +60,14 @@ pairs: setup ## Trade a pair of swaps for MINUTES=15 through KILLS=6 SIGKILLs, a
 strategies: setup ## Run each strategy alone for MINUTES=10 with kills, and compare its decisions with its backtest; SEED=N repeats the kills
 	@exec .venv/bin/python -m tests.soak.strategies --minutes $(or $(MINUTES),10) --seed $(or $(SEED),$$(date +%s))
 
-kills: setup ## Kill the daemon KILLS=60 times, at named points and anywhere in waves, and judge what is left (ten minutes); SEED=N repeats
-	@REBALANCED_KILLS=$(or $(KILLS),60) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
+kills: setup ## Kill the daemon KILLS=60 times, at named points (those with POINT in their names) and anywhere in waves (ten minutes); SEED=N repeats
+	@REBALANCED_KILLS=$(or $(KILLS),60) REBALANCED_POINT="$(POINT)" REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_kills.py
+
+faults: setup ## Run the tests of docs/faults.md TIMES=3 times, and say of each fault what came of it (half an hour)
+	@exec .venv/bin/python -m tests.faultlist --times $(or $(TIMES),3)
+
+stops: setup ## Stop the daemon STOPS=40 times anywhere in a wave, of each style of execution, and judge what is left (ten minutes); SEED=N repeats
+	@REBALANCED_STOPS=$(or $(STOPS),40) REBALANCED_SEED=$(or $(SEED),$$(date +%s)) exec .venv/bin/pytest -q --timeout 0 -s tests/process/test_stops.py -k anywhere
 
 swarm: setup ## Tell SEEDS=1000 stories of spot and of swaps (MARKET=swap: of these alone) among faults and crashes, from SEED=1 on, JOBS=1 at once
 	@exec .venv/bin/python -m tests.sim.swarm --seeds $(or $(SEEDS),1000) --seed $(or $(SEED),1) --market $(or $(MARKET),drawn) --jobs $(or $(JOBS),1)

@@ -1,15 +1,15 @@
 """The list of faults is whole: each has its test, or the feature that it waits for."""
 
 import ast
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from tests import faultlist
+from tests.faultlist import ROWS, named
+
 TESTS: Final = Path(__file__).parent
-TEXT: Final = (TESTS.parent / "docs" / "faults.md").read_text(encoding="utf-8")
-ROWS: Final[list[tuple[str, str, str]]] = re.findall(r"^\| ([A-H]\d+) \| (.+?) \| (.+) \|$", TEXT, re.MULTILINE)
 COUNTS: Final = {"A": 21, "B": 15, "C": 12, "D": 21, "E": 16, "F": 9, "G": 6, "H": 11}
 LATER: Final[frozenset[str]] = frozenset()  # features that are not built yet
 
@@ -25,11 +25,11 @@ def names_in(path: str) -> frozenset[str]:
 def wrong(rows: list[tuple[str, str, str]]) -> Iterator[str]:
     """What is not as the list says, row by row."""
     for fault, _, shown in rows:
-        named = re.findall(r"`([a-z_/]+\.py)::(test_\w+)`", shown)
-        yield from (f"{fault}: there is no {test} in {path}" for path, test in named if test not in names_in(path))
+        tests = named(shown)
+        yield from (f"{fault}: there is no {test} in {path}" for path, test in tests if test not in names_in(path))
         if shown.startswith("later, ") != (fault in LATER):
             yield f"{fault}: {shown}"
-        if not named and fault not in LATER:
+        if not tests and fault not in LATER:
             yield f"{fault} is shown by nothing"
 
 
@@ -41,6 +41,15 @@ def test_every_fault_is_listed_once() -> None:
 def test_every_fault_has_its_test() -> None:
     """What shows it exists under that name; what waits for a feature says so and is named here."""
     assert list(wrong(ROWS)) == []
+
+
+def test_a_row_holds_when_all_of_its_tests_have_passed_each_time() -> None:
+    """`make faults` counts a test that has failed once, or that was not there, against its fault."""
+    row = "`a.py::test_one` `b.py::test_two` and, elsewhere, `machines/c.py::test_three`"
+    good = {("a.py", "test_one"): (3, 0), ("b.py", "test_two"): (1, 0)}
+    assert faultlist.verdict(row, [good, good]) == "held"
+    assert faultlist.verdict(row, [good, good | {("b.py", "test_two"): (0, 1)}]) == "failed: b.py::test_two"
+    assert faultlist.verdict(row, [{("b.py", "test_two"): (1, 0)}]) == "failed: a.py::test_one"
 
 
 def test_a_wrong_row_is_found() -> None:

@@ -16,11 +16,12 @@ from daemon.core.styles import Parent
 from daemon.io.journal.reader import Reader
 from daemon.research import runs
 from daemon.venue import Venue, VenueSettings
+from daemon.venue.faultscript import read
 from tests.oneprocess import Run, at_work, opened, written
 from tests.research import files
 
 BTC: Final = "BTC/USDT"
-MAKER: Final = {
+MAKER: Final[dict[str, Any]] = {
     "style": "maker_then_taker",
     "maker_then_taker": {"passive": "2s", "total": "30s", "min_reprice": "1s", "reprice_ticks": 1, "max_slip_bps": 50, "adverse_bps": 500},
 }
@@ -101,6 +102,24 @@ async def test_a_crash_beside_a_resting_order_is_survived(venue: Venue, tmp_path
     assert traded(venue) <= parents[0].amount * Decimal("1.02"), "the rest is planned anew at a fresh price"
     assert venue.state()["orders"]
     assert all(row["status"] != "NEW" for row in venue.state()["orders"])
+
+
+CROSSED: Final = '[{"symbol":"BTCUSDT","bidPrice":"70000.00","bidQty":"1","askPrice":"60000.00","askQty":"1"}]'
+
+
+async def test_b5_a_crossed_book_is_quoted_by_nobody(venue: Venue, tmp_path: Path) -> None:
+    """While the exchange tells of a bid above the ask nothing is sent, however often it is asked; once it makes sense again, orders go."""
+    terms = MAKER | {"maker_then_taker": {**MAKER["maker_then_taker"], "passive": "20s", "total": "40s"}}
+    exchange = venue.exchange
+    crossed = read({"do": "http", "on": "ticker.book", "status": 200, "body": CROSSED}, "here").faults
+    exchange.faults.add(crossed, exchange.now())
+    async with at_work(await opened(wanting(tmp_path, venue, terms))) as run:
+        await run.until(lambda: exchange.faults.told(exchange.now())[0]["hits"] >= 3)
+        assert venue.state()["orders"] == []
+        exchange.faults.clear()
+        await run.until(lambda: bool(venue.state()["orders"]))
+    first = venue.state()["orders"][0]
+    assert (first["type"], first["side"]) == ("LIMIT_MAKER", "BUY")
 
 
 async def test_parts_by_the_clock_through_a_crash(venue: Venue, tmp_path: Path) -> None:

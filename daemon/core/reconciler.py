@@ -36,7 +36,7 @@ from daemon.core.events import (
 )
 from daemon.core.ledger import OPENING, RINGFENCED, Ledger, positions_of
 from daemon.core.memory import FORGOT, Memory
-from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, currencies, is_swap
+from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, OrderReport, Side, currencies, is_swap
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
 from daemon.core.suspicion import Calm, Opening, Suspicion
@@ -383,16 +383,17 @@ class PositionReconciler:
         """A first start: what the account holds of the managed currencies is its opening balance, not a profit.
 
         It is booked once it has stood for a while. An account is not taken for empty, nor, longer still, what a poll has shown for gone
-        because the next ones leave it out: an answer that is partial opens nothing.
+        because the next ones leave it out: an answer that is partial opens nothing. An open order shows what it has locked.
         """
         if any(True for _ in self._table):
             return
         self._poll_at = at
         held = {c: b.total for c, b in snapshot.balances.items() if c in self._managed and b.total}
-        known = self._opening
+        known, locked = self._opening, _locked(snapshot.open_orders) & self._managed
         if known is None or known.held != held:
-            self._opening = Opening(held, snapshot.at, (known.ever if known else frozenset()) | held.keys())
+            self._opening = Opening(held, snapshot.at, (known.ever if known else frozenset()) | held.keys() | locked)
             return
+        known.ever |= locked
         usual = self._calm.opens if held else self._calm.lag
         if snapshot.asked_at - known.since < (usual if known.ever <= held.keys() else self._calm.stale):
             return
@@ -402,6 +403,12 @@ class PositionReconciler:
         opening = [Flow(f"{OPENING}-{c}", c, held.get(c, ZERO), OPENING, snapshot.asked_at) for c in found]
         costs = {c: balance.opened_for for c, balance in snapshot.balances.items()}
         yield BookFlows((*opening, *positions_of(filter(is_swap, self._symbols), costs, opening[0])), at)
+
+
+def _locked(open_orders: Iterable[OrderReport]) -> frozenset[str]:
+    """The currencies that these orders have locked some of, whatever the balances say."""
+    sides = ((currencies(each.symbol), each.side is Side.SELL and not is_swap(each.symbol)) for each in open_orders)
+    return frozenset(base if sells else quote for (base, quote), sells in sides)
 
 
 def _flow_id(currency: str, amount: Decimal, since: datetime) -> str:

@@ -26,7 +26,7 @@ from daemon.core.events import (
     TradesListed,
 )
 from daemon.core.ledger import Ledger
-from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, Side, currencies
+from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, OrderReport, Side, currencies
 from daemon.core.ordertable import OrderTable, State
 from daemon.core.reconciler import Foreign, PositionReconciler
 from tests.core.builders import after, fill, order, report
@@ -73,13 +73,15 @@ class Office:
         self.ledger.book(trade, ours=bool(trade.order_id))
         self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
 
+    open_orders: tuple[OrderReport, ...] = ()
+
     def poll(self, took: float = 0.0, /, **shown: str) -> None:
         """A poll that took so many seconds, with some balances shown otherwise than they are."""
         self.at += 3
         asked_at, self.at = self.at, self.at + took
         balances = {c: Balance(amount, Decimal(0)) for c, amount in self.balances.items()}
         balances.update({c: Balance(Decimal(amount), Decimal(0)) for c, amount in shown.items()})
-        snapshot = AccountSnapshot(balances, (), after(asked_at), after(self.at))
+        snapshot = AccountSnapshot(balances, self.open_orders, after(asked_at), after(self.at))
         self.take(self.reconciler.on_polled(AccountPolled(snapshot, after(self.at))))
 
     def polls(self, count: int, **shown: str) -> None:
@@ -133,6 +135,17 @@ def test_a_partial_answer_opens_nothing(hidden: tuple[str, ...], times: int) -> 
     office.polls(2)
     assert office.agreed
     assert office.flows() == []
+
+
+@pytest.mark.parametrize(("side", "hidden"), [(Side.BUY, ("USDT", "BTC", "ETH")), (Side.SELL, ("BTC",))])
+def test_an_open_order_shows_what_it_has_locked(side: Side, hidden: tuple[str, ...]) -> None:
+    """An account whose balances leave out what somebody's order has locked is opened as such after five minutes, not after half of one."""
+    office = Office(open_account=False)
+    office.open_orders = (report(order("web-1", "BTC/USDT", side)),)
+    office.polls(60, **dict.fromkeys(hidden, "0"))
+    assert not office.ledger.opened
+    office.polls(2)
+    assert office.agreed
 
 
 @pytest.mark.parametrize(("shown_first", "minutes"), [(False, 0.5), (True, 5)])

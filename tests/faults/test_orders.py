@@ -191,6 +191,21 @@ async def test_a16_an_order_of_ours_that_nobody_knows_is_cancelled(place: World)
     place.venue.exchange.matching.cancel(left, "by-hand-too", place.venue.exchange.now())
 
 
+async def test_d15_buys_that_fail_behind_their_sells_are_made_up_for(place: World) -> None:
+    """The exchange is away once the sells are done: the buys come when it is back, and nothing is sold a second time."""
+    await place.wave(BTC=0.8)
+    before = len(place.booked)
+    place.fault("lose", on=PLACE, side="BUY")
+    decision = place.want(ETH=0.6)
+    await place.until(lambda: place.unknown or place.told("order.unknown"))
+    assert [line.fields["side"] for line in place.told("order.submitted")][-2:] == [Side.SELL, Side.BUY]
+    place.mend()
+    await place.settled(decision)
+    await place.until(lambda: place.run.parts.account.held("ETH") > 0)
+    sides = [o.side for orders in place.venue.exchange.matching.orders.values() for o in orders if o.client_id in place.booked[before:]]
+    assert sorted(sides) == ["BUY", "SELL"]
+
+
 async def test_a19_an_order_that_is_always_refused_is_not_sent_for_ever(place: World) -> None:
     """Three definite refusals in a row pause the symbol, aloud, and the others trade on."""
     before = place.asked("POST /api/v3/order")

@@ -152,6 +152,29 @@ async def test_data_leaves_room_for_a_cancel() -> None:
     await asyncio.gather(*waiting)
 
 
+async def test_c2_orders_are_quick_beside_fifty_symbols_that_are_read() -> None:
+    """At ten requests a second, of which bars and look-ups of fifty symbols want ten times as many, an order waits two seconds at most."""
+    gate, clock = gated(10.0, 1.0, wait_max_s=10_000)
+    passed: Passed = []
+    waits: list[float] = []
+
+    async def order(asked_at: float) -> None:
+        await gate.acquire(Urgency.GROW, {WEIGHT: 1})
+        waits.append(clock.monotonic() - asked_at)
+
+    for second in range(60):
+        for symbol in range(50):
+            spawn(ask(gate, clock, passed, f"bars-{symbol}", Urgency.DATA))
+            spawn(ask(gate, clock, passed, f"order-{symbol}", Urgency.RECONCILE))
+        for _ in range(3 if second % 5 == 0 else 0):
+            spawn(order(clock.monotonic()))
+        await clock.advance(1.0)
+    await clock.advance(5.0)
+    assert len(waits) == 36
+    assert max(waits) <= 2.0
+    assert len(passed) + len(waits) <= 65 * 8 + 8
+
+
 async def test_silence_is_kept() -> None:
     """While the venue wants silence nobody passes, not even a cancel; then everybody goes on."""
     gate, clock = gated()

@@ -2,12 +2,16 @@
 
 import os
 import pty
+import random
 import re
 import select
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
+from typing import Any, Final
 
 import pytest
 
@@ -17,6 +21,17 @@ from tests.process.support import STOP_S, SYMBOLS, Daemon, Venue, environment, w
 
 ROOT = Path(__file__).parent.parent.parent
 DEMO_S = 60.0
+
+STOPS = int(os.environ.get("REBALANCED_STOPS", "2"))
+SEED = int(os.environ.get("REBALANCED_SEED", "1"))
+STARTS_S, WITHIN_S, AIM_S = 120.0, 30.0, 0.3
+STYLES: Final[Sequence[dict[str, Any]]] = (
+    {"style": "maker_then_taker", "maker_then_taker": {"passive": "5s", "total": "10s"}, "on_stop": "keep"},
+    {"style": "maker_then_taker", "maker_then_taker": {"passive": "5s", "total": "10s"}},
+    {"style": "twap", "twap": {"horizon": "10s", "interval": "1s", "participation": None}},
+    {"style": "limit"},
+    {"style": "market"},
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -33,6 +48,29 @@ def test_stop_inside_a_wave(number: signal.Signals, venue: Venue, tmp_path: Path
     assert read(journal).open_orders == ()
     assert {order["status"] for order in state["orders"]} <= {"FILLED"}
     assert [path.stat().st_size for path in tmp_path.glob("*-wal")] in ([], [0]), "the log of the journal was emptied"
+
+
+@pytest.mark.timeout(60 + 60 * STOPS)
+def test_stops_anywhere_in_a_wave(tmp_path: Path) -> None:
+    """Asked to stop at any instant of a wave, whatever the style, it ends with exit code 0, and journal and exchange are one."""
+    chance, journal = random.Random(SEED), tmp_path / "momo.sqlite"
+    took: list[float] = []
+    with Venue("--interval", "1s", folder=tmp_path, within=STARTS_S) as venue:
+        for number in range(STOPS):
+            with Daemon(written(tmp_path, venue, execution=STYLES[number % len(STYLES)])) as daemon:
+                daemon.wait("plan.made", where=lambda line: bool(line["orders"] or line["worked"]), within=STARTS_S)
+                time.sleep(chance.uniform(0, AIM_S))
+                began = time.monotonic()
+                daemon.stop(within=STARTS_S)
+                took.append(time.monotonic() - began)
+            assert venue.state()["violations"] == [], f"seed {SEED}, stop {number}"
+        with Daemon(written(tmp_path, venue)) as daemon:
+            daemon.settled(within=STARTS_S)
+            daemon.stop(within=STARTS_S)
+        assert disagreements(venue.state(), journal, SYMBOLS) == [], f"seed {SEED}"
+        assert read(journal).open_orders == (), f"seed {SEED}"
+    assert max(took) < WITHIN_S
+    print(f"\n{STOPS} stops: median {median(took):.2f} s, longest {max(took):.2f} s; seed {SEED}")  # noqa: T201
 
 
 @pytest.mark.parametrize(("on_stop", "said", "status"), [("cancel", "daemon.none_open", "CANCELED"), ("keep", "daemon.kept_open", "NEW")])
