@@ -334,14 +334,14 @@ class PositionReconciler:
     def _stands(self, known: Suspicion) -> timedelta:
         """How long a difference must stand unchanged before it is booked: longer where an order in doubt might yet explain it.
 
-        So it is where all that was held of a currency is gone: some answers in a row may have left it out. What moves a wallet of swaps is
-        all listed, funding above all, but by REST alone: a listing that lags is waited for.
+        So it is where all that was held of a currency is gone: some answers in a row may have left it out. Of swaps all is listed, but by
+        REST alone: what moves a wallet, funding above all, and the trades that move a position, which are the exchange's own in a
+        liquidation. A listing that lags is waited for.
         """
-        currency = known.currency
-        if currency in self._quotes and is_swap(self._symbols[0]):
+        if is_swap(self._symbols[0]):
             return self._calm.stale
-        gone = known.amount == -self._ledger.wallet(currency)
-        touched = any(currency in currencies(t.order.symbol) for t in self._table)
+        gone = known.amount == -self._ledger.wallet(known.currency)
+        touched = any(known.currency in currencies(t.order.symbol) for t in self._table)
         return max(self._calm.flow, self._calm.lag) if gone or touched else self._calm.flow
 
     def _in_doubt(self, currency: str) -> str:

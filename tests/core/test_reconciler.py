@@ -36,6 +36,7 @@ class Office:
     """A reconciler whose questions are answered: trades are listed, flows are booked, polls come every three seconds."""
 
     symbols: tuple[str, ...] = ("BTC/USDT", "ETH/USDT")
+    open_orders: tuple[OrderReport, ...] = ()
 
     def __init__(self, *, open_account: bool = True, foreign: Foreign = Foreign.RINGFENCE) -> None:
         self.ledger, self.table = Ledger(), OrderTable()
@@ -72,8 +73,6 @@ class Office:
     def filled(self, trade: Fill) -> None:
         self.ledger.book(trade, ours=bool(trade.order_id))
         self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
-
-    open_orders: tuple[OrderReport, ...] = ()
 
     def poll(self, took: float = 0.0, /, **shown: str) -> None:
         """A poll that took so many seconds, with some balances shown otherwise than they are."""

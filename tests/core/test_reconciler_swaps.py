@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from daemon.core.events import DriftFound, FlowBooked
-from daemon.core.model import Flow
+from daemon.core.model import Flow, Side
 from tests.core.builders import after
 from tests.core.test_reconciler import Office
 
@@ -29,3 +29,17 @@ def test_funding_that_is_listed_late_is_waited_for() -> None:
     office.balances["USDT"] -= 5
     office.polls(120)
     assert [flow.amount for flow in office.flows()] == [-5], "what stays is booked in the end"
+
+
+def test_a_trade_of_the_exchange_s_own_that_is_listed_late_is_waited_for() -> None:
+    """A position that was deleveraged while no listing tells of it yet is not corrected for minutes: only trades move positions."""
+    office = SwapOffice()
+    deleveraged = office.trade("BTC/USDT:USDT", Side.SELL, "1", told=False)
+    office.trades.clear()
+    office.polls(90)
+    assert office.of(DriftFound) != []
+    assert office.flows() == []
+    office.filled(deleveraged)
+    office.balances["USDT"] = office.ledger.wallet("USDT")
+    office.poll()
+    assert office.agreed
