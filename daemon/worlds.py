@@ -9,6 +9,7 @@ from typing import Any
 from daemon import riskrules
 from daemon.channels import beat, recipients
 from daemon.config import Config, Secret, Secrets
+from daemon.config.papers import tiers
 from daemon.deciding import acts_between, capital_of, deciding, settings_of, watched
 from daemon.doors import door_of, refuse_what_it_takes_not
 from daemon.io.ccxt_epochs import Epoch
@@ -178,6 +179,7 @@ def _exchange(
         MarketInTurn(venue, circuit),
         balances=paper.balances,
         fee=(paper.fee.maker, paper.fee.taker),
+        tiers=tiers(paper.fee),
         slippage_bps=paper.slippage_bps,
         clock=clock,
         save=save,

@@ -31,7 +31,7 @@ CORE_ORDER: Final = [
     {"cron", "marketdata", "plain"},
     {"model"},
     {"planner_inputs", "states"},
-    {"away", "cuts", "funding", "orderfacts", "roll", "steering", "styles", "suspicion"},
+    {"away", "cuts", "fees", "funding", "orderfacts", "roll", "steering", "styles", "suspicion"},
     {"events"},
     {"apportion", "bus", "indicators", "allocation", "analyzer_measures", "risk", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
@@ -212,9 +212,12 @@ def config_stays_outside(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def one_door_to_ccxt(modules: Sequence[Module]) -> Iterator[str]:
-    """Only daemon/io/ccxt_*.py knows ccxt, and takes it from ccxt_library; tests may, to trade on the venue with the real thing."""
+    """Only daemon/io/ccxt_*.py knows ccxt, and takes it from ccxt_library; tests may, to trade on the venue with the real thing.
+
+    Peers in benches run in environments of their own.
+    """
     library = "daemon.io.ccxt_library"
-    for module in modules:
+    for module in (module for module in modules if not module.path.startswith("tests/bench/peers/")):
         for node, name in module.imports():
             if name.split(".")[0] == "ccxt" and module.name != library:
                 yield module.at(node, f"{module.name} imports ccxt beside {library}, which loads all of it")

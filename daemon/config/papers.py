@@ -9,9 +9,20 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from daemon.config.kinds import Asset
 from daemon.config.section import Section
 from daemon.config.values import as_decimal, between, exact
+from daemon.core.fees import Tier
 
 FEES = between("-0.01", "0.1")  # below 0: venues that pay makers
 FeeRate = Annotated[Decimal, *exact(FEES)]
+
+
+class FeeTier(Section):
+    """Fees from a volume on."""
+
+    volume: Annotated[Decimal, *exact(between("0", "1000000000000"))] = Field(
+        description="What was traded in the 30 days (UTC) before, in units of the quote, from which on this tier holds; above 0."
+    )
+    maker: FeeRate = Field(description="Fee of an order that waited in the book, as a share of its value.")
+    taker: FeeRate = Field(description="Fee of an order that filled at once, as a share of its value.")
 
 
 class FeeConfig(Section):
@@ -19,6 +30,12 @@ class FeeConfig(Section):
 
     maker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that waited in the book, as a share of its value.")
     taker: FeeRate = Field(default=Decimal("0.001"), description="Fee of an order that filled at once, as a share of its value.")
+    tiers: tuple[FeeTier, ...] = Field(default=(), description="Other fees from so much traded on, by growing volume.")
+
+
+def tiers(fee: FeeConfig) -> list[Tier]:
+    """The tiers as plain values."""
+    return [Tier(each.volume, each.maker, each.taker) for each in fee.tiers]
 
 
 def _fee(value: Any) -> Any:
@@ -39,7 +56,7 @@ class PaperConfig(Section):
         default_factory=lambda: {"USDT": Decimal(10000)}, description="What a fresh paper account holds, in units of each asset."
     )
     fee: Annotated[FeeConfig, BeforeValidator(_fee), WithJsonSchema(FEE_SCHEMA)] = Field(
-        default_factory=FeeConfig, description="Fee as a share of the value traded: one number, or {maker: , taker: }."
+        default_factory=FeeConfig, description="Fee as a share of the value traded: one number, or {maker: , taker: , tiers: []}."
     )
     slippage_bps: Annotated[Decimal, *exact(between("0", "1000"))] = Field(
         default=Decimal(5), description="How much worse than the next price a simulated fill is, in basis points (1/10000)."

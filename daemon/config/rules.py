@@ -156,6 +156,20 @@ def styles_have_time(tree: Any) -> Iterator[Mistake]:
             yield Mistake(("execution", style, shorter), f"is not {least} execution.{style}.{longer}", "shorten it, or lengthen the other")
 
 
+def fee_tiers_grow(tree: Any) -> Iterator[Mistake]:
+    """Each tier begins above the one before it, the first above nothing: below that the fees beside it hold."""
+    before, rows = Fraction(0), at(tree, "paper", "fee", "tiers")
+    for index, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
+        volume = finite(at(row, "volume"))
+        if volume is not None and volume <= before:
+            yield Mistake(
+                ("paper", "fee", "tiers", index, "volume"),
+                "is not above what comes before it",
+                "order the tiers by growing volume, from above 0 on",
+            )
+        before = before if volume is None else volume
+
+
 def fees_are_reserved(tree: Any) -> Iterator[Mistake]:
     """A reserve is of an asset, and of one that pays for nothing else."""
     asset, reserve = at(tree, "execution", "fee_asset"), finite(at(tree, "execution", "fee_reserve"))
@@ -405,6 +419,7 @@ RULES: Final = (
     schedules_have_one_mind,
     distances_are_acted_on,
     bands_let_trade,
+    fee_tiers_grow,
     fees_are_reserved,
     capital_is_one_thing,
     approval_has_a_point,

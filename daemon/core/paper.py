@@ -5,13 +5,14 @@ fills is decided once. Amounts are base units, prices and costs quote, moments U
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, localcontext
 from itertools import islice
 from typing import Final, Self
 
+from daemon.core.fees import Fees, Tier
 from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
 from daemon.core.paper_orders import PaperOrder, ended_so, order_as_json, order_from_json, taken_over
@@ -27,6 +28,7 @@ VERSION: Final = 1
 # Fees are booked to so many decimals, as venues do, the rest forgiven; it keeps the account's digits few, whatever the fee.
 FEE_UNIT: Final = Decimal("1e-8")
 NOTHING: Final = Balance(ZERO, ZERO)
+Tiers = Sequence[Tier]
 
 
 class Denied(Exception):  # named by what is known, like the venue errors it becomes
@@ -54,16 +56,19 @@ class PaperAccount:
     """Balances, orders and trades; everything takes the moment from outside.
 
     `fee` is a fraction of the trade: of the base on buys, of the quote on sells, as Binance takes it (of the quote on both where the market
-    says so); `maker_fee` the same for orders that rest (None: `fee`). `slippage_bps` is against us. Swaps are spot that may go below 0:
-    what is bought is paid for, what is sold short brings money, and nothing is set aside; whoever knows the marks has them taken over.
+    says so); `maker_fee` the same for orders that rest (None: `fee`); `tiers` take over from their volume on. `slippage_bps` is against us.
+    Swaps are spot that may go below 0: what is bought is paid for, what is sold short brings money, and nothing is set aside; whoever knows
+    the marks has them taken over.
     """
 
-    def __init__(self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> None:
+    def __init__(
+        self, balances: Mapping[str, Decimal], *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None, tiers: Tiers = ()
+    ) -> None:
         if not 0 <= fee < 1 or not 0 <= slippage_bps < BPS:
             raise ValueError(f"a fee of {fee} must lie in [0, 1) and slippage of {slippage_bps} bps in [0, 10000)")
         if any(not (amount.is_finite() and amount >= 0) for amount in balances.values()):
             raise ValueError(f"balances must be finite and at least 0: {dict(balances)}")
-        self._fees = {False: fee, True: fee if maker_fee is None else maker_fee}
+        self._fees = Fees([Tier(ZERO, fee if maker_fee is None else maker_fee, fee), *tiers])
         self._slippage = slippage_bps / BPS
         self._balances = {currency: Balance(amount, ZERO) for currency, amount in balances.items()}
         self._orders: dict[str, PaperOrder] = {}
@@ -204,7 +209,7 @@ class PaperAccount:
         return self._end(order, replace(order.report, status=Status.CANCELED, at=at))
 
     def _fill(self, order: PaperOrder, market: Instrument, price: Decimal, at: datetime, most: Decimal) -> OrderReport:
-        report, rate = order.report, self._fees[order.rests]
+        report, rate = order.report, self._fees.rate(at, rests=order.rests)
         if order.limit is not None and report.side.sign * (price - order.limit) > 0:
             self._release(market.quote if report.side is Side.BUY else market.base, order.locked, spent=ZERO)
             return self._end(order, ended_so(report, Status.EXPIRED, at))
@@ -230,6 +235,7 @@ class PaperAccount:
             self._receive(market.quote, cost - fee.amount)
         if not amount:
             return self._end(order, ended_so(report, Status.EXPIRED, at))
+        self._fees.traded(cost, at)
         fill = Fill(
             order_id=report.order_id,
             venue_id=report.venue_id,
@@ -307,6 +313,7 @@ class PaperAccount:
             "version": VERSION,
             "counter": self._counter,
             "forgotten_at": self._forgotten_at.isoformat() if self._forgotten_at else None,
+            "traded": self._fees.dump(),
             "balances": {currency: [str(held.free), str(held.locked)] for currency, held in self._balances.items()},
         }
         for order_id, order in self._orders.items():
@@ -315,17 +322,18 @@ class PaperAccount:
         return f'{json.dumps(head)[:-1]}, "orders": [{", ".join(self._texts[order_id] for order_id in self._orders)}]}}'
 
     @classmethod
-    def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None) -> Self:
+    def load(cls, text: str, *, fee: Decimal, slippage_bps: Decimal, maker_fee: Decimal | None = None, tiers: Tiers = ()) -> Self:
         """The account as it was dumped; what it fills from now on is charged by the terms given.
 
         Raises:
             ValueError: the text is no account of this version.
         """
-        account = cls({}, fee=fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
+        account = cls({}, fee=fee, slippage_bps=slippage_bps, maker_fee=maker_fee, tiers=tiers)
         try:
             state = json.loads(text)
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}, where {VERSION} is known")
+            account._fees.restore(state.get("traded", {}))  # an earlier version's has none
             account._counter = int(state["counter"])
             account._forgotten_at = datetime.fromisoformat(state["forgotten_at"]) if state["forgotten_at"] else None
             account._balances = {

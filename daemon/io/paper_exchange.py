@@ -9,8 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
+from typing import Any
 
 from daemon.core.events import BarClosed, Event, MarkTicked, PriceTicked
+from daemon.core.fees import Tier
 from daemon.core.funding import Mark
 from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
@@ -37,8 +39,8 @@ class PaperExchange:
     """An Exchange: the public side is a real venue's, the account is in memory.
 
     `balances` open a fresh account; where there is a `state` (what `save` was last given), that is the account, and `balances` count for
-    nothing. `fee` is a fraction, or (maker, taker); orders that rest pay the maker's, all others
-    the taker's. `save` returns once the state is on disk.
+    nothing. `fee` is a fraction, or (maker, taker), and `tiers` take over from their volume on; orders that rest pay the maker's, all
+    others the taker's. `save` returns once the state is on disk.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PaperExchange:
         *,
         balances: Mapping[str, Decimal],
         fee: Decimal | tuple[Decimal, Decimal],
+        tiers: Sequence[Tier] = (),
         slippage_bps: Decimal,
         clock: Clock,
         save: Callable[[str], Awaitable[None]],
@@ -56,11 +59,8 @@ class PaperExchange:
         self._clock = clock
         self._save = save
         maker_fee, self._fee = fee if isinstance(fee, tuple) else (fee, fee)
-        self._account = (
-            PaperAccount(balances, fee=self._fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
-            if state is None
-            else PaperAccount.load(state, fee=self._fee, slippage_bps=slippage_bps, maker_fee=maker_fee)
-        )
+        terms: dict[str, Any] = {"fee": self._fee, "slippage_bps": slippage_bps, "maker_fee": maker_fee, "tiers": tiers}
+        self._account = PaperAccount(balances, **terms) if state is None else PaperAccount.load(state, **terms)
         self._markets: dict[str, Instrument] = {}
         self._prices: dict[str, Decimal] = {}
         self._marks: dict[str, Decimal] = {}

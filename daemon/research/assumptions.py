@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from daemon.config import Config
+from daemon.config.papers import FeeConfig
 from daemon.core.model import from_epoch_ms
 from daemon.core.plain import plain, rfc3339
 from daemon.research.bars import Bars
@@ -48,7 +49,7 @@ def _fills(config: Config) -> Iterator[tuple[About, str]]:
     paper, execution = config.paper, config.execution
     where = "open" if config.backtest.fills == "open" else "mean of open, high, low and close"
     yield About.FILLS, f"a decision is made at a bar's close and fills at the next bar's {where}; without a next bar it waits for one"
-    yield About.FEES, f"a fee of {float(paper.fee.taker):.4%} of what is traded: every order takes"
+    yield About.FEES, f"a fee of {float(paper.fee.taker):.4%} of what is traded{_tiers(paper.fee)}: every order takes"
     yield About.SLIPPAGE, f"fills are {plain(paper.slippage_bps)} bps worse than that price{_impact(config)}"
     most = config.backtest.volume_max
     if most is None:
@@ -62,6 +63,11 @@ def _fills(config: Config) -> Iterator[tuple[About, str]]:
         yield About.STYLE, f"an order whose fill would be further than {execution.price_cap} from its price expires, and is tried again"
     if execution.style in ("maker_then_taker", "twap"):
         yield About.STYLE, f"bars show no book: orders of style {execution.style} are market orders here, filled whole for the taker's fee"
+
+
+def _tiers(fee: FeeConfig) -> str:
+    steps = [f"{float(tier.taker):.4%} from {plain(tier.volume)}" for tier in fee.tiers]
+    return f", {', '.join(steps)} traded in the 30 days before" if steps else ""
 
 
 def _impact(config: Config) -> str:

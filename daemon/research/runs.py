@@ -15,6 +15,7 @@ from typing import Any
 
 from daemon.config import Config
 from daemon.config.ownuse import is_contained
+from daemon.config.papers import tiers
 from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
@@ -141,7 +142,7 @@ def account(config: Config) -> PaperAccount:
             f"{config.source}: paper.balances has no {config.universe.quote}, so nothing can be bought; add an amount of it", 78
         )
     try:
-        return PaperAccount(paper.balances, fee=paper.fee.taker, slippage_bps=paper.slippage_bps)
+        return PaperAccount(paper.balances, fee=paper.fee.taker, slippage_bps=paper.slippage_bps, tiers=tiers(paper.fee))
     except ValueError as error:
         raise StartRefused(f"{config.source}: paper: {error}", 78) from None
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core import paper
+from daemon.core.fees import Tier
 from daemon.core.model import Balance, Instrument, Order, Side, Status
 from daemon.core.paper import Denied, PaperAccount
 from daemon.io.exchange import Reason
@@ -328,3 +329,17 @@ def test_a_resting_order_survives_its_account_being_kept() -> None:
     assert again.match(BTC, D(99), T0) == []
     (report,) = again.match(BTC, D(98), T0)
     assert report.fills[0].fees == ()
+
+
+def test_a_fee_goes_by_what_was_traded_in_the_thirty_days_before() -> None:
+    """A tier holds from the day after its volume was reached, until the trades that reached it are thirty days old; a dump keeps them."""
+    tiers = [Tier(D(150), D("0.0002"), D("0.0005"))]
+    held = PaperAccount({"USDT": D(10000)}, fee=D("0.001"), slippage_bps=D(0), tiers=tiers)
+    paid = []
+    for number, days in enumerate((0, 0, 1, 30, 31, 62)):
+        at = T0 + timedelta(days=days)
+        held.submit(order(number, Side.BUY, "1", reserve="101"), BTC, at)
+        (report,) = held.match(BTC, D(100), at)
+        paid.append(report.fills[0].fees[0].amount)
+        held = PaperAccount.load(held.dump(), fee=D("0.001"), slippage_bps=D(0), tiers=tiers)
+    assert paid == [D("0.001"), D("0.001"), D("0.0005"), D("0.0005"), D("0.0005"), D("0.001")]
