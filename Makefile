@@ -99,8 +99,8 @@ plans: setup ## Judge the plans of CASES=200000 random accounts, rules and targe
 mutants: setup ## Break the safety core on purpose, line by line in a copy, and say which breaks no test notices (twenty minutes)
 	@exec .venv/bin/python -m tests.mutants
 
-bench: setup ## Measure how long planning, the limits, the indicators, a backtest and a restart take
-	@exec .venv/bin/python -m tests.bench
+bench: setup ## Measure us and the peers side by side, and write docs/performance.md; fails below a floor. ONLY="peers live" PEERS=backtrader ROUNDS=3 SCALE=1
+	@exec env $(if $(ONLY),ONLY="$(ONLY)") $(if $(PEERS),PEERS="$(PEERS)") $(if $(ROUNDS),ROUNDS=$(ROUNDS)) $(if $(SCALE),SCALE=$(SCALE)) .venv/bin/python -m tests.bench
 
 limits: setup ## Judge CASES=20000 random wishes by random limits over random accounts (three minutes)
 	@REBALANCED_CASES=$(or $(CASES),20000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_risk.py tests/core/test_risk_orders.py

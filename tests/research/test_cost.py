@@ -1,5 +1,6 @@
 """What a backtest costs, counted in calls of Python functions, which no busy machine changes: a bound that holds, or somebody decides."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -76,6 +77,16 @@ def test_a_wave_costs_so_many_calls(tmp_path: Path) -> None:
     waves = len({order.decision_id for order in made.record.orders})
     assert waves > 30
     assert spent / waves < 3_000
+
+
+def test_an_order_keeps_so_many_blocks_of_memory(tmp_path: Path) -> None:
+    """What is left of an order when its run is over, its fills, its decision and what was told of it, is at most 80 objects."""
+    made = ready(tmp_path, 24 * 40, 24)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    made.run.run(made.bars)
+    gc.collect()
+    assert (sys.getallocatedblocks() - before) / len(made.record.orders) < 80
 
 
 def test_a_longer_lookback_costs_no_more(tmp_path: Path) -> None:
