@@ -20,6 +20,7 @@ from daemon.cli_shared import (
     about_and_config,
     address,
     fail,
+    load_config,
     mistakes,
     named,
     told,
@@ -160,19 +161,62 @@ def trace(
 
 @reading.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that a backtest or a sweep was written to by --out.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="DIR|JOURNAL", help="The --out of a backtest or of a sweep; or a daemon's journal, or its directory.")
+    ],
+    config: Annotated[Path | None, typer.Option("--config", metavar="CONFIG", help="Of a journal: the daemon's configuration.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Of a journal: stored bars; a backtest over the same ones is put beside it.")] = None,
+    out: Annotated[Path, typer.Option(help="Of a journal: the folder of its report.")] = Path("report"),
+    account: AccountOption = "",
     as_json: ForMachines = False,
 ) -> None:
-    """Make the page of a backtest or of a sweep anew, out of its files."""
+    """Make the page of a backtest or of a sweep anew, or that of what a daemon has done, out of its journal."""
     from daemon.research.report import making
     from daemon.research.sweep import files, findings, page
 
     with mistakes():
-        made = page.write(findings.opened(run)) if (run / files.ASKED).is_file() else making.write(run)
+        journal = _journal_of(run)
+        if journal is not None:
+            made = _lived(journal, config, data, out, account)
+        elif (run / files.ASKED).is_file():
+            made = [page.write(findings.opened(run))]
+        else:
+            made = [making.write(run)]
     if as_json:
-        told({"report": str(made)})
+        told({"report": str(made[0]), **({"compare": str(made[1])} if made[1:] else {})})
     else:
-        typer.echo(f"report in {made}")
+        typer.echo("\n".join(f"report in {each}" for each in made))
+
+
+def _journal_of(place: Path) -> Path | None:
+    """The journal that is meant, by its file or by the only one of a directory; None: the folder of a run."""
+    if place.is_file():
+        return place
+    found = sorted(place.glob("*.sqlite"))
+    if len(found) > 1:
+        fail(f"{place} has several journals: name one of {', '.join(each.name for each in found)}", 2)
+    return found[0] if found else None
+
+
+def _lived(journal: Path, config: Path | None, data: Path | None, out: Path, account: str) -> list[Path]:
+    """The page of a journal; and, where there are bars, that of a backtest over the same time beside it."""
+    from daemon.research import lived, runs
+    from daemon.research.report import comparing, making
+    from daemon.routes import routes
+
+    if data is not None and config is None:
+        fail("--data takes the bars of a configuration: name it with --config", 2)
+    settings = load_config(config, os.environ, account, need_secrets=False)[0] if config is not None else None
+    diary = lived.opened(journal, settings.universe.symbols if settings is not None else ())
+    lived.write(diary, journal.stem, out, settings, data)
+    made = [making.write(out)]
+    if settings is not None and data is not None:
+        again, start, end = lived.again(diary, settings)
+        runs.backtest(again, data, out / "backtest", start, end, routes)
+        making.write(out / "backtest")
+        comparing.write(comparing.Pair(out, out / "backtest"), out / "compare.html")
+        made.append(out / "compare.html")
+    return made
 
 
 @reading.command()

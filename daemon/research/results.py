@@ -6,6 +6,7 @@ two times in the summary that measure it.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,29 @@ import numpy as np
 
 from daemon.core.analyzer_measures import correlations, returns
 from daemon.core.events import OrderLimited, RiskLimited, RiskRefused
-from daemon.core.model import Fill, Order, currencies, epoch_ms
+from daemon.core.model import Fill, Floats, Order, currencies, epoch_ms
 from daemon.core.plain import plain
 from daemon.research.bars import DataError
 from daemon.research.record import Record
-from daemon.research.signals import PART, Labels
+from daemon.research.signals import PART, Labels, Signals
 
+Cut = RiskLimited | OrderLimited | RiskRefused
 Columns = Mapping[str, Any]  # by name, a sequence, an array, or Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What the files of a run are made of; in `closes` and `equity` a row for each of `times` (UTC ms)."""
+
+    times: Any
+    equity: Floats  # equity, cash, gross, net, drawdown
+    closes: Floats
+    targets: Sequence[tuple[int, str, str, float]]  # timestamp, strategy, symbol, weight
+    orders: Sequence[Order]
+    fills: Sequence[Fill]
+    cuts: Sequence[Cut]
+    funding: Sequence[tuple[int, str, float]]  # timestamp, symbol, amount
+    signals: Signals
 
 
 def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping[str, object], shares: Sequence[float]) -> None:
@@ -31,27 +48,34 @@ def write(folder: Path, record: Record, symbols: Sequence[str], summary: Mapping
     Raises:
         DataError: it cannot be made.
     """
+    times, told = np.frombuffer(record.times, np.int64), (record.targets, record.orders, record.fills, record.cuts, record.funding)
+    rows = Rows(times, record.equity.table(), record.closes.table(), *told, record.signals)
+    saved(folder, tables_of(rows, symbols, shares), summary)
+
+
+def saved(folder: Path, tables: Mapping[str, Iterable[Columns]], summary: Mapping[str, object]) -> None:
+    """Write tables, each in parts, and the summary last. DataError: the folder cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be the folder of the results ({error.strerror}); name another one with --out") from None
-    for name, columns in _tables(record, symbols, shares).items():
-        _parquet(folder / f"{name}.parquet", [columns])
-    _parquet(folder / "returns.parquet", _returns(record, symbols))
-    _parquet(folder / "signals.parquet", record.signals.parts())
+    for name, parts in tables.items():
+        _parquet(folder / f"{name}.parquet", parts)
     (folder / "summary.json").write_text(json.dumps(plain(summary), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _tables(record: Record, symbols: Sequence[str], shares: Sequence[float]) -> dict[str, Columns]:
-    return {
-        "equity": {"timestamp": record.times, **dict(zip(EQUITY_COLUMNS, record.equity.table().T, strict=True))},
-        "targets": _columns(record.targets, "timestamp", "strategy", "symbol", "weight"),
-        "orders": _orders(record.orders, record.fills),
-        "fills": {**_fills(record.orders, record.fills), "volume_share": shares},
-        "limits": _limits(record.cuts),
-        "funding": _columns(record.funding, "timestamp", "symbol", "amount"),
-        **_analysis(record, symbols),
+def tables_of(rows: Rows, symbols: Sequence[str], shares: Sequence[float]) -> dict[str, Iterable[Columns]]:
+    """Every table of a run by its name, in parts."""
+    whole: dict[str, Columns] = {
+        "equity": {"timestamp": rows.times, **dict(zip(EQUITY_COLUMNS, rows.equity.T, strict=True))},
+        "targets": _columns(rows.targets, "timestamp", "strategy", "symbol", "weight"),
+        "orders": _orders(rows.orders, rows.fills),
+        "fills": {**_fills(rows.orders, rows.fills), "volume_share": shares},
+        "limits": _limits(rows.cuts),
+        "funding": _columns(rows.funding, "timestamp", "symbol", "amount"),
+        **_analysis(rows, symbols),
     }
+    return {**{name: [columns] for name, columns in whole.items()}, "returns": _returns(rows, symbols), "signals": rows.signals.parts()}
 
 
 def _columns(rows: Sequence[Sequence[Any]], *names: str) -> Columns:
@@ -62,7 +86,7 @@ def _orders(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
     """`amount` is what was asked for, `price` the reference it was planned at, `fee` what its fills have paid (0 without one)."""
     fees: dict[str, tuple[float, str]] = {}
     for fill in fills:
-        paid, asset = _fee(fill)
+        paid, asset = fee_of(fill)
         fees[fill.order_id] = (fees.get(fill.order_id, (0.0, ""))[0] + paid, asset)
     rows = [
         (epoch_ms(o.at), o.symbol, o.side.value, float(o.amount), float(o.price), *fees.get(o.id, (0.0, "")), o.id, o.decision_id)
@@ -74,7 +98,7 @@ def _orders(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
 def _fills(orders: Sequence[Order], fills: Sequence[Fill]) -> Columns:
     decisions = {order.id: order.decision_id for order in orders}
     rows = [
-        (epoch_ms(f.at), f.symbol, f.side.value, float(f.amount), float(f.price), *_fee(f), f.order_id, decisions.get(f.order_id, ""))
+        (epoch_ms(f.at), f.symbol, f.side.value, float(f.amount), float(f.price), *fee_of(f), f.order_id, decisions.get(f.order_id, ""))
         for f in fills
     ]
     return _columns(rows, *TRADE_COLUMNS)
@@ -84,20 +108,20 @@ EQUITY_COLUMNS = ("equity", "cash", "gross", "net", "drawdown")
 TRADE_COLUMNS = ("timestamp", "symbol", "side", "amount", "price", "fee", "fee_asset", "order_id", "decision_id")
 
 
-def _fee(fill: Fill) -> tuple[float, str]:
+def fee_of(fill: Fill) -> tuple[float, str]:
     """What a fill has paid, and in which asset; where nothing was paid, it would have been the quote."""
     if not fill.fees:
         return 0.0, currencies(fill.symbol)[1]
     return float(fill.fees[0].amount), fill.fees[0].currency
 
 
-def _limits(cuts: Sequence[RiskLimited | OrderLimited | RiskRefused]) -> Columns:
+def _limits(cuts: Sequence[Cut]) -> Columns:
     """What limits have made of wishes: of a weight (share of equity), or of an order's amount (base units)."""
     rows = [(epoch_ms(cut.at), cut.decision_id, cut.symbol, cut.reason, *_cut(cut)) for cut in cuts]
     return _columns(rows, "timestamp", "decision_id", "symbol", "reason", "of", "wanted", "allowed")
 
 
-def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, float]:
+def _cut(cut: Cut) -> tuple[str, float, float]:
     match cut:
         case RiskLimited():
             return "weight", cut.wanted, cut.allowed
@@ -107,9 +131,9 @@ def _cut(cut: RiskLimited | OrderLimited | RiskRefused) -> tuple[str, float, flo
             return "amount", float(cut.amount), 0.0
 
 
-def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
+def _analysis(rows: Rows, symbols: Sequence[str]) -> dict[str, Columns]:
     """The last closes at each bar, and the correlation of every two symbols over the whole period."""
-    times, closes = np.frombuffer(record.times, np.int64), record.closes.table()
+    times, closes = rows.times, rows.closes
     together = correlations(returns(closes))
     pairs = [(a, b, float(together[i, j])) for i, a in enumerate(symbols) for j, b in enumerate(symbols)]
     return {
@@ -118,9 +142,9 @@ def _analysis(record: Record, symbols: Sequence[str]) -> dict[str, Columns]:
     }
 
 
-def _returns(record: Record, symbols: Sequence[str]) -> Iterator[Columns]:
+def _returns(rows: Rows, symbols: Sequence[str]) -> Iterator[Columns]:
     """The simple returns at each bar, so many rows at a time."""
-    times, moves = np.frombuffer(record.times, np.int64), returns(record.closes.table())
+    times, moves = rows.times, returns(rows.closes)
     step = max(1, PART // len(symbols))
     for first in range(0, len(times), step):
         part = moves[first : first + step]

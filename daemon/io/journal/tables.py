@@ -8,12 +8,24 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
+from daemon.core.events import EquityMarked, RiskLimited, WaveSettled
 from daemon.core.ledger import FUNDING
 from daemon.core.model import Decision, Order
+from daemon.io.journal.codec import moment, wave_from_json
 from daemon.io.journal.errors import READ_ERRORS, known
-from daemon.io.journal.facts import PlanRecord
+from daemon.io.journal.facts import OrderCut, PlanRecord
 from daemon.io.journal.reader import Reader
-from daemon.io.journal.rows import decision_from, equity_from, fill_from, flow_from, order_from, planned_from
+from daemon.io.journal.rows import (
+    decision_from,
+    equity_from,
+    fill_from,
+    flow_from,
+    limited_from,
+    order_cut_from,
+    order_from,
+    planned_from,
+    unsealed,
+)
 
 Line = Mapping[str, object]
 T = TypeVar("T")
@@ -24,6 +36,9 @@ _FILLS: Final = (
 )
 _FLOWS: Final = "SELECT id, currency, amount, kind, at, known_at, seal FROM flows ORDER BY seq"
 _PLANS: Final = "SELECT decision_id, kind, payload, at, seal FROM decision_events WHERE kind = 'PlanMade' ORDER BY seq"
+
+_WAVES: Final = "SELECT decision_id, payload, at, seal FROM waves ORDER BY seq"
+_CUTS: Final = "SELECT decision_id, kind, payload, at, seal FROM decision_events WHERE kind {} ORDER BY seq"
 
 
 class Tables(Reader):
@@ -73,10 +88,9 @@ class Tables(Reader):
 
     def equity_told(self) -> Iterator[Line]:
         """What the account was worth."""
-        if self._has("equity"):
-            for marked in self._stream("SELECT at, payload, seal FROM equity ORDER BY at", equity_from):
-                money = {"equity": marked.equity, "cash": marked.cash, "contributed": marked.contributed}
-                yield {"at": marked.at, **money, "gross": marked.gross, "net": marked.net, "drawdown": marked.drawdown}
+        for marked in self.every_mark():
+            money = {"equity": marked.equity, "cash": marked.cash, "contributed": marked.contributed}
+            yield {"at": marked.at, **money, "gross": marked.gross, "net": marked.net, "drawdown": marked.drawdown}
 
     def flows_told(self) -> Iterator[Line]:
         """What came and went without a trade, but for funding."""
@@ -89,6 +103,25 @@ class Tables(Reader):
     def every_decision(self) -> Iterator[Decision]:
         """Every decision as it was made."""
         return self._stream("SELECT id, as_of, payload, at, seal FROM decisions ORDER BY seq", decision_from)
+
+    def every_order(self) -> Iterator[Order]:
+        """Every order as it was meant."""
+        return self._stream(_ORDERS, order_from)
+
+    def every_mark(self) -> Iterator[EquityMarked]:
+        """What the account was worth at every close."""
+        return self._stream("SELECT at, payload, seal FROM equity ORDER BY at", equity_from) if self._has("equity") else iter(())
+
+    def every_wave(self) -> Iterator[WaveSettled]:
+        """What became of every decision that was worked off; of a decision that was twice, both."""
+        for decision_id, payload, at in self._stream(_WAVES, lambda row, path: unsealed("waves", row, path)):
+            yield wave_from_json(self._decision(decision_id), payload, moment(at))
+
+    def every_cut(self) -> Iterator[RiskLimited | OrderCut]:
+        """What limits have made of wishes: of weights, then of orders."""
+        if self._has("decision_events"):
+            yield from self._stream(_CUTS.format("= 'RiskLimited'"), limited_from)
+            yield from self._stream(_CUTS.format("IN ('OrderLimited', 'RiskRefused')"), order_cut_from)
 
     def plans(self) -> Iterator[tuple[str, PlanRecord]]:
         """Every plan with its decision's id."""

@@ -28,7 +28,7 @@ SILENT: Final = frozenset({"name", "journal.path", "api.port"})
 
 
 class Pair:
-    """Two runs; `names` tells them apart, by their folders where they are called the same."""
+    """Two runs; `names` tells them apart: where they are called the same, by what they are of, else by their folders."""
 
     def __init__(self, first: Path, second: Path) -> None:
         """Open both.
@@ -37,8 +37,10 @@ class Pair:
             DataError: one of them is no run.
         """
         self.runs = (open_run(first), open_run(second))
-        called = [run.name for run in self.runs]
-        self.names = called if called[0] != called[1] else [str(first), str(second)]
+        called, kinds = [run.name for run in self.runs], [run.kind for run in self.runs]
+        if called[0] == called[1]:
+            called = [str(first), str(second)] if kinds[0] == kinds[1] else [f"{run.name} ({run.kind})" for run in self.runs]
+        self.names = called
 
     def figures(self) -> Iterator[tuple[str, str, str, str]]:
         """Each headline figure: what it is, of the first, of the second, and the second less the first."""

@@ -89,7 +89,7 @@ def made(run: Run) -> str:
         "figures": {figure.key: figure.plotted for figure in drawn},
         "trades": trades.table(run, parts),
     }
-    return page(f"Backtest {run.name}", period(run), body, data)
+    return page(f"{run.kind.capitalize()} {run.name}", period(run), body, data)
 
 
 def period(run: Run) -> str:

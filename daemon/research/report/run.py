@@ -36,6 +36,11 @@ class Run:
         return str(self.summary["settings"]["name"])
 
     @property
+    def kind(self) -> str:
+        """What it is of: a backtest, or a journal (live)."""
+        return str(self.summary.get("of", "backtest"))
+
+    @property
     def quote(self) -> str:
         """The asset that everything is measured in."""
         return str(self.summary["settings"]["universe"]["quote"])
