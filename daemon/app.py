@@ -106,6 +106,8 @@ class Daemon:
         except* _Stopped:
             pass
         except* Exception as failures:
+            for trader in self.traders:
+                trader.teller.flush()
             log.error("daemon.failed", problems=[f"{type(error).__name__}: {error}" for error in failures.exceptions])
             raise
         finally:

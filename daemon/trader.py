@@ -42,6 +42,7 @@ from daemon.pulse import Pulse
 from daemon.renewing import Renewing
 from daemon.restoring import restored
 from daemon.stopping import READ_S, last_look
+from daemon.telling import Teller
 from daemon.tracing import Tracer
 from daemon.transport import Transport
 from daemon.views import DaemonViews, Freshness
@@ -111,6 +112,7 @@ class Trader:
         restraint.restore(p.manager.states, p.recovered.holds)  # a halt is shown from the first moment on, also while the venue is away
         self.trace = Tracer(p.clock.stamp_ns)
         self._narrate = Narrator(self.trace.finish)
+        self.teller = Teller(self._narrate, self.told, p.clock)
         self._together = together
         self._owner = owner
         self._routed: dict[str, Routed] = {}
@@ -178,10 +180,9 @@ class Trader:
         return self.workers.accept(event) if routed is None else routed.ask(self.parts.account_name, event)
 
     def tell(self, event: e.Event) -> Iterable[e.Event]:
-        """Log an event under its stable name."""
+        """Have an event logged under its stable name, once what follows from it is under way."""
         self.trace.hear(event)
-        for line in self._narrate(event):
-            getattr(log, line.level)(line.name, **line.fields)
+        self.teller.hear(event)
         return ()
 
     def told(self) -> AbstractContextManager[None]:
@@ -233,6 +234,7 @@ class Trader:
             hire(name, job)
         self._employ(hire, self.workers)
         self.renewing.open(lambda workers: self._employ(hire, workers))
+        self.teller.flush()
         log.info("daemon.ready", symbols=len(p.symbols), timeframe_s=p.timeframe.total_seconds(), warm_up_bars=p.need)
         self._supervised(f"running, {len(p.symbols)} symbols")
 
@@ -256,6 +258,7 @@ class Trader:
     def edges(self) -> list[Job]:
         """What runs beside the bars."""
         jobs: list[Job] = [
+            ("narrator", self.teller.run),
             ("clock", self.pulse.run),
             ("recorder", self.recorder.run),
             ("account", self.poller.run),
@@ -372,6 +375,7 @@ class Trader:
         """Make no new plans, and let orders come to a known end."""
         p = self.parts
         self.publish(e.StopRequested(p.clock.now()))
+        self.teller.flush()
         p.exchange.shut()
         began = p.clock.monotonic()
         with suppress(TimeoutError):
@@ -384,9 +388,10 @@ class Trader:
             await self.switch.end(keep=p.manager.keeps_open)
 
     async def close(self) -> None:
-        """Write what waits, then close every edge; each is closed even if one before it fails."""
+        """Write and tell what waits, then close every edge; each is closed even if one before it fails."""
         p = self.parts
         async with AsyncExitStack() as edges:
+            edges.callback(self.teller.flush)
             edges.push_async_callback(p.exchange.close)
             edges.push_async_callback(self.workers.close)
             edges.push_async_callback(self.renewing.dismiss)
