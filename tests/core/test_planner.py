@@ -1,6 +1,7 @@
 """The planner by property: random accounts, rules and targets, from the smallest coin to the largest, and a few cases told by hand."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import ROUND_FLOOR, Decimal
@@ -16,6 +17,7 @@ from daemon.core.model import ZERO, Instrument, Side
 from daemon.core.planner import plan, replay
 from daemon.core.planner_inputs import Book, Inputs, Rules
 from daemon.core.planner_legs import Leg, Plan, Reason, buy, limit_price, limited
+from tests.bench.planning import account
 from tests.core.builders import dec, market
 from tests.core.plans import SMALL, Judged, book, executed, in_any_order, judge, some_case
 
@@ -407,3 +409,18 @@ def test_every_reason_of_a_plan_is_tried() -> None:
         Reason.SHADOW,
     }
     assert set(Reason) - later - {Reason.PRICE_CAP} <= {Reason(why) for why in seen}
+
+
+def test_a_symbol_that_trades_costs_a_dozen_calls() -> None:
+    """Where all of five hundred trade, planning calls no more functions for each than that, since time on a busy machine tells nothing."""
+    case, calls = account(500, 1.0), 0
+
+    def counted(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(counted)
+    made = plan(case)
+    sys.setprofile(None)
+    assert len(made.legs) == 500
+    assert calls <= 12 * 500
