@@ -107,6 +107,14 @@ class Booked:
         row = bisect_right(self.past, moment, key=lambda entry: entry[0])
         return self.past[row - 1][1:] if row else None
 
+    def stood(self, moment: datetime) -> bool:
+        """Whether it stood open at a moment; what ended before it did not."""
+        last_at, last, _ = self.past[-1]
+        if last_at <= moment:
+            return last is Status.OPEN
+        seen = self.seen(moment)
+        return seen is not None and seen[0] is Status.OPEN
+
     def report(self, moment: datetime, *, fills: bool) -> OrderReport | None:
         """What the venue says of it as of a moment."""
         seen = self.seen(moment)

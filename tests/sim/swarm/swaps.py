@@ -82,8 +82,9 @@ class SwapBooks(Books):
 
     @property
     def equity(self) -> Decimal:
-        """What would be left if all were closed."""
-        return self.margin.figures(OURS).balance
+        """What would be left if all were closed. Asked at every event, so that it works out nothing else of the margin."""
+        positions = self.margin.positions
+        return self._account.of(OURS).free + sum((positions[m.symbol].unrealized(self.mark(m)) for m in self.margin.busy()), ZERO)
 
     def tick(self, symbol: str) -> Decimal:
         return self.markets[symbol].price_tick
