@@ -23,11 +23,11 @@ from daemon.core.planner_inputs import Inputs
 from daemon.io.journal import Recovered, Tables, read
 from daemon.io.journal.errors import READ_ERRORS, known
 from daemon.research import bars
-from daemon.research.bars import DataError
+from daemon.research.bars import Bars, DataError
 from daemon.research.performance import performance
 from daemon.research.results import Cut, Rows, fee_of, saved, tables_of
 from daemon.research.signals import Signals
-from daemon.research.trust import few_decisions, one_trade, uncertain_sharpe
+from daemon.research.trust import few_decisions, one_trade, uncertain_sharpe, volume_shares
 
 Summary = dict[str, Any]
 LIVE: Final = "live"  # what a summary says it is of, where it is not of a backtest
@@ -94,20 +94,20 @@ def write(diary: Diary, name: str, out: Path, config: Config | None = None, data
     times = np.array([epoch_ms(mark.at) for mark in diary.marks], np.int64)
     curve = _curve(diary)
     quote = config.universe.quote if config is not None else currencies(diary.symbols[0])[1]
-    closes = _closes(diary, times, config, data)
+    stored = _stored(diary, config, data)
+    closes = _closes(diary, times, stored)
     length = _apart(diary)
-    fills = [_told(diary, fill, quote) for fill in diary.record.fills if times[0] <= epoch_ms(fill.at)]
-    rows = Rows(
-        times, _equity(diary, curve), closes, _targets(diary), diary.orders, fills, diary.cuts, _funding(diary), _signals(diary, length)
-    )
+    fills = [_told(diary, fill, quote) for fill in diary.record.fills if times[0] <= epoch_ms(fill.at) < times[-1]]
+    orders = [order for order in diary.orders if epoch_ms(order.at) < times[-1]]
+    rows = Rows(times, _equity(diary, curve), closes, _targets(diary), orders, fills, diary.cuts, _funding(diary), _signals(diary, length))
     summary = _summary(diary, name, config, data, curve, quote) | _measured(diary, curve, fills, rows.funding, length)
     warned = [
-        *few_decisions(diary.orders),
+        *few_decisions(orders),
         *uncertain_sharpe(curve.tolist(), summary["sharpe"], YEAR / length),
         *one_trade(fills, dict(zip(diary.symbols, closes[-1].tolist(), strict=True)), float(curve[-1] - curve[0])),
     ]
     summary["warnings"] = [asdict(each) for each in warned]
-    saved(out, tables_of(rows, diary.symbols, [float("nan")] * len(fills)), summary)
+    saved(out, tables_of(rows, diary.symbols, _shares(stored, fills)), summary)
     return summary
 
 
@@ -141,11 +141,23 @@ def _apart(diary: Diary) -> timedelta:
 # --- prices ----------------------------------------------------------------------------------------------------------
 
 
-def _closes(diary: Diary, times: Any, config: Config | None, data: Path | None) -> Floats:
+def _stored(diary: Diary, config: Config | None, data: Path | None) -> Bars | None:
+    if config is None or data is None:
+        return None
+    return bars.load(data, [symbol for symbol in diary.symbols if symbol in config.universe.symbols], config.bar_length)
+
+
+def _shares(stored: Bars | None, fills: Sequence[Fill]) -> list[float]:
+    """What part of its bar's volume each trade was; NaN where the bar is not known."""
+    if stored is None or any(fill.symbol not in stored.series for fill in fills):
+        return [float("nan")] * len(fills)
+    return volume_shares(stored, fills)
+
+
+def _closes(diary: Diary, times: Any, stored: Bars | None) -> Floats:
     """The last price of each symbol at each close, NaN before there was one."""
     seen = dict(diary.prices)
-    if config is not None and data is not None:
-        stored = bars.load(data, [symbol for symbol in diary.symbols if symbol in config.universe.symbols], config.bar_length)
+    if stored is not None:
         seen |= {s: list(zip(each.closes.tolist(), each.values[:, 3].tolist(), strict=True)) for s, each in stored.series.items()}
     return np.column_stack([_at(times, seen.get(symbol, ())) for symbol in diary.symbols])
 
@@ -248,6 +260,8 @@ def _assumed(data: Path | None) -> Iterator[tuple[str, str]]:
 
 
 def _notes(diary: Diary, quote: str, curve: Floats) -> Iterator[str]:
+    if later := sum(fill.at >= diary.marks[-1].at for fill in diary.record.fills):
+        yield f"{later} trades are younger than the last close whose equity is known, and left out"
     paid_in, worth = _paid_in(diary), diary.marks[-1].equity
     if paid_in:
         yield (

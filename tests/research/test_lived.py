@@ -77,6 +77,16 @@ async def test_a_journal_alone_makes_a_page(tmp_path: Path) -> None:
     (story,) = data["trades"]["whys"]
     assert (story["asked"], story["target"]) == ([["momo", 0.5]], 0.45)
     assert [value for _, value, _ in story["signals"]] == [0.5]
+    assert story["held"] == 0, "before the trade, which a later mark knows of"
+    assert data["trades"]["rows"][0][7] == "unknown"
+
+
+async def test_a_trade_after_the_last_known_equity_is_left_out(tmp_path: Path) -> None:
+    """The page does not know yet what it came to, and says that there is one."""
+    told(await lived(tmp_path, *MARKS[:2]), "--out", tmp_path / "report")
+    summary = open_run(tmp_path / "report").summary
+    assert summary["trades"] == 0
+    assert summary["notes"] == ["1 trades are younger than the last close whose equity is known, and left out"]
 
 
 async def test_money_that_comes_is_no_gain(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@
   const money = (value) => value === null ? "" : value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const share = (value, places = 2) => value === null ? "" : `${(100 * value).toFixed(places)} %`;
 
+  const part = (value, places) => value === "unknown" ? value : share(value, places);
+
   function element(name, text = "", kind = "") {
     const made = document.createElement(name);
     made.textContent = text;
@@ -111,7 +113,7 @@
       made.addEventListener("click", () => tell(trade));
       const cells = [
         [moment(time)], [symbols[symbol], "text"], [side, "text"], [digits(amount), "spare"], [digits(price), "spare"], [money(worth)],
-        [money(fee), "spare"], [volume === null ? "no volume" : share(volume, 3), "spare"],
+        [money(fee), "spare"], [volume === null ? "no volume" : part(volume, 3), "spare"],
       ];
       made.append(...cells.map(([text, kind]) => element("td", text, kind)));
       const last = element("td");
@@ -146,7 +148,7 @@
     const off = planned ? (side === "buy" ? 1 : -1) * (price / planned - 1) * 10000 : 0;
     list.append(element("li", `filled: ${digits(amount)} ${base} at ${digits(price)} ${quote}, ${money(worth)} ${quote}, at ${moment(time)} UTC`));
     if (planned) list.append(element("li", `against the plan: ${Math.abs(off).toFixed(1)} bps ${off >= 0 ? "worse" : "better"}`));
-    list.append(element("li", `fee: ${digits(fee, 4)} ${quote}; part of the bar's volume: ${volume === null ? "there was none" : share(volume, 4)}`));
+    list.append(element("li", `fee: ${digits(fee, 4)} ${quote}; part of the bar's volume: ${volume === null ? "there was none" : part(volume, 4)}`));
     story.append(list);
     document.getElementById("why").showModal();
   }

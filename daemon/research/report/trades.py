@@ -37,7 +37,7 @@ def table(run: Run, parts: Sequence[Part]) -> Json:
             place[fills["symbol"][row]],
             fills["side"][row],
             *map(_short, (fills["amount"][row], fills["price"][row], fills["amount"][row] * fills["price"][row], paid[row])),
-            _short(fills["volume_share"][row]),
+            _volume(fills["volume_share"][row]),
             *(_ordered(run, orders.get(fills["order_id"][row]))),
             whys.of(str(fills["decision_id"][row]), str(fills["symbol"][row])),
         ]
@@ -48,6 +48,11 @@ def table(run: Run, parts: Sequence[Part]) -> Json:
 
 def _short(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+
+
+def _volume(share: float) -> float | str | None:
+    """Of the bar's volume; None where there was none, "unknown" where nobody knows the bar."""
+    return "unknown" if np.isnan(share) else _short(share)
 
 
 def _ordered(run: Run, row: int | None) -> tuple[float | None, float | None]:
@@ -85,11 +90,11 @@ class _Whys:
     def _story(self, decision: str, symbol: str) -> Json:
         at = self._at[decision]
         wanted = self._targets.get(at, {}).get(symbol, {})
-        row = int(np.searchsorted(self._times, at))
+        row = max(int(np.searchsorted(self._times, at, side="right")) - 1, 0)
         return {
             "decision": decision,
             "at": at,
-            "held": _short(self._weights[symbol][min(row, len(self._times) - 1)]),
+            "held": _short(self._weights[symbol][row]),
             "asked": [[strategy, _short(weight)] for strategy, weight in wanted.items() if strategy != "*"],
             "target": _short(wanted["*"]) if "*" in wanted else None,
             "signals": list(self._numbered(at, symbol)),
