@@ -296,7 +296,7 @@ class Balance:
     @property
     def total(self) -> Decimal:
         """Free and locked together."""
-        return self.free + self.locked
+        return EXACT.add(self.free, self.locked)
 
 
 class Status(StrEnum):

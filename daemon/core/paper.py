@@ -27,6 +27,8 @@ KEPT_FOR: Final = timedelta(minutes=15)
 VERSION: Final = 1
 # Fees are booked to so many decimals, as venues do, the rest forgiven; it keeps the account's digits few, whatever the fee.
 FEE_UNIT: Final = Decimal("1e-8")
+# Costs likewise: what has no rules of steps has amounts and prices of any length, and products of them that sums elsewhere would round.
+COST_UNIT: Final = Decimal("1e-18")
 NOTHING: Final = Balance(ZERO, ZERO)
 Tiers = Sequence[Tier]
 
@@ -215,7 +217,7 @@ class PaperAccount:
             return self._end(order, ended_so(report, Status.EXPIRED, at))
         if market.shortable:
             amount = self._closes(market, report.side, most) if order.reduces else most
-            cost = amount * price
+            cost = _cost(amount, price)
             fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
             self._receive(market.base, report.side.sign * amount)
             self._receive(market.quote, -report.side.sign * cost - fee.amount)
@@ -223,13 +225,13 @@ class PaperAccount:
             in_base = market.buy_fee_in_base
             each = price if in_base else price * (1 + rate)
             amount = min(most, order.locked // (each * market.lot) * market.lot)
-            cost = amount * price
+            cost = _cost(amount, price)
             fee = Money((amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT, market.base if in_base else market.quote)
             self._release(market.quote, order.locked, spent=cost if in_base else cost + fee.amount)
             self._receive(market.base, amount - fee.amount if in_base else amount)
         else:
             amount = most
-            cost = amount * price
+            cost = _cost(amount, price)
             fee = Money(cost * rate // FEE_UNIT * FEE_UNIT, market.quote)
             self._release(market.base, order.locked, spent=amount)
             self._receive(market.quote, cost - fee.amount)
@@ -372,3 +374,7 @@ def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
         raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.worth_least} {market.quote}")
     if market.worth_most is not None and order.amount * price > market.worth_most:
         raise Denied("venue_filter", f"{order.symbol}: {order.amount} at {price} is worth more than {market.worth_most} {market.quote}")
+
+
+def _cost(amount: Decimal, price: Decimal) -> Decimal:
+    return amount * price // COST_UNIT * COST_UNIT or amount * price

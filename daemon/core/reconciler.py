@@ -36,7 +36,7 @@ from daemon.core.events import (
 )
 from daemon.core.ledger import OPENING, RINGFENCED, Ledger, positions_of
 from daemon.core.memory import FORGOT, Memory
-from daemon.core.model import ZERO, AccountSnapshot, Fill, Flow, OrderReport, Side, currencies, is_swap
+from daemon.core.model import EXACT, ZERO, AccountSnapshot, Fill, Flow, OrderReport, Side, currencies, is_swap
 from daemon.core.ordertable import OrderTable
 from daemon.core.states import Hold, Level
 from daemon.core.suspicion import Calm, Opening, Suspicion
@@ -242,9 +242,9 @@ class PositionReconciler:
 
     def _compare(self, snapshot: AccountSnapshot) -> dict[str, Decimal]:
         """Account minus ledger, by managed currency, where it is not 0."""
-        held = {c: b.free + b.locked for c, b in snapshot.balances.items()}
+        held = {c: b.total for c, b in snapshot.balances.items()}
         found = [
-            (c, held.get(c, ZERO) - self._ledger.wallet(c))
+            (c, EXACT.subtract(held.get(c, ZERO), self._ledger.wallet(c)))
             for c in sorted(held.keys() & self._managed | self._ledger.units.keys() & self._managed)
         ]
         return {c: d for c, d in found if d}

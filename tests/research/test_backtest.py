@@ -17,7 +17,7 @@ from daemon.core.model import epoch_ms, from_epoch_ms
 from daemon.core.plain import rfc3339
 from daemon.research import bars as stored_bars
 from daemon.research import runs
-from tests.research.files import HOUR, START, configured, opens, read, store, stored
+from tests.research.files import HOUR, START, configured, opens, read, store, stored, walk
 
 SYMBOLS = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 HOLES = {"A/USDT": [0, 1, 60, 61, 100], "B/USDT": [40, 100, 101], "C/USDT": [12, 13, 14, 100], "D/USDT": [100]}
@@ -221,6 +221,15 @@ def test_the_verb_runs_and_answers(tmp_path: Path, data: Path) -> None:
     ):
         wrong = CliRunner().invoke(app, [*verb, *more])
         assert (wrong.exit_code, sentence in wrong.output) == (code, True), wrong.output
+
+
+def test_prices_of_any_length_leave_no_drift(tmp_path: Path) -> None:
+    """Amounts without steps times prices of all the digits that a float has are booked alike by account and ledger: trading goes on."""
+    for seed, symbol in enumerate(SYMBOLS):
+        store(tmp_path, symbol, opens(ROWS), walk(ROWS, seed, 10.0 ** (seed + 1)) * (1 + 1e-3 / 7))
+    _, summary = run(tmp_path, tmp_path, paper={"balances": {"USDT": 1234567.891}})
+    assert not [note for note in summary["notes"] if "drift" in note], summary["notes"]
+    assert summary["trades"] > ROWS / 4
 
 
 def test_an_account_without_quote_is_refused(tmp_path: Path, data: Path) -> None:
