@@ -287,7 +287,7 @@ class Parts:
     `watched` are markets that are followed and not traded. `away` are the strategies that run in processes of their own; `remarks` are
     sentences for the user at the start. `unlisted` are symbols that the venue does not have, as the start has found. `place` is the
     dotted key of the exchange in the file. `vets_key`: a key that may withdraw is refused. `countdown`: after so long
-    without a word the exchange cancels our orders, where that is wanted.
+    without a word the exchange cancels our orders, where that is wanted. `detail`: for how long what only explains is kept; None: for ever.
     """
 
     exchange: Exchange
@@ -323,6 +323,7 @@ class Parts:
     unlisted: frozenset[str] = frozenset()
     vets_key: bool = False
     countdown: timedelta | None = None
+    detail: timedelta | None = None
     seed: int = 0
 
     @property

@@ -20,6 +20,7 @@ from daemon.core import restraint
 from daemon.core.bus import Bus, Handler
 from daemon.core.model import EPOCH, Instrument, is_swap
 from daemon.core.slices import Aligner
+from daemon.forgetting import forgetting
 from daemon.io import logs
 from daemon.io.deadman import DeadMansSwitch, may_rest
 from daemon.io.exchange import Countdown, Fatal, Hushed, Marking, Reason, SetUp, VenueError, Vetted
@@ -272,6 +273,8 @@ class Trader:
             jobs += self.parts.exchange.jobs()
         if self.switch is not None:
             jobs.append(("switch", self.switch.run))
+        if self.parts.detail is not None:
+            jobs.append(("retention", partial(forgetting, self.parts.journal, self.parts.detail, self.parts.clock)))
         jobs += self._of_swaps()
         return jobs + [(f"gateway.{n}", self.gateway.worker) for n in range(WORKERS)]
 

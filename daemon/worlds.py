@@ -61,6 +61,7 @@ def build(
         account_name=config.account,
         place=config.place,
         countdown=config.exchange.dead_mans_switch if config.mode in ("sandbox", "live") else None,
+        detail=config.journal.detail,
         vets_key=config.mode == "live" and not config.live.key_may_withdraw,
         ledger=core.ledger,
         table=core.table,

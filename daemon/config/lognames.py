@@ -56,6 +56,7 @@ NAMES: Final = (
     "heartbeat.back",
     "heartbeat.failed",
     "journal.log_long",
+    "journal.thinned",
     "library.message",
     "loop.lag",
     "margin.low",

@@ -262,7 +262,7 @@ class JournalConfig(Section):
     )
     detail: Annotated[timedelta | None, BeforeValidator(_detail)] = Field(
         default=None,
-        description="How long plans, limits and every point of the equity are kept; each start removes what is older. "
+        description="How long plans, limits and every point of the equity are kept; each start, and each day, removes what is older. "
         "Trades, flows, orders and decisions are always kept.",
         examples=["365d"],
     )

@@ -1,5 +1,6 @@
 """Retention: what explains may go, what money rests on stays."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -8,10 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.cli_shared import open_journal
 from daemon.config import load
 from daemon.core.events import EquityMarked, PlanMade, RiskLimited
+from daemon.forgetting import forgetting
 from daemon.io.journal import Journal, JournalError, read, verify
 from daemon.io.journal.codec import moment
 from tests.core.plans import some_case
@@ -88,6 +91,34 @@ async def test_a_start_removes_what_the_configuration_says(tmp_path: Path, monke
     for section, kept in (({}, True), ({"detail": "30d"}, False)):
         open_journal(load(written(tmp_path, {}, mode="paper", journal={"path": "momo.sqlite", **section}), {})).close()
         assert (verify(tmp_path / "momo.sqlite") == before) is kept
+
+
+class DayByDay(StillClock):
+    """Sleeps at once, so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._left = times
+
+    async def sleep(self, seconds: float) -> None:
+        if not self._left:
+            raise asyncio.CancelledError
+        self._left -= 1
+        self.at += timedelta(seconds=seconds)
+
+
+async def test_each_day_removes_what_has_grown_old(tmp_path: Path) -> None:
+    """While it is written to, in its turn: detail goes when its day has come, and each time it is said how much."""
+    clock = DayByDay(7)
+    with await filled(tmp_path / "j.sqlite", clock) as journal, capture_logs() as said:
+        before, counted = read(tmp_path / "j.sqlite"), verify(tmp_path / "j.sqlite")
+        with pytest.raises(asyncio.CancelledError):
+            await forgetting(journal, 5 * DAY, clock)
+    rows = [line["rows"] for line in said if line["event"] == "journal.thinned"]
+    now = verify(tmp_path / "j.sqlite")
+    gone = sum(counted[table] - now[table] for table in ("decision_events", "equity"))
+    assert (rows[:4], len(rows), sum(rows)) == ([0, 0, 0, 0], 7, gone)
+    assert read(tmp_path / "j.sqlite") == before
 
 
 def test_it_is_off_unless_it_is_given(tmp_path: Path) -> None:

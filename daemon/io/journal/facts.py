@@ -59,6 +59,14 @@ class Command:
     at: datetime
 
 
+@dataclass(slots=True)
+class Thinning:
+    """Detail from before a moment is to go (retention.py). `rows`: how many went, once it is committed."""
+
+    before: datetime
+    rows: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class PlanRecord:
     """A plan as it was made: the round, the ids of its orders, and why other symbols are left alone.
@@ -112,5 +120,6 @@ Fact = (
     | KeepState
     | EquityMarked
     | Put
+    | Thinning
 )
-"""Everything `Journal.commit` takes. An `Order` is its intent; a `KeepState` is written as a `Put`."""
+"""Everything `Journal.commit` takes. An `Order` is its intent; a `KeepState` is written as a `Put`; a `Thinning` removes."""

@@ -16,7 +16,7 @@ from daemon.core.events import EquityMarked, WaveSettled
 from daemon.core.model import Decision, Fill
 from daemon.io.clock import Clock
 from daemon.io.journal.errors import closed
-from daemon.io.journal.facts import Command, Fact, OrderFact
+from daemon.io.journal.facts import Command, Fact, OrderFact, Thinning
 from daemon.io.journal.lock import JournalLock
 from daemon.io.journal.reader import DecisionStory, OrderRecord, Reader, Recovered, ask, read
 from daemon.io.journal.store import Batch, Store
@@ -104,6 +104,12 @@ class Journal:
     def thin(self, older_than: timedelta) -> int:
         """Remove the detail of what lies so far back (retention.py); how many rows. Blocks; call it before the loop. JournalFailed."""
         return self._store.thin(self._clock.now() - older_than)
+
+    async def thin_on(self, older_than: timedelta) -> int:
+        """The same while it is written to, in its turn; how many rows. Raises as `commit`."""
+        thinning = Thinning(self._clock.now() - older_than)
+        await self.commit(thinning)
+        return thinning.rows
 
     def recover(self) -> Recovered:
         """Everything a start needs of the record. Blocks; call it before the loop. Raises as `read`."""

@@ -21,10 +21,15 @@ def thinned(connection: sqlite3.Connection, before: int) -> int:
     """Remove the detail of what was before (microseconds since 1970 UTC), all of it or none; how many rows. sqlite3.Error: none."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        removed = sum(connection.execute(statement, (before,)).rowcount for statement in (_EXPLANATIONS, _EQUITY))
+        removed = thin(connection, before)
         connection.execute("COMMIT")
     except sqlite3.Error:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
     return removed
+
+
+def thin(connection: sqlite3.Connection, before: int) -> int:
+    """The same within the caller's transaction."""
+    return sum(connection.execute(statement, (before,)).rowcount for statement in (_EXPLANATIONS, _EQUITY))

@@ -35,9 +35,9 @@ from daemon.core.styles import Parent
 from daemon.io.journal import schema
 from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
-from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put
+from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put, Thinning
 from daemon.io.journal.lock import JournalLock
-from daemon.io.journal.retention import thinned
+from daemon.io.journal.retention import thin, thinned
 from daemon.io.journal.rows import (
     booking_row,
     decision_event_row,
@@ -191,6 +191,8 @@ class Store:
                 self._connection.execute(
                     "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
                 )
+            case Thinning(before=before):
+                fact.rows = thin(self._connection, micros(before))
             case _:
                 self._order_event(fact)
 
