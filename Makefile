@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make setup    chooses the interpreter
 
 .DEFAULT_GOAL := help
-.PHONY: help run test draws page soak endurance silence accounts pairs strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster stops faults idle check setup lock clean
+.PHONY: help run test draws page soak hours day endurance silence accounts pairs strategies swarm stories kills doubts drift projections skims sleeves plans limits mutants bench optimize pages alerts systemd container install release licences audit fuzz docs cluster stops faults idle check setup lock clean
 .ONESHELL:
 .SHELLFLAGS := -euc
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -41,6 +41,12 @@ draws: setup ## Judge the properties by cases that are drawn anew, TIMES=5 times
 
 soak: setup ## Trade MINUTES=15 in mode sandbox and again in mode live, and judge it; REBALANCED_DATA=DIR replays market data
 	@exec .venv/bin/python -m tests.soak --minutes $(or $(MINUTES),15)
+
+hours: setup ## Trade HOURS=1 among faults at a low rate (those of SEED=1, or FAULTS=FILE), the dashboard open in Chromium, and judge it
+	@exec .venv/bin/python -m tests.soak.hours --hours $(or $(HOURS),1) --seed $(or $(SEED),1) $(FAULTS:%=--faults %)
+
+day: setup ## Live HOURS=24 of virtual time with a fault every ten minutes, crashes and restarts included (five minutes); SEED=1 draws them
+	@exec .venv/bin/python -m tests.sim.day --hours $(or $(HOURS),24) --seed $(or $(SEED),1)
 
 endurance: setup ## Have a daemon hear MESSAGES=2000000 stream messages over 50 connections, and see what it holds in the end (half an hour)
 	@exec .venv/bin/python -m tests.soak.endurance --messages $(or $(MESSAGES),2000000)

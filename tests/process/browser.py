@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM: Final = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 90_000
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on this machine, so the page is not opened")
 

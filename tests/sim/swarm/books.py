@@ -23,6 +23,7 @@ SLIP_MAX: Final = Decimal("0.003")  # a market order pays so much beside the pri
 TICK: Final = Decimal("1e-10")  # so that no sum needs more than the 28 digits that Decimal keeps
 HALF_SPREAD: Final = Decimal("0.0005")
 LOCK: Final = Decimal("1.004")  # what an open buy locks, of its worth
+SEEN: Final = timedelta(minutes=10)  # more than any answer lags
 
 Later = Callable[[float, Callable[[], object]], None]
 
@@ -154,6 +155,8 @@ class Books:
         self.balances = dict(opening)
         self.opening = dict(opening)
         self.orders: dict[str, Booked] = {}
+        self.by_number: dict[tuple[str, str], Booked] = {}  # by symbol and the venue's own id
+        self._late: list[Booked] = []
         self.trades: list[Fill] = []
         self.arrivals: dict[str, int] = {}
         self.moved: list[tuple[datetime, str, Decimal]] = []
@@ -287,6 +290,9 @@ class Books:
         return True
 
     def _note(self, booked: Booked, now: datetime) -> None:
+        if not booked.past:
+            self._late.append(booked)
+            self.by_number[booked.symbol, booked.venue_id] = booked
         booked.past.append((now, booked.status, len(booked.trades)))
 
     def _tell(self, booked: Booked, fills: tuple[Fill, ...], now: datetime) -> None:
@@ -357,6 +363,12 @@ class Books:
             price = self._price(symbol, side, price * LOCK if side is Side.BUY else ZERO, now)
             self._trade("", venue_id, symbol, side, amount, price, now)
 
+    def lately(self) -> list[Booked]:
+        """The orders that stand, or did within the longest lag of an answer: no question about a moment needs more."""
+        since = self.now() - SEEN
+        self._late = [booked for booked in self._late if booked.status is Status.OPEN or booked.past[-1][0] > since]
+        return self._late
+
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def now(self) -> datetime:
@@ -376,7 +388,7 @@ class Books:
     def locked(self, moment: datetime) -> dict[str, Decimal]:
         """What stood in open orders at a moment, by currency."""
         found: dict[str, Decimal] = {}
-        for booked in self.orders.values():
+        for booked in self.lately():
             currency, amount = booked.locks(moment)
             if amount:
                 found[currency] = found.get(currency, ZERO) + amount

@@ -353,7 +353,7 @@ class SimExchange:
     async def open_orders(self, symbol: str | None = None) -> tuple[OrderReport, ...]:
         def answer() -> list[OrderReport]:
             moment = self._clock.now() - self._lag(Kind.LAG_ORDERS)
-            stood = (b for b in self._world.books.orders.values() if symbol in (None, b.symbol) and b.stood(moment))
+            stood = (b for b in self._world.books.lately() if symbol in (None, b.symbol) and b.stood(moment))
             return [report for report in (b.report(moment, fills=False) for b in stood) if report is not None]
 
         listed = await self._ask("open_orders", Urgency.RECONCILE, answer)

@@ -172,21 +172,22 @@ def schedule(seed: int, symbols: Sequence[str], *, swaps: bool = False) -> tuple
     groups = SWAP_GROUPS if swaps else GROUPS
     weights = [weight for weight, _ in groups]
     kinds = [chance.choice(chance.choices(groups, weights)[0][1]) for _ in range(count)]
-    drawn = [_drawn(kind, chance, symbols) for kind in kinds]
+    found = [drawn(kind, chance, symbols) for kind in kinds]
     if seed % STORMS == 0:
         kind = chance.choice(AMBIGUOUS)
-        drawn.append(Fault(kind, at=0.0, length=STORM_S, size=round(chance.uniform(0.5, 1.0), 4), symbol=symbols[0]))
+        found.append(Fault(kind, at=0.0, length=STORM_S, size=round(chance.uniform(0.5, 1.0), 4), symbol=symbols[0]))
     if seed % SLOW == 0:
         kind = chance.choice(MANNERS)
-        drawn.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
-    return tuple(sorted(drawn, key=lambda fault: fault.at))
+        found.append(Fault(kind, at=0.0, length=BEGIN_S, size=round(chance.uniform(0.0, 1.0), 4), symbol=symbols[0]))
+    return tuple(sorted(found, key=lambda fault: fault.at))
 
 
-def _drawn(kind: Kind, chance: Random, symbols: Sequence[str]) -> Fault:
+def drawn(kind: Kind, chance: Random, symbols: Sequence[str], latest: float = BEGIN_S) -> Fault:
+    """A fault of this kind: when, up to `latest` seconds after the start, for how long, how badly and where."""
     longest = 120.0 if kind in LONG else 40.0
     return Fault(
         kind,
-        at=round(chance.uniform(0.0, BEGIN_S), 3),
+        at=round(chance.uniform(0.0, latest), 3),
         length=round(chance.uniform(3.0, chance.choice([15.0, longest])), 3),
         size=round(chance.random(), 4),
         symbol=chance.choice(symbols),

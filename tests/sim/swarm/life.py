@@ -237,11 +237,15 @@ class World:
         while self.now_s < last and not self.oracle.problems:
             await asyncio.sleep(min(LOOK_S, last - self.now_s))
             self._fell(keeper)
+            self._meanwhile()
         self._armed = None
         await self._converge(keeper, last)
         self._over = True
         if not self.oracle.problems:
             self._judge()
+
+    def _meanwhile(self) -> None:
+        """A person's look between two faults: in a story of minutes nobody comes before its last one."""
 
     @staticmethod
     def _fell(keeper: "asyncio.Task[None]") -> None:

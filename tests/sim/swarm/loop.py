@@ -39,6 +39,7 @@ class SwarmLoop(SimLoop):
         self._dead: set[int] = set()
         self._over = False
         self._tasks: list[asyncio.Task[Any]] = []  # the dead are kept to the end: being collected would run their cleanup
+        self._many = 20_000
         self._jump = _Deaf()
         asyncio.SelectorEventLoop.__init__(self, self._jump)
         self.set_exception_handler(lambda _loop, _context: None)  # of tasks that died with their process nobody asks the result
@@ -57,6 +58,9 @@ class SwarmLoop(SimLoop):
         task = super().create_task(coro, **more)
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._tasks.append(task)
+        if len(self._tasks) > self._many:
+            self._tasks = [each for each in self._tasks if not each.done()]  # in a long story most have ended by themselves
+            self._many = max(self._many, 2 * len(self._tasks))
         return task
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:

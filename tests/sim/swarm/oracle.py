@@ -278,9 +278,9 @@ class Oracle:
 
     def _known(self, fill: Fill) -> None:
         """A trade shows its order as well as a report does."""
-        for booked in self.books.orders.values():
-            if (booked.symbol, booked.venue_id) == (fill.symbol, fill.venue_id):
-                self.shown(booked.id)
+        booked = self.books.by_number.get((fill.symbol, fill.venue_id))
+        if booked is not None:
+            self.shown(booked.id)
 
     def _closed(self, event: e.OrderClosed) -> None:
         """The daemon believes that an order has ended, and that it knows how."""

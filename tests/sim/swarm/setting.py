@@ -17,6 +17,7 @@ from daemon.io.journal.reader import Reader
 START: Final = datetime(2026, 1, 5, 6, tzinfo=UTC)
 LENGTH: Final = timedelta(seconds=10)
 WARM: Final = 60
+ORDERS_MAX: Final = 1000  # more than a story has
 SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 SWAPS: Final = tuple(f"{symbol}:USDT" for symbol in SYMBOLS)
 MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 2}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
@@ -143,4 +144,4 @@ class _Frozen:
 def intents(path: Path) -> dict[str, Order]:
     """Every intent of a journal, by id."""
     with Reader(path) as reader:
-        return {record.order.id: record.order for record in reader.orders(1000)}
+        return {record.order.id: record.order for record in reader.orders(ORDERS_MAX)}
