@@ -44,7 +44,7 @@ export function correlationChart(place, symbols, matrix) {
   const few = names.length <= 12;
   draw(place, names.length ? [{
     type: "heatmap", x: names, y: names, z: matrix, zmin: -1, zmax: 1, colorscale: "RdBu", reversescale: false,
-    texttemplate: few ? "%{z:.2f}" : "", hovertemplate: "%{y} and %{x}: %{z:.2f}<extra></extra>", colorbar: { title: { text: "correlation" }, thickness: 12 },
+    texttemplate: few && place.clientWidth > 55 * names.length ? "%{z:.2f}" : "", hovertemplate: "%{y} and %{x}: %{z:.2f}<extra></extra>", colorbar: { title: { text: "correlation" }, thickness: 12 },
   }] : [], { xaxis: { type: "category", title: { text: "symbol" } }, yaxis: { type: "category", autorange: "reversed", title: { text: "symbol" } } }, "there are too few bars yet");
 }
 

@@ -23,6 +23,7 @@ let contact = { on: false, since: Date.now(), heard: 0 };
 const STALE = [
   [/^(slice|account|trading|daemon|stream|hold|config|drift|flow|funding|margin)\b/, ["status", "positions"]],
   [/^(order|parent)\b/, ["status", "orders", "positions"]],
+  [/^trading\b/, ["decisions"]],
   [/^(targets|plan|wave|group|universe|risk)\b/, ["status", "positions", "decisions", "orders"]],
 ];
 const ALL = ["status", "positions", "orders", "decisions", "equity", "analysis"];
@@ -70,13 +71,13 @@ function draw(fresh) {
   views.reasons(part, status.failing);
   views.tiles(part, several && !chosen.account ? null : marks[0], quote);
   views.health(part, status.failing, behind());
-  views.strategies(part.strategies ?? []);
+  views.strategies(part.strategies ?? [], part.state);
   if (fresh.has("positions")) {
     views.positions(held, ask, several);
     whenPlotted(() => weights(held, several));
   }
   if (fresh.has("orders")) views.orders(seen.orders.filter(mine), chosen.which, ask, several);
-  if (fresh.has("decisions")) views.decisions(seen.decisions.filter(mine), ask, several);
+  if (fresh.has("decisions")) views.decisions(seen.decisions.filter(mine), ask, several, part.state);
   if (fresh.has("equity")) whenPlotted(() => equity(marks, quote));
   if (fresh.has("analysis")) whenPlotted(() => correlations(several));
 }

@@ -40,15 +40,20 @@ export function tiles(status, mark, quote) {
   byId("tiles").replaceChildren(...told.map(([name, value]) => element("div", {}, [element("dt", { text: name }), element("dd", { text: value })])));
 }
 
-export function strategies(rows) {
+// What keeps the whole account from trading keeps its strategies from it too.
+export function strategies(rows, state) {
   fill(byId("strategies"), [
     ["strategy", (row) => row.name],
     ["share", (row) => percent(row.share, 0), "n"],
     ["profit", (row) => number(row.pnl), "n"],
     ["return", (row) => percent(row.return), "n"],
     ["drawdown", (row) => percent(row.drawdown), "n"],
-    ["state", (row) => element("span", { text: row.state, title: row.reason ?? "", kind: row.state === "running" ? "good" : "warn" })],
+    ["state", (row) => restricted(row.state === "running" ? state : row.state, row.reason)],
   ], rows, "there is no strategy");
+}
+
+function restricted(state, reason) {
+  return element("span", { text: state, title: reason ?? "", kind: state === "running" ? "good" : "warn" });
 }
 
 export function positions(rows, ask, several) {
@@ -83,7 +88,9 @@ export function orders(rows, which, ask, several) {
   ], shown, which === "open" ? "no order is open" : "there has been no order");
 }
 
-export function decisions(rows, ask, several) {
+// A decision without a wave is being worked on, unless nothing may be traded.
+export function decisions(rows, ask, several, state) {
+  const waiting = ["halted", "paused"].includes(state) ? `not traded: ${state}` : "under way";
   fill(byId("decisions"), [
     ["as of (UTC)", (row) => stamp(row.as_of)],
     ...(several ? [["account", (row) => row.account]] : []),
@@ -94,7 +101,7 @@ export function decisions(rows, ask, several) {
     ["off target", (row) => (row.wave ? weight(Math.max(0, ...Object.values(row.wave.off_target).map(Math.abs))) : NONE), "n"],
     ["cost", (row) => (row.wave?.sent ? `${number(row.wave.cost_bps, 1)} bps` : NONE), "n"],
     ["took", (row) => (row.wave ? `${number(row.wave.took_ms, 0)} ms` : NONE), "n"],
-    ["left alone", (row) => (row.wave ? counted({ ...row.wave.left, ...row.wave.refused }) : "under way"), "text"],
+    ["left alone", (row) => (row.wave ? counted({ ...row.wave.left, ...row.wave.refused }) : waiting), "text"],
   ], rows, "there has been no decision yet");
 }
 

@@ -1,6 +1,6 @@
 // Why: the story of a decision for one symbol, in a dialog.
 
-import { amount, byId, element, facts, fill, number, percent, stamp, weight } from "./words.js";
+import { amount, byId, element, facts, figure, fill, number, percent, stamp, weight } from "./words.js";
 
 export async function why(door, symbol, decision, account) {
   const dialog = byId("why");
@@ -24,7 +24,7 @@ function tell(story) {
       ["decision", `${story.decision_id} (${story.cause}), as of ${stamp(story.as_of)} UTC`],
       ["wanted", weight(story.wanted)],
       ["after every limit", weight(story.target)],
-      ["left alone because", story.left_says || story.left || "it was traded"],
+      story.left ? ["left alone because", story.left_says || story.left] : ["what was done", story.orders.length ? "it was traded" : "nothing yet"],
       ["held when it was settled", story.settled ? weight(story.settled.holding) : "not settled yet"],
       ["held now", story.now ? `${amount(story.now.amount)}, ${weight(story.now.weight)} of equity` : "not known"],
     ]);
@@ -37,7 +37,7 @@ function strategy(told) {
   const table = element("table");
   fill(table, [
     ["signal", (row) => (row.of ? `${row.name} of ${row.of}` : row.name)],
-    ["value", (row) => amount(row.value), "n"],
+    ["value", (row) => figure(row.value), "n"],
     ["rank", (row) => (row.rank ? `${row.rank} of ${row.of_how_many}` : ""), "n"],
   ], told.signals, "it told no numbers");
   const words = `${told.name}: ${percent(told.weight)} of its ${percent(told.share, 0)}${told.note ? `, ${told.note}` : ""}`;

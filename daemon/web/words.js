@@ -15,6 +15,12 @@ export function amount(value) {
   return Number.isFinite(found) ? found.toLocaleString("en-US", { maximumSignificantDigits: 8 }) : NONE;
 }
 
+// A signal: what it is compared by is in its first digits.
+export function figure(value) {
+  const found = Number(value);
+  return value === null || value === undefined || !Number.isFinite(found) ? NONE : found.toLocaleString("en-US", { maximumSignificantDigits: 5 });
+}
+
 export function percent(share, digits = 2) {
   return share === null || share === undefined ? NONE : `${number(share * 100, digits)} %`;
 }
