@@ -2,11 +2,12 @@
 #   docker build -t rebalanced .
 #   docker run --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges -v state:/var/lib/rebalanced rebalanced
 # It runs the demo; `run /etc/rebalanced/NAME.yaml` behind it runs a configuration, see docs/container.md and deploy/compose.yaml.
-# BASE is any image with Python 3.11 or newer as python3, venv included; both stages use it, since an environment knows its interpreter's path.
+# BASE is any image with Python 3.11 or newer as python3; BUILDER has the same one, and venv. An environment knows its interpreter's path.
 ARG BASE=python:3.11-slim
+ARG BUILDER=${BASE}
 
-FROM ${BASE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+FROM ${BUILDER} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
 WORKDIR /build
 COPY requirements*.lock ./
 # The build backend has a lock, so it is checked by hash as well.
@@ -23,6 +24,10 @@ COPY strategies strategies
 COPY systemd systemd
 RUN tools/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir dist . \
     && tools/bin/pip --python /opt/rebalanced/bin/python install -q --no-deps dist/*.whl
+COPY deploy/slim.sh ./
+# What is compiled is marked by its source's content, not by its time, so that two builds of one tree hold the same.
+RUN sh slim.sh /opt/rebalanced && /opt/rebalanced/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/rebalanced/lib \
+    && find /opt/rebalanced -exec touch -h -d @0 {} +
 
 FROM ${BASE}
 ARG VERSION=

@@ -23,7 +23,7 @@ def commands(heading: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """A fresh Debian that has booted after the README's first commands; the last, which starts the service, is left to a test."""
+    """A fresh Debian that has booted after the README's first commands; the last two, which need a systemd, are left to a test."""
     tar = made("debian", *FRESH)
     folder = ROOT / "build" / "machines" / tmp_path_factory.mktemp("machine").name
     root = folder / "root"
@@ -35,8 +35,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         source(root / "root/rebalanced")
         made_here = Machine(root)
         made_here.must("apt-get update -qq")
-        for command in commands("## As a service")[:-1]:
-            made_here.must(f"cd /root/rebalanced && {command}")
+        for command in commands("## As a service")[:-2]:
+            made_here.step(command)
         with made_here.booted():
             yield made_here
     finally:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
@@ -32,13 +32,13 @@ def lacking(**packages: str) -> str:
     return f"{', '.join(missing)} is not here: apt-get install {' '.join(missing)}" if missing else ""
 
 
-def made(name: str, *packages: str) -> Path:
-    """A tar of a root file system with these packages, kept from one run to the next."""
+def made(name: str, *packages: str, options: Sequence[str] = ("--variant=minbase",)) -> Path:
+    """A tar of a root file system with these packages, kept from one run to the next. `options`: how mmdebstrap makes it."""
     path = KEPT / f"{name}.tar"
     if not path.exists():
         KEPT.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.tar")
-        words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE, str(partial), MIRROR]
+        words = ["mmdebstrap", "--quiet", *options, f"--include={','.join(packages)}", SUITE, str(partial), MIRROR]
         subprocess.run(words, check=True)
         partial.rename(path)
     return path
@@ -66,6 +66,7 @@ class Machine:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.steps: list[tuple[str, float, float]] = []  # a user's commands, each with the seconds that it took and those of a processor
         self._leader = 0
 
     def does(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +81,13 @@ class Machine:
         done = self.does(command)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def step(self, command: str) -> str:
+        """The words of a command that a user gives in the clone, and which is timed."""
+        began, used = time.monotonic(), _used_s()
+        said = self.must(f"cd /root/rebalanced && {command}")
+        self.steps.append((command, time.monotonic() - began, _used_s() - used))
+        return said
 
     @contextmanager
     def booted(self) -> Iterator[None]:
@@ -108,6 +116,12 @@ def patiently(what: Callable[[], T], patience_s: float) -> T:
         assert time.monotonic() < end, f"waited for {patience_s:g} s"
         time.sleep(0.2)
     return found
+
+
+def _used_s() -> float:
+    """Seconds that processors have worked for what was run here and has ended."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _leader(nspawn: int) -> int:
