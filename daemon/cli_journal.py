@@ -117,7 +117,9 @@ def replay(
     config: ConfigPath,
     data: Annotated[
         Path | None,
-        typer.Option(help="Directory of BASE_QUOTE-TIMEFRAME.parquet files: decisions are made again, too.", show_default=False),
+        typer.Option(
+            help="Make decisions from these BASE_QUOTE-TIMEFRAME.parquet files instead of the slices in the journal.", show_default=False
+        ),
     ] = None,
     account: AccountOption = "",
     as_json: ForMachines = False,
@@ -131,7 +133,7 @@ def replay(
     if as_json:
         told({"plans": outcome.plans, "decisions": outcome.decisions, "differs": outcome.differs, "not_compared": outcome.passed_over})
     else:
-        typer.echo(f"the same once more: {outcome.plans} plans, {outcome.decisions} decisions{'' if data else ' (their bars: --data DIR)'}")
+        typer.echo(f"the same once more: {outcome.plans} plans, {outcome.decisions} decisions")
         for reason, count in outcome.passed_over.items():
             typer.echo(f"not compared: {count} {reason}")
     if outcome.differs:

@@ -26,7 +26,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
             e.SliceClosed,
             [
                 *(*d.away_on(e.SliceClosed), p.account.on_slice, p.curves.on_slice, p.breakers.on_slice, d.views.on_slice),
-                *(p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice, p.margin.on_slice),
+                *(d.recorder.accept, p.membership.on_slice, p.runner.on_slice, p.manager.on_slice, p.analyzer.on_slice, p.margin.on_slice),
             ],
         ),
         (e.TimePassed, [d.aligner.on_time, p.manager.on_time, p.reconciler.on_time, *ticking]),

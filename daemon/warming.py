@@ -13,6 +13,7 @@ from daemon.core.model import Bar, Slice
 from daemon.core.slices import align
 from daemon.core.strategy import BARS_MAX
 from daemon.io.exchange import VenueError
+from daemon.io.journal import Warmed
 from daemon.io.warmup import Together, warm_up
 from daemon.io.worker import Workers
 from daemon.parts import Parts, StartRefused
@@ -46,6 +47,7 @@ async def warmed(p: Parts, workers: Workers, began: datetime, together: Together
         slices = await taught(p, p.runner, workers, p.need, began - p.grace, together)
     except VenueError as error:  # waiting would not help: no such timeframe there, or no such market
         raise StartRefused(f"{p.source_file}: timeframe or universe.symbols: {error.text}", 78) from None
+    await p.journal.commit(Warmed(tuple(slices)))
     return await asyncio.to_thread(_tell, p, slices)
 
 

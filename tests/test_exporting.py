@@ -111,7 +111,8 @@ async def test_a_plan_is_the_same_once_more(tmp_path: Path) -> None:
     """The recorded inputs give the recorded orders and reasons, to the id."""
     config = await _with_plan(tmp_path)
     outcome = replayed(tmp_path / "momo.sqlite", load(config, {}), None)
-    assert (outcome.plans, outcome.differs, outcome.passed_over) == (1, [], {})
+    assert (outcome.plans, outcome.differs) == (1, [])
+    assert outcome.passed_over == {"decisions whose slices the journal does not have (any more)": 1}
 
 
 @pytest.mark.parametrize("what", ["an order is larger", "an order is missing", "other targets"])
@@ -140,10 +141,11 @@ async def test_a_daemons_life_is_the_same_once_more(tmp_path: Path, monkeypatch:
         (tmp_path / "bars").mkdir()
         dump(venue.exchange, tmp_path / "bars", venue.exchange.markets)
     settings = load(config, {})
-    outcome = replayed(run.path, settings, tmp_path / "bars")
-    assert outcome.differs == []
-    assert outcome.plans >= 1
-    assert outcome.decisions >= 1
+    for data in (None, tmp_path / "bars"):
+        outcome = replayed(run.path, settings, data)
+        assert outcome.differs == []
+        assert outcome.plans >= 1
+        assert outcome.decisions >= 1
     record = read(run.path)
     assert len(json.loads(said("trades", config, "--json").stdout)["held"]) == len({fill.symbol for fill in record.fills})
     assert said("export", config, "--out", "out").exit_code == 0

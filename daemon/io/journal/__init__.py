@@ -5,11 +5,12 @@ Facts about money are only ever added, each row under its own checksum; the stat
 """
 
 from daemon.io.journal.errors import JournalConflict, JournalDamaged, JournalError, JournalFailed, JournalLocked
-from daemon.io.journal.facts import Command, Fact, OrderFact, PlanRecord, Put
+from daemon.io.journal.facts import Command, Fact, OrderFact, PlanRecord, Put, Warmed
 from daemon.io.journal.inspection import back_up, verify
 from daemon.io.journal.journal import Journal
 from daemon.io.journal.reader import DecisionStory, OrderRecord, OrderStory, Recovered, ask, read
 from daemon.io.journal.tables import TABLES, Tables, each_table
+from daemon.io.journal.tape import Taped
 
 __all__ = [
     "TABLES",
@@ -29,6 +30,8 @@ __all__ = [
     "Put",
     "Recovered",
     "Tables",
+    "Taped",
+    "Warmed",
     "ask",
     "back_up",
     "each_table",

@@ -32,9 +32,10 @@ from daemon.core.events import (
     RiskLimited,
     RiskRefused,
     SleevesBooked,
+    SliceClosed,
     WaveSettled,
 )
-from daemon.core.model import Decision, Order
+from daemon.core.model import Decision, Order, Slice
 from daemon.core.planner_inputs import fingerprint
 from daemon.core.styles import Parent
 
@@ -65,6 +66,13 @@ class Thinning:
 
     before: datetime
     rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warmed:
+    """The history that a run was fed before it began."""
+
+    slices: tuple[Slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +127,8 @@ Fact = (
     | Command
     | KeepState
     | EquityMarked
+    | SliceClosed
+    | Warmed
     | Put
     | Thinning
 )

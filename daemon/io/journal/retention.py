@@ -17,6 +17,10 @@ _EQUITY: Final = f"""DELETE FROM equity WHERE at < ?1
     AND at NOT IN (SELECT max(at) FROM equity WHERE at < ?1 GROUP BY at / {HOUR})"""  # noqa: S608 - a number of our own
 
 
+# What decisions rested on; `replay` says of those without that they cannot be compared.
+_SLICES: Final = "DELETE FROM slices WHERE closes_at < ?1"
+
+
 def thinned(connection: sqlite3.Connection, before: int) -> int:
     """Remove the detail of what was before (microseconds since 1970 UTC), all of it or none; how many rows. sqlite3.Error: none."""
     connection.execute("BEGIN IMMEDIATE")
@@ -32,4 +36,4 @@ def thinned(connection: sqlite3.Connection, before: int) -> int:
 
 def thin(connection: sqlite3.Connection, before: int) -> int:
     """The same within the caller's transaction."""
-    return sum(connection.execute(statement, (before,)).rowcount for statement in (_EXPLANATIONS, _EQUITY))
+    return sum(connection.execute(statement, (before,)).rowcount for statement in (_EXPLANATIONS, _EQUITY, _SLICES))

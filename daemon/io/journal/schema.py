@@ -91,6 +91,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # What the account was worth at closes, one a minute at most.
         "CREATE TABLE equity (at INTEGER PRIMARY KEY, payload TEXT NOT NULL, seal BLOB NOT NULL) STRICT",
     ),
+    (
+        # What each run was shown: the history that it began with (from when, of which symbols), and every slice. `at` is 0 of history.
+        "CREATE TABLE tapes (run_id INTEGER PRIMARY KEY REFERENCES runs, payload TEXT NOT NULL, seal BLOB NOT NULL) STRICT",
+        """CREATE TABLE slices (closes_at INTEGER NOT NULL, run_id INTEGER NOT NULL REFERENCES runs, at INTEGER NOT NULL,
+           payload TEXT NOT NULL, seal BLOB NOT NULL, PRIMARY KEY (closes_at, run_id)) STRICT, WITHOUT ROWID""",
+    ),
 )
 
 _PRAGMAS: Final = (

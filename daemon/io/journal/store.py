@@ -28,6 +28,7 @@ from daemon.core.events import (
     RiskLimited,
     RiskRefused,
     SleevesBooked,
+    SliceClosed,
     WaveSettled,
 )
 from daemon.core.model import Decision, Order
@@ -35,7 +36,7 @@ from daemon.core.styles import Parent
 from daemon.io.journal import schema
 from daemon.io.journal.codec import micros, split_to_json, wave_to_json
 from daemon.io.journal.errors import JournalConflict, damaged, failed
-from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put, Thinning
+from daemon.io.journal.facts import CORRELATION, Command, Fact, OrderFact, Put, Thinning, Warmed
 from daemon.io.journal.lock import JournalLock
 from daemon.io.journal.retention import thin, thinned
 from daemon.io.journal.rows import (
@@ -52,6 +53,7 @@ from daemon.io.journal.rows import (
     parent_row,
     sealed,
 )
+from daemon.io.journal.tape import Tape
 
 # What a caller may have got wrong, as opposed to what the disk may.
 _CALLER: Final = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -93,6 +95,7 @@ class Store:
         self._path = path
         self._connection = connection
         self._lock = lock
+        self._tape = Tape(connection, run_id)
         self.run_id = run_id
 
     @classmethod
@@ -193,6 +196,8 @@ class Store:
                 )
             case Thinning(before=before):
                 fact.rows = thin(self._connection, micros(before))
+            case SliceClosed() | Warmed():
+                self._tape.take(fact)
             case _:
                 self._order_event(fact)
 

@@ -5,6 +5,7 @@ Rule: every row is checked as it is read, oldest first, and no more than one is 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,6 +27,7 @@ from daemon.io.journal.rows import (
     planned_from,
     unsealed,
 )
+from daemon.io.journal.tape import Taped, taped
 
 Line = Mapping[str, object]
 T = TypeVar("T")
@@ -128,6 +130,16 @@ class Tables(Reader):
         if self._has("decision_events"):
             for row in self._connection.execute(_PLANS):
                 yield row[0], planned_from(row, self._path)
+
+    def tapes(self) -> Iterator[tuple[int, datetime, Taped | None]]:
+        """Every run: its number, when it began, and what it was shown; None where that is not kept."""
+        if self._has("tapes"):
+            yield from ((run_id, moment(started), shown) for run_id, started, shown in taped(self._connection, self._path))
+
+    def reloads(self) -> list[datetime]:
+        """When a person has had the configuration read again."""
+        rows = self._connection.execute("SELECT at FROM commands WHERE verb = 'reload' ORDER BY at") if self._has("commands") else ()
+        return [moment(at) for (at,) in rows]
 
     def orders_by_id(self, order_ids: tuple[str, ...]) -> Iterator[Order]:
         """Orders as they were planned, with their terms, in this order; those that are there."""
