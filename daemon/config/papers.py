@@ -46,23 +46,15 @@ def _fee(value: Any) -> Any:
     return FeeConfig(maker=rate, taker=rate)
 
 
-def _whole(section: type[Section]) -> dict[str, Any]:
-    """The schema of a section with what it refers to in its place, as a part of another schema has to be."""
-
-    def placed(value: Any, parts: Mapping[str, Any]) -> Any:
-        if isinstance(value, list):
-            return [placed(each, parts) for each in value]
-        if not isinstance(value, dict):
-            return value
-        found = parts[value["$ref"].rpartition("/")[2]] if "$ref" in value else value
-        return {key: placed(each, parts) for key, each in found.items()}
-
-    schema = section.model_json_schema()
-    parts = schema.pop("$defs", {})
-    return {key: placed(each, parts) for key, each in schema.items()}
+def _fee_mapping() -> dict[str, Any]:
+    """The schema of the mapping with its tiers in place: a reference would lead nowhere in the schema of the whole."""
+    schema = FeeConfig.model_json_schema()
+    del schema["$defs"]
+    schema["properties"]["tiers"]["items"] = FeeTier.model_json_schema()
+    return schema
 
 
-FEE_SCHEMA = {"anyOf": [FEES.schema("number"), _whole(FeeConfig)]}
+FEE_SCHEMA = {"anyOf": [FEES.schema("number"), _fee_mapping()]}
 
 
 class PaperConfig(Section):

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from daemon.io.ccxt_setup import Wanted
 from daemon.io.ccxt_swaps import SwapExchange
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Urgency
@@ -61,8 +62,7 @@ async def opened() -> AsyncIterator[tuple[Venue, SwapExchange]]:
         overrides = {"urls": {"test": venue.ccxt_urls()["test"]}, "timeout_on_exit": 0, "timeout": 1_000}
         exchange = SwapExchange(
             *("binanceusdm", SYMBOLS),
-            leverage=5,
-            margin_mode="cross",
+            wanted=Wanted(5, "cross", may_set=True),
             sandbox=True,
             gate=Open(clock),
             clock=clock,

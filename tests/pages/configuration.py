@@ -74,9 +74,8 @@ def _steps(annotation: Any) -> Place:
 
 def _section(model: type[BaseModel], places: Places, schema: Mapping[str, Any], units: Mapping[Place, str]) -> str:
     shape = schema if model is Config else schema["$defs"].get(model.__name__) or model.model_json_schema()
-    path = places[model]
-    parts = {**shape.get("$defs", {}), **schema["$defs"]}  # of what stands in the schema as a whole only, its own
-    rows = [_row((*path, key), field, shape["properties"][key], places, parts, units) for key, field in model.model_fields.items()]
+    path, definitions = places[model], {**schema["$defs"], **shape.get("$defs", {})}
+    rows = [_row((*path, key), field, shape["properties"][key], places, definitions, units) for key, field in model.model_fields.items()]
     head = f"### `{dotted(path)}`" if path else "### The outermost keys"
     return "\n".join([head, "", " ".join((model.__doc__ or "").split()), "", *HEAD, *rows])
 
