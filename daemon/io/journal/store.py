@@ -194,10 +194,8 @@ class Store:
                 self._connection.execute(
                     "INSERT INTO decision_events (decision_id, kind, payload, at, seal) VALUES (?, ?, ?, ?, ?)", decision_event_row(fact)
                 )
-            case Thinning(before=before):
-                fact.rows = thin(self._connection, micros(before))
-            case SliceClosed() | Warmed():
-                self._tape.take(fact)
+            case SliceClosed() | Warmed() | Thinning():
+                self._detail(fact)
             case _:
                 self._order_event(fact)
 
@@ -229,6 +227,13 @@ class Store:
                 self._connection.execute(_PUT, sealed("switches", CORRELATION, said, micros(fact.at)))
             case EquityMarked():
                 self._connection.execute(_EQUITY, equity_row(fact))
+
+    def _detail(self, fact: SliceClosed | Warmed | Thinning) -> None:
+        match fact:
+            case SliceClosed() | Warmed():
+                self._tape.take(fact)
+            case Thinning(before=before):
+                fact.rows = thin(self._connection, micros(before))
 
     def _decision(self, decision: Decision) -> None:
         # Every wave of a decision brings it along; its text is worth making once.
