@@ -47,6 +47,10 @@ async def examined(settings: Config, environ: Mapping[str, str]) -> list[Finding
     return found
 
 
+# What of swaps is done without where an exchange has it not.
+OF_SWAPS: Final = ("mark_prices", "funding_rates", "mark_candles", "past_funding_rates")
+
+
 def _configured(settings: Config) -> Finding:
     try:
         summary(settings)
@@ -68,6 +72,10 @@ def _able(settings: Config) -> Iterator[Finding]:
     needed += ["bar_streams"] if settings.bars.source == "stream" else []
     missing = [name.replace("_", " ") for name in needed if not can[name]]
     wished = [name.replace("_", " ") for name in ("bar_streams", "account_streams") if not can[name] and name not in needed]
+    unmarked = [name.replace("_", " ") for name in OF_SWAPS if not can.get(name, True)]
+    if unmarked:
+        text = f"{settings.exchange.id} has no {', no '.join(unmarked)}, as far as ccxt knows"
+        yield warning("abilities", text, "expect positions at their last price, and backtests without what is missing")
     if missing:
         text = f"{settings.exchange.id} has no {', no '.join(missing)}, as far as ccxt knows"
         yield failed("abilities", text, "choose another timeframe, execution.style or bars.source, or another exchange")

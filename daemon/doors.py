@@ -10,6 +10,7 @@ from daemon.config import Config
 from daemon.io.ccxt_epochs import Epoch, Renumbered
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.ccxt_setup import Wanted
+from daemon.io.ccxt_swapmarket import SwapMarket
 from daemon.io.ccxt_swaps import RenumberedSwaps, SwapExchange
 from daemon.io.ccxt_usdm import CLASSES
 from daemon.parts import StartRefused
@@ -24,8 +25,11 @@ def door_of(config: Config, epoch: Epoch | None, *, may_set: bool) -> Callable[.
     chosen = config.exchange
     if chosen.market == "spot":
         return CcxtExchange if epoch is None else partial(Renumbered, epoch=epoch)
+    if chosen.id not in CLASSES and config.mode == "paper":
+        return partial(SwapMarket, leverage=chosen.leverage)
     if chosen.id not in CLASSES:
-        text = f"{config.place}.id {chosen.id}: swaps are traded on {' and '.join(sorted(CLASSES))}; write one of these, or market: spot"
+        remedy = "write one of these, mode: paper, or market: spot"
+        text = f"{config.place}.id {chosen.id}: an account of swaps is traded on {' and '.join(sorted(CLASSES))}; {remedy}"
         raise StartRefused(f"{config.source}: {text}", 78)
     wanted = Wanted(chosen.leverage, chosen.margin_mode, may_set=may_set)
     return partial(SwapExchange, wanted=wanted) if epoch is None else partial(RenumberedSwaps, epoch=epoch, wanted=wanted)

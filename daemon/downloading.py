@@ -18,7 +18,7 @@ from daemon.core.model import Instrument, is_swap
 from daemon.core.plain import plain
 from daemon.core.vigil import Backoff
 from daemon.io.ccxt_exchange import CcxtExchange
-from daemon.io.ccxt_swaps import SwapExchange
+from daemon.io.ccxt_swapmarket import SwapMarket
 from daemon.io.clock import Clock
 from daemon.io.exchange import Fatal, NotSent, Refused, Unknown, VenueError
 from daemon.io.warmup import PASSING, WORKERS, Together
@@ -64,6 +64,7 @@ async def download(
         rules = await exchange.connect()
         _state_rules(folder, rules)
         waiting = deque((symbol, shelf, "") for symbol, shelf in shelves.items())
+        marks = marks if not isinstance(exchange, SwapMarket) or exchange.mark_bars else {}
         waiting += [(symbol, shelf, "mark") for symbol, shelf in marks.items()]
         line = _Line(exchange, config.bar_length, clock, Backoff(rng, first_s=0.5, spacing_s=0.0), progress)
 
@@ -155,7 +156,7 @@ class _Line:
     async def settle(self, symbol: str, shelf: RateShelf, period: Period) -> None:
         """Read the funding settlements of the period that are not there yet."""
         exchange, since = self.exchange, shelf.next(period.since)
-        if not isinstance(exchange, SwapExchange):
+        if not (isinstance(exchange, SwapMarket) and exchange.past_funding):
             return
         try:
             while since <= period.until:

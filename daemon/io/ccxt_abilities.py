@@ -22,7 +22,15 @@ def abilities(venue: str, market: str, timeframe: str) -> Mapping[str, bool]:
     made = class_of(venue)()
     kind = ("spot",) if market == "spot" else ("swap", "linear")
     lives = made.feature_value_by_type(*kind, "createOrder", "timeInForce") or {}
+    rates = bool(made.has.get("fetchFundingRates") or made.has.get("fetchFundingRate"))
+    of_swaps = {
+        "funding_rates": rates,
+        "mark_prices": rates or bool(made.has.get("fetchMarkPrices") or made.has.get("fetchMarkPrice")),
+        "past_funding_rates": bool(made.has.get("fetchFundingRateHistory")),
+        "mark_candles": bool(made.has.get("fetchMarkOHLCV")),
+    }
     return {
+        **({} if market == "spot" else of_swaps),
         "timeframe": timeframe in (made.timeframes or {}),
         "market_orders": bool(made.has.get("createOrder")),
         "limit_orders": bool(lives.get("IOC")),

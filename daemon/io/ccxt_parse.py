@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from daemon.core.funding import FundingRate
 from daemon.core.model import ZERO, Balance, Bar, Fill, Instrument, Money, OrderReport, Side, Status, from_epoch_ms, is_swap
 from daemon.core.styles import Touch
 from daemon.io.ccxt_library import ccxt
@@ -348,3 +349,21 @@ def _status(said: object, filled: Decimal, amount: Decimal) -> Status:
     if status is Status.FILLED and filled < amount:
         return Status.CANCELED  # "closed" with something left: it ended with what it has
     return status
+
+
+# Settlements further apart than a day are no exchange's.
+DAY_H: Final = 24
+
+
+def interval(hours: object) -> timedelta | None:
+    """How far settlements of funding are apart; None: it is not told."""
+    told = positive(hours)
+    return timedelta(hours=float(told)) if told is not None and 1 <= told <= DAY_H else None
+
+
+def funding(rate: Any, next_ms: Any, apart: timedelta) -> FundingRate | None:
+    """The rate that is expected at a moment (UTC ms); None where there is none: a contract that expires says "" and 0."""
+    expected, settled_ms = decimal(rate), positive(next_ms)
+    if expected is None or settled_ms is None or abs(expected) >= 1 or not TIMES_MS[0] <= settled_ms < TIMES_MS[1]:
+        return None
+    return FundingRate(float(expected), moment(int(settled_ms)), apart)

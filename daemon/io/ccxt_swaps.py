@@ -1,4 +1,4 @@
-"""The door to the linear perpetual swaps of a venue, in one-way mode: the door to its spot, and what positions need beside.
+"""The door to linear perpetual swaps with an account, in one-way mode: their public side, and what positions need beside.
 
 Rule: leverage, margin mode and position mode are what the configuration says, or it is known where they are not. Nothing here opens or
 closes a position.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from daemon.core.funding import Mark
 from daemon.core.model import Balance, Flow, Instrument, epoch_ms
@@ -17,9 +17,9 @@ from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
 from daemon.io.ccxt_epochs import Renumbered
 from daemon.io.ccxt_errors import judged
-from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.ccxt_setup import ACCOUNT, Setup, Wanted
 from daemon.io.ccxt_streams import Streams
+from daemon.io.ccxt_swapmarket import SwapMarket
 from daemon.io.ccxt_types import Json
 from daemon.io.exchange import Fatal, NotSent, Reason, Urgency, VenueError
 
@@ -31,15 +31,18 @@ MARGIN_MODES: Final = ("cross", "isolated")
 
 
 @judged
-class SwapExchange(CcxtExchange):
-    """A venue's swaps through ccxt. `wanted` is what every market is to be set to; where nothing may be set, all count as set."""
+class SwapExchange(SwapMarket):
+    """The swaps of Binance, and of servers of its protocol, with an account. `wanted` is what every market is to be set to.
 
-    kind: ClassVar[tuple[str, str | None]] = ("swap", "linear")
+    Where nothing may be set, all count as set.
+    """
+
+    any_contract = False
 
     def __init__(self, exchange_id: str, symbols: Sequence[str], *, wanted: Wanted, **given: Any) -> None:
-        super().__init__(usdm.CLASSES[exchange_id], symbols, **given)
+        super().__init__(usdm.CLASSES[exchange_id], symbols, leverage=wanted.leverage, **given)
         self._setup = Setup(self._client, lambda request: self._private(Urgency.RECONCILE, request), wanted)
-        self._leverage, self._sets = Decimal(wanted.leverage), wanted.may_set
+        self._sets = wanted.may_set
         self._tiers: dict[str, tuple[tuple[Decimal, Decimal], ...]] = {}
         self._fee: Decimal | None = None
         self._intervals: dict[str, timedelta] = {}
@@ -103,13 +106,6 @@ class SwapExchange(CcxtExchange):
     def _names(self, symbols: Iterable[str]) -> dict[str, str]:
         """Symbols by the venue's names."""
         return {str(self._client.market(symbol)["id"]): symbol for symbol in symbols}
-
-    async def settlements(self, symbol: str, since: datetime) -> list[tuple[datetime, float]]:
-        """One page of funding settlements at `since` or later, oldest first: their moments, and the rates that longs paid then."""
-        limit, since_ms = usdm.SETTLEMENTS_MAX, epoch_ms(since)
-        rows = await self._ask(Urgency.DATA, lambda: self._client.fetch_funding_rate_history(symbol, since_ms, limit))
-        with parse.reading(f"the funding of {symbol}"):
-            return sorted((parse.moment(row["timestamp"]), float(row["fundingRate"])) for row in rows if row["timestamp"] >= since_ms)
 
     async def watch_marks(self, symbols: Sequence[str], sink: Callable[[str, Mark], None]) -> None:
         """See Marking.watch_marks."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from daemon.core.funding import USUAL, FundingRate, Mark
+from daemon.core.funding import USUAL, Mark
 from daemon.core.ledger import FUNDING, LIQUIDATION
 from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status
 from daemon.io import ccxt_binance as binance
@@ -35,11 +35,7 @@ OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
 # The kinds of flows that the profit or loss of a position is.
 KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION}
 
-# Settlements further apart than a day are no exchange's.
-DAY_H: Final = 24
-
 INCOMES_MAX: Final = 1000
-SETTLEMENTS_MAX: Final = 1000
 
 
 class UsdmGuarded(binance.BinanceGuarded):
@@ -115,7 +111,7 @@ class Marks:
             return "result" in data
         symbol, price = self._ids.get(data["s"]), parse.positive(data.get("p"))
         if symbol is not None and price is not None:
-            self._sink(symbol, Mark(float(price), funding(data.get("r"), data.get("T"), self._intervals.get(symbol, USUAL))))
+            self._sink(symbol, Mark(float(price), parse.funding(data.get("r"), data.get("T"), self._intervals.get(symbol, USUAL))))
         return True
 
 
@@ -134,26 +130,16 @@ def mark_prices(answer: Any, ids: Mapping[str, str], intervals: Mapping[str, tim
     for each in answer:
         symbol, price = ids.get(str(each.get("symbol"))), parse.positive(each.get("markPrice"))
         if symbol is not None and price is not None:
-            coming = funding(each.get("lastFundingRate"), each.get("nextFundingTime"), intervals.get(symbol, USUAL))
+            coming = parse.funding(each.get("lastFundingRate"), each.get("nextFundingTime"), intervals.get(symbol, USUAL))
             found[symbol] = Mark(float(price), coming)
     return found
-
-
-def funding(rate: Any, next_ms: Any, interval: timedelta) -> FundingRate | None:
-    """The rate that is expected at a moment (UTC ms); None where there is none: a contract that expires says "" and 0."""
-    expected, moment = parse.decimal(rate), parse.positive(next_ms)
-    if expected is None or moment is None or abs(expected) >= 1 or not parse.TIMES_MS[0] <= moment < parse.TIMES_MS[1]:
-        return None
-    return FundingRate(float(expected), parse.moment(int(moment)), interval)
 
 
 @parse.reading("intervals of funding")
 def settling(answer: Any, ids: Mapping[str, str]) -> dict[str, timedelta]:
     """From a fundingInfo, by symbol, how far settlements are apart; Binance lists there what it has ever adjusted."""
-    read = ((ids.get(str(each.get("symbol"))), parse.positive(each.get("fundingIntervalHours"))) for each in answer or ())
-    return {
-        symbol: timedelta(hours=float(hours)) for symbol, hours in read if symbol is not None and hours is not None and 1 <= hours <= DAY_H
-    }
+    read = ((ids.get(str(each.get("symbol"))), parse.interval(each.get("fundingIntervalHours"))) for each in answer or ())
+    return {symbol: apart for symbol, apart in read if symbol is not None and apart is not None}
 
 
 class Account:

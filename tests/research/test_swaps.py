@@ -114,13 +114,15 @@ def test_pairs_go_long_and_short_over_swap_files(tmp_path: Path) -> None:
 
 
 def test_a_daemon_refuses_the_swaps_of_exchanges_that_are_not_known(tmp_path: Path) -> None:
-    """`run` says in one sentence whose swaps are traded."""
+    """`run` says in one sentence on whose accounts swaps are traded."""
     config = swaps(tmp_path)
-    changes = {"exchange": {"id": "kraken", "market": "swap"}, "journal": {"path": str(tmp_path / "j.sqlite")}, "api": {"port": 0}}
+    exchange = {"id": "kraken", "market": "swap", "credentials": {"api_key": {"env": "KEY"}, "secret": {"env": "SECRET"}}}
+    changes = {"mode": "sandbox", "exchange": exchange, "journal": {"path": str(tmp_path / "j.sqlite")}, "api": {"port": 0}}
     config.write_text(json.dumps(json.loads(config.read_text()) | changes))
-    refused = CliRunner().invoke(app, ["run", str(config)])
+    refused = CliRunner().invoke(app, ["run", str(config)], env={"KEY": "k", "SECRET": "s"})
     assert refused.exit_code == 78
-    assert "exchange.id kraken: swaps are traded on binance and binanceusdm; write one of these, or market: spot" in refused.output
+    said = "exchange.id kraken: an account of swaps is traded on binance and binanceusdm; write one of these, mode: paper, or market: spot"
+    assert said in refused.output
 
 
 @pytest.mark.parametrize(
