@@ -93,8 +93,8 @@ drift: setup ## Roll the indicators over ROWS=10000000 rows and compare with exa
 sleeves: setup ## Tell CASES=10000 random stories of three strategies in one account, judged after every event (half an hour)
 	@REBALANCED_CASES=$(or $(CASES),10000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 -n 2 --dist worksteal tests/core/test_sleeves.py
 
-skims: setup ## Run SKIMS=300 random backtests, each with stretches taken at once and slice by slice, and compare all bytes (half an hour)
-	@REBALANCED_SKIMS=$(or $(SKIMS),300) REBALANCED_SEED=$(or $(SEED),0) exec .venv/bin/pytest -q --timeout 0 tests/research/test_skim.py
+skims: setup ## Run SKIMS=300 random backtests twice over, each at once where that is possible and slice by slice, and compare all bytes (half an hour)
+	@REBALANCED_SKIMS=$(or $(SKIMS),300) REBALANCED_SEED=$(or $(SEED),0) exec .venv/bin/pytest -q --timeout 0 tests/research/test_skim.py tests/research/test_brisk.py
 
 projections: setup ## Judge CASES=100000 random projections of weights, and as many scaled portfolios (two minutes)
 	@REBALANCED_CASES=$(or $(CASES),100000) REBALANCED_SEED=$(or $(SEED),1) exec .venv/bin/pytest -q --timeout 0 tests/core/test_allocation.py

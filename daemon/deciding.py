@@ -76,7 +76,7 @@ def deciding(config: Config, *, simulated: bool = False) -> Core:
     at_work = lenient(config) if simulated else runner(config, contained=True)
     at_work.shares = ruled(shares(config), curves, inverse_volatility=by_volatility(config))
     at_work.holdings = lambda name: sleeves.held(name, at_work.shares().get(name, 0.0))
-    account.contributed = lambda: curves.account.contributed if curves.known else None
+    account.contributed = lambda: curves.contributed
     manager = OrderManager(settings, account, table, states, sleeves, analyzer)
     return Core(
         symbols=symbols,

@@ -65,12 +65,13 @@ class PortfolioMomentum(Strategy):
         """The best tradable symbols. One that was chosen before and cannot be traded now keeps its place among them."""
         each = self.params.exposure / self.params.top
         places = self.params.top - round(sum(view.carried.values()) / each)
-        signals = self.signals(view)
-        symbols = [symbol for symbol, may in zip(view.slice.symbols, view.tradable.tolist(), strict=True) if may]
-        ranked = sorted(symbols, key=lambda symbol: (-signals[symbol]["score"], symbol))
-        floor = -inf if self.params.floor is None else self.params.floor
-        best = [symbol for symbol in ranked[: max(places, 0)] if signals[symbol]["score"] >= floor]
-        return TargetWeights(dict.fromkeys(best, each), signals=signals)
+        numbers = momentum.numbers(self.params, view.slice.close, view.rows)
+        columns = view.tradable.nonzero()[0]
+        symbols = [view.slice.symbols[column] for column in columns.tolist()]
+        ranked = sorted(zip((-numbers["score"][columns]).tolist(), symbols, strict=True))[: max(places, 0)]
+        lowest = -inf if self.params.floor is None else self.params.floor
+        best = [symbol for score, symbol in ranked if -score >= lowest]
+        return TargetWeights(dict.fromkeys(best, each), signals={} if view.silent else momentum.by_symbol(view.slice.symbols, numbers))
 
     def signals(self, view: View) -> dict[str, dict[str, float]]:
         """The four numbers of every symbol, each from the bar on at which everything it needs is there."""

@@ -47,7 +47,7 @@ def waiting(retry_s: float) -> Callable[[Parts], None]:
     """Another round comes after twice so long, and then four times."""
 
     def change(parts: Parts) -> None:
-        parts.manager.renew(replace(parts.manager._settings, retry=timedelta(seconds=retry_s)))
+        parts.manager.renew(replace(parts.manager.settings, retry=timedelta(seconds=retry_s)))
 
     return change
 

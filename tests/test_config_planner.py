@@ -85,7 +85,7 @@ def test_the_rules_reach_the_planner(folder: Path) -> None:
     universe = "universe: {quotes: {USDC: USDC/USDT}, watch: [EUR/USDT], "
     config = read(folder, changed(("band_relative: 0.10", keys), ("universe: {", universe)))
     core = deciding(config, simulated=True)
-    assert core.manager._settings.rules == Rules(
+    assert core.manager.settings.rules == Rules(
         band=Decimal("0.02"),
         band_relative=Decimal("0.2"),
         band_average=Decimal("0.3"),
@@ -95,7 +95,7 @@ def test_the_rules_reach_the_planner(folder: Path) -> None:
         fee_asset="BNB",
         fee_reserve=Decimal("0.5"),
     )
-    assert core.manager._settings.price_cap is None
+    assert core.manager.settings.price_cap is None
     assert core.account.quotes == ("USDT", "USDC")
     assert watched(config) == core.watched == ("EUR/USDT", "USDC/USDT")
 
@@ -112,7 +112,7 @@ def test_a_simulated_order_can_fill(folder: Path) -> None:
 def test_style_limit_caps_the_price(folder: Path) -> None:
     """The cap reaches the orders with style limit alone, by default half a percent."""
     for written, cap in (("style: limit", "0.005"), ("style: limit, price_cap: 0.02", "0.02"), ("style: market, price_cap: 0.02", None)):
-        settings = deciding(read(folder, changed(("style: market", written)))).manager._settings
+        settings = deciding(read(folder, changed(("style: market", written)))).manager.settings
         assert settings.price_cap == (None if cap is None else Decimal(cap))
 
 
@@ -143,7 +143,7 @@ def test_the_terms_of_a_style_reach_the_orders(folder: Path) -> None:
     """Each style has its terms and its cap, with the defaults of the ready files; a backtest has neither, since it shows no book."""
     maker = "style: maker_then_taker, maker_then_taker: {passive: 10s, adverse_bps: 30}"
     core = deciding(read(folder, changed(("style: market", maker))))
-    settings = core.manager._settings
+    settings = core.manager.settings
     assert settings.terms == MakerTerms(
         passive=timedelta(seconds=10),
         total=timedelta(seconds=120),
@@ -157,9 +157,9 @@ def test_the_terms_of_a_style_reach_the_orders(folder: Path) -> None:
     assert settings.price_cap == Decimal("0.002")
     core = deciding(read(folder, changed(("style: market", "style: twap, twap: {horizon: 1h}"))))
     minute, tenth = timedelta(minutes=1), Decimal("0.1")
-    assert core.manager._settings.terms == TwapTerms(horizon=60 * minute, interval=minute, participation=tenth, bar=core.timeframe)
-    assert core.manager._settings.price_cap is None
-    simulated = deciding(read(folder, changed(("style: market", maker))), simulated=True).manager._settings
+    assert core.manager.settings.terms == TwapTerms(horizon=60 * minute, interval=minute, participation=tenth, bar=core.timeframe)
+    assert core.manager.settings.price_cap is None
+    simulated = deciding(read(folder, changed(("style: market", maker))), simulated=True).manager.settings
     assert (simulated.terms, simulated.price_cap) == (None, None)
 
 

@@ -60,7 +60,7 @@ def test_a_rule_divides_the_whole_capital(folder: Path) -> None:
         text = changed(("share: 0.6", f"share: {rule}"), ("risk: {gross", SECOND % rule))
         core = deciding(read(folder, text))
         assert core.runner.shares() == {"momo": 0.5, "other": 0.5}
-        core.curves.sleeves = {"momo": Curve(bars=HALF_LIFE, variance=0.0001), "other": Curve(bars=HALF_LIFE - 1, variance=0.0009)}
+        core.curves.sleeves.update(momo=Curve(bars=HALF_LIFE, variance=0.0001), other=Curve(bars=HALF_LIFE - 1, variance=0.0009))
         assert core.runner.shares() == {"momo": 0.5, "other": 0.5}
         core.curves.sleeves["other"].bars = HALF_LIFE
         expected = {"momo": 0.75, "other": 0.25} if rule == "inverse_volatility" else {"momo": 0.5, "other": 0.5}

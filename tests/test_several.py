@@ -209,11 +209,11 @@ async def test_a_reload_is_for_all_or_for_none(tmp_path: Path) -> None:
             path.write_text(json.dumps(content))
             code, refused = await run.ask("POST", "/api/v1/reload")
             assert (code, "needs a restart" in refused["error"]) == (409, True)
-            assert {each.manager._settings.limits.weight_max for each in run.parts} == {1.0}
+            assert {each.manager.settings.limits.weight_max for each in run.parts} == {1.0}
             content["accounts"][1]["symbols"] = list(SYMBOLS[:2])
             path.write_text(json.dumps(content))
             assert (await run.ask("POST", "/api/v1/reload"))[0] == 200
-            await run.until(lambda: {each.manager._settings.limits.weight_max for each in run.parts} == {0.11})
+            await run.until(lambda: {each.manager.settings.limits.weight_max for each in run.parts} == {0.11})
 
 
 async def test_the_others_reduce_beside_one_that_nobody_can_read(tmp_path: Path) -> None:

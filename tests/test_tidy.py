@@ -33,7 +33,7 @@ CORE_ORDER: Final = [
     {"planner_inputs", "states"},
     {"away", "cuts", "fees", "funding", "orderfacts", "roll", "steering", "styles", "suspicion"},
     {"events"},
-    {"apportion", "bus", "indicators", "allocation", "analyzer_measures", "risk", "sectors", "schedule"},
+    {"apportion", "bus", "lastprices", "indicators", "allocation", "analyzer_measures", "risk", "sectors", "schedule"},
     {"analyzer_market", "analyzer_books"},
     {"planner_legs", "planner_zones"},
     {"planner_funds", "planner_small"},

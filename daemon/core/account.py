@@ -6,7 +6,7 @@ Rule: equity is marked, cash is what nobody has reserved; a difference that nobo
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from math import inf, isfinite
+from math import isfinite
 
 from daemon.core.capital import Capital
 from daemon.core.events import (
@@ -22,9 +22,10 @@ from daemon.core.events import (
     SliceClosed,
 )
 from daemon.core.funding import FundingRate
+from daemon.core.lastprices import LastPrices, Mark
 from daemon.core.ledger import Ledger
 from daemon.core.model import EPOCH, EXACT, ZERO, Instrument, currencies, is_swap
-from daemon.core.ordertable import OrderTable, State
+from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import ONE, Book
 from daemon.core.planner_legs import Reason, limited
 
@@ -70,7 +71,7 @@ class Account:
         self._table = table
         self._fresh = fresh
         self.believes: Callable[[str, float], bool] = lambda _symbol, _price: True
-        self._prices: dict[str, tuple[Decimal, datetime]] = {}
+        self._last = LastPrices()
         self._marks: dict[str, tuple[Decimal, datetime]] = {}  # the venue's own, of swaps
         self._fundings: dict[str, FundingRate] = {}
         self._equity: tuple[int, Decimal] | None = None  # as of so many movements in the ledger; None: something else has moved it
@@ -147,7 +148,7 @@ class Account:
 
     def on_awoken(self, _: Awoken) -> Iterable[Event]:
         """No price moves money any more until it is told again, however new it looks: it may have waited with us."""
-        self._prices = {symbol: (price, EPOCH) for symbol, (price, _) in self._prices.items()}
+        self._last.outdate()
         self._marks = {symbol: (price, EPOCH) for symbol, (price, _) in self._marks.items()}
         return ()
 
@@ -165,15 +166,25 @@ class Account:
         """A price of a symbol that is believed; what is older than the one known, or is no price, changes nothing."""
         self.mark_all(((symbol, price, at),))
 
-    def mark_all(self, marks: Iterable[tuple[str, float, datetime]]) -> None:
+    def mark_all(self, marks: Iterable[Mark]) -> None:
         """The same of many symbols."""
-        prices = self._prices
-        for symbol, price, at in marks:
-            known = prices.get(symbol)
-            if 0 < price < inf and (known is None or known[1] <= at):
-                prices[symbol] = (Decimal(repr(float(price))), at)
+        self._last.take(marks)
         self._equity = None
         self._marked += 1
+
+    def mark_later(self, marks: Callable[[], Iterable[Mark]], equity: Decimal) -> None:
+        """The same, once somebody asks, as of LastPrices; `equity` is what the account is worth then."""
+        self._last.take_later(marks)
+        self._equity = self._ledger.moves, equity
+        self._marked += 1
+
+    def mark_now(self) -> None:
+        """What was to be marked later."""
+        self._last.catch_up()
+
+    @property
+    def _prices(self) -> dict[str, tuple[Decimal, datetime]]:
+        return self._last.known
 
     # --- what it is worth --------------------------------------------------------------------------------------------
 
@@ -259,9 +270,11 @@ class Account:
 
         A market that trades no more is not waited for; what is held of it counts nothing.
         """
-        moves, prices, known = self._ledger.moves, self._prices, self._unvalued
+        moves, prices, known = self._ledger.moves, self._last.so_far, self._unvalued
         if known is None or known[:2] != (moves, len(prices)):
             units, markets = self._ledger.units, self._markets
+            if self._rated_by or any(symbol not in prices for symbol in self.held_symbols):
+                prices = self._prices  # one that waits may be what is missing
             held = [s for s, base, _ in self._parts if s not in prices and units.get(base) and markets[s].active]
             held += [symbol for currency, symbol in self._rated_by.items() if symbol not in prices and self.money(currency) > 0]
             known = self._unvalued = moves, len(prices), tuple(held)
@@ -328,7 +341,7 @@ class Account:
         equity, some = self.equity(), self.kept()
         aside = ((self.aside(base), s) for s, base, _ in self._parts if base in some) if some else ()
         kept = sum((kept * self.worth(s) for kept, s in aside if kept), ZERO)
-        return self.sizing.of(equity - kept, self.contributed())
+        return self.sizing.of(equity - kept, self.contributed() if self.sizing.compounding < ONE else None)
 
     def traded(self, symbol: str) -> Decimal:
         """Base units of a symbol that decisions are about: what is held, less what is kept aside."""
@@ -400,7 +413,7 @@ class Account:
 
     def book(self, weights: Mapping[str, float], refused: Mapping[str, str], at: datetime) -> Book:
         """The account as planning may rely on it at this moment; `refused` symbols are left alone."""
-        pending, taking, moving = self._in_flight()
+        pending, taking, moving = self._table.in_flight()
         prices = self.fresh_prices(at)
         untouchable = {s: Reason.STALE_PRICE.value for s in self.markets if s in self._prices and s not in prices}
         # What a symbol in motion will hold lies between two values: only selling all of what is certain cannot go wrong.
@@ -429,19 +442,3 @@ class Account:
         known = {currency: self._prices.get(symbol) for currency, symbol in self._rated_by.items()}
         fresh = {c: price[0] for c, price in known.items() if price is not None and at - price[1] <= self._rates_fresh}
         return {self.quote: ONE} | fresh
-
-    def _in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
-        """By symbol: signed base units that orders may still bring; base units of it that they may take; why nobody knows how it ends."""
-        pending: dict[str, Decimal] = {}
-        taking: dict[str, Decimal] = {}
-        moving: dict[str, str] = {}
-        for tracked in self._table:
-            symbol = tracked.order.symbol
-            pending[symbol] = pending.get(symbol, ZERO) + tracked.pending
-            if not tracked.order.spends_quote:
-                taking[symbol] = taking.get(symbol, ZERO) + tracked.outstanding
-            if tracked.state is State.UNKNOWN:
-                moving[symbol] = Reason.ORDER_UNKNOWN.value
-            elif not tracked.ended:
-                moving.setdefault(symbol, Reason.ORDER_OPEN.value)
-        return pending, taking, moving

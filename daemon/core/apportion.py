@@ -13,6 +13,11 @@ from daemon.core.model import EXACT, ZERO
 GRAIN: Final = Decimal("1E-18")
 
 
+def signed(sign: int, amount: Decimal) -> Decimal:
+    """The amount, or what takes it away where `sign` is below 0. A product or a minus would round what has more than 28 digits."""
+    return amount if sign > 0 else amount.copy_negate()
+
+
 def total(amounts: Iterable[Decimal]) -> Decimal:
     """The exact sum."""
     with localcontext(EXACT):

@@ -25,6 +25,9 @@ from daemon.core.portfolio import UNASSIGNED, UNPAID, Portfolio
 T = TypeVar("T")
 Ints = NDArray[np.int64]
 
+# By owner, what he is worth at each of some closes, and exactly at the last.
+Worths = Mapping[str, tuple[Floats, Decimal]]
+
 # Where the journal keeps the curves.
 KEY: Final = "curves"
 
@@ -185,8 +188,9 @@ class Curves:
     """
 
     def __init__(self, account: Account, ledger: Ledger, portfolio: Portfolio) -> None:
-        self.account = Curve()
-        self.sleeves: dict[str, Curve] = {}
+        self._whole = Curve()
+        self._each: dict[str, Curve] = {}
+        self._skimmed: list[tuple[Worths, Ints]] = []  # marks that nobody has asked for yet
         self.portfolio = portfolio
         self.kept = True  # whether there is a journal to keep them
         self._account, self._ledger = account, ledger
@@ -195,6 +199,23 @@ class Curves:
         self._counted = (0, 0)
         self._kept_at: datetime | None = None
 
+    @property
+    def account(self) -> Curve:
+        """The account's curve."""
+        self._catch_up()
+        return self._whole
+
+    @property
+    def sleeves(self) -> dict[str, Curve]:
+        """The sleeves' curves, by name."""
+        self._catch_up()
+        return self._each
+
+    @property
+    def contributed(self) -> Decimal | None:
+        """What was paid in less what was taken out, in quote; None: that is not known."""
+        return self._whole.contributed if self.known else None
+
     def of(self, sleeve: str) -> Curve:
         """A sleeve's curve."""
         return self.sleeves.setdefault(sleeve, Curve())
@@ -202,8 +223,8 @@ class Curves:
     def restore(self, text: str | None, flows: Sequence[Flow], bookings: Sequence[Booking]) -> None:
         """Go on after a stop with what the journal keeps under KEY (None: nothing yet), and all of its flows and bookings."""
         state: dict[str, Any] = {"flows": 0, "bookings": 0, "account": Curve().told(), "sleeves": {}} if text is None else json.loads(text)
-        self.account = Curve.of(state["account"])
-        self.sleeves = {sleeve: Curve.of(told) for sleeve, told in state["sleeves"].items()}
+        self._whole = Curve.of(state["account"])
+        self._each = {sleeve: Curve.of(told) for sleeve, told in state["sleeves"].items()}
         self._flows, self._bookings = list(flows[state["flows"] :]), list(bookings[state["bookings"] :])
         self._counted = (len(flows), len(bookings))
 
@@ -233,16 +254,29 @@ class Curves:
         if self.kept and (self._kept_at is None or event.at - self._kept_at >= KEEP_EVERY):
             yield self._keep(event.at)
 
-    def skim(self, worths: Mapping[str, tuple[Floats, Decimal]], closes_ms: Ints) -> None:
-        """Mark at the closes (UTC ms) of slices at which nothing happens.
+    def skim(self, worths: Worths, closes_ms: Ints) -> None:
+        """Mark at the closes (UTC ms) of slices at which nothing happens, once somebody asks.
 
         `worths`: what the account ("") and every sleeve is worth at each of them, and exactly at the last.
         """
-        self.account.extend(*worths[_ACCOUNT], closes_ms)
-        nothing = np.zeros(len(closes_ms)), ZERO
-        for sleeve in {*self.portfolio.sleeves, *self.sleeves}:
-            curve = self.of(sleeve)
-            curve.close_at(curve.extend(*worths.get(sleeve, nothing), closes_ms).tolist())
+        self._skimmed.append((worths, closes_ms))
+
+    def _catch_up(self) -> None:
+        """Mark what waits: between two payments, all at once."""
+        if not self._skimmed:
+            return
+        waiting, self._skimmed = self._skimmed, []
+        closes_ms = np.concatenate([each for _, each in waiting])
+
+        def joined(owner: str) -> tuple[Floats, Decimal]:
+            parts = [worths[owner][0] if owner in worths else np.zeros(len(closes)) for worths, closes in waiting]
+            last = waiting[-1][0]
+            return np.concatenate(parts), last[owner][1] if owner in last else ZERO
+
+        self._whole.extend(*joined(_ACCOUNT), closes_ms)
+        for sleeve in {*self.portfolio.sleeves, *self._each, *(owner for worths, _ in waiting for owner in worths if owner != _ACCOUNT)}:
+            curve = self._each.setdefault(sleeve, Curve())
+            curve.close_at(curve.extend(*joined(sleeve), closes_ms).tolist())
         self._kept_at = from_epoch_ms(int(closes_ms[-1]))
 
     @property

@@ -47,6 +47,31 @@ def unguarded(_work: Work, _bars: int, code: Callable[[], T]) -> T:
     return code()
 
 
+class Later(Mapping[str, float]):
+    """Numbers by symbol, worked out when somebody looks at them: few strategies ask what they hold."""
+
+    def __init__(self, found: Callable[[], Mapping[str, float]]) -> None:
+        self._find = found
+        self._found: Mapping[str, float] | None = None
+
+    def _there(self) -> Mapping[str, float]:
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def __getitem__(self, symbol: str) -> float:
+        """One of them."""
+        return self._there()[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        """Their symbols."""
+        return iter(self._there())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._there())
+
+
 class Desk:
     """One strategy over the universe. `targets` is its last usable answer, None before the first; `held` what it holds, in weights.
 
@@ -69,6 +94,7 @@ class Desk:
         self._rows: dict[str, Floats] = {}
         self._ahead: dict[str, Floats] = {}  # values that were worked out before their slices, and how many of these have passed
         self._passed = 0
+        self._silent = False  # its numbers at the slices to come are told already
         self.warm_columns: Bools = np.zeros(width, np.bool_)
         guard("indicators", 0, self._take)
 
@@ -132,7 +158,9 @@ class Desk:
             return {name: indicator.block(indicator.rows(panels)) for name, indicator in self._indicators.items()}
 
         self._ahead, self._passed = self._guard("warm", len(panels), values), 0
-        return self._strategy.columns(panels[:, CLOSE], self._ahead)
+        columns = self._strategy.columns(panels[:, CLOSE], self._ahead)
+        self._silent = columns is not None and columns.decided
+        return columns
 
     def skip(self, count: int) -> None:
         """So many of the slices that were foreseen have passed, and nobody has asked."""
@@ -184,7 +212,7 @@ class Desk:
         Raises:
             Exception: whatever the strategy raised.
         """
-        if self.targets is not None and self._decided_at == cross_section.closes_at:
+        if self.targets is not None and self._decided_at == cross_section.closes_at and not self._silent:
             return self.targets.signals
         view = self._view(cross_section, synthetic_max)
         return self._guard("signals", 1, lambda: numbers(self._strategy.signals(view)))
@@ -194,7 +222,8 @@ class Desk:
         last = self.targets.weights if self.targets else {}
         stay = named(cross_section, ~tradable & cross_section.inside & (cross_section.age <= synthetic_max))
         carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
-        return View(cross_section, dict(self._rows), tradable, last, carried, self.targets.signals if self.targets else {}, self.held)
+        told = self.targets.signals if self.targets else {}
+        return View(cross_section, dict(self._rows), tradable, last, carried, told, self.held, self._silent)
 
 
 def indicators_of(strategy: Strategy) -> dict[str, Indicator]:

@@ -33,6 +33,11 @@ class Fees:
         self._current = self._tiers[0]
         self._seen: date | None = None  # the day that `_current` is of
 
+    @property
+    def tiered(self) -> bool:
+        """Whether there is more than one tier."""
+        return len(self._tiers) > 1
+
     def rate(self, at: datetime, *, rests: bool) -> Decimal:
         """What is charged for a trade at a moment, as a share of its worth."""
         if len(self._tiers) > 1 and at.date() != self._seen:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from math import isfinite
+from math import fsum, isfinite
 from typing import Final, Protocol
 
 import numpy as np
@@ -82,6 +82,7 @@ class Guard:
         self.gate = OrderGate(orders)
         self.cuts: dict[str, set[str]] = {}
         self._limits = limits
+        self._plain = limits.plain
         self._account = account
         self._states = states
         self._market = market
@@ -92,6 +93,7 @@ class Guard:
     def renew(self, limits: Limits, orders: OrderLimits) -> None:
         """Take up changed limits."""
         self._limits, self.gate.limits = limits, orders
+        self._plain = limits.plain
 
     @property
     def need(self) -> int:
@@ -128,9 +130,19 @@ class Guard:
         if known is not None and known[0] is decision and known[1] == key and not (measures or account.kept()):
             return known[2]
         wanted = ordered_out(self._net(decision), states)
-        limited = apply(wanted, self._limits, self._scene(wanted, decision.keep))
+        limited = self._passed(wanted, decision.keep) or apply(wanted, self._limits, self._scene(wanted, decision.keep))
         self._known = decision, key, limited
         return limited
+
+    def _passed(self, wanted: Mapping[str, float], keep: frozenset[str]) -> Limited | None:
+        """The wish as it is, where one look shows that no limit can have anything against it; None: it has to be judged."""
+        plain = self._plain and self._states.free and not self._account.may_be_short and wanted.keys() <= self._account.markets.keys()
+        if not plain or not keep.isdisjoint(wanted) or not keep.isdisjoint(self._account.held_symbols):
+            return None
+        if any(not 0.0 <= weight <= self._limits.weight_max for weight in wanted.values()) or fsum(wanted.values()) > self._limits.gross:
+            return None
+        symbols = tuple(sorted(wanted))
+        return Limited(symbols, {symbol: wanted[symbol] for symbol in symbols}, (), ())
 
     def _scene(self, wanted: Mapping[str, float], keep: frozenset[str]) -> Scene:
         account, capital = self._account, self._account.capital()

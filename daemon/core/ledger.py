@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from daemon.core.apportion import signed
 from daemon.core.model import EXACT, ZERO, Fill, Flow, currencies, is_swap
 
 # The kind of flow that a first start books for what the account holds already.
@@ -118,17 +119,30 @@ class Ledger:
             return False
         self._trades.add(key)
         base, quote = currencies(fill.symbol)
-        moved = {base: fill.side.sign * fill.amount, quote: -fill.side.sign * fill.cost}
+        moved = {base: signed(fill.side.sign, fill.amount), quote: signed(-fill.side.sign, fill.cost)}
         for fee in fill.fees:
             moved[fee.currency] = EXACT.subtract(moved.get(fee.currency, ZERO), fee.amount)
+        held, former = self._held, self._former
         for currency in moved:
-            self._former.setdefault(currency, deque(maxlen=FORMER_KEPT)).append((fill.at, self.wallet(currency)))
+            if currency not in former:
+                former[currency] = deque(maxlen=FORMER_KEPT)
+            former[currency].append((fill.at, self.wallet(currency) if self._opened_in else held.get(currency, ZERO)))
         if is_swap(fill.symbol):
             self._open(fill, quote)
         for currency, amount in moved.items():
-            self._held[currency] = EXACT.add(self.held(currency), amount)
+            held[currency] = EXACT.add(held.get(currency, ZERO), amount)
         self.moves += 1
         return True
+
+    @staticmethod
+    def after(fill: Fill, currency: str, held: Decimal) -> Decimal:
+        """What is held of a currency after a trade of spot, of `held` before it, by the same arithmetic as `book`."""
+        (base, quote), sign = currencies(fill.symbol), fill.side.sign
+        moved = signed(sign, fill.amount) if currency == base else signed(-sign, fill.cost) if currency == quote else ZERO
+        for fee in fill.fees:
+            if fee.currency == currency:
+                moved = EXACT.subtract(moved, fee.amount)
+        return EXACT.add(held, moved)
 
     def _open(self, fill: Fill, quote: str) -> None:
         """What a trade of a swap opens costs its price; what it closes leaves at the mean price, or by the profit that the venue tells."""

@@ -5,7 +5,7 @@ it has ended, and from then on with what it traded.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,9 @@ from daemon.core.risk_orders import Judged, OrderLimits, Situation, judge
 MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)  # also the longest bar
 UNLIMITED: Final = OrderLimits()
+
+# The arguments of OrderGate.learn, when they are asked for.
+Learnt = Callable[[], tuple[tuple[str, ...], Floats, NDArray[np.int64], Bools]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,8 @@ class OrderGate:
         self.limits = limits
         self.traffic = Traffic()
         self._place: dict[str, int] = {}
-        self._bars = np.zeros((2, 0))
-        self._closed_at = np.zeros(0, np.int64)
+        self._known = np.zeros((2, 0)), np.zeros(0, np.int64)
+        self._to_learn: Learnt | None = None
 
     def warm(self, slices: Sequence[Slice]) -> None:
         """Take the history: a price is believed by the bars before the start too."""
@@ -163,16 +166,28 @@ class OrderGate:
 
     def learn(self, symbols: tuple[str, ...], bars: Floats, closed_at: NDArray[np.int64], real: Bools) -> None:
         """The same in columns: the newest `bars` (close and volume, symbols) with their close times (ms), of the symbols in `real`."""
+        known, times = self._newest
         if len(self._place) != len(symbols):
             self._place = {symbol: column for column, symbol in enumerate(symbols)}
-            self._bars = np.full((2, len(self._place)), np.nan)
-            self._closed_at = np.zeros(len(self._place), np.int64)
-        self._bars = np.where(real, bars, self._bars)
-        self._closed_at = np.where(real, closed_at, self._closed_at)
+            known, times = np.full((2, len(self._place)), np.nan), np.zeros(len(self._place), np.int64)
+        self._known = np.where(real, bars, known), np.where(real, closed_at, times)
+
+    def learn_later(self, told: Learnt) -> None:
+        """What `learn` would be told, once somebody asks. What an earlier call would have told, and nobody has asked for, it tells too."""
+        self._to_learn = told
+
+    @property
+    def _newest(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Close and volume of every symbol's last real bar (2, symbols), and its close time (ms)."""
+        waiting, self._to_learn = self._to_learn, None
+        if waiting is not None:
+            self.learn(*waiting())
+        return self._known
 
     def closes(self) -> dict[str, float]:
         """The close of every symbol's last real bar."""
-        return {symbol: close for symbol, close in zip(self._place, self._bars[0].tolist(), strict=True) if close == close}
+        newest = self._newest[0][0].tolist()  # may bring symbols that had no place before
+        return {symbol: close for symbol, close in zip(self._place, newest, strict=True) if close == close}
 
     def volume(self, symbol: str) -> Decimal | None:
         """Base units of a symbol's last real bar; None: there was none."""
@@ -180,10 +195,10 @@ class OrderGate:
 
     def _bar(self, symbol: str) -> tuple[Decimal | None, Decimal | None, datetime]:
         """Close, volume and close time of a symbol's last real bar."""
-        column = self._place.get(symbol)
+        (bars, closed_at), column = self._newest, self._place.get(symbol)
         if column is None:
             return None, None, EPOCH
-        close, volume = self._bars[:, column].tolist()
+        close, volume = bars[:, column].tolist()
         if close != close or volume != volume:  # there was none
             return None, None, EPOCH
-        return Decimal(repr(close)), Decimal(repr(volume)), from_epoch_ms(int(self._closed_at[column]))
+        return Decimal(repr(close)), Decimal(repr(volume)), from_epoch_ms(int(closed_at[column]))

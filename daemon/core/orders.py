@@ -64,7 +64,7 @@ class OrderManager:
     def __init__(
         self, settings: Settings, account: Account, table: OrderTable, states: States, sleeves: Sleeves, market: Market = UNWATCHED
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._account = account
         account.cap(settings.price_cap)
         self.table = table
@@ -116,7 +116,7 @@ class OrderManager:
     def renew(self, settings: Settings) -> None:
         """Take up changed limits and rules, between two waves: what the last decision meant by the old ones is not worked on again."""
         self._arrears.overtaken = True
-        self._settings = self._dispatch.settings = settings
+        self.settings = self._dispatch.settings = settings
         self._account.cap(settings.price_cap)
         self.guard.renew(settings.limits, settings.order_limits)
         self._cooldown.length = settings.cooldown
@@ -193,7 +193,7 @@ class OrderManager:
         tracked = self.table.get(order_id)
         if tracked is None or tracked.state not in (State.NEW, State.SENT):
             return False
-        if self.trading is not Trading.RUNNING or self._settings.shadow:
+        if self.trading is not Trading.RUNNING or self.settings.shadow:
             return False
         return self.states.permits(tracked.order.symbol, tracked.order.side, self._account.sign(tracked.order.symbol))
 
@@ -206,7 +206,7 @@ class OrderManager:
     @property
     def idle(self) -> bool:
         """Whether no order is on its way, or open and not to be kept; the unknown are not waited for, the journal carries them."""
-        return all(t.settled or t.state is State.UNKNOWN or (t.open and self._settings.keep_open) for t in self.table)
+        return all(t.settled or t.state is State.UNKNOWN or (t.open and self.settings.keep_open) for t in self.table)
 
     @property
     def owes(self) -> bool:
@@ -216,7 +216,7 @@ class OrderManager:
     @property
     def keeps_open(self) -> bool:
         """Whether a stop leaves open orders as they are."""
-        return self._settings.keep_open
+        return self.settings.keep_open
 
     def _flatten(self, at: datetime) -> Iterable[Event]:
         """Sell what holds say is to be sold, by a decision of their own; nobody's targets are changed by it."""
@@ -241,14 +241,14 @@ class OrderManager:
         idle = self.wave is None and self._pending is None
         if not self.planning or not idle or self.decision is None:
             return ()
-        occasion = Occasion(self._account, self.guard, self._settings, self._cooldown, self.last_wave)
+        occasion = Occasion(self._account, self.guard, self.settings, self._cooldown, self.last_wave)
         cause = occasion.cause(event.decision, self.decision, event.at)
         return () if cause is None else (TargetsChosen(replace(event.decision, cause=cause), event.at),)
 
     def on_slice(self, event: SliceClosed) -> Iterable[Event]:
         """A decision that waited for prices may have them now; those of a slice that was filled in late move no money."""
         self.guard.gate.take(event.slice)
-        if self._pending is not None and event.at - event.slice.closes_at <= self._settings.fresh:
+        if self._pending is not None and event.at - event.slice.closes_at <= self.settings.fresh:
             yield PlanWave(event.at)
 
     def on_plan(self, event: PlanWave) -> Iterable[Event]:
@@ -294,7 +294,7 @@ class OrderManager:
         wave.begin_round(self.table)
         yield from self.sleeves.cross(wave, at)
         made = self._dispatch.planned(wave)
-        if self._settings.shadow:
+        if self.settings.shadow:
             yield from self._dispatch.imagine(wave, made, at)
             yield from self._settle(wave, at)
             return
@@ -373,9 +373,9 @@ class OrderManager:
         """Cancel what should not be open; `among`: which orders are looked at, None: all."""
         orders = self.table if among is None else among
         if self.trading is Trading.STOPPING:
-            return () if self._settings.keep_open else self.follower.cancel(orders, lambda _: True, at)
+            return () if self.settings.keep_open else self.follower.cancel(orders, lambda _: True, at)
         superseded = self._pending is not None
-        return self.follower.cancel(orders, lambda tracked: superseded or unwanted(tracked, self.wave, self._settings, at), at)
+        return self.follower.cancel(orders, lambda tracked: superseded or unwanted(tracked, self.wave, self.settings, at), at)
 
     def _progress(self, tracked: Tracked, event: OrderFact) -> Iterable[Event]:
         """After news of an order: conclude what follows from it, and see what the wave can do now."""
@@ -408,7 +408,7 @@ class OrderManager:
             return
         if self.trading is not Trading.RUNNING:
             return  # the wave stays open: it goes on once the account has been read again, or with the next start
-        rules = self._settings
+        rules = self.settings
         yield from self.groups.review(wave, rules.groups, rules.retry, at)
         if patient and (self.groups.more or wave.another(at, rules.retry, rules.retry_max, rules.rounds)):
             if wave.retry_at is None or at >= wave.retry_at:
@@ -438,7 +438,7 @@ class OrderManager:
     def _settle(self, wave: Wave, at: datetime) -> Iterable[Event]:
         self.wave = None
         self._arrears.settled(wave)
-        self.last_wave = settled(wave, self._account, self._settings.rules, at, superseded=self._pending is not None)
+        self.last_wave = settled(wave, self._account, self.settings.rules, at, superseded=self._pending is not None)
         self._dispatch.forget(wave.decision)
         self.bench.forget()
         yield self.last_wave

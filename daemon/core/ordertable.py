@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from daemon.core.model import ZERO, Fill, Order, OrderReport, Side, Status, currencies
+from daemon.core.planner_legs import Reason
 
 
 class State(StrEnum):
@@ -334,6 +335,22 @@ class OrderTable:
         tracked.closed = False
         self._closed.pop(tracked.order.id, None)
         self._open[tracked.order.id] = tracked
+
+    def in_flight(self) -> tuple[dict[str, Decimal], dict[str, Decimal], dict[str, str]]:
+        """By symbol: signed base units that orders may still bring; base units of it that they may take; why nobody knows how it ends."""
+        pending: dict[str, Decimal] = {}
+        taking: dict[str, Decimal] = {}
+        moving: dict[str, str] = {}
+        for tracked in self._open.values():
+            symbol = tracked.order.symbol
+            pending[symbol] = pending.get(symbol, ZERO) + tracked.pending
+            if not tracked.order.spends_quote:
+                taking[symbol] = taking.get(symbol, ZERO) + tracked.outstanding
+            if tracked.state is State.UNKNOWN:
+                moving[symbol] = Reason.ORDER_UNKNOWN.value
+            elif not tracked.ended:
+                moving.setdefault(symbol, Reason.ORDER_OPEN.value)
+        return pending, taking, moving
 
     def spending(self, symbols: Container[str]) -> Decimal:
         """The quote that orders in these symbols may still take: of spot buys, of swaps what makes positions larger."""

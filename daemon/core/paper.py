@@ -201,6 +201,54 @@ class PaperAccount:
         self._put(PaperOrder(report, at, ZERO))
         return [*ended, report]
 
+    @property
+    def tiered(self) -> bool:
+        """Whether what was traded before has a say in the fees."""
+        return self._fees.tiered
+
+    def checkpoint(self) -> tuple[dict[str, Balance], int]:
+        """What `roll_back` goes back to, as long as nothing but `trade` has happened since."""
+        return dict(self._balances), self._counter
+
+    def roll_back(self, before: tuple[dict[str, Balance], int]) -> None:
+        """As if nothing had been traded since."""
+        self._balances, self._counter = before
+
+    def trade(self, order: Order, market: Instrument, price: Decimal, at: datetime) -> Fill | None:
+        """`submit` and `match` in one, of a market order of spot that nobody asks about again. None: it would not fill whole.
+
+        Raises:
+            Denied: as `submit`, but for an id that was seen before.
+        """
+        bought, rate = order.side is Side.BUY, self._fees.rate(at, rests=False)
+        key = market.quote if bought else market.base
+        with localcontext(EXACT):
+            _check_rules(order, market, order.price)
+            held, locked = self._balances.get(key, NOTHING), order.reserve if bought else order.amount
+            if locked > max(held.free, ZERO):
+                raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {key}, and {held.free} is free")
+            paid = self._slipped(price, order.side, market, ZERO)
+            in_base, cost = bought and market.buy_fee_in_base, order.amount * paid
+            if bought and order.amount > locked // ((paid if in_base else paid * (1 + rate)) * market.lot) * market.lot:
+                return None
+            fee = (order.amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT
+            got, given = (order.amount - fee, cost) if in_base else (order.amount, cost + fee) if bought else (cost - fee, order.amount)
+            self._balances[key] = Balance(held.free - given, held.locked)
+            self._receive(market.base if bought else market.quote, got)
+        self._counter += 2  # of the order and of its trade
+        return Fill(
+            order_id=order.id,
+            venue_id=f"P{self._counter - 1}",
+            trade_id=str(self._counter),
+            symbol=order.symbol,
+            side=order.side,
+            amount=order.amount,
+            price=paid,
+            cost=cost,
+            fees=(Money(fee, market.base if in_base else market.quote),) if fee else (),
+            at=at,
+        )
+
     def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
         """End an open order unfilled and free its money; None: there is no such open order."""
         order = self._orders.get(order_id)

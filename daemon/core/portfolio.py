@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Final
 
-from daemon.core.apportion import GRAIN, share_out, total
+from daemon.core.apportion import GRAIN, share_out, signed, total
 from daemon.core.events import BookSleeves, Event, FlowBooked, OrderFilled, OrderReported, SleevesBooked
 from daemon.core.forced import forced
 from daemon.core.ledger import POSITION, RINGFENCED, Ledger
@@ -115,6 +115,17 @@ class Portfolio:
         moved += [(sleeve, quote, -sign * part) for sleeve, part in share_out(fill.cost, taken, GRAIN).items()]
         entries = tuple(Entry(*each) for each in moved)
         return (self.ask(Booking(f"{FORCED}-{fill.symbol}-{fill.trade_id}", FORCED, entries, event.at)),)
+
+    def take(self, fill: Fill, sleeve: str) -> None:
+        """A trade that has filled an order whole, which was made for one sleeve: nothing more is to be dealt of it. Not for swaps."""
+        if self._ledger.book(fill, ours=True):
+            self._arrived += 1
+            (base, quote), sign = currencies(fill.symbol), fill.side.sign
+            self._add(sleeve, base, signed(sign, fill.amount))
+            self._add(sleeve, quote, signed(-sign, fill.cost))
+            for fee in fill.fees:
+                self._add(sleeve, fee.currency, fee.amount.copy_negate())
+            self.traded[sleeve] = EXACT.add(self.traded.get(sleeve, ZERO), fill.cost)
 
     def on_reported(self, event: OrderReported) -> Iterable[Event]:
         """Trades that came under the venue's id alone may turn out to be ours. Before the order manager, which may plan upon it."""
@@ -296,17 +307,17 @@ class Portfolio:
             self._recent = deque((t for t in self._recent if t is not trade), RECENT_KEPT)
             self._recent += [trade] if times > 0 else []
         for sleeve, part in trade.parts.items():
-            self._add(sleeve, base, sign * part)
+            self._add(sleeve, base, signed(sign, part))
         for sleeve, cost in share_out(fill.cost, trade.parts, GRAIN).items():
-            self._add(sleeve, quote, -sign * cost)
+            self._add(sleeve, quote, signed(-sign, cost))
         for fee in fill.fees:
             size = share_out(abs(fee.amount), trade.parts, GRAIN)  # below 0: venues that pay makers
             for sleeve, part in size.items():
-                self._add(sleeve, fee.currency, part.copy_sign(-fee.amount) * times)
+                self._add(sleeve, fee.currency, signed(times, part.copy_sign(fee.amount.copy_negate())))
 
     def _count_traded(self, trade: _Trade, times: int = 1) -> None:
         for sleeve, worth in share_out(trade.fill.cost, trade.parts, GRAIN).items():
-            self.traded[sleeve] = EXACT.add(self.traded.get(sleeve, ZERO), times * worth)
+            self.traded[sleeve] = EXACT.add(self.traded.get(sleeve, ZERO), signed(times, worth))
 
     # --- who holds what ----------------------------------------------------------------------------------------------
 

@@ -132,6 +132,12 @@ class Limits:
     funding_max: float | None = None
 
     @property
+    def plain(self) -> bool:
+        """Whether they bound nothing but each weight and all sizes together."""
+        bounds = (self.net_max, self.cash_min, self.sector_max, self.positions_max, self.concentration_max, self.funding_max)
+        return all(bound is None for bound in bounds) and not (self.groups or self.measured or self.short or self.correlation_scale < 1)
+
+    @property
     def measured(self) -> bool:
         """Whether they ask how symbols move."""
         return self.volatility_max is not None or self.correlated_group_max is not None

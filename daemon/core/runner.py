@@ -8,12 +8,13 @@ user's own is then disabled: not asked again before it is made anew.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.desk import missing, named, reason
+from daemon.core.desk import Later, missing, named, reason
 from daemon.core.events import (
     AskStrategy,
     RebalanceRequested,
@@ -205,12 +206,15 @@ class StrategyRunner:
         owed = [desk for desk in self._staff.able if self._owes(desk.sleeve, closed.closes_at, self._settled)]
         return self._decide(owed, event, Cause.DUE, event.at) if owed else self._undecided(event)
 
+    @property
+    def restless(self) -> bool:
+        """Whether it has a word to say at any slice, due or not."""
+        speaks = self.restate and any(desk.targets is not None for desk in self._staff.desks)
+        return speaks or self._round is not None or self._requested or self.membership.rule is not None
+
     def rests(self, closes_ms: Ints) -> int:
         """How many slices in a row, which close at these moments, pass without a decision, and without a word that all stands."""
-        speaks = self.restate and any(desk.targets is not None for desk in self._staff.desks)
-        if self._settled is None or self._round is not None or self._requested or speaks or self.membership.rule is not None:
-            return 0
-        if self._fresh and any(desk.sleeve.schedule.at_start for desk in self._staff.able):
+        if self._settled is None or self.restless or (self._fresh and any(desk.sleeve.schedule.at_start for desk in self._staff.able)):
             return 0
         due = [epoch_ms(desk.sleeve.schedule.after(self._settled)) for desk in self._staff.able]
         return int(np.searchsorted(closes_ms, min(due))) if due else len(closes_ms)
@@ -247,6 +251,8 @@ class StrategyRunner:
     def _stamped(self, event: SliceClosed) -> SliceClosed:
         """The slice with who is in the universe now; what somebody wanted of others is forgotten."""
         stamped = self.membership.stamped(event.slice)
+        if stamped is event.slice:
+            return event
         if stamped.members is not None:
             self._staff.confine(named(stamped, ~stamped.members))
         return replace(event, slice=stamped)
@@ -290,7 +296,7 @@ class StrategyRunner:
 
     def _ask(self, desk: LoopDesk, cross_section: Slice) -> bool:
         name, when = desk.sleeve.name, f"no decision at {rfc3339(cross_section.closes_at)}: "
-        desk.held = self.holdings(name)
+        desk.held = Later(partial(self.holdings, name))
         try:
             desk.decide(cross_section, self._synthetic_max)
         except Exception as error:  # a strategy may be anybody's code, and the others' money does not depend on it

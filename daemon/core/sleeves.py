@@ -55,6 +55,8 @@ class Sleeves:
     def net(self, decision: Decision) -> Mapping[str, float]:
         """The account's target weights before any limit: all wishes together, as far as holds on strategies let them through."""
         names = decision.by_strategy.keys()
+        if self._states.free and self.portfolio.knows(names):
+            return decision.weights
         if self.portfolio.knows(names) and not any(self._level(name) is not Level.ACTIVE for name in names) and not self._waits(decision):
             return decision.weights
         wishes = self._wishes(decision)[0].values()
@@ -78,6 +80,8 @@ class Sleeves:
             for name, targets in decision.by_strategy.items()
             if name in self.portfolio.names
         }
+        if self._states.free:
+            return wishes, frozenset()
         others_stay = self._waits(decision)
         still: set[str] = set()
         for sleeve in self.portfolio.sleeves:

@@ -43,6 +43,7 @@ class View:
     wanted last, weights of its own capital, empty before its first decision; `held` is what it holds now, in the same weights. `carried`
     is the part of `weights` that stays, whatever is decided now, because its symbols are in the universe and not tradable: count it
     against what there is to spend.
+    `silent`: nobody asks for the signals of this decision, and it need not tell any.
     `signals` are the numbers its last decision rested on, by symbol and name, as the journal keeps them: what a strategy must remember
     beside its weights, it tells as a signal.
     """
@@ -54,6 +55,7 @@ class View:
     carried: Mapping[str, float]
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,6 +22,7 @@ from daemon.core.slices import Aligner
 from daemon.core.suspicion import Calm
 from daemon.parts import Core, Joined
 from daemon.research.bars import Bars
+from daemon.research.brisk import Brisk
 from daemon.research.panels import FIELDS, ROWS
 from daemon.research.record import Record
 from daemon.research.skim import Skim
@@ -103,7 +104,8 @@ class Backtest:
         self.recorder = self.views = record
         self.tell = record.tell
         self._venue = venue
-        self._skim = Skim(core, venue, record)
+        self._brisk = Brisk(core, venue, record, core.manager.settings)
+        self._skim = Skim(core, venue, record, self._follow)
         # Everything is told, most of it in vain: the record hears of what it keeps.
         table = [(kind, [each for each in heard if each != self.tell or kind in record.kinds]) for kind, heard in routes(self)]
         self._bus: Bus[e.Event] = Bus(table)
@@ -136,9 +138,7 @@ class Backtest:
                 self._skim.begin(block, row)
             while row < len(block):
                 try:
-                    row += self._skim.take(block, row) if skims else 0
-                    if row < len(block):  # why the stretch has ended
-                        row += self._step(block.slice(row))
+                    row += (self._skim.take(block, row) if skims else 0) or self._step(block.slice(row))
                 except (Inexact, InvalidOperation) as error:
                     moment = rfc3339(from_epoch_ms(int(block.times[row])))
                     raise Overgrown(f"at {moment} an amount needs more digits than can be kept exactly") from error
@@ -173,6 +173,11 @@ class Backtest:
         self._bus.publish(e.SliceClosed(cross_section, closes_at))
         self.recorder.after(cross_section)
         return 1
+
+    def _follow(self, chosen: e.TargetsChosen, closed: Slice) -> None:
+        """What follows from a decision that rests on a slice."""
+        if not self._brisk.take(chosen, closed):
+            self._bus.publish(chosen)
 
     def _publish(self, events: Iterable[e.Event]) -> None:
         for event in events:

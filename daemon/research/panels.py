@@ -21,6 +21,16 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Newest:
+    """The newest bars of symbols: close and volume (2, symbols), their close times (ms), and where there are any."""
+
+    symbols: tuple[str, ...]
+    bars: Floats
+    times: Ints
+    there: Bools
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """The slices of some close times in a row, as arrays: what `Slice` is of one of them.
 
@@ -51,10 +61,17 @@ class Block:
         part = slice(first, end)
         return Block(self.symbols, self.times[part], self.panel[part], self.synthetic[part], self.age[part])
 
+    def newest(self, since: int, last: int) -> Newest:
+        """Of each symbol, its last bar from row `since` on, up to row `last`."""
+        newest = last - self.age[last]
+        rows, columns = np.maximum(newest, 0), np.arange(len(self.symbols))
+        return Newest(self.symbols, self.panel[rows, :, columns][:, [CLOSE, VOLUME]].T, self.times[rows], newest >= since)
+
 
 def blocks(closes: Sequence[Ints], values: Sequence[Floats], symbols: Sequence[str], rows: int = ROWS) -> Iterator[Block]:
     """The slices of bars in columns: by symbol its close times (ms, increasing) and its values, float64 (bars, 5)."""
-    times = np.unique(np.concatenate(list(closes)))
+    times = np.sort(np.concatenate(list(closes)))
+    times = times[np.append(True, times[1:] != times[:-1])]  # np.unique would load np.ma
     width = len(symbols)
     last, age = np.full(width, np.nan), np.zeros(width, np.int64)
     for first in range(0, len(times), rows):

@@ -131,8 +131,8 @@ class Record:
         account = self._core.account
         equity = account.equity()
         held = account.held_symbols
-        weights = [account.weight(symbol, equity) for symbol in self._core.symbols if symbol in held]
-        self._worth = float(equity)
+        self._worth = worth = float(equity)
+        weights = [float(account.held(s)) * float(account.worth(s)) / worth if worth > 0 else 0.0 for s in self._core.symbols if s in held]
         self._peak = max(self._peak, self._worth)
         below = 1.0 - self._worth / self._peak if self._peak > 0 else 0.0
         self.times.append(epoch_ms(event.slice.closes_at))
@@ -140,11 +140,11 @@ class Record:
         self.closes.add(event.slice.close.tolist())
         return ()
 
-    def skim(self, stretch: Block, worths: Floats, shares: Sequence[Sequence[float]]) -> None:
+    def skim(self, stretch: Block, worths: Floats, shares: Sequence[Floats]) -> None:
         """The same of slices at which nothing happened: what the account was worth at each, and of each holding its shares of that."""
         rows = np.zeros((len(stretch), 5))
         rows[:, 0], rows[:, 1] = worths, float(self._core.account.cash)
-        for row in map(np.array, shares):  # one after the other, as a sum of one slice goes
+        for row in shares:  # one after the other, as a sum of one slice goes
             rows[:, 2] += np.abs(row)
             rows[:, 3] += row
         peaks = np.maximum.accumulate(np.maximum(worths, self._peak))
@@ -154,8 +154,17 @@ class Record:
         self.times.frombytes(stretch.times.tobytes())
         self.equity.extend(rows)
         self.closes.extend(stretch.closes)
+
+    def work(self, orders: Sequence[Order], fills: Sequence[Fill]) -> None:
+        """What a wave has ordered and traded."""
+        self.orders += orders
+        self.fills += fills
+        self.traded += [(float(fill.cost), self._worth) for fill in fills]
+
+    def keep_troubles(self, slices: int) -> None:
+        """What was wrong, and has stayed so at so many slices."""
         for name, problem in self._core.runner.problems.items():
-            self._count_trouble(f"{name}: {problem}", len(stretch))
+            self._count_trouble(f"{name}: {problem}", slices)
 
     # --- after a slice -----------------------------------------------------------------------------------------------
 

@@ -1,48 +1,62 @@
 """Skim: stretches of slices at which nothing can happen, taken all at once.
 
-Rule: the same as one slice after the other, to the bit and to the last digit of money. Where anything might follow from a slice (somebody
-is due, an order is open, a price waits, a loss may be too large, a rule acts between due times), the stretch ends before it.
+Rule: the same as one slice after the other, to the bit and to the last digit of money. Where anything might follow from a slice (an order
+is open, a price waits, a loss may be too large, a rule acts between due times), the stretch ends before it; where somebody is due, with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from itertools import repeat
-from operator import mul
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from daemon.core.model import CLOSE, EXACT, VOLUME, ZERO, Floats, from_epoch_ms
+from daemon.core.events import SliceClosed, TargetsChosen
+from daemon.core.lastprices import Mark
+from daemon.core.model import ZERO, Bools, Floats, Slice, from_epoch_ms
 from daemon.core.strategy import Columns
 from daemon.parts import Core
-from daemon.research.panels import Block
+from daemon.research.panels import Block, Ints, Newest
 from daemon.research.record import Record
+from daemon.research.ticks import Ticks, Worths
 from daemon.research.venue import StoredVenue
 
 # Slices whose prices are looked at together, at least: several stretches, and not a whole block, since a price between two bars
 # has them looked at anew.
 NEAR: Final = 256
 
+Follow = Callable[[TargetsChosen, Slice], None]
+
 # A fall is judged to twelve digits; whatever comes this near to its limit is left to the judge.
 MARGIN: Final = 1e-9
 
 
 class Skim:
-    """Takes stretches of a block. `record` is told what it would have heard."""
+    """Takes stretches of a block. `record` is told what it would have heard, `follow` what is decided at the end of one."""
 
-    def __init__(self, core: Core, venue: StoredVenue, record: Record) -> None:
+    def __init__(self, core: Core, venue: StoredVenue, record: Record, follow: Follow) -> None:
+        self._follow = follow
         self._core = core
         self._venue = venue
         self._record = record
         self._length_ms = core.timeframe // timedelta(milliseconds=1)
         self._signals: Mapping[str, Columns] | None = None  # of the slices from row `_from` of the block on
         self._from = 0
+        self._ticks = Ticks(np.zeros((0, len(core.symbols))))
+        self._next = 0  # the row after the newest one that was taken
+        self._since = 0  # from this row on, all were taken
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
+        self._of_base: dict[str, list[str]] = {}
+        for symbol, market in venue.markets.items():
+            self._of_base.setdefault(market.base, []).append(symbol)
 
     def begin(self, block: Block, row: int) -> None:
         """What follows are the slices of this block, from this row on."""
+        self._core.account.mark_now()
+        self._ticks = Ticks(block.closes)
+        self._next = self._since = row
         runner = self._core.runner
         told = self._signals = runner.foresee(block.panel[row:])
         self._from = row
@@ -52,24 +66,42 @@ class Skim:
 
     def take(self, block: Block, row: int) -> int:
         """Take as many slices as may be, from this row of the block on; how many that were."""
-        stretch = self._stretch(block, row)
+        stretch, quiet = self._stretch(block, row)
         if stretch is None:
             return 0
-        prices = self._prices(stretch)
-        worths = self._worths(prices, len(stretch))
-        equities = np.array(list(map(float, worths[""])))
+        worths = self._worths(row, len(stretch))
+        equities = worths[""].floats()
         count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(equities)
         if not count:
             return 0
-        stretch = stretch.rows(0, count)
-        shares = self._shares(prices, worths[""][:count])
-        self._pass(stretch, {owner: (np.array(each[:count], np.float64), each[count - 1]) for owner, each in worths.items()})
-        self._record.skim(stretch, equities[:count], shares)
-        self._decide_nothing(stretch, row - self._from)
+        stretch, equities = stretch.rows(0, count), equities[:count]
+        if row != self._next:  # slices in between were looked at one by one, with what was not to be believed in them
+            self._core.account.mark_now()
+            self._since = row
+        self._next = row + count
+        self._pass(
+            block, stretch, row + count - 1, {owner: (each.floats()[:count], each.exact(count - 1)) for owner, each in worths.items()}
+        )
+        self._record.skim(stretch, equities, self._shares(stretch, equities))
+        quiet = min(quiet, count)
+        if quiet:
+            self._decide_nothing(stretch.rows(0, quiet), row - self._from)
+        if quiet < count:
+            self._decide(stretch.slice(quiet))
         return count
+
+    def _decide(self, cross_section: Slice) -> None:
+        """Somebody is due at a slice that has been taken: what is decided, and what follows from it."""
+        chosen = [
+            e for e in self._core.runner.on_slice(SliceClosed(cross_section, cross_section.closes_at)) if isinstance(e, TargetsChosen)
+        ]
+        for each in chosen:
+            self._follow(each, cross_section)
+        self._record.after(cross_section)
 
     def _decide_nothing(self, stretch: Block, first: int) -> None:
         """Let the strategies see the slices, and keep their numbers; `first`: how many slices were foreseen before these."""
+        self._record.keep_troubles(len(stretch))
         runner, count = self._core.runner, len(stretch)
         if self._signals is not None and not runner.untold:
             runner.skip(count, stretch.slice(count - 1))
@@ -82,21 +114,27 @@ class Skim:
             runner.rest((cross_section,))
             self._record.keep_signals(cross_section)
 
-    def _stretch(self, block: Block, row: int) -> Block | None:
-        """The slices from here on at which, as far as can be told before, nothing happens; None: there is none."""
+    def _stretch(self, block: Block, row: int) -> tuple[Block | None, int]:
+        """The slices from here on at which, as far as can be told before, nothing else happens than that somebody is due at the last.
+
+        None: there is none. And at how many of them nobody is due.
+        """
         core = self._core
         if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or core.account.unvalued or core.account.drift:
-            return None
+            return None, 0
         if core.manager.guard.watches:
-            return None  # the watch judges every bar
+            return None, 0  # the watch judges every bar
         if core.account.has_positions:
-            return None  # how near a position is to its liquidation is judged at every bar
-        count = core.runner.rests(block.times[row:])
-        if count and not core.breakers.ahead:
+            return None, 0  # how near a position is to its liquidation is judged at every bar
+        if core.runner.restless:
+            return None, 0
+        quiet = core.runner.rests(block.times[row:])
+        count = quiet + 1  # and the slice at which somebody is due
+        if not core.breakers.ahead:
             near = block.rows(row, row + max(count, NEAR))
             core.breakers.calm(near.times, near.closes, near.age)
-        count = min(count, core.breakers.ahead)
-        return block.rows(row, row + count) if count else None
+        count = min(count, core.breakers.ahead, len(block) - row)
+        return block.rows(row, row + count) if count else None, quiet
 
     def _unharmed(self, equities: Floats) -> int:
         """How many slices pass before a loss might be too large: judged against the highest value of all, which is never too mild."""
@@ -109,58 +147,58 @@ class Skim:
         harmed = 1.0 - values / highs >= limit - MARGIN
         return int(harmed.argmax()) if harmed.any() else len(equities)
 
-    def _prices(self, stretch: Block) -> dict[str, list[Decimal]]:
-        """By currency that somebody holds, what a unit is worth at each of the closes."""
-        account, closes = self._core.account, stretch.closes
-        held = {currency for currency, amount in self._core.ledger.units.items() if amount}
-        held.update(currency for _, currency in self._core.portfolio.holdings())
-        rate = account.rate(account.quote) or ZERO
-        found: dict[str, list[Decimal]] = {}
-        for symbol, market in account.markets.items():
-            if market.base in held:
-                told = map(Decimal, map(repr, closes[:, self._column[symbol]].tolist()))
-                found[market.base] = list(map(mul, told, repeat(rate)))
-        return found
-
-    def _worths(self, prices: Mapping[str, Sequence[Decimal]], count: int) -> dict[str, Sequence[Decimal]]:
-        """What the account ("") and every sleeve is worth at each of so many closes."""
-        core = self._core
-        rate = core.account.rate(core.account.quote) or ZERO
-        holdings = [("", currency, amount) for currency, amount in core.ledger.holdings().items()]
-        holdings += [(owner, currency, amount) for (owner, currency), amount in core.portfolio.holdings().items()]
-        worths: dict[str, Sequence[Decimal]] = {"": [ZERO] * count}
-        for owner, currency, amount in holdings:
-            before = worths.get(owner) or [ZERO] * count
-            if currency == core.account.quote:
-                worths[owner] = list(map(EXACT.add, repeat(amount * rate), before))
-            elif currency in prices:
-                worths[owner] = list(map(EXACT.fma, repeat(amount), prices[currency], before))
+    def _worths(self, row: int, count: int) -> dict[str, Worths]:
+        """What the account ("") and every sleeve is worth at each of so many closes from a row of the block on."""
+        core, ledger = self._core, self._core.ledger.holdings()
+        owned: dict[str, dict[str, Decimal]] = {}
+        for (owner, currency), amount in core.portfolio.holdings().items():
+            owned.setdefault(owner, {})[currency] = amount
+        worths = {"": self._worth(ledger, row, count)}
+        for owner, held in owned.items():
+            worths[owner] = worths[""] if held == ledger else self._worth(held, row, count)
         return worths
 
-    def _shares(self, prices: Mapping[str, Sequence[Decimal]], equities: Sequence[Decimal]) -> list[list[float]]:
-        """Of each holding, its weight at each of the closes."""
+    def _worth(self, held: Mapping[str, Decimal], row: int, count: int) -> Worths:
+        """What these units by currency are worth; of what is no part of the equity, nothing."""
         account = self._core.account
-        found: list[list[float]] = []
-        for symbol in self._core.symbols:
-            if held := account.held(symbol):
-                worths = map(mul, repeat(held), prices[account.markets[symbol].base])
-                found.append([float(worth / equity) if equity > 0 else 0.0 for worth, equity in zip(worths, equities, strict=False)])
+        worth = Worths(held.get(account.quote, ZERO), count)
+        for currency, amount in held.items():
+            if currency != account.quote:
+                for symbol in self._of_base.get(currency, ()):
+                    worth.add(amount, self._ticks, self._column[symbol], row)
+        return worth
+
+    def _shares(self, stretch: Block, equities: Floats) -> list[Floats]:
+        """Of each holding, its weight at each of the closes."""
+        account, found = self._core.account, []
+        held = account.held_symbols
+        for symbol in self._core.symbols if held else ():
+            if symbol in held:
+                worths = float(account.held(symbol)) * stretch.closes[:, self._column[symbol]]
+                found.append(np.divide(worths, equities, out=np.zeros(len(worths)), where=equities > 0))
         return found
 
-    def _pass(self, stretch: Block, worths: Mapping[str, tuple[Floats, Decimal]]) -> None:
-        """Let every part know what it would from the slices."""
-        core, last = self._core, len(stretch) - 1
+    def _pass(self, block: Block, stretch: Block, last: int, worths: Mapping[str, tuple[Floats, Decimal]]) -> None:
+        """Let every part know what it would from the slices up to row `last`."""
+        core, newest = self._core, partial(block.newest, self._since, last)
         core.breakers.take(stretch.times)
-        newest = last - stretch.age[last]  # the row of each symbol's last bar, negative where it has had none here
-        seen, rows = newest >= 0, np.maximum(newest, 0)
-        columns = np.arange(len(core.symbols))
-        prices, times = stretch.closes[rows, columns].tolist(), stretch.times[rows]
-        moments = {moment: from_epoch_ms(moment) for moment in set(times.tolist())}
-        core.account.mark_all((core.symbols[n], prices[n], moments[int(times[n])]) for n in np.flatnonzero(seen).tolist())
-        bars = stretch.panel[rows, :, columns][:, [CLOSE, VOLUME]].T
-        core.manager.guard.gate.learn(core.symbols, bars, times, seen)
+        core.account.mark_later(partial(_marks, newest), worths[""][1])
+        core.manager.guard.gate.learn_later(partial(_bars, newest))
         core.curves.skim(worths, stretch.times)
         core.analyzer.skim(stretch.closes)
+
+
+def _marks(newest: Callable[[], Newest]) -> Iterator[Mark]:
+    """As prices."""
+    found = newest()
+    each = zip(found.symbols, found.bars[0].tolist(), found.times.tolist(), found.there.tolist(), strict=True)
+    return ((symbol, price, from_epoch_ms(moment)) for symbol, price, moment, there in each if there)
+
+
+def _bars(newest: Callable[[], Newest]) -> tuple[tuple[str, ...], Floats, Ints, Bools]:
+    """As what the gate learns."""
+    found = newest()
+    return found.symbols, found.bars, found.times, found.there
 
 
 def _part(columns: Columns, first: int, end: int) -> Columns:

@@ -25,7 +25,7 @@ from daemon.core.events import (
 from daemon.core.funding import FundingRate
 from daemon.core.ledger import FUNDING
 from daemon.core.liquidation import Takeover
-from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Flow, Instrument, Order, OrderReport, epoch_ms
+from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Balance, Fill, Flow, Instrument, Order, OrderReport, epoch_ms
 from daemon.core.paper import Denied, Depth, PaperAccount
 from daemon.research.bars import Bars
 from daemon.research.upkeep import NONE, Dues, Upkeep
@@ -74,6 +74,28 @@ class StoredVenue:
     def waiting(self) -> int:
         """Orders that have found no price yet."""
         return len(self._account.open_orders())
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether a bar fills any order, at a price that none of them moves, and for a fee that what was traded before does not change."""
+        return self._terms.volume_max is None and not self._terms.impact and not self._account.tiered
+
+    def checkpoint(self) -> tuple[dict[str, Balance], int]:
+        """What `roll_back` goes back to, where nothing but `trade` came between."""
+        return self._account.checkpoint()
+
+    def roll_back(self, before: tuple[dict[str, Balance], int]) -> None:
+        """As if nothing had been traded since."""
+        self._account.roll_back(before)
+
+    def trade(self, order: Order, at: datetime) -> Fill | None:
+        """`submit` in one with what comes of it, where the bar that opens now fills the order whole; None: it does not.
+
+        Raises:
+            Denied: it is refused.
+        """
+        row = self._row(order.symbol, at)
+        return None if row is None else self._account.trade(order, self.markets[order.symbol], self._price(order.symbol, row), at)
 
     def snapshot(self, at: datetime) -> AccountSnapshot:
         """The account as a poll sees it."""
@@ -169,20 +191,24 @@ class StoredVenue:
         return Depth(amount, Decimal(f"{float(self._terms.impact) * share:.6f}"))
 
     def _matched(self, symbol: str, row: int, at: datetime) -> Iterator[Event]:
-        bar = self._bars.series[symbol].values[row, :VOLUME]
-        # A mean has as many digits as a float, and the account, kept exactly, would carry them for ever.
-        price = float(f"{bar.mean():.{MEAN_DIGITS}g}") if self._terms.twap else float(bar[OPEN])
+        price = self._price(symbol, row)
 
         def depth(report: OrderReport) -> Depth:
             return self._depth(report, row)
 
-        for report in self._account.match(self.markets[symbol], Decimal(repr(price)), at, depth=depth):
+        for report in self._account.match(self.markets[symbol], price, at, depth=depth):
             self._take(report, row)
             if not report.filled:
-                yield PriceTicked(symbol, price, at)  # what it found too far away is what another order starts from
+                yield PriceTicked(symbol, float(price), at)  # what it found too far away is what another order starts from
             yield from _told(report, at)
         if any(report.symbol == symbol for report in self._account.open_orders()):
             self._waiting.add(symbol)
+
+    def _price(self, symbol: str, row: int) -> Decimal:
+        """At what a bar fills orders."""
+        bar = self._bars.series[symbol].values[row, :VOLUME]
+        # A mean has as many digits as a float, and the account, kept exactly, would carry them for ever.
+        return Decimal(repr(float(f"{bar.mean():.{MEAN_DIGITS}g}") if self._terms.twap else float(bar[OPEN])))
 
     def _take(self, report: OrderReport, row: int) -> None:
         taken = self._taken.get(report.symbol)

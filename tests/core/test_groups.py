@@ -141,7 +141,7 @@ def short_pair() -> Pair:
     """A desk that may sell what it does not hold, as on swaps."""
     markets = (replace(market(s.partition(":")[0], base_fee=False), symbol=s, shortable=True) for s in (BTC_SWAP, ETH_SWAP))
     desk = Pair("1000", *markets)
-    settings = desk.manager._settings
+    settings = desk.manager.settings
     desk.manager.renew(replace(settings, limits=replace(settings.limits, short=True)))
     return desk
 
@@ -247,7 +247,7 @@ def test_the_ratio_is_that_of_the_targets() -> None:
     first, second = sorted(desk.orders(), key=lambda order: order.symbol)
     assert abs(first.amount - 2 * second.amount) <= Decimal("0.002")
     limited = Pair()
-    limited.manager.renew(replace(limited.manager._settings, limits=replace(limited.manager._settings.limits, weight_max=0.1)))
+    limited.manager.renew(replace(limited.manager.settings, limits=replace(limited.manager.settings.limits, weight_max=0.1)))
     limited.both(0.2, 0.1)
     assert limited.manager.wave is not None
     assert limited.manager.wave.weights == {BTC: 0.1, ETH: 0.05}

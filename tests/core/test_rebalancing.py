@@ -367,11 +367,11 @@ class Journal:
 
     def restart(self, desk: Desk, wanted: Settings, *, unfinished: bool) -> None:
         """A new process takes the desk over; ledger and prices stay."""
-        prices = desk.account._prices
+        prices = desk.account._last
         desk.table = OrderTable()
         markets = desk.account.markets
         desk.account = Account("USDT", desk.ledger, desk.table, timedelta(seconds=15))
-        desk.account.markets, desk.account._prices = markets, prices
+        desk.account.markets, desk.account._last = markets, prices
         desk.manager = managing(wanted, desk.account, desk.ledger, desk.table)
         attempts: dict[str, int] = {}
         for order in self.orders:

@@ -198,8 +198,8 @@ def test_a_restart_goes_on_flattening() -> None:
 def test_flattening_is_not_bound_by_turnover_or_cooldown() -> None:
     """A bound on what a rebalance costs does not keep anybody in what must be sold."""
     desk = Desk(cash="500", held="5")
-    tight = replace(desk.manager._settings, cooldown=timedelta(hours=1))
-    desk.manager._settings = replace(tight, rules=replace(tight.rules, turnover_max=desk.account.cash * 0))
+    tight = replace(desk.manager.settings, cooldown=timedelta(hours=1))
+    desk.manager.settings = replace(tight, rules=replace(tight.rules, turnover_max=desk.account.cash * 0))
     place(desk, hold(Level.FLATTENING, "flatten"))
     assert [(o.side, o.amount) for o in desk.orders()] == [(Side.SELL, FIVE)]
 

@@ -56,9 +56,9 @@ async def test_c4_a_clock_beyond_the_limit_stops_orders_until_it_is_right(place:
     """The venue's clock jumps: what it refuses for that has the clocks compared, nothing is sent while they differ, then it goes on."""
     before = len(place.booked)
     manager = place.run.parts.manager
-    usual, since = manager._settings, len(place.lines)
+    usual, since = manager.settings, len(place.lines)
     # What is refused is tried again after seconds; as quick as it is here, that would be before the clocks have been compared.
-    manager._settings = replace(usual, retry=timedelta(minutes=1))
+    manager.settings = replace(usual, retry=timedelta(minutes=1))
     try:
         place.fault("clock", offset="+3s")
         place.want(BTC=0.1)
@@ -68,7 +68,7 @@ async def test_c4_a_clock_beyond_the_limit_stops_orders_until_it_is_right(place:
         await place.until(lambda: len(place.told("clock.skewed", since)) > known)
         assert len(place.booked) == before
     finally:
-        manager._settings = usual
+        manager.settings = usual
     place.mend()
     await place.until(lambda: not place.holds())
     await place.wave(BTC=0.2)

@@ -178,7 +178,7 @@ async def test_a15_lost_cancels_of_an_order_that_vanishes_come_to_an_end(place: 
 async def test_a16_an_order_of_ours_that_nobody_knows_is_cancelled(place: World) -> None:
     """An open order under an id of ours, of which the journal knows nothing, is cancelled at the next reading; others' are left alone."""
     place.run.parts.reconciler.twins.margin = timedelta(0)  # it comes long after the start
-    instance = place.run.parts.manager._settings.instance
+    instance = place.run.parts.manager.settings.instance
     ours = client_id(instance, "a decision of another journal", "BTC/USDT", Side.BUY, 1)
     place.strangers |= {ours, "by-hand"}
     for name in (ours, "by-hand"):

@@ -63,8 +63,8 @@ STALE: Final = timedelta(seconds=2.5)
 def quick(parts: Parts) -> None:
     """Have the parts wait for seconds where they would wait for a minute."""
     manager = parts.manager
-    manager._settings = manager._dispatch.settings = replace(
-        manager._settings, fresh=STALE, working=WORKING, held_up=2 * WORKING, retry=timedelta(milliseconds=200)
+    manager.settings = manager._dispatch.settings = replace(
+        manager.settings, fresh=STALE, working=WORKING, held_up=2 * WORKING, retry=timedelta(milliseconds=200)
     )
     manager.follower.resolver._patience = QUICK
     parts.account._fresh = STALE

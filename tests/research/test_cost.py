@@ -71,12 +71,12 @@ def test_a_quiet_slice_costs_no_call_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_wave_costs_so_many_calls(tmp_path: Path) -> None:
-    """A decision with its four or five orders, down to the last fill, and the stretch before it, costs at most 3,000 calls."""
+    """A decision with its four or five orders, down to the last fill, and the stretch before it, costs at most 800 calls."""
     made = ready(tmp_path, 24 * 40, 24)
     spent = cost(made)
     waves = len({order.decision_id for order in made.record.orders})
     assert waves > 30
-    assert spent / waves < 3_000
+    assert spent / waves < 800
 
 
 def test_an_order_keeps_so_many_blocks_of_memory(tmp_path: Path) -> None:

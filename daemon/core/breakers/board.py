@@ -156,6 +156,11 @@ class Breakers:
             self._prices.take(closes_ms)
 
     @property
+    def at_ease(self) -> bool:
+        """Whether no refused order is counted, so that one which is taken changes nothing."""
+        return self._refusals is None or not self._refusals.counted
+
+    @property
     def watches_losses(self) -> bool:
         """Whether what the account is worth may stop trading."""
         return self.rules.drawdown is not None or self.rules.daily_loss is not None

@@ -28,6 +28,11 @@ class Refusals:
         self._row = 0
         self._rows: dict[str, int] = {}  # by symbol
 
+    @property
+    def counted(self) -> bool:
+        """Whether there are refusals that the next order which is taken would end."""
+        return bool(self._row or self._rows)
+
     def refused(self, symbol: str, code: str, at: datetime) -> Iterator[Change]:
         """An order of a symbol was refused, for the reason `code`."""
         if code in PASSING or code == WOULD_CROSS:  # the book has moved: nothing is wrong with the orders
