@@ -228,7 +228,7 @@ class PaperAccount:
             if locked > max(held.free, ZERO):
                 raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {key}, and {held.free} is free")
             paid = self._slipped(price, order.side, market, ZERO)
-            in_base, cost = bought and market.buy_fee_in_base, order.amount * paid
+            in_base, cost = bought and market.buy_fee_in_base, _cost(order.amount, paid)
             if bought and order.amount > locked // ((paid if in_base else paid * (1 + rate)) * market.lot) * market.lot:
                 return None
             fee = (order.amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT
