@@ -83,15 +83,15 @@ class World:
 
     def listen(self) -> None:
         """Keep what the daemon tells."""
-        narrate = self.run.daemon.traders[0]._narrate
+        teller = self.run.daemon.traders[0].teller
+        narrate = teller._narrate
 
         def heard(event: e.Event) -> Iterator[Line]:
             for line in narrate(event):
                 self.lines.append(line)
                 yield line
 
-        heard.remember = narrate.remember  # type: ignore[attr-defined]
-        self.run.daemon.traders[0]._narrate = heard  # type: ignore[assignment]
+        teller._narrate = heard
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 

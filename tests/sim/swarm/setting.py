@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import pytest
+
 from daemon.config import Config, load
 from daemon.core.model import Order
 from daemon.io.journal import Journal
@@ -17,7 +19,7 @@ from daemon.io.journal.reader import Reader
 START: Final = datetime(2026, 1, 5, 6, tzinfo=UTC)
 LENGTH: Final = timedelta(seconds=10)
 WARM: Final = 60
-ORDERS_MAX: Final = 1000  # more than a story has
+ORDERS_MAX: Final = 1_000_000  # more than a story has
 SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 SWAPS: Final = tuple(f"{symbol}:USDT" for symbol in SYMBOLS)
 MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 2}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
@@ -143,5 +145,6 @@ class _Frozen:
 
 def intents(path: Path) -> dict[str, Order]:
     """Every intent of a journal, by id."""
-    with Reader(path) as reader:
+    with pytest.MonkeyPatch.context() as patch, Reader(path) as reader:
+        patch.setattr("daemon.io.journal.reader.ROWS_MAX", ORDERS_MAX)
         return {record.order.id: record.order for record in reader.orders(ORDERS_MAX)}
