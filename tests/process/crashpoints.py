@@ -79,7 +79,7 @@ POINTS: Final = (
     # a start
     Point("journal migrated, no run begun", "daemon.io.journal.schema:migrate", "after"),
     Point("journal open, not read", "daemon.io.journal.store:Store.open", "after"),
-    Point("orders recovered, nothing asked", "daemon.app:Daemon._restore", "after"),
+    Point("orders recovered, nothing asked", "daemon.trader:restored", "after"),
     Point("account read, not reconciled", f"{_VENUE}.balances", "after", passings=2),
     Point("look-up sent, not answered", _WIRE, "before", asks("GET"), trouble=_LOST),
     Point("look-up answered, nothing concluded", f"{_VENUE}.order", "after", trouble=_LOST),
@@ -141,13 +141,19 @@ class Countdown:
                 self._blow()
 
 
-def arm(point: Point, passing: int, blow: Callable[[], None]) -> None:
-    """Wrap what the point names, wherever it is called from."""
-    module, _, path = point.target.partition(":")
+def place(target: str) -> tuple[Any, str]:
+    """Whose attribute a target is, and how it is called. KeyError, AttributeError: there is no such thing any more."""
+    module, _, path = target.partition(":")
     *above, name = path.split(".")
     owner: Any = import_module(module)
     for step in above:
         owner = getattr(owner, step)
+    return owner, name
+
+
+def arm(point: Point, passing: int, blow: Callable[[], None]) -> None:
+    """Wrap what the point names, wherever it is called from."""
+    owner, name = place(point.target)
     kept = vars(owner)[name]
     passed = Countdown(point.only, passing, blow)
     made = isinstance(kept, classmethod)

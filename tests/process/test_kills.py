@@ -18,7 +18,7 @@ import pytest
 from daemon.io.journal import read
 from daemon.io.journal.reader import ask
 from tests.process.books import Waves, disagreements, intents, of_venue, opening
-from tests.process.crashpoints import POINTS, Point
+from tests.process.crashpoints import POINTS, Point, place
 from tests.process.support import SYMBOLS, Daemon, Venue, written
 
 IN_ALL = int(os.environ.get("REBALANCED_KILLS", "5"))
@@ -67,6 +67,13 @@ def test_kills_inside_waves(venue: Venue, tmp_path: Path) -> None:
     waves = Waves(lines, of_venue(state, SYMBOLS), opening(state), venue.rules())
     assert {name: excess for name, excess in waves.excess().items() if excess > 0} == {}, told
     print(f"\n{KILLS} kills, {len(state['orders'])} orders, {len(state['trades'])} trades, {len(waves.settled)} waves\n{told}")  # noqa: T201
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+def test_every_point_is_in_the_program(point: Point) -> None:
+    """What is wrapped to kill the daemon is called so still: else nothing would be killed there, unless chance chose it."""
+    owner, name = place(point.target)
+    assert callable(vars(owner)[name]) or isinstance(vars(owner)[name], classmethod)
 
 
 @pytest.mark.timeout(NAMED * 60)
