@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from daemon.cli import app
 from daemon.config import load
 from daemon.core.events import RebalanceRequested
 from daemon.core.model import Cause
+from daemon.core.paper import PaperAccount
 from daemon.io.journal import Tables, verify
 from daemon.io.journal import tape as tape_module
 from daemon.replaying import replayed
@@ -49,20 +51,27 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a journal whose first daemon was killed amid its work, and whose second one was asked for a decision and ended."""
     first, folder = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("lived")
 
-    async def killed(_daemon: Daemon, _exchange: TroubledExchange, clock: SimClock) -> None:
+    accounts: list[PaperAccount] = []
+
+    async def killed(_daemon: Daemon, exchange: TroubledExchange, clock: SimClock) -> None:
         await clock.sleep((at_bar(KILLED_AT) - clock.now()).total_seconds() + 0.05)  # orders are on their way
         for path in first.glob("sim.sqlite*"):
             shutil.copy(path, folder / path.name)
+        accounts.append(deepcopy(exchange.account))
 
     async def asked(daemon: Daemon, _exchange: TroubledExchange, clock: SimClock) -> None:
-        await clock.sleep((at_bar(BACK_AT + 20) - clock.now() + timedelta(seconds=5)).total_seconds())
-        daemon.traders[0].publish(RebalanceRequested("ann", clock.now()))
+        for row in range(BACK_AT + 8, BACK_AT + 28):  # momentum is due at some of them only, and wants something else at others
+            await clock.sleep((at_bar(row) - clock.now() + timedelta(seconds=5)).total_seconds())
+            daemon.traders[0].publish(RebalanceRequested("ann", clock.now()))
 
     def missing(exchange: TroubledExchange) -> None:
         exchange.silent = lambda symbol, now: symbol == "C/USDT" and at_bar(20) <= now < at_bar(22)
 
+    def with_the_account(exchange: TroubledExchange) -> None:
+        exchange.account = accounts[0]
+
     live(written(first), CLOSES, missing, killed, "A/USDT")
-    live(written(folder), CLOSES, missing, asked, "A/USDT", begins=BACK_AT)
+    live(written(folder), CLOSES, with_the_account, asked, "A/USDT", begins=BACK_AT)
     return folder
 
 
