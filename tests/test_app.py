@@ -93,7 +93,8 @@ async def test_it_trades_answers_stops_and_goes_on(venue: Venue, tmp_path: Path)
         await run.until(lambda: run.daemon.views.ready()[0])
         assert await run.get("/readyz") == (200, {"ready": True, "failing": []})
         assert (await run.get("/healthz"))[0] == 200
-        (_, status), (_, orders), (_, fills) = [await run.get(f"/api/v1/{view}") for view in ("status", "orders", "fills")]
+        # Trades before orders: it trades on meanwhile, and whatever has traded was ordered.
+        (_, status), (_, fills), (_, orders) = [await run.get(f"/api/v1/{view}") for view in ("status", "fills", "orders")]
         assert (status["state"], status["drift"], status["mode"]) == ("running", 0.0, "sandbox")
         # Each answer is held against the document of the API.
         assert {(await run.get(path))[0] for path in ("/api/v1/equity", "/api/v1/decisions", "/api/v1/analysis")} == {200}

@@ -212,10 +212,7 @@ def config_stays_outside(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def one_door_to_ccxt(modules: Sequence[Module]) -> Iterator[str]:
-    """Only daemon/io/ccxt_*.py knows ccxt, and takes it from ccxt_library; tests may, to trade on the venue with the real thing.
-
-    Peers in benches run in environments of their own.
-    """
+    """Only daemon/io/ccxt_*.py knows ccxt, by ccxt_library; tests may too, to trade for real, and peers of benches have their own."""
     library = "daemon.io.ccxt_library"
     for module in (module for module in modules if not module.path.startswith("tests/bench/peers/")):
         for node, name in module.imports():
