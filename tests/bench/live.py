@@ -23,7 +23,7 @@ from typing import Any, Final
 import httpx
 import numpy as np
 
-from tests.bench.page import put
+from tests.bench.page import busy, put
 from tests.bench.peers.environments import NotThere, python, run, told
 from tests.bench.peers.work import Work, reference, same, save
 from tests.bench.planning import percentile
@@ -174,7 +174,7 @@ def lines(found: dict[int, Lived], idle_share: float, idle_mb: float) -> Iterato
         )
     yield ""
     yield f"Aims: p50 {AIM_MS[50]} ms, p99 {AIM_MS[99]} ms, {RSS_MB:.0f} MB. Idle, with 12 symbols and bars of a minute:"
-    yield f"{100 * idle_share:.2f} % of a core (aim {100 * IDLE:.0f} %), {idle_mb:.0f} MB."
+    yield f"{100 * idle_share:.2f} % of a core (aim {100 * IDLE:.0f} %), {idle_mb:.0f} MB. {busy()}"
 
 
 def parts(waves: Sequence[dict[str, float]]) -> list[float]:

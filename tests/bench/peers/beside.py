@@ -187,10 +187,10 @@ def chosen() -> tuple[Sequence[str], int, float]:
 
 def table() -> list[str]:
     """Print it, write it into docs/performance.md, and return the floors that are not kept."""
-    from tests.bench.page import put
+    from tests.bench.page import busy, put
 
     contest = held(*chosen())
-    text = list(lines(contest))
+    text = [*lines(contest), "", busy()]
     print("\n".join(text))  # noqa: T201 - it is a program
     put("peers", text)
     broken = list(contest.broken())
