@@ -194,6 +194,8 @@ def table() -> list[str]:
     print("\n".join(text))  # noqa: T201 - it is a program
     put("peers", text)
     broken = list(contest.broken())
+    if OURS in contest.left:
+        broken.append(f"{OURS} {contest.left[OURS]}")
     if (SHAPES[0].name, "backtrader") not in contest.results:
         broken.append("backtrader is missing, so that no floor could be looked at")
     return broken

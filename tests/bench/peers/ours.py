@@ -39,7 +39,8 @@ def signals(made: Assembled, work: w.Work) -> Any:
         for opened, keys, values in part.rows():
             told[(opened - first) // w.HOUR_MS, where[keys, 0], where[keys, 1]] = values
     decided = sorted({at for at, strategy, _, _ in made.record.targets if strategy == "momentum"})
-    return told[[(at - first) // w.HOUR_MS - 1 for at in decided]]
+    rows = told[[(at - first) // w.HOUR_MS - 1 for at in decided]]
+    return rows[~np.isnan(rows).all(axis=(1, 2))]  # a decision before anything is known rests on nothing
 
 
 if __name__ == "__main__":
