@@ -179,11 +179,6 @@ def test_one_wrong_character_in_any_key_is_refused(folder: Path, slip: str) -> N
         ("mode: sandbox", "mode: sandbx", "mode is not paper, sandbox, shadow or live; did you mean sandbox?"),
         ("mode: sandbox", "mode: ghost", "mode is not paper, sandbox, shadow or live; write paper, sandbox, shadow or live"),
         ("market: spot", "market: future", "exchange.market is not spot or swap; write spot or swap"),
-        (
-            "market: spot",
-            "dead_mans_switch: 60s",
-            "exchange.dead_mans_switch needs an exchange that cancels orders by itself, which Binance does for swaps alone; leave it out",
-        ),
         ("gross: 1.0", "gross: 1.01", "risk.gross is above 1, and spot cannot owe; write 1 or less"),
         ("gross: 1.0", "margin_max: 0.5", "risk.margin_max is for swaps, and exchange.market is spot; leave it out"),
         ("gross: 1.0", "correlation_jump: 0", "risk.correlation_jump is 0; give a number above 0 and at most 2"),

@@ -15,7 +15,7 @@ from daemon.core.reconciler import OTHERS, UNEXPLAINED, Foreign
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import ACCOUNT, States
 from tests.core.builders import after, market, order, report
-from tests.core.test_reconciler import Office
+from tests.core.office import Office
 
 KINDS = {
     (Foreign.ADOPT, "BTC", 1): "unexplained",

@@ -6,7 +6,7 @@ from daemon.core.events import HoldLifted, HoldPlaced
 from daemon.core.memory import FORGOT
 from daemon.core.states import ACCOUNT
 from tests.core.builders import after, fill, order
-from tests.core.test_reconciler import Office
+from tests.core.office import Office
 
 
 def known_trade(office: Office) -> None:

@@ -1,6 +1,5 @@
 """The reconciler: agreement, trades, flows and drift told apart; absence is not zero."""
 
-from collections.abc import Iterable
 from decimal import Decimal
 from itertools import pairwise
 
@@ -10,162 +9,21 @@ from daemon.core.events import (
     AccountPolled,
     AccountReconciled,
     BalanceMoved,
-    BookFlows,
     CancelOrder,
     DriftCleared,
     DriftFound,
-    Event,
-    FlowBooked,
     HoldPlaced,
-    OrderFilled,
-    OrderRecalled,
     PollAccount,
     QueryTrades,
-    RecallOrder,
     TimePassed,
     TradesListed,
 )
 from daemon.core.ledger import Ledger
-from daemon.core.model import AccountSnapshot, Balance, Fill, Flow, OrderReport, Side, currencies
+from daemon.core.model import AccountSnapshot, Balance
 from daemon.core.ordertable import OrderTable, State
-from daemon.core.reconciler import Foreign, PositionReconciler
-from tests.core.builders import after, fill, order, report
-
-
-class Office:
-    """A reconciler whose questions are answered: trades are listed, flows are booked, polls come every three seconds."""
-
-    symbols: tuple[str, ...] = ("BTC/USDT", "ETH/USDT")
-    open_orders: tuple[OrderReport, ...] = ()
-
-    def __init__(self, *, open_account: bool = True, foreign: Foreign = Foreign.RINGFENCE) -> None:
-        self.ledger, self.table = Ledger(), OrderTable()
-        self.reconciler = PositionReconciler(self.symbols, self.ledger, self.table, foreign=foreign)
-        self.at = 0.0
-        self.balances = {"USDT": Decimal(1000), "BTC": Decimal(1), "ETH": Decimal(0), "DOGE": Decimal(7)}
-        self.trades: list[Fill] = []
-        self.answers = True
-        self.remembers: bool | None = True  # whether the venue still knows our orders; None: it does not answer
-        self.out: list[Event] = []
-        if open_account:
-            self.poll()
-            self.poll()
-
-    def take(self, events: Iterable[Event]) -> None:
-        for event in list(events):
-            self.out.append(event)
-            match event:
-                case BookFlows():
-                    for flow in event.flows:
-                        self.ledger.flow(flow)
-                        self.take(self.reconciler.on_flow(FlowBooked(flow, after(self.at))))
-                case QueryTrades() if self.answers:
-                    for trade in self.trades:
-                        if trade.symbol in event.symbols and not self.ledger.has_trade(trade.symbol, trade.trade_id):
-                            self.filled(trade)
-                    self.take(self.reconciler.on_listed(TradesListed(event.symbols, event.since, after(self.at))))
-                case RecallOrder() if self.remembers is not None:
-                    asked = after(self.at)
-                    self.take(self.reconciler.on_recalled(OrderRecalled(event.fill.order_id, self.remembers, asked, asked)))
-                case _:
-                    pass
-
-    def filled(self, trade: Fill) -> None:
-        self.ledger.book(trade, ours=bool(trade.order_id))
-        self.take(self.reconciler.on_fill(OrderFilled(trade, after(self.at))))
-
-    def poll(self, took: float = 0.0, /, **shown: str) -> None:
-        """A poll that took so many seconds, with some balances shown otherwise than they are."""
-        self.at += 3
-        asked_at, self.at = self.at, self.at + took
-        balances = {c: Balance(amount, Decimal(0)) for c, amount in self.balances.items()}
-        balances.update({c: Balance(Decimal(amount), Decimal(0)) for c, amount in shown.items()})
-        snapshot = AccountSnapshot(balances, self.open_orders, after(asked_at), after(self.at))
-        self.take(self.reconciler.on_polled(AccountPolled(snapshot, after(self.at))))
-
-    def polls(self, count: int, **shown: str) -> None:
-        for _ in range(count):
-            self.poll(**shown)
-
-    def trade(self, symbol: str = "BTC/USDT", side: Side = Side.BUY, amount: str = "0.5", *, told: bool = True) -> Fill:
-        """A trade happens at the venue; `told`: we hear of it."""
-        made = fill(order(f"r{self.at}", symbol, side, amount), trade_id=f"t{self.at}", at=after(self.at))
-        base, quote = currencies(symbol)
-        self.balances[base] += side.sign * made.amount
-        self.balances[quote] -= side.sign * made.cost
-        self.trades.append(made)
-        if told:
-            self.filled(made)
-        return made
-
-    def of(self, kind: type) -> list[Event]:
-        return [event for event in self.out if isinstance(event, kind)]
-
-    def flows(self) -> list[Flow]:
-        return [flow for event in self.out if isinstance(event, BookFlows) for flow in event.flows if flow.kind != "opening"]
-
-    @property
-    def agreed(self) -> bool:
-        return all(self.ledger.held(c) == self.balances.get(c, 0) for c in ("USDT", "BTC", "ETH"))
-
-
-def test_two_polls_that_show_the_same_open_the_ledger_and_agree_with_it() -> None:
-    """What the account holds of managed currencies is its opening balance, the rest is ring-fenced, and a third poll is not needed."""
-    office = Office(open_account=False)
-    office.poll()
-    assert not office.ledger.opened
-    office.poll()
-    assert office.agreed
-    assert office.ledger.held("DOGE") == 0
-    (reconciled,) = office.of(AccountReconciled)
-    assert isinstance(reconciled, AccountReconciled)
-    assert reconciled.differences == {}
-
-
-@pytest.mark.parametrize("hidden", [("USDT",), ("BTC",), ("USDT", "BTC")])
-@pytest.mark.parametrize("times", [1, 2, 5])
-def test_a_partial_answer_opens_nothing(hidden: tuple[str, ...], times: int) -> None:
-    """Polls that leave out what another has shown, or all there is, are not the account, however often they come within half a minute."""
-    office = Office(open_account=False)
-    if len(hidden) == 1:
-        office.poll()
-    office.polls(times, **dict.fromkeys(hidden, "0"))
-    assert not office.ledger.opened
-    office.polls(2)
-    assert office.agreed
-    assert office.flows() == []
-
-
-@pytest.mark.parametrize(("side", "hidden"), [(Side.BUY, ("USDT", "BTC", "ETH")), (Side.SELL, ("BTC",))])
-def test_an_open_order_shows_what_it_has_locked(side: Side, hidden: tuple[str, ...]) -> None:
-    """An account whose balances leave out what somebody's order has locked is opened as such after five minutes, not after half of one."""
-    office = Office(open_account=False)
-    office.open_orders = (report(order("web-1", "BTC/USDT", side)),)
-    office.polls(60, **dict.fromkeys(hidden, "0"))
-    assert not office.ledger.opened
-    office.polls(2)
-    assert office.agreed
-
-
-@pytest.mark.parametrize(("shown_first", "minutes"), [(False, 0.5), (True, 5)])
-def test_an_account_that_stays_empty_is_opened_empty_after_a_while(shown_first: bool, minutes: float) -> None:
-    """Nothing at all is believed after half a minute, and after five where a poll had shown that there is something."""
-    office = Office(open_account=False)
-    nothing = dict.fromkeys(office.balances, "0")
-    if shown_first:
-        office.poll()
-    office.polls(int(minutes * 60 / 3), **nothing)
-    assert not office.ledger.opened
-    office.polls(2, **nothing)
-    assert office.ledger.opened
-
-
-def test_what_a_poll_shows_stands_from_its_answer_on() -> None:
-    """A poll that waited half a minute for its answer has not shown for half a minute that there is nothing: it opens nothing."""
-    office = Office(open_account=False)
-    office.poll(31, USDT="0", BTC="0")
-    office.polls(2, USDT="0", BTC="0")
-    assert not office.ledger.opened
+from daemon.core.reconciler import PositionReconciler
+from tests.core.builders import after, order, report
+from tests.core.office import Office
 
 
 def test_a_difference_that_changes_is_another_one() -> None:
@@ -200,19 +58,6 @@ def test_polls_side_by_side_are_one_look() -> None:
     assert not office.ledger.opened
 
 
-def test_an_account_that_holds_nothing_is_opened_too() -> None:
-    """After half a minute of nothing, by one flow of nothing; what comes then is a deposit."""
-    office = Office(open_account=False)
-    office.balances = {"USDT": Decimal(0)}
-    office.polls(10)
-    assert office.of(BookFlows) == []
-    office.polls(2)
-    assert len(office.of(BookFlows)) == 1
-    office.balances["USDT"] = Decimal(5)
-    office.polls(6)
-    assert [flow.amount for flow in office.flows()] == [5]
-
-
 def test_what_is_in_no_universe_is_ringfenced() -> None:
     """It is known from the first poll on, follows every poll that is believed, and a poll that shows nothing of ours says nothing of it."""
     office = Office()
@@ -223,15 +68,6 @@ def test_what_is_in_no_universe_is_ringfenced() -> None:
     assert office.reconciler.ringfenced == {"DOGE": Decimal(9), "SHIB": Decimal(1)}
     office.polls(10)
     assert office.flows() == []
-
-
-def test_a_transfer_before_the_opening_is_part_of_it() -> None:
-    """The stream tells of a deposit while the first poll is under way: the opening balance contains it, nothing is booked twice."""
-    office = Office(open_account=False)
-    office.take(office.reconciler.on_moved(BalanceMoved("USDT", Decimal(50), "m1", after(0))))
-    office.polls(2)
-    assert office.flows() == []
-    assert office.agreed
 
 
 @pytest.mark.parametrize("currency", ["USDT", "BTC", "ETH"])

@@ -5,7 +5,7 @@ from decimal import Decimal
 from daemon.core.events import DriftFound, FlowBooked
 from daemon.core.model import Flow, Side
 from tests.core.builders import after
-from tests.core.test_reconciler import Office
+from tests.core.office import Office
 
 
 class SwapOffice(Office):

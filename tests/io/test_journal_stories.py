@@ -132,7 +132,8 @@ async def test_a_journal_of_the_first_version_is_brought_forward_and_read_before
     with open_journal(path) as journal:
         await journal.commit(*wave(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table in ("decision_events", "holds", "commands", "bookings", "splits", "limits", "parents", "resting", "equity", "slices", "tapes", *OF_SWAPS):
+        since = ("decision_events", "holds", "commands", "bookings", "splits", "limits", "parents", "resting", "equity", "slices", "tapes")
+        for table in (*since, *OF_SWAPS):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     told = ask(path, lambda reader: reader.story(BTC))
