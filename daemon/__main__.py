@@ -1,6 +1,6 @@
 """`python -m daemon` and the `rebalanced` command."""
 
-from daemon.cli import main
+from daemon.cli.main import main
 
 __all__ = ["main"]
 

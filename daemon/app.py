@@ -15,7 +15,6 @@ import structlog
 
 from daemon.agewatch import AgeWatch
 from daemon.commands import Commands
-from daemon.gauges import Gauges, Seen
 from daemon.io import logs
 from daemon.io.alerts import Alerts
 from daemon.io.alerts_heartbeat import Heartbeat
@@ -24,11 +23,12 @@ from daemon.io.api_feed import Feed
 from daemon.io.exchange import VenueError
 from daemon.io.metrics import Metrics
 from daemon.lasting import lasting
-from daemon.overview import overview
 from daemon.parts import Parts, Process
 from daemon.reloading import Reloading
 from daemon.routes import routes as routes
 from daemon.spreading import spread
+from daemon.telling.gauges import Gauges, Seen
+from daemon.telling.overview import overview
 from daemon.trader import Trader
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from daemon.core.trading import Trading
 from daemon.io.api import Impossible, NotThere
 from daemon.io.clock import Clock
 from daemon.io.journal import Command, Put
-from daemon.why import match
+from daemon.telling.why import match
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from daemon.core.slices import Aligner
 from daemon.io.clockwatch import AWAY_S, ClockWatch
 from daemon.io.exchange import VenueError
 from daemon.parts import Parts
-from daemon.views import DaemonViews
+from daemon.telling.views import DaemonViews
 
 log = structlog.get_logger()
 

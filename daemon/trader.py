@@ -37,16 +37,16 @@ from daemon.io.userstream import UserStream
 from daemon.io.warmup import Together
 from daemon.io.worker import Misconfigured, Worker, Workers
 from daemon.lasting import PROBE_MAX_S
-from daemon.narrator import Narrator
 from daemon.parts import Joined, Parts, StartRefused, dangerous_key, refused_key
 from daemon.pulse import Pulse
 from daemon.renewing import Renewing
 from daemon.restoring import restored
 from daemon.stopping import READ_S, last_look
-from daemon.telling import Teller
-from daemon.tracing import Tracer
+from daemon.telling.narrator import Narrator
+from daemon.telling.teller import Teller
+from daemon.telling.tracing import Tracer
+from daemon.telling.views import DaemonViews, Freshness
 from daemon.transport import Transport
-from daemon.views import DaemonViews, Freshness
 from daemon.warming import warmed
 from daemon.watching import marks
 

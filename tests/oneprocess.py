@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 
 from daemon.app import Daemon
+from daemon.assembly.worlds import build, process
 from daemon.config import load, resolve_secrets
 from daemon.core.events import FlowBooked, WaveSettled
 from daemon.core.ledger import OPENING
@@ -20,7 +21,6 @@ from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
-from daemon.worlds import build, process
 from tests.openapi import promised
 
 SYMBOLS: Final = ("BTC/USDT", "ETH/USDT", "SOL/USDT")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from daemon.checks import check_venue, summary
 from daemon.config import Config, load, resolve_secrets
 from daemon.parts import StartRefused
+from daemon.tools.checks import check_venue, summary
 from daemon.venue import Venue
 from tests.oneprocess import KEYS, NOWHERE, exchange, written
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from daemon.cli import app
-from daemon.cli_shared import ready_config
+from daemon.cli.main import app
+from daemon.cli.shared import ready_config
 from daemon.config import json_schema
 from tests.io.journal_facts import open_journal
 from tests.oneprocess import NOWHERE, written

@@ -7,7 +7,7 @@ import pytest
 import respx
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from tests.oneprocess import written
 
 HOOK, BEAT = "https://hooks.example/cAnArY", "https://beats.example/cAnArY"

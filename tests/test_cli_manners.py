@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner, Result
 
-from daemon import __version__, cli_shared
-from daemon.cli import app
+from daemon import __version__
+from daemon.cli import shared as cli_shared
+from daemon.cli.main import app
 from tests.oneprocess import written
 
 URL = "http://127.0.0.1:8787"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.channels import recipients
+from daemon.assembly.channels import recipients
 from daemon.config import ConfigError, resolve_secrets
 from tests.test_config import CANARY, SAMPLE, read, refusals, toy_registry
 from tests.test_config_secrets import environ

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from daemon.assembly.deciding import deciding, watched
+from daemon.assembly.worlds import door
 from daemon.config import Secrets
 from daemon.core.planner_inputs import Rules
 from daemon.core.styles import MakerTerms, TwapTerms
-from daemon.deciding import deciding, watched
 from daemon.io.clock import SystemClock
 from daemon.parts import StartRefused
-from daemon.worlds import door
 from tests.test_config import changed, read, refusals
 
 LIVE = ("live: {i_understand: false}", "live: {i_understand: true}")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.assembly.deciding import deciding
 from daemon.config import load
 from daemon.core.curves import HALF_LIFE, Curve
-from daemon.deciding import deciding
 from tests.test_config import changed, read, refusals
 
 SECOND = "  - {name: other, use: equal_weight, share: %s}\nrisk: {gross"

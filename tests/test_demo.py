@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from daemon.cli_shared import ready_config
+from daemon.cli.shared import ready_config
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.model import Fill, Flow, Money, Side
-from daemon.demo import HISTORY, HISTORY_MAX, KEY, SECRET, START, forget, loopback, refuse_others, venue_settings, with_keys
 from daemon.io.journal import JournalLocked, Recovered
 from daemon.parts import StartRefused
+from daemon.tools.demo import HISTORY, HISTORY_MAX, KEY, SECRET, START, forget, loopback, refuse_others, venue_settings, with_keys
 from tests.io.journal_facts import a_decision, open_journal
 from tests.oneprocess import written
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from daemon import doctor, doctor_machine
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
-from daemon.doctor import examined
-from daemon.findings import Finding, Verdict
+from daemon.tools import doctor, doctor_machine
+from daemon.tools.doctor import examined
+from daemon.tools.findings import Finding, Verdict
 from daemon.venue import Venue, VenueSettings, faultscript
 from daemon.venue.faults import Script
 from tests.io.journal_facts import open_journal
@@ -143,7 +143,7 @@ MACHINE: dict[str, tuple[str, Verdict, Spoil]] = {
     "an old package": (
         "packages",
         Verdict.FAILED,
-        lambda _, patch: patch.setattr("daemon.doctor_machine.metadata.requires", lambda _name: ["numpy>=99.0", "nope>=1"]),
+        lambda _, patch: patch.setattr("daemon.tools.doctor_machine.metadata.requires", lambda _name: ["numpy>=99.0", "nope>=1"]),
     ),
     "a clock that nothing keeps": (
         "clock_service",
@@ -158,12 +158,12 @@ MACHINE: dict[str, tuple[str, Verdict, Spoil]] = {
     "a full disk": (
         "disk_space",
         Verdict.FAILED,
-        lambda _, patch: patch.setattr("daemon.doctor_machine.shutil.disk_usage", lambda _f: Usage(1 << 20)),
+        lambda _, patch: patch.setattr("daemon.tools.doctor_machine.shutil.disk_usage", lambda _f: Usage(1 << 20)),
     ),
     "a filling disk": (
         "disk_space",
         Verdict.WARNING,
-        lambda _, patch: patch.setattr("daemon.doctor_machine.shutil.disk_usage", lambda _f: Usage(500 << 20)),
+        lambda _, patch: patch.setattr("daemon.tools.doctor_machine.shutil.disk_usage", lambda _f: Usage(500 << 20)),
     ),
     "a slow disk": ("disk_write", Verdict.WARNING, lambda _, patch: patch.setattr(doctor_machine, "synced", lambda _f: 0.2)),
     "a disk that hangs": ("disk_write", Verdict.FAILED, lambda _, patch: patch.setattr(doctor_machine, "synced", lambda _f: 2.0)),

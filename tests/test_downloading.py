@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.app import together
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import Config, load
 from daemon.core.model import epoch_ms, from_epoch_ms
-from daemon.downloading import Period, download
 from daemon.io.clock import SystemClock
 from daemon.research import upkeep
 from daemon.research.bars import DataError, Series, file_name, read
 from daemon.research.store import Shelf
+from daemon.tools.downloading import Period, download
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read as script
 from tests.oneprocess import written

@@ -12,14 +12,14 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.core.events import PlanMade
 from daemon.core.planner import plan
 from daemon.core.wave import intent
-from daemon.exporting import COLUMNS
 from daemon.io.journal import TABLES, read
-from daemon.replaying import replayed
+from daemon.tools.exporting import COLUMNS
+from daemon.tools.replaying import replayed
 from daemon.venue.admin import dump
 from tests.core.plans import some_case
 from tests.io.journal_facts import START, a_decision, a_flow, an_order, life, open_journal, wave

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from daemon import cli_shared
-from daemon.cli import app
+from daemon.cli import shared as cli_shared
+from daemon.cli.main import app
 from daemon.config import ConfigError, load
-from daemon.firstconfig import KEYS, MODES, Answers, CannotWrite, next_steps, symbols_of, text, write
+from daemon.tools.firstconfig import KEYS, MODES, Answers, CannotWrite, next_steps, symbols_of, text, write
 from strategies import REGISTRY
 
 OPTIMISED = {"minimum_variance", "risk_parity", "hierarchical_risk_parity"}
@@ -121,7 +121,7 @@ def test_without_a_terminal_options_and_what_is_usual_answer(tmp_path: Path) -> 
 def test_a_person_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal each answer that was not given is asked for, and asked for again where it cannot be."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("daemon.cli_first.attended", lambda: True)
+    monkeypatch.setattr("daemon.cli.first.attended", lambda: True)
     typed = ["papper", "paper", "binanze", "kraken", "usd", "BTC, ETH", "equal_weight", "1d", "lots", "500", "first", "here.yaml"]
     answer = said(typed="\n".join(typed) + "\n")
     assert answer.exit_code == 0, answer.output

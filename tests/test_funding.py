@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.assembly.worlds import door
 from daemon.config import load, resolve_secrets
 from daemon.core.funding import FundingRate, Mark
 from daemon.core.model import epoch_ms, from_epoch_ms
@@ -20,7 +21,6 @@ from daemon.io.exchange import Marking
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
 from daemon.venue.swap.exchange import SwapExchange
-from daemon.worlds import door
 from tests.oneprocess import KEYS, at_work, opened, written
 from tests.test_limits import Desk
 from tests.test_planning import made

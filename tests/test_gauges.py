@@ -12,10 +12,10 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.core.plain import Plain
-from daemon.gauges import FIGURES, SYMBOLS_MAX, Gauges, Seen
 from daemon.io.exchange import Exchange
 from daemon.io.metrics import Metrics
-from daemon.views import DaemonViews
+from daemon.telling.gauges import FIGURES, SYMBOLS_MAX, Gauges, Seen
+from daemon.telling.views import DaemonViews
 from tests.bench.scraping import BAR, account_of
 from tests.oneprocess import SYMBOLS, at_work, exchange, written
 

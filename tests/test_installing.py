@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load, resolve_secrets
-from daemon.service import UNITS, Program, units_of
+from daemon.tools.service import UNITS, Program, units_of
 from tests.oneprocess import written
 
 SHIPPED: Final = Path(__file__).parents[1] / "systemd"

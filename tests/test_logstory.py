@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
-from daemon.logstory import Line, NoSuchWave, chosen, lines_of, waves_of
+from daemon.cli.main import app
+from daemon.tools.logstory import Line, NoSuchWave, chosen, lines_of, waves_of
 
 
 def line(event: str, **fields: object) -> str:

@@ -37,10 +37,10 @@ from daemon.core.states import ACCOUNT, Hold, Level
 from daemon.core.styles import Parent, Style, Touch
 from daemon.io import alerts_sieve as sieve
 from daemon.io import logs
-from daemon.narrator import ORDERS_MAX, Narrator, narrate
-from daemon.narrator_lines import Line
-from daemon.narrator_orders import Known
-from daemon.narrator_waves import SIGNALS_MAX
+from daemon.telling.lines import Line
+from daemon.telling.narrator import ORDERS_MAX, Narrator, narrate
+from daemon.telling.orders import Known
+from daemon.telling.waves import SIGNALS_MAX
 from tests.core.builders import fill, halted
 
 ROOT = Path(__file__).parents[1]

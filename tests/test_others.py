@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from daemon.app import routes, together
 from daemon.config import load, resolve_secrets
 from daemon.io.journal import read
-from daemon.planning import planned
+from daemon.tools.planning import planned
 from daemon.venue import Venue
 from daemon.venue.params import Params
 from daemon.venue.trading import cancel, place

@@ -13,8 +13,8 @@ from daemon.config import ConfigError
 from daemon.core.desk import Desk
 from daemon.core.strategy import Failed, Universe
 from daemon.io import worker
-from daemon.ownbounds import LOAD_S, WARM_S, Bounds
-from daemon.ownstrategies import Own
+from daemon.own.bounds import LOAD_S, WARM_S, Bounds
+from daemon.own.strategies import Own
 from tests import ownfiles
 
 UNIVERSE = Universe(("A/USDT", "B/USDT"), timedelta(hours=1))

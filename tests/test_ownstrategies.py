@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.assembly.deciding import runner
+from daemon.assembly.rosters import away, sleeves
+from daemon.cli.main import app
 from daemon.config import Config, ConfigError, load
 from daemon.config.ownuse import NotThere
 from daemon.core.strategy import Universe
-from daemon.deciding import runner
-from daemon.newstrategy import CannotWrite, write
-from daemon.ownstrategies import Own, blamed, hire
-from daemon.rosters import away, sleeves
+from daemon.own.strategies import Own, blamed, hire
+from daemon.tools.newstrategy import CannotWrite, write
 from tests import ownfiles
 from tests.oneprocess import written
 

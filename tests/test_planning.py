@@ -18,8 +18,8 @@ from daemon.core.states import ACCOUNT, Hold, Level, Scope
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, read
 from daemon.parts import StartRefused
-from daemon.planning import Planned, planned
-from daemon.planscreen import mapping, screen
+from daemon.screens.planscreen import mapping, screen
+from daemon.tools.planning import Planned, planned
 from daemon.venue import Venue
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, at_work, exchange, written
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load, resolve_secrets
 from daemon.core.events import FlowBooked, HoldPlaced
 from daemon.core.ledger import OPENING
@@ -20,7 +20,7 @@ from daemon.core.states import Hold, Level
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal, read
 from daemon.parts import StartRefused
-from daemon.rebasing import rebase
+from daemon.tools.rebasing import rebase
 from tests.core.builders import decision, order
 from tests.oneprocess import KEYS, at_work, exchange, written
 

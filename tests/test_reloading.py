@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from daemon.assembly.worlds import renewal
 from daemon.config import load_all
 from daemon.io.api import Impossible
 from daemon.io.notify import Notifier
 from daemon.parts import ReloadRefused, Renewal
 from daemon.reloading import Reloader, Reloading
-from daemon.worlds import renewal
 from tests.io.journal_facts import StillClock
 from tests.oneprocess import written
 

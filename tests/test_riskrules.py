@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from daemon import riskrules
+from daemon.assembly import riskrules
 from daemon.config import ConfigError, load
 from daemon.core.breakers import Action, Code, Rules
 from daemon.io.clock import SystemClock

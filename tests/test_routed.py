@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from daemon.assembly.worlds import renewal
 from daemon.config import load_all
 from daemon.parts import ReloadRefused
 from daemon.reloading import Reloader
-from daemon.worlds import renewal
 from tests.oneprocess import SYMBOLS, exchange
 from tests.test_several import Run, configured, several
 

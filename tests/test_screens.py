@@ -14,13 +14,13 @@ import respx
 from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
-from daemon import show
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.core.events import PlanMade, RiskLimited
 from daemon.core.model import Decision, TargetWeights
 from daemon.core.plain import plain
-from daemon.screens import analysis_screen, why_screen
-from daemon.why import from_journal
+from daemon.screens import show
+from daemon.screens.stories import analysis_screen, why_screen
+from daemon.telling.why import from_journal
 from tests.core.test_analyzer import BTC, World
 from tests.io.journal_facts import START, a_settling, an_order, life, open_journal
 

@@ -17,7 +17,7 @@ PR_GET_DUMPABLE: Final = 3
 ABORTS: Final = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
-from daemon import cli
+from daemon.cli import main as cli
 cli.app = lambda: __import__("os").abort()
 {}
 """

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from daemon.app import Daemon
-from daemon.cli import app
+from daemon.assembly.worlds import build, process
+from daemon.cli.main import app
 from daemon.config import load_all, resolve_secrets
 from daemon.io import logs
 from daemon.io.clock import SystemClock
@@ -22,7 +23,6 @@ from daemon.io.journal import Journal
 from daemon.trader import Trader
 from daemon.venue import Venue
 from daemon.venue.faultscript import read
-from daemon.worlds import build, process
 from tests.oneprocess import KEYS, NO_TLS, NOWHERE, PATIENCE_S, SYMBOLS, exchange, written
 from tests.openapi import promised
 

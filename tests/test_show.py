@@ -11,9 +11,9 @@ import respx
 from rich.console import Console
 from typer.testing import CliRunner
 
-from daemon import show
-from daemon.cells import duration
-from daemon.cli import app
+from daemon.cli.main import app
+from daemon.screens import show
+from daemon.screens.cells import duration
 
 URL = "http://127.0.0.1:8787"
 NOW = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)

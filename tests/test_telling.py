@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from daemon.core.events import Event, OrderRefused, RebalanceRequested
 from daemon.io.clock import SystemClock
-from daemon.narrator import Narrator
-from daemon.narrator_lines import Line
-from daemon.telling import Teller
+from daemon.telling.lines import Line
+from daemon.telling.narrator import Narrator
+from daemon.telling.teller import Teller
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -54,7 +54,7 @@ CORE_ORDER: Final = [
 ]
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}
 IO_COMMON: Final = {"daemon.io.exchange", "daemon.io.clock"}
-ABOVE_APP: Final = {"daemon.app", "daemon.cli", "daemon.__main__", "tests"}
+ABOVE_APP: Final = {"daemon.app", "daemon.cli.main", "daemon.__main__", "tests"}
 TASK_OWNERS: Final = {"daemon.app", "daemon.venue"}  # the venue is a process of its own
 TASK_MAKERS: Final = {"create_task", "ensure_future", "TaskGroup", "gather"}
 

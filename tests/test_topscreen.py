@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from rich.console import Console, RenderableType
 
-from daemon.show import NoAnswer
-from daemon.topscreen import Top
+from daemon.screens.show import NoAnswer
+from daemon.screens.topscreen import Top
 from tests.test_show import NOW, POSITIONS, STATUS, TARGETS
 
 ORDER = {"id": "o-1", "symbol": "ETH/USDT", "side": "buy", "amount": "1.5", "filled": "0", "price": "2000", "at": "2026-01-02T11:59:00Z"}

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.core import events as e
 from daemon.core.model import Decision, Slice
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
-from daemon.tracing import STAGES, WAVES_MAX, Tracer
+from daemon.telling.tracing import STAGES, WAVES_MAX, Tracer
 from tests.core.builders import order
 from tests.oneprocess import at_work, exchange, opened, written
 

@@ -27,8 +27,8 @@ from daemon.core.sleeves import Sleeves
 from daemon.core.states import Hold, Level, Scope, States
 from daemon.core.trading import Settings
 from daemon.io.journal import Journal
-from daemon.views import DaemonViews, Freshness
-from daemon.why import WORDS
+from daemon.telling.views import DaemonViews, Freshness
+from daemon.telling.why import WORDS
 from tests.core.builders import fill, halted, market, order, report
 from tests.io.journal_facts import START, StillClock, open_journal
 

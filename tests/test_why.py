@@ -15,7 +15,7 @@ from daemon.core.model import Booking, Decision, Entry, Status, TargetWeights
 from daemon.core.plain import plain, rfc3339
 from daemon.core.planner_inputs import Inputs, Rules
 from daemon.io.journal import DecisionStory, Fact
-from daemon.why import WORDS, NoSuchDecision, from_journal, match, story
+from daemon.telling.why import WORDS, NoSuchDecision, from_journal, match, story
 from tests.core.plans import book
 from tests.io.journal_facts import START, a_fill, a_report, a_settling, an_order, life, open_journal
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from daemon.assembly.deciding import runner, settings_of
+from daemon.assembly.rosters import _schedule
+from daemon.assembly.worlds import build, door
 from daemon.config import Config, Secrets, load, resolve_secrets
 from daemon.core.ordertable import tag
-from daemon.deciding import runner, settings_of
 from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.circuit import Circuits, ExchangeInTurn, MarketInTurn
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
 from daemon.io.paper_exchange import PaperExchange
 from daemon.parts import Parts, StartRefused
-from daemon.rosters import _schedule
-from daemon.worlds import build, door
 from tests.oneprocess import KEYS, NOWHERE, SYMBOLS, written
 
 ADDRESSES = {"public": f"{NOWHERE}/api/v3", "private": f"{NOWHERE}/api/v3"}

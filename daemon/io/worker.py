@@ -151,7 +151,7 @@ class Worker:
         """Start the process and have it load the strategy; a failure disables it, a mistake of the configuration is kept."""
         try:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "daemon.ownworker"),
+                *(sys.executable, "-P", "-m", "daemon.own.worker"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env=environment(os.environ),

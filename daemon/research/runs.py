@@ -13,13 +13,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from daemon.assembly.deciding import deciding, runner_of
+from daemon.assembly.rosters import sleeve
 from daemon.config import Config
 from daemon.config.ownuse import is_contained
 from daemon.config.papers import tiers
 from daemon.core.model import ZERO, Instrument, currencies, from_epoch_ms
 from daemon.core.paper import PaperAccount
 from daemon.core.plain import rfc3339
-from daemon.deciding import deciding, runner_of
 from daemon.parts import Core, StartRefused
 from daemon.research import upkeep
 from daemon.research.assumptions import assumptions
@@ -42,7 +43,6 @@ from daemon.research.trust import (
     volume_shares,
 )
 from daemon.research.venue import StoredVenue, Terms
-from daemon.rosters import sleeve
 
 Summary = dict[str, Any]
 

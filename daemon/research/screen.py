@@ -16,11 +16,11 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from daemon import cells
 from daemon.config import Config
 from daemon.core.model import Floats, epoch_ms
 from daemon.core.plain import plain
 from daemon.research.bars import UNITS, Bars, DataError, load
+from daemon.screens import cells
 
 # Below this, a half-life is a guess whatever it says: its standard error is as large as itself.
 HALF_MIN: Final = 100

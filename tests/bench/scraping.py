@@ -6,10 +6,10 @@ from typing import cast
 
 from daemon.core import events as e
 from daemon.core.model import Decision, TargetWeights
-from daemon.gauges import Gauges, Seen
 from daemon.io.exchange import Exchange
 from daemon.io.journal import Journal
 from daemon.io.metrics import Metrics
+from daemon.telling.gauges import Gauges, Seen
 from tests.bench.planning import report
 from tests.io.journal_facts import START
 from tests.test_views import IDENTITY, World

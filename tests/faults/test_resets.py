@@ -9,7 +9,7 @@ from daemon.config import load, resolve_secrets
 from daemon.core.memory import FORGOT
 from daemon.io.clock import SystemClock
 from daemon.io.journal import Journal
-from daemon.rebasing import rebase
+from daemon.tools.rebasing import rebase
 from daemon.venue import Venue, VenueSettings
 from tests.faults.world import World, config, quick
 from tests.oneprocess import KEYS, at_work

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from daemon.assembly.worlds import door
 from daemon.config import load, resolve_secrets
 from daemon.core import events as e
 from daemon.core.ledger import LIQUIDATION
@@ -22,7 +23,6 @@ from daemon.parts import Parts
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap import reports
 from daemon.venue.swap.exchange import SwapExchange
-from daemon.worlds import door
 from tests.faults.world import RECV_WINDOW_MS, World, quick, quickened
 from tests.oneprocess import KEYS, at_work, opened, written
 

@@ -27,8 +27,8 @@ from daemon.core.states import Hold
 from daemon.core.suspicion import Calm
 from daemon.io import logs
 from daemon.io.streams import BarStreams
-from daemon.narrator_lines import Line
 from daemon.parts import Parts
+from daemon.telling.lines import Line
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
 from tests.oneprocess import KEYS, SYMBOLS, Run, at_work, opened, written

@@ -19,8 +19,8 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from daemon.app import together
-from daemon.channels import recipients
-from daemon.cli import app
+from daemon.assembly.channels import recipients
+from daemon.cli.main import app
 from daemon.config import ConfigError, Secret, Secrets, load, resolve_secrets
 from daemon.io import logs
 from daemon.io.alerts import Alerts, Channel, Recipient

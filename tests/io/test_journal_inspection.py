@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.io.journal import JournalDamaged, JournalFailed, back_up, read, verify
 from tests.io.journal_facts import a_flow, a_settling, an_order, life, open_journal, wave
 

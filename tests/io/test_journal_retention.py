@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from daemon.cli_shared import open_journal
+from daemon.cli.shared import open_journal
 from daemon.config import load
 from daemon.core.events import EquityMarked, PlanMade, RiskLimited
 from daemon.forgetting import forgetting

@@ -8,9 +8,8 @@ from typing import cast
 
 import pytest
 
+from daemon.assembly.worlds import door
 from daemon.config import Secrets, load
-from daemon.doctor import _able
-from daemon.findings import Verdict
 from daemon.io.ccxt_library import ccxt
 from daemon.io.ccxt_parse import instrument
 from daemon.io.ccxt_swapmarket import SwapMarket, in_base, told_marks
@@ -18,9 +17,10 @@ from daemon.io.ccxt_swaps import SwapExchange
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Marking, NotSent
 from daemon.io.rategate import RateGate
+from daemon.tools.doctor import _able
+from daemon.tools.findings import Verdict
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.swap.exchange import SwapExchange as Swaps
-from daemon.worlds import door
 from tests.research.files import configured
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"

@@ -21,8 +21,8 @@ from daemon.core.strategy import Universe
 from daemon.io.clock import SystemClock
 from daemon.io.worker import Job, Misconfigured, Worker, Workers, environment
 from daemon.io.worker_wire import HISTORY_CHUNK, chunks, pack, targets_from, targets_to, unpack
-from daemon.ownstrategies import Own, hire
-from daemon.ownworker import errand
+from daemon.own.strategies import Own, hire
+from daemon.own.worker import errand
 from tests import ownfiles
 
 A, B = SYMBOLS = ("A/USDT", "B/USDT")

@@ -186,7 +186,7 @@ def _around(kept: Callable[..., Any], when: str, passed: Countdown) -> Callable[
 
 
 if __name__ == "__main__":
-    from daemon.cli import main
+    from daemon.cli.main import main
 
     (chosen,) = [point for point in POINTS if point.name == sys.argv[2]]
     arm(chosen, int(sys.argv[3]), BLOWS[sys.argv[1]])

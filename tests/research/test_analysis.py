@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon import deciding as deciding_parts
 from daemon.app import routes
+from daemon.assembly import deciding as deciding_parts
 from daemon.config import load
 from daemon.core.analyzer import Analyzer
 from daemon.parts import Core

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.app import routes
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.research import runs
 from tests import ownfiles

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.core.events import EquityMarked, FlowBooked, OrderFilled, WaveSettled
 from daemon.core.ledger import OPENING

@@ -10,14 +10,14 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.assembly.deciding import runner_of
+from daemon.assembly.rosters import sleeves
+from daemon.cli.main import app
 from daemon.config import Config, load
 from daemon.core.runner import StrategyRunner
 from daemon.core.staff import Sleeve
-from daemon.deciding import runner_of
 from daemon.research.bars import Bars, Series
 from daemon.research.lookahead import Report, examine
-from daemon.rosters import sleeves
 from tests import ownfiles
 from tests.oneprocess import SYMBOLS, written
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.app import routes
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.core.model import epoch_ms
 from daemon.research import runs

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.core.model import Floats
 from daemon.research.screen import HALF_MIN, T_REVERTS, as_table, hedge, reversion, screen
 from tests.research.files import configured, opens, store, stored, walk

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from daemon.app import routes
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.core.model import ZERO, Instrument, Order, Side, epoch_ms
 from daemon.core.paper import PaperAccount

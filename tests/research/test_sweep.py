@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import Variants, load
 from daemon.core.model import epoch_ms
 from daemon.research import runs

@@ -10,7 +10,7 @@ import pytest
 from typer import Exit
 
 from daemon.app import Daemon
-from daemon.cli_shared import mistakes
+from daemon.cli.shared import mistakes
 from daemon.core.breakers.prices import REDENOMINATED
 from daemon.core.events import HoldPlaced
 from daemon.core.model import Order, Side

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.assembly.deciding import runner
 from daemon.config import load
-from daemon.deciding import runner
 from daemon.research import lived, runs
 from daemon.research.report.run import open_run
 from daemon.routes import routes

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from daemon.app import Daemon
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import load
 from daemon.core.events import RebalanceRequested
 from daemon.core.model import Cause
 from daemon.core.paper import PaperAccount
 from daemon.io.journal import Tables, verify
 from daemon.io.journal import tape as tape_module
-from daemon.replaying import replayed
+from daemon.tools.replaying import replayed
 from tests.sim.trouble import TroubledExchange, at_bar, configured, live
 from tests.sim.virtual import SimClock
 

@@ -13,15 +13,15 @@ import pytest
 import structlog
 
 from daemon.app import Daemon, routes
+from daemon.assembly.deciding import runner
+from daemon.assembly.worlds import build, process
 from daemon.config import Secrets, load
 from daemon.core.model import Bar, Order, from_epoch_ms, is_swap
 from daemon.core.paper import PaperAccount
-from daemon.deciding import runner
 from daemon.io.journal import Journal
 from daemon.io.journal.reader import Reader
 from daemon.research import bars as stored_bars
 from daemon.research import runs
-from daemon.worlds import build, process
 from tests.research import files
 from tests.sim.tape import TapeExchange
 from tests.sim.virtual import AtOnceWriter, SimClock, run

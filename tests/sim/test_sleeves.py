@@ -10,12 +10,12 @@ import pytest
 from pyarrow import parquet
 
 from daemon.app import routes
+from daemon.assembly.deciding import runner
 from daemon.config import load
 from daemon.core.apportion import total
 from daemon.core.ledger import Ledger
 from daemon.core.ordertable import OrderTable
 from daemon.core.portfolio import Portfolio
-from daemon.deciding import runner
 from daemon.io.journal import Recovered
 from daemon.io.journal import read as recovered
 from daemon.research import runs

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from daemon.app import routes
+from daemon.assembly.deciding import deciding
 from daemon.config import load
 from daemon.core.model import Cause
-from daemon.deciding import deciding
 from daemon.io.journal.reader import Reader
 from daemon.research import runs
 from tests.research import files

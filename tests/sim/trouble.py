@@ -15,13 +15,13 @@ from structlog.testing import capture_logs
 
 from daemon import pulse
 from daemon.app import Daemon
+from daemon.assembly.worlds import build, process
 from daemon.config import Secrets, load
 from daemon.core.model import Balance, Bar, Instrument, Order, OrderReport
 from daemon.core.plain import plain
 from daemon.io.circuit import Circuit, ExchangeInTurn
 from daemon.io.exchange import BarUpdate, Urgency
 from daemon.io.journal import Journal
-from daemon.worlds import build, process
 from tests.core.builders import market
 from tests.openapi import conforms
 from tests.sim.tape import TapeExchange

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 from pyarrow import parquet
 
+from daemon.assembly.deciding import runner
 from daemon.config import Config
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.model import CLOSE, Decision, epoch_ms, from_epoch_ms
-from daemon.deciding import runner
 from daemon.io.journal.reader import Reader, ask
 from daemon.research.bars import Bars, Series
 

@@ -57,7 +57,7 @@ def count(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    from daemon.cli import main
+    from daemon.cli.main import main
 
     verb, argument = sys.argv[1], sys.argv[2]
     if verb == "venue":

@@ -9,7 +9,7 @@ from daemon.core.desk import Desk
 from daemon.core.model import Decision, TargetWeights
 from daemon.core.strategy import Universe
 from daemon.io.journal.codec import decision_from_json, decision_to_json
-from daemon.narrator import narrate
+from daemon.telling.narrator import narrate
 from strategies.pairs import Pairs, PairsParams
 from tests.strategies.bench import HOUR, SYNTHETIC_MAX, slices, walks
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from daemon import deciding, rosters
+from daemon.assembly import deciding, rosters
 from daemon.config import ConfigError, load
 from strategies import REGISTRY
 

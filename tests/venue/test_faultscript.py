@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from daemon.cli import app
+from daemon.cli.main import app
 from daemon.config import tree
 from daemon.venue.faults import Garble, Lag, Mishap, Reply
 from daemon.venue.faultscript import VERBS, FaultsRefused, read

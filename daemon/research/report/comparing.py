@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Group
 from rich.text import Text
 
-from daemon.cells import Listing
 from daemon.core.analyzer_measures import drawdowns
 from daemon.core.model import Floats
 from daemon.research.report import measures
@@ -21,6 +20,7 @@ from daemon.research.report.figures import Figure, line, over_time
 from daemon.research.report.making import DEFINITIONS, HEADLINES, period, remark, table, told
 from daemon.research.report.page import listed, page, plot, save
 from daemon.research.report.run import Ints, Run, open_run
+from daemon.screens.cells import Listing
 
 NOT_SET: Final = "–"
 # What differs between any two runs and says nothing of them.

@@ -12,7 +12,7 @@ from daemon.core.model import currencies
 from daemon.research.report import measures
 from daemon.research.report.measures import Part
 from daemon.research.report.run import Run
-from daemon.why import concerns, says
+from daemon.telling.why import concerns, says
 
 # The newest that a page shows; all of them are in fills.parquet.
 TRADES_SHOWN: Final = 2000

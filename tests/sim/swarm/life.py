@@ -15,6 +15,8 @@ from random import Random
 from typing import Final
 
 from daemon import pulse
+from daemon.assembly.worlds import build
+from daemon.assembly.worlds import process as shared
 from daemon.config import Config, Secrets
 from daemon.core.model import Instrument, Order, Side, Status, currencies, is_swap
 from daemon.core.ordertable import State, client_id, tag
@@ -23,8 +25,6 @@ from daemon.core.trading import Trading
 from daemon.io.api import Impossible
 from daemon.io.exchange import Refused
 from daemon.io.journal import Journal, JournalError
-from daemon.worlds import build
-from daemon.worlds import process as shared
 from tests.core.builders import market
 from tests.sim.swarm.books import Books, Prices
 from tests.sim.swarm.door import SimExchange

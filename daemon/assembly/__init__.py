@@ -1,0 +1,1 @@
+"""Assembly: a configuration becomes the plain parts that decide, and the edges around them."""

@@ -1,0 +1,1 @@
+"""Command line: the verbs of `rebalanced`, a file for each group of them."""

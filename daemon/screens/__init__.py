@@ -1,0 +1,1 @@
+"""Screens: what a running daemon or the journal answers, laid out for a person in a terminal."""
