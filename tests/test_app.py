@@ -15,13 +15,14 @@ import pytest
 from daemon.app import routes, together
 from daemon.core import events as e
 from daemon.core.indicators import RSI
-from daemon.core.model import Decision, TargetWeights
+from daemon.core.model import Decision, Order, TargetWeights
 from daemon.core.trading import Trading
 from daemon.io.api import PortInUse
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Exchange, Fatal, Unknown
 from daemon.io.journal import Journal, JournalFailed, read
 from daemon.io.journal.store import Batch
+from daemon.io.journal.writer import Sink
 from daemon.lasting import PROBE_MAX_S, lasting
 from daemon.parts import Parts, StartRefused
 from daemon.venue import Venue, VenueSettings
@@ -280,18 +281,23 @@ async def test_no_task_dies_alone(who: str, venue: Venue, tmp_path: Path) -> Non
 
 
 class FullDisk:
-    """A disk that takes nothing."""
+    """A disk that takes nothing more from the first order on."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
 
     def write(self, batches: Sequence[Batch]) -> list[Exception | None]:
-        """Fail."""
-        raise OSError(28, "No space left on device")
+        """Fail at an order."""
+        if any(isinstance(fact, Order) for batch in batches for fact in batch.facts):
+            raise OSError(28, "No space left on device")
+        return self._sink.write(batches)
 
 
 async def test_without_a_journal_nothing_is_sent(venue: Venue, tmp_path: Path) -> None:
     """A journal that fails at the intents of the first wave ends the daemon, and the venue never hears of an order."""
 
     def change(parts: Parts) -> None:
-        parts.journal._writer._sink = FullDisk()
+        parts.journal._writer._sink = FullDisk(parts.journal._writer._sink)
 
     async with at_work(await opened(written(tmp_path, venue.ccxt_urls())), change=change) as run:
         assert isinstance(await run.end(), JournalFailed)

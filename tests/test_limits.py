@@ -78,6 +78,7 @@ class Desk:
 
     async def codes(self, decision_id: str, symbol: str = ETH) -> set[str]:
         """What has cut the symbol: the log, `why` and the status tell the same."""
+        self.run.daemon.traders[0].teller.flush()
         cuts = [line for line in self.said if line["event"] in ("risk.limited", "risk.refused") and line["decision_id"] == decision_id]
         logged = {line["reason"] for line in cuts if line["symbol"] == symbol}
         await self.run.daemon.traders[0].recorder.commit()
@@ -180,6 +181,7 @@ async def test_the_turnover_of_one_decision_is_bound_and_not_below(venue: Venue,
         for weight, most, left in ((0.13, 0.035, set()), (0.16, 0.025, {"turnover_max"})):
             await at.limit(weight_max=weight, turnover_max=most)
             decided = await at.decide()
+            at.run.daemon.traders[0].teller.flush()
             told = [line["left"] for line in at.said if line["event"] in ("plan.made", "wave.settled") and line["decision_id"] == decided]
             assert len(told) > 1
             assert {why for each in told for why in each.values()} == left

@@ -85,8 +85,8 @@ def _need_root(root: Path, *, dry_run: bool) -> None:
 
 def _shipped() -> Path:
     """The units that ship with the program: in the clone's systemd/, or inside the installed package."""
-    clone = Path(__file__).parents[1] / "systemd"
-    return clone if clone.is_dir() else Path(__file__).parent / "units"
+    clone = Path(__file__).parents[2] / "systemd"
+    return clone if clone.is_dir() else Path(__file__).parents[1] / "units"
 
 
 def _started(name: str) -> tuple[str, str]:

@@ -68,8 +68,8 @@ def moment(option: str, given: str | None) -> datetime | None:
 
 def ready_config(name: str) -> Path:
     """A configuration that ships with the program: in the clone's config/, or inside the installed package."""
-    clone = Path(__file__).parent.parent / "config" / name
-    return clone if clone.exists() else Path(__file__).parent / "ready" / name
+    clone = Path(__file__).parents[2] / "config" / name
+    return clone if clone.exists() else Path(__file__).parents[1] / "ready" / name
 
 
 def load_config(path: Path, environ: Mapping[str, str], account: str = "", *, need_secrets: bool = True) -> tuple[Config, Secrets]:

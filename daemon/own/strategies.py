@@ -84,7 +84,7 @@ def _is_users(file: Path) -> bool:
     """Whether a source file is the user's: neither Python's, nor installed, nor a part of this program."""
     if not file.is_absolute() or file.is_relative_to(sys.base_prefix) or file.is_relative_to(sys.prefix):
         return False
-    ours = Path(__file__).resolve().parent
+    ours = Path(__file__).resolve().parents[1]
     return not (file.is_relative_to(ours) or file.is_relative_to(ours.parent / "strategies") or file.is_relative_to(ours.parent / "tests"))
 
 

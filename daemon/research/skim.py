@@ -129,7 +129,7 @@ class Skim:
         if core.runner.restless:
             return None, 0
         quiet = core.runner.rests(block.times[row:])
-        count = quiet + 1  # and the slice at which somebody is due
+        count = quiet + (not core.account.may_be_short)  # and the slice at which somebody is due; of swaps it brings marks and funding
         if not core.breakers.ahead:
             near = block.rows(row, row + max(count, NEAR))
             core.breakers.calm(near.times, near.closes, near.age)

@@ -1,4 +1,4 @@
-"""Telling: what has happened becomes lines of the log a moment later, in its order, since a wave's first byte must not wait for them.
+"""Teller: what has happened becomes lines of the log a moment later, in its order, since a wave's first byte must not wait for them.
 
 Rule: nothing is left out and nothing overtakes: all that has happened is told at the next turn, before whatever is told directly.
 """

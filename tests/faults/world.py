@@ -73,11 +73,11 @@ def quick(parts: Parts) -> None:
 
 
 class World:
-    """One daemon, one exchange. `lines` is what the daemon has told."""
+    """One daemon, one exchange."""
 
     def __init__(self, venue: Venue, run: Run) -> None:
         self.venue, self.run = venue, run
-        self.lines: list[Line] = []
+        self._lines: list[Line] = []
         self.strangers: set[str] = set()  # client ids of orders that the daemon has not sent
         self.listen()
 
@@ -88,10 +88,16 @@ class World:
 
         def heard(event: e.Event) -> Iterator[Line]:
             for line in narrate(event):
-                self.lines.append(line)
+                self._lines.append(line)
                 yield line
 
         teller._narrate = heard
+
+    @property
+    def lines(self) -> list[Line]:
+        """What the daemon has told, and would in a moment."""
+        self.run.daemon.traders[0].teller.flush()
+        return self._lines
 
     # --- what goes wrong ---------------------------------------------------------------------------------------------
 
