@@ -45,14 +45,14 @@ def config(folder: Path, venue: Venue, **select: object) -> Path:
 def listen(run: Run) -> list[e.Event]:
     """What the daemon hears from here on."""
     heard: list[e.Event] = []
-    narrate = run.daemon.traders[0]._narrate
+    teller = run.daemon.traders[0].teller
+    tell = teller.hear
 
-    def hear(event: e.Event) -> Any:
+    def hear(event: e.Event) -> None:
         heard.append(event)
-        return narrate(event)
+        tell(event)
 
-    hear.remember = narrate.remember  # type: ignore[attr-defined]
-    run.daemon.traders[0]._narrate = hear  # type: ignore[assignment]
+    teller.hear = hear  # type: ignore[method-assign]
     return heard
 
 
