@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -126,7 +126,7 @@ class Guarded(Ccxt):
         call = CALL.get()
         if call is not None:
             call.answer.sent = True
-        answer = await super().fetch(url, method, headers, body)
+        answer = await _answered(super().fetch(url, method, headers, body))
         if not isinstance(answer, dict | list):
             status = call.answer.status if call is not None else None
             raise ccxt.BadResponse(f"{self.id} answered {status or ''} with something that is not JSON: {str(answer)[:80]!r}")
@@ -208,6 +208,21 @@ class Guarded(Ccxt):
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await socket.close()
+
+
+async def _answered(request: Coroutine[Any, Any, Any]) -> Any:
+    """What a request comes to.
+
+    In a task of its own: aiohttp leaves its timer twice, and takes a cancellation of its caller's that comes in the same turn of the loop
+    for its own, so that a reading that was to end went on for as long as the exchange did not answer.
+    """
+    task = asyncio.create_task(request)
+    task.add_done_callback(heard)
+    try:
+        await asyncio.wait((task,))
+    finally:
+        task.cancel()
+    return task.result()
 
 
 def heard(future: "asyncio.Future[Any]") -> None:
