@@ -77,7 +77,7 @@ def within(orders: list[Order], venue: Venue) -> None:
 
 
 async def test_a_thin_book_is_tried_three_times_and_named(venue: Venue, tmp_path: Path) -> None:
-    """Three orders each take what still lies within the cap of a fresh price; what is left has its code in the wave, and is told by part."""
+    """Three orders each take what lies within the cap of a fresh price; what is left has its code in the wave, and is told by part."""
     async with at_work(await opened(wanting(tmp_path, venue)), change=waiting(0.3)) as run:
         wave = await run.settled(sent=3)
         _, why = await run.get(f"/api/v1/why/{BTC}")

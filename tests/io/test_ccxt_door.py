@@ -19,7 +19,7 @@ from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 from daemon.io.rategate import RateGate
-from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, open_end, said, serving
+from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, open_end, said, serving, until
 
 DIGITS = "18446744073.12345678"
 HTML = "<html><h1>We will be back soon</h1></html>"
@@ -92,8 +92,7 @@ async def test_an_end_that_meets_the_end_of_a_request_is_heard() -> None:
         await exchange.connect()
         server.answers["GET account"] = hang(5)
         reading = asyncio.create_task(exchange.balances())
-        while not server.count("GET account"):
-            await asyncio.sleep(0.01)
+        await until(lambda: server.count("GET account"))
         asyncio.get_running_loop().call_later(0.25, reading.cancel)
         time.sleep(0.4)  # noqa: ASYNC251 - so that both are due in one turn
         await asyncio.wait({reading}, timeout=2)
