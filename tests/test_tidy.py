@@ -55,7 +55,8 @@ CORE_ORDER: Final = [
 CORE_RANK: Final = {name: rank for rank, names in enumerate(CORE_ORDER) for name in names}
 IO_COMMON: Final = {"daemon.io.exchange", "daemon.io.clock"}
 ABOVE_APP: Final = {"daemon.app", "daemon.cli.main", "daemon.__main__", "tests"}
-TASK_OWNERS: Final = {"daemon.app", "daemon.venue"}  # the venue is a process of its own
+# The venue is a process of its own; a request of the ccxt client has a task that ends with its caller's wait.
+TASK_OWNERS: Final = {"daemon.app", "daemon.venue", "daemon.io.ccxt_client"}
 TASK_MAKERS: Final = {"create_task", "ensure_future", "TaskGroup", "gather"}
 
 # What a pure module must not reach.
@@ -251,7 +252,7 @@ def pure(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def tasks_in_the_nest(modules: Sequence[Module]) -> Iterator[str]:
-    """Tasks are born in app.py and in the venue, nowhere else."""
+    """Tasks are born in app.py, in the venue and around a request, nowhere else."""
     for module in modules:
         if within(module.name, TASK_OWNERS) or module.path.startswith("tests/"):
             continue

@@ -4,7 +4,6 @@ import asyncio
 import decimal
 import io
 import logging
-import time
 import traceback
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from daemon.io.ccxt_exchange import CcxtExchange
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Fatal, NotFound, NotSent, Reason, Refused, Unknown, Urgency, VenueError
 from daemon.io.rategate import RateGate
-from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, open_end, said, serving, until
+from tests.io.ccxt_server import KEY, SECRET, Answer, an_order, broken, door, drop, filled, hang, market, open_end, said, serving
 
 DIGITS = "18446744073.12345678"
 HTML = "<html><h1>We will be back soon</h1></html>"
@@ -84,19 +83,6 @@ async def test_an_unreadable_account_is_unknown_and_not_empty(fault: str) -> Non
                 await exchange.open_orders()
             with pytest.raises(Unknown):
                 await exchange.trades("BTC/USDT", datetime.now(UTC) - timedelta(hours=1))
-
-
-async def test_an_end_that_meets_the_end_of_a_request_is_heard() -> None:
-    """Who is cancelled in the very turn of the loop in which a request runs out of time is cancelled: a stop waits for nobody."""
-    async with serving() as server, door(server.urls(), timeout=300) as exchange:
-        await exchange.connect()
-        server.answers["GET account"] = hang(5)
-        reading = asyncio.create_task(exchange.balances())
-        await until(lambda: server.count("GET account"))
-        asyncio.get_running_loop().call_later(0.25, reading.cancel)
-        time.sleep(0.4)  # noqa: ASYNC251 - so that both are due in one turn
-        await asyncio.wait({reading}, timeout=2)
-        assert reading.cancelled()
 
 
 async def test_a_refused_connection_is_not_sent() -> None:

@@ -54,6 +54,9 @@ def test_a_halt_survives_a_kill_and_ends_by_a_person_only(venue: Venue, tmp_path
         daemon.kill()
     before = sent(venue)
     assert before > 0
+    # The hold outlives a wider limit too; under the first one, the next move of a price would halt what has just been resumed.
+    wider = {"drawdown_halt": 0.5}
+    config = written(tmp_path, venue, risk=wider, api={"port": 0, "token": {"env": "TOKEN"}})
     with Daemon(config, {"TOKEN": TOKEN}) as daemon:
         status = daemon.get("/api/v1/status")[1]
         assert status["state"] == "halted"
