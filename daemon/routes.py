@@ -19,7 +19,10 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
         (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick, p.breakers.on_tick]),
-        *((e.MarkTicked, [*d.paper_on(e.MarkTicked), p.account.on_mark]), (e.FundingTold, [p.account.on_funding])),
+        *(
+            (e.MarkTicked, [*d.paper_on(e.MarkTicked), p.account.on_mark]),
+            (e.FundingTold, [*d.paper_on(e.FundingTold), p.account.on_funding]),
+        ),
         (e.StreamLost, [d.aligner.on_lost, p.breakers.on_lost]),
         (e.StreamCaughtUp, [d.aligner.on_caught_up, p.breakers.on_caught_up]),
         (

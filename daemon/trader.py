@@ -200,7 +200,13 @@ class Trader:
         exchange = self.parts.exchange
         if not isinstance(exchange, PaperExchange):
             return []
-        return [{e.BarClosed: exchange.on_bar, e.PriceTicked: exchange.on_tick, e.MarkTicked: exchange.on_mark}[kind]]
+        hearers = {
+            e.BarClosed: exchange.on_bar,
+            e.PriceTicked: exchange.on_tick,
+            e.MarkTicked: exchange.on_mark,
+            e.FundingTold: exchange.on_funding,
+        }
+        return [hearers[kind]]
 
     def away_on(self, kind: type) -> list[Any]:
         """Strategies in processes of their own, and those to come: every slice reaches them before one of them is asked about it."""

@@ -15,9 +15,11 @@ from structlog.testing import capture_logs
 from daemon.assembly.worlds import door
 from daemon.config import load, resolve_secrets
 from daemon.core.funding import FundingRate, Mark
+from daemon.core.ledger import FUNDING
 from daemon.core.model import epoch_ms, from_epoch_ms
 from daemon.io.clock import SystemClock
 from daemon.io.exchange import Marking
+from daemon.io.journal.reader import Reader
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
 from daemon.venue.swap.exchange import SwapExchange
@@ -121,6 +123,7 @@ async def test_the_plan_shows_what_the_target_will_pay(futures: Venue, tmp_path:
     wanted = sections(futures, {BTC: 0.5, ETH: -0.25})
     if mode == "paper":
         del wanted["exchange"]["credentials"]
+        wanted["strategies"][0]["schedule"]["at_start"] = True
     plan = await made(written(tmp_path, **wanted, mode=mode), TOKEN)
     for row, weight in zip(plan.rows, (0.5, -0.25), strict=True):
         assert row.rate == coming(futures, row.symbol.partition("/")[0])
@@ -160,3 +163,26 @@ async def test_the_other_side_is_always_opened(futures: Venue, tmp_path: Path) -
     async with desk(futures, tmp_path, {BTC: side * 0.4, ETH: 0.0}, funding_max=0) as at:
         assert await at.codes(await at.decide(), BTC) == set()
         assert at.run.parts.account.held(BTC) * Decimal(side) > 0
+
+
+async def test_a_paper_account_pays_what_the_exchange_settles(tmp_path: Path) -> None:
+    """Settled every second: long and short pay or are paid, each settlement is booked once, and the ledger agrees to the last digit."""
+    settings = VenueSettings(market="swap", interval="1s", markets=4, history=200, funding="1s", volatility=0.0005)
+    async with Venue(settings) as venue:
+        wanted = sections(venue, {BTC: 0.5, ETH: -0.4})
+        del wanted["exchange"]["credentials"]
+        wanted["strategies"][0]["schedule"]["at_start"] = True
+        paper = {"mode": "paper", "paper": {"balances": {"USDT": 100_000}}}
+        with capture_logs() as said:
+            async with at_work(written(tmp_path, **wanted, **paper), TOKEN) as run:
+
+                def booked(symbol: str) -> int:
+                    return sum(line["event"] == "funding.booked" and line["symbol"] == symbol for line in said)
+
+                await run.until(lambda: min(booked(BTC), booked(ETH)) >= 2)
+    with Reader(run.path) as reader:
+        known = reader.recover()
+    flows = [flow for flow in known.flows if flow.kind == FUNDING]
+    assert len({flow.id for flow in flows}) == len(flows) >= 4
+    assert {flow.symbol for flow in flows} == {BTC, ETH}
+    assert not [line for line in said if line["event"].startswith("drift")]

@@ -47,7 +47,7 @@ CORE_ORDER: Final = [
     {"settlement", "staff", "trading", "margin", "twins"},
     {"approval", "arrears", "curves", "marginwatch", "follower", "groups", "memory", "ordergate", "rebalancing", "restraint", "sleeves"},
     {"analyzer_report", "analyzer_sleeves", "breakers", "liquidation", "shares"},
-    {"guard", "paper_orders"},
+    {"guard", "paper_funding", "paper_orders"},
     {"dispatch", "occasion", "paper", "readiness"},
     {"workbench"},
     {"runner", "routing", "orders", "reconciler", "analyzer"},

@@ -15,6 +15,7 @@ from typing import Final, Self
 from daemon.core.fees import Fees, Tier
 from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
+from daemon.core.paper_funding import Settlements
 from daemon.core.paper_orders import PaperOrder, ended_so, order_as_json, order_from_json, taken_over
 from daemon.core.planner_legs import limited
 
@@ -78,6 +79,7 @@ class PaperAccount:
         self._texts: dict[str, str] = {}  # orders as they were saved: few change between two saves, and all are written
         self._counter = 0  # of orders and trades, so that the same run has the same ids
         self._forgotten_at: datetime | None = None  # the newest intent among the orders that were dropped
+        self.settlements = Settlements()
 
     # --- what it holds -----------------------------------------------------------------------------------------------
 
@@ -110,6 +112,17 @@ class PaperAccount:
         """Money that comes without a trade, or goes where it is negative, as funding does."""
         held = self._balances.get(currency, NOTHING)
         self._balances[currency] = Balance(EXACT.add(held.free, amount), held.locked)
+
+    def fund(self, market: Instrument, mark: Decimal, at: datetime) -> bool:
+        """Pay the settlements of a swap that have come until a moment, at a mark price; whether anything was paid."""
+        flows = [
+            self.settlements.pay(market.symbol, market.quote, held, mark, each)
+            for each in self.settlements.due(market.symbol, at)
+            if (held := self.held(market.base))
+        ]
+        for flow in flows:
+            self.pay(flow.currency, flow.amount)
+        return bool(flows)
 
     def submit(self, order: Order, market: Instrument, at: datetime, price: Decimal | None = None) -> OrderReport:
         """Accept an order and set aside what it may spend. `price`: the last one known, if there is one, for the smallest notional.
@@ -364,6 +377,7 @@ class PaperAccount:
             "counter": self._counter,
             "forgotten_at": self._forgotten_at.isoformat() if self._forgotten_at else None,
             "traded": self._fees.dump(),
+            "funding": self.settlements.dump(),
             "balances": {currency: [str(held.free), str(held.locked)] for currency, held in self._balances.items()},
         }
         for order_id, order in self._orders.items():
@@ -384,6 +398,7 @@ class PaperAccount:
             if state["version"] != VERSION:
                 raise ValueError(f"version {state['version']}, where {VERSION} is known")
             account._fees.restore(state.get("traded", {}))  # an earlier version's has none
+            account.settlements.restore(state.get("funding", {}))
             account._counter = int(state["counter"])
             account._forgotten_at = datetime.fromisoformat(state["forgotten_at"]) if state["forgotten_at"] else None
             account._balances = {

@@ -11,10 +11,10 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
-from daemon.core.events import BarClosed, Event, MarkTicked, PriceTicked
+from daemon.core.events import BarClosed, Event, FundingTold, MarkTicked, PriceTicked
 from daemon.core.fees import Tier
 from daemon.core.funding import Mark
-from daemon.core.model import Balance, Fill, Instrument, Order, OrderReport
+from daemon.core.model import Balance, Fill, Flow, Instrument, Order, OrderReport
 from daemon.core.paper import Denied, PaperAccount
 from daemon.core.styles import Touch
 from daemon.io.clock import Clock
@@ -152,10 +152,25 @@ class PaperExchange:
         self._prices[bar.symbol] = _decimal(bar.close)
         return followed
 
+    def on_funding(self, event: FundingTold) -> Iterable[Event]:
+        """What is expected of the next settlement; where another one has passed meanwhile, that is paid first."""
+        self._fund(event.symbol)
+        if event.symbol in self._markets:
+            self._account.settlements.told(event.symbol, event.funding)
+        return ()
+
+    def _fund(self, symbol: str) -> None:
+        """Pay what has become due. Without a price it waits for one."""
+        market, mark = self._markets.get(symbol), self._mark(symbol)
+        if market is not None and mark is not None and self._account.fund(market, mark, self._clock.now()):
+            self._changes += 1
+            self._wake.set()
+
     def on_mark(self, event: MarkTicked) -> Iterable[Event]:
         """What a position is worth: where the money behind all of them does not cover them any more, they are taken over."""
         if event.symbol in self._markets and isfinite(event.price) and event.price > 0:
             self._marks[event.symbol] = _decimal(event.price)
+            self._fund(event.symbol)
             while (taken := self._account.due(self._markets.values(), self._mark)) is not None:
                 self._changes += 1
                 self._news += self._account.take_over(taken, self._clock.now())
@@ -251,6 +266,11 @@ class PaperExchange:
         """The account's trades in one symbol since a moment, oldest first."""
         await self._settle()
         return self._account.trades(symbol, since)
+
+    async def incomes(self, since: datetime) -> tuple[Flow, ...]:
+        """See Earning.incomes: what settlements of swaps have paid or cost."""
+        await self._settle()
+        return self._account.settlements.flows(since)
 
     async def watch_account(self, sink: Callable[[AccountNews], None], connected: Callable[[], None]) -> None:
         """Hand every order that ends to `sink`, with its trades, until `reset_streams` (raises) or cancelled."""
