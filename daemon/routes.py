@@ -19,10 +19,7 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         # market data
         (e.BarClosed, [*d.paper_on(e.BarClosed), d.aligner.on_bar]),
         (e.PriceTicked, [*d.paper_on(e.PriceTicked), p.account.on_tick, p.breakers.on_tick]),
-        *(
-            (e.MarkTicked, [*d.paper_on(e.MarkTicked), p.account.on_mark]),
-            (e.FundingTold, [*d.paper_on(e.FundingTold), p.account.on_funding]),
-        ),
+        *_of_swaps(d),
         (e.StreamLost, [d.aligner.on_lost, p.breakers.on_lost]),
         (e.StreamCaughtUp, [d.aligner.on_caught_up, p.breakers.on_caught_up]),
         (
@@ -84,3 +81,11 @@ def routes(d: Joined) -> Sequence[tuple[type, Sequence[Handler[e.Event]]]]:
         *((kind, []) for kind in (e.ParentBegun, e.ParentEnded, e.SymbolWoundDown, e.MarginRestored, e.MarksLost, e.MarksBack)),
     ]
     return [(kind, [d.tell, *handlers]) for kind, handlers in table]
+
+
+def _of_swaps(d: Joined) -> Sequence[tuple[type, list[Any]]]:
+    account = d.parts.account
+    return (
+        (e.MarkTicked, [*d.paper_on(e.MarkTicked), account.on_mark]),
+        (e.FundingTold, [*d.paper_on(e.FundingTold), account.on_funding]),
+    )

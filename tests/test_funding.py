@@ -172,9 +172,9 @@ async def test_a_paper_account_pays_what_the_exchange_settles(tmp_path: Path) ->
         wanted = sections(venue, {BTC: 0.5, ETH: -0.4})
         del wanted["exchange"]["credentials"]
         wanted["strategies"][0]["schedule"]["at_start"] = True
-        paper = {"mode": "paper", "paper": {"balances": {"USDT": 100_000}}}
+        wanted |= {"mode": "paper", "paper": {"balances": {"USDT": 100_000}}}
         with capture_logs() as said:
-            async with at_work(written(tmp_path, **wanted, **paper), TOKEN) as run:
+            async with at_work(written(tmp_path, **wanted), TOKEN) as run:
 
                 def booked(symbol: str) -> int:
                     return sum(line["event"] == "funding.booked" and line["symbol"] == symbol for line in said)

@@ -1,7 +1,9 @@
 """Funding of a paper account: by the plain formula, once, and across a stop."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any, Final
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from tests.core.test_swaps import BTC, swap
 
 D = Decimal
 HOURS = timedelta(hours=8)
-TERMS = {"fee": ZERO, "slippage_bps": ZERO}
+TERMS: Final[Mapping[str, Any]] = {"fee": ZERO, "slippage_bps": ZERO}
 MARKET = swap(BTC)
 
 
