@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from json import loads
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from typer.testing import CliRunner
 
+from daemon.cli.main import app
 from daemon.core.ledger import Ledger
 from daemon.core.model import ZERO
 from daemon.core.ordertable import OrderTable
@@ -74,3 +77,37 @@ async def test_three_strategies_share_one_account(venue: Venue, tmp_path: Path) 
         assert [row["state"] for row in removed] in ([], ["removed"])
         await again.until(lambda: left_to(again, "doubts") < 10)  # nobody takes an order for less
     journalled(run.path)
+
+
+def one_coin(name: str, symbol: str) -> dict[str, Any]:
+    """A strategy that holds a third of the account in this."""
+    return {
+        "name": name,
+        "use": "fixed_weights",
+        "share": 0.4,
+        "schedule": {"every": 100_000, "at_start": True},
+        "params": {"weights": {symbol: 0.8}},
+    }
+
+
+async def test_why_tells_whose_a_kept_coin_was(venue: Venue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a removed strategy has left, and is kept, is told with its name by API and CLI, of the running daemon and of its journal."""
+    stays, goes = one_coin("stays", "ETH/USDT"), one_coin("goes", "BTC/USDT")
+    async with at_work(written(tmp_path, venue.ccxt_urls(), strategies=[stays, goes])) as run:
+        await run.settled(sent=2)
+        held = run.parts.portfolio.held("goes", "BTC")
+        assert (await run.get("/api/v1/why/BTC"))[1]["kept_apart"] == []
+    config = written(tmp_path, venue.ccxt_urls(), strategies=[stays], removed_strategies="keep")
+    async with at_work(config) as again:
+        await again.until(lambda: again.parts.account.kept_apart == {"BTC": held})
+        (kept,) = (await again.get("/api/v1/why/BTC"))[1]["kept_apart"]
+        assert (Decimal(kept["amount"]), kept["strategy"], kept["reason"]) == (held, "goes", "removed_strategy")
+        assert (await again.get("/api/v1/why/ETH"))[1]["kept_apart"] == []
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["why", "BTC", "--config", str(config), "--json"])
+    assert told.exit_code == 0, told.stderr
+    story = loads(told.stdout)
+    assert story["kept_apart"] == [kept]
+    assert f"{held.normalize():f} of it is kept apart: goes left it" in story["summary"]
+    written(tmp_path, venue.ccxt_urls(), strategies=[stays])  # unwound, and no daemon has done so yet
+    assert loads(CliRunner().invoke(app, ["why", "BTC", "--config", str(config), "--json"]).stdout)["kept_apart"] == []

@@ -60,6 +60,8 @@ async def test_coins_of_no_universe_are_shown_and_never_sold(venue: Venue, tmp_p
         await run.settled(sent=0, after=first.decision.id)
         told = await status(run)
         assert (told["ringfenced"], told["drift"], told["state"]) == ({"BNB": "0.5", "XRP": "1000"}, 0.0, "running")
+        code, answer = await run.get("/api/v1/why/XRP")
+        assert (code, answer["error"].partition("; ")[2]) == (404, "the account holds 1000 XRP, which is counted in nothing and left alone")
         assert not any(row["symbol"] == "XRP/USDT" for row in (await run.get("/api/v1/positions"))[1])
     assert {flow.currency for flow in read(run.path).flows} == {"USDT"}
     assert {order["symbol"] for order in venue.state()["orders"]} <= {"BTCUSDT", "ETHUSDT", "SOLUSDT"}

@@ -133,6 +133,13 @@ def test_a_symbol_without_a_decision_is_shown_as_it_stands() -> None:
     assert "now 0.5 at 100, 10.00% of equity against a target of -" in text
 
 
+def test_what_is_kept_apart_is_shown_with_its_reason() -> None:
+    """How much, since when, and whose it was."""
+    kept = [{"amount": "0.5", "strategy": "gone", "since": "2024-05-17T12:30:15Z", "says": "gone left it"}]
+    text = seen(why_screen({"symbol": BTC, "decision_id": None, "summary": "nothing yet", "now": None, "kept_apart": kept}))
+    assert "0.5 kept apart since 2024-05-17 12:30:15, not traded: gone left it" in text
+
+
 @respx.mock
 def test_why_asks_the_daemon() -> None:
     """The symbol is escaped, the decision is a query, and the answer is the API's own with --json."""

@@ -14,7 +14,9 @@ from daemon.core.events import OrderNotFound, OrderRefused, OrderUnknown, PlanMa
 from daemon.core.model import Booking, Decision, Entry, Status, TargetWeights
 from daemon.core.plain import plain, rfc3339
 from daemon.core.planner_inputs import Inputs, Rules
+from daemon.core.portfolio import Apart
 from daemon.io.journal import DecisionStory, Fact
+from daemon.telling.apart import rows
 from daemon.telling.why import WORDS, NoSuchDecision, from_journal, match, story
 from tests.core.plans import book
 from tests.io.journal_facts import START, a_fill, a_report, a_settling, an_order, life, open_journal
@@ -148,6 +150,20 @@ async def test_what_met_inside_is_told_with_whose_it_was(tmp_path: Path) -> None
     assert tale["crossed"] == [{"at": rfc3339(START), "amount": "0.3", "price": "100", "amounts": {"momo": "0.3", "pair": "-0.3"}}]
     assert tale["orders"][0]["for"] == {"momo": "0.0012"}
     assert "0.3 changed hands inside at 100" in tale["summary"]
+
+
+def test_what_is_kept_apart_says_whose_it_was() -> None:
+    """How much of which removed strategy and since when, and what came from nowhere, each with its reason; before any decision, too."""
+    kept = rows([Apart(Decimal("0.50"), "gone", START), Apart(Decimal("0.1"))])
+    assert [(row["strategy"], row["since"], row["reason"]) for row in kept] == [
+        ("gone", START, "removed_strategy"),
+        (None, None, "ringfenced"),
+    ]
+    for decision in (DECISION, None):
+        tale: Any = story(BTC, DecisionStory(decision, (), (), None, ()), decision, None, kept)
+        assert tale["kept_apart"] == kept
+        assert "0.5 of it is kept apart: gone left it" in tale["summary"]
+        assert "0.1 of it is kept apart: nobody knows where it came from" in tale["summary"]
 
 
 def test_a_kept_symbol_is_told_as_kept() -> None:

@@ -5,6 +5,7 @@ Rule: they change nothing, and need neither the daemon's parts nor its secrets.
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -276,11 +277,14 @@ def _journal(settings: Config, no_daemon: str) -> Path:
 def _journalled(settings: Config, symbol: str, decision: str | None, no_daemon: str) -> Mapping[str, object]:
     """The same story out of the journal's file."""
     from daemon.core.plain import plain
+    from daemon.telling import apart
     from daemon.telling.why import NoSuchDecision, from_journal
 
+    path, fenced = _journal(settings, no_daemon), settings.reconcile.foreign == "ringfence"
+    kept = partial(apart.journalled, path, removed=settings.removed_strategies == "keep", fenced=fenced)
     try:
         with mistakes():
-            told = from_journal(_journal(settings, no_daemon), symbol, decision, sorted(settings.universe.symbols))
+            told = from_journal(path, symbol, decision, sorted(settings.universe.symbols), kept)
     except NoSuchDecision as error:
         fail(str(error), 1)
     return {key: plain(value) for key, value in told.items()}

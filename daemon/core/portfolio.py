@@ -6,7 +6,8 @@ of facts: the trades by the split of their orders, flows, and bookings between s
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import Final
 
@@ -39,6 +40,18 @@ NOBODY: Final[Split] = {UNASSIGNED: Decimal(1)}
 
 # Orders whose trades are remembered, for the case that an earlier trade turns out to be theirs: twice as many as the order table keeps.
 ORDERS_KEPT: Final = 2 * OrderTable.CLOSED_KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Units of a coin in `unassigned` that are counted and not traded.
+
+    `strategy` has left them, the last of them at `at`; "" and None: they came from nobody knows where.
+    """
+
+    amount: Decimal
+    strategy: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,7 @@ class Portfolio:
         self._held: dict[tuple[str, str], Decimal] = {}
         self._asked: dict[str, Booking] = {}
         self._frozen: dict[str, Decimal] = {}
+        self._left: dict[str, dict[str, Apart]] = {}  # of what is frozen, by currency and strategy
         self._fenced: dict[str, Decimal] = {}
         self._dealt: dict[str, _Dealt] = {}
         self._strays: dict[tuple[str, str], list[_Trade]] = {}
@@ -238,6 +252,10 @@ class Portfolio:
             self._add(entry.sleeve, entry.currency, entry.amount)
             if booking.kind == HANDOVER and entry.sleeve == UNASSIGNED and entry.amount > 0:
                 self._frozen[entry.currency] = EXACT.add(self._frozen.get(entry.currency, ZERO), entry.amount)
+            elif booking.kind == HANDOVER and entry.amount < 0:
+                left = self._left.setdefault(entry.currency, {})
+                before = left.pop(entry.sleeve, Apart(ZERO)).amount
+                left[entry.sleeve] = Apart(EXACT.subtract(before, entry.amount), entry.sleeve, booking.at)
         if booking.kind == CROSS:
             self._count_crossed(booking)
 
@@ -358,6 +376,16 @@ class Portfolio:
         """Units of `unassigned` that are kept: what removed strategies have left to it, and what came from nobody knows where."""
         kept = (self._frozen.get(currency, ZERO) if removed else ZERO) + (self._fenced.get(currency, ZERO) if fenced else ZERO)
         return min(kept, max(ZERO, self.held(UNASSIGNED, currency))) if kept else ZERO
+
+    def apart(self, currency: str, *, removed: bool, fenced: bool) -> tuple[Apart, ...]:
+        """Whose that is, the oldest first; what has gone meanwhile is taken off the newest."""
+        rest, found = self.aside(currency, removed=removed, fenced=fenced), []
+        sources = [*self._left.get(currency, {}).values()] if removed else []
+        for source in (*sources, Apart(self._fenced.get(currency, ZERO))):
+            amount = min(rest, source.amount)
+            rest = EXACT.subtract(rest, amount)
+            found += [replace(source, amount=amount)] if amount else []
+        return tuple(found)
 
     def kept(self) -> frozenset[str]:
         """The currencies of which something may be kept, as `aside` tells."""

@@ -18,7 +18,7 @@ from daemon.core.model import EXACT, ZERO, Booking, Cause, Decision, Entry, Inst
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import exact
 from daemon.core.planner_legs import Leg, smallest
-from daemon.core.portfolio import CAPITAL, CROSS, HANDOVER, UNASSIGNED, Portfolio
+from daemon.core.portfolio import CAPITAL, CROSS, HANDOVER, UNASSIGNED, Apart, Portfolio
 from daemon.core.states import Level, Scope, States
 from daemon.core.wave import Wave
 
@@ -49,6 +49,10 @@ class Sleeves:
         self._keep_removed = keep_removed
         self._account.aside = partial(self.portfolio.aside, removed=keep_removed, fenced=self._fenced)
         self._account.kept = self.portfolio.kept
+
+    def apart(self, currency: str) -> tuple[Apart, ...]:
+        """What of a coin is counted and not traded, and whose it was."""
+        return self.portfolio.apart(currency, removed=self._keep_removed, fenced=self._fenced)
 
     # --- what the account wants --------------------------------------------------------------------------------------
 

@@ -164,6 +164,16 @@ class NowRow(TypedDict):
     outside_says: NotRequired[str]
 
 
+class ApartRow(TypedDict):
+    """What of a coin is counted and not traded."""
+
+    amount: Decimal
+    strategy: Annotated[str | None, "the removed strategy that has left it; null: nobody knows where it came from"]
+    since: datetime | None
+    reason: Annotated[str, "removed_strategy or ringfenced"]
+    says: str
+
+
 class Story(TypedDict):
     """What a decision meant for a symbol, and what came of it; without a decision, its first fields only."""
 
@@ -171,6 +181,7 @@ class Story(TypedDict):
     symbol: str
     decision_id: str | None
     summary: Annotated[str, "all of it in one sentence"]
+    kept_apart: Sequence[ApartRow]
     now: NowRow | None
     disabled: Mapping[str, str]
     restricted: Mapping[str, str]

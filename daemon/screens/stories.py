@@ -323,6 +323,9 @@ def _standing(told: Row) -> RenderableType:
     if settled:
         holding, off = _share(settled.get("holding")), _share(settled.get("off_target"), signed=True)
         lines.append(f"{cells.moment(settled.get('at'))}  settled at {holding}, {off} off target")
+    for kept in _rows(told.get("kept_apart")):
+        since = f" since {cells.moment(kept.get('since'))}" if kept.get("since") else ""
+        lines.append(f"{cells.cell(kept.get('amount'))} kept apart{since}, not traded: {kept.get('says')}")
     if now:
         held = f"{cells.cell(now.get('amount'))} at {cells.cell(now.get('price')) or 'no price'}"
         lines.append(f"now {held}, {_share(now.get('weight'))} of equity against a target of {_share(now.get('target'))}")

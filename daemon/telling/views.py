@@ -23,6 +23,7 @@ from daemon.core.trading import Trading
 from daemon.io.api import NotThere
 from daemon.io.clock import Clock
 from daemon.io.journal import Journal, OrderRecord
+from daemon.telling import apart
 from daemon.telling.sleeveviews import holders, restricted, strategy_rows
 from daemon.telling.why import match, story
 
@@ -358,7 +359,8 @@ class DaemonViews:
             raise NotThere(f"there is no account {account}; there is only one")
         meant = match(symbol, self._analyzer.symbols)
         if meant is None:
-            raise NotThere(f"{symbol} is not in the universe, which has {', '.join(self._analyzer.symbols[:NAMED_MAX])}")
+            left_alone = apart.elsewhere(symbol, self._reconciler.ringfenced)
+            raise NotThere(f"{symbol} is not in the universe, which has {', '.join(self._analyzer.symbols[:NAMED_MAX])}{left_alone}")
         newest = self._manager.decision
         wanted = decision_id or (newest.id if newest else None)
         told = await self._record.story(meant, wanted)
@@ -369,7 +371,8 @@ class DaemonViews:
         equity = self._equity()
         now = self._position(meant, equity, self._wanted(equity)) if self._account.markets else None
         held_back = restricted(self._analyzer.portfolio, self._manager.states)
-        return {**story(meant, told, decision, now), "disabled": dict(self._disabled), "restricted": held_back}
+        kept = apart.rows(self._manager.sleeves.apart(currencies(meant)[0]))
+        return {**story(meant, told, decision, now, kept), "disabled": dict(self._disabled), "restricted": held_back}
 
 
 def _fill_row(fill: Fill, order: Order | None) -> Mapping[str, object]:

@@ -4,7 +4,7 @@ Rule: it tells what was written at the time and infers nothing; what is not know
 beside words for a person.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
@@ -28,6 +28,7 @@ from daemon.core.model import ZERO, Decision, TargetWeights, currencies
 from daemon.io.journal import DecisionStory, OrderFact, OrderStory, ask
 
 Row = Mapping[str, object]
+Keeping = Callable[[str], Sequence[Mapping[str, Any]]]
 
 # What the codes of limits and plans mean, in the words of the runbook; a code that is not here speaks for itself.
 WORDS: Final[Mapping[str, str]] = {
@@ -117,8 +118,8 @@ class NoSuchDecision(Exception):
     """Nothing like that is in the journal. Its text is one sentence."""
 
 
-def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Sequence[str]) -> Row:
-    """The story out of the file alone, while no daemon runs (or one does: reading holds up nobody).
+def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Sequence[str], apart: Keeping = lambda _: ()) -> Row:
+    """The story out of the file alone, while no daemon runs (or one does: reading holds up nobody). `apart`: what is kept of a symbol.
 
     Raises:
         NoSuchDecision: the symbol is not in the universe, or no such decision in the journal.
@@ -130,7 +131,7 @@ def from_journal(path: Path, asked: str, decision_id: str | None, symbols: Seque
     told = ask(path, lambda reader: reader.story(symbol, decision_id))
     if told.decision is None and decision_id is not None:
         raise NoSuchDecision(f"{path}: there is no decision {decision_id} in this journal")
-    return story(symbol, told, told.decision, None)
+    return story(symbol, told, told.decision, None, apart(symbol))
 
 
 def match(asked: str, symbols: Sequence[str]) -> str | None:
@@ -142,14 +143,16 @@ def match(asked: str, symbols: Sequence[str]) -> str | None:
     return None
 
 
-def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row | None) -> Row:
+def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row | None, apart: Sequence[Mapping[str, Any]] = ()) -> Row:
     """Everything in one mapping.
 
     `decision`: the one asked for, which may not be in the journal yet; None: there has been none. `now`: the holding at this moment, where
-    a daemon knows it.
+    a daemon knows it. `apart`: what of it is counted and not traded, as `apart.rows` tells.
     """
+    kept = "".join(f"; {row['amount'].normalize():f} of it is kept apart: {row['says']}" for row in apart)
+    present = {"kept_apart": apart, "now": _present(now)}
     if decision is None:
-        return {"symbol": symbol, "decision_id": None, "summary": "there has been no decision yet", "now": _present(now)}
+        return {"symbol": symbol, "decision_id": None, "summary": f"there has been no decision yet{kept}", **present}
     wanted = decision.weights.get(symbol, 0.0)
     limits = _limits(told.limits)
     allowed = limits[-1].allowed if limits else wanted
@@ -163,7 +166,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
         "decided_at": decision.at,
         "cause": decision.cause.value,
         "exits_until": decision.exits_until,
-        "summary": _summary(symbol, decision, told, wanted, target, left),
+        "summary": _summary(symbol, decision, told, wanted, target, left) + kept,
         "in_universe": _inside(symbol, decision),
         "strategies": _strategies(symbol, decision, crossed),
         "wanted": wanted,
@@ -178,7 +181,7 @@ def story(symbol: str, told: DecisionStory, decision: Decision | None, now: Row 
         "left_says": says(left) if left else None,
         "orders": [_order(order) for order in told.orders],
         "settled": _settled(symbol, told),
-        "now": _present(now),
+        **present,
     }
 
 

@@ -30,7 +30,13 @@ function tell(story) {
     ]);
     parts.push(list, ...story.strategies.map(strategy), ...limits(story), ...traded(story));
   }
+  parts.push(...story.kept_apart.map(kept));
   body.replaceChildren(...parts);
+}
+
+function kept(part) {
+  const since = part.since ? ` since ${stamp(part.since)} UTC` : "";
+  return element("p", { text: `${amount(part.amount)} kept apart${since}, not traded: ${part.says}` });
 }
 
 function strategy(told) {

@@ -20,7 +20,7 @@ from daemon.core.model import Booking, Cause, Decision, Fill, Flow, Instrument, 
 from daemon.core.orders import OrderManager
 from daemon.core.ordertable import OrderTable
 from daemon.core.planner_inputs import Rules
-from daemon.core.portfolio import UNASSIGNED, Portfolio
+from daemon.core.portfolio import UNASSIGNED, Apart, Portfolio
 from daemon.core.risk import Limits
 from daemon.core.sleeves import Sleeves
 from daemon.core.states import Hold, Level, Scope, States
@@ -121,10 +121,10 @@ class Shared:
         self.prices[symbol] = price
         self.bus.publish(e.PriceTicked(symbol, price, after(self.at)))
 
-    def pay(self, currency: str, amount: str) -> None:
-        """Money comes or goes."""
+    def pay(self, currency: str, amount: str, kind: str = "opening") -> None:
+        """Something comes or goes without a trade."""
         self.at += 1
-        self.flows.append(Flow(f"f{len(self.flows)}", currency, D(amount), "opening", after(self.at)))
+        self.flows.append(Flow(f"f{len(self.flows)}", currency, D(amount), kind, after(self.at)))
         self.bus.publish(e.FlowBooked(self.flows[-1], after(self.at)))
 
     def decide(
@@ -388,14 +388,18 @@ def test_a_removed_strategy_may_leave_its_holdings() -> None:
     shared = Shared("ada", "bob")
     shared.decide(HALVES, ada={BTC: 1.0}, bob={})
     shared.restart("bob", keep_removed=True)
-    assert [booking.kind for booking in shared.bookings][-1] == "handover"
+    handover = shared.bookings[-1]
+    assert handover.kind == "handover"
     for _ in range(2):
+        assert shared.sleeves.apart("BTC") == (Apart(D(5), "ada", handover.at),)
+        assert shared.sleeves.apart("ETH") == ()
         shared.decide({"bob": 1.0}, bob={ETH: 1.0, BTC: 0.0})
         assert (shared.held(BTC), shared.held(ETH)) == ({UNASSIGNED: 5}, {"bob": 50})
         assert [shared.account.equity(), shared.account.capital(), shared.equity("bob")] == [D(1000), D(500), D(500)]
         shared.restart("bob", keep_removed=True)
     assert sum(booking.kind == "handover" for booking in shared.bookings) == 1
     shared.restart("bob")
+    assert shared.sleeves.apart("BTC") == ()
     shared.decide({"bob": 1.0}, bob={ETH: 0.5})
     assert shared.held(BTC) == {}
 
