@@ -134,15 +134,16 @@ class Ledger:
         self.moves += 1
         return True
 
-    @staticmethod
-    def after(fill: Fill, currency: str, held: Decimal) -> Decimal:
-        """What is held of a currency after a trade of spot, of `held` before it, by the same arithmetic as `book`."""
-        (base, quote), sign = currencies(fill.symbol), fill.side.sign
-        moved = signed(sign, fill.amount) if currency == base else signed(-sign, fill.cost) if currency == quote else ZERO
-        for fee in fill.fees:
-            if fee.currency == currency:
-                moved = EXACT.subtract(moved, fee.amount)
-        return EXACT.add(held, moved)
+    def move(self, moved: Mapping[str, Decimal], at: datetime) -> None:
+        """Move currencies by what trades of ours, not of swaps, have moved together at one moment; nobody tells of them a second time."""
+        held, former = self._held, self._former
+        for currency, amount in moved.items():
+            before = held.get(currency, ZERO)
+            if currency not in former:
+                former[currency] = deque(maxlen=FORMER_KEPT)
+            former[currency].append((at, before))
+            held[currency] = EXACT.add(before, amount)
+        self.moves += 1
 
     def _open(self, fill: Fill, quote: str) -> None:
         """What a trade of a swap opens costs its price; what it closes leaves at the mean price, or by the profit that the venue tells."""

@@ -16,8 +16,8 @@ from daemon.core.fees import Fees, Tier
 from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
 from daemon.core.paper_funding import Settlements
-from daemon.core.paper_orders import PaperOrder, ended_so, order_as_json, order_from_json, taken_over
-from daemon.core.planner_legs import limited
+from daemon.core.paper_orders import Deal, Draft, PaperOrder, ended_so, order_as_json, order_from_json, taken_over
+from daemon.core.planner_legs import BUY, Leg, limited
 
 # 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
 EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -32,6 +32,9 @@ FEE_UNIT: Final = Decimal("1e-8")
 COST_UNIT: Final = Decimal("1e-18")
 NOTHING: Final = Balance(ZERO, ZERO)
 Tiers = Sequence[Tier]
+
+# The constructor of a NamedTuple takes three times as long.
+new_deal: Final = tuple.__new__
 
 
 class Denied(Exception):  # named by what is known, like the venue errors it becomes
@@ -219,48 +222,57 @@ class PaperAccount:
         """Whether what was traded before has a say in the fees."""
         return self._fees.tiered
 
-    def checkpoint(self) -> tuple[dict[str, Balance], int]:
-        """What `roll_back` goes back to, as long as nothing but `trade` has happened since."""
-        return dict(self._balances), self._counter
+    def draft(self) -> Draft:
+        """What trades of a wave are written on, before they count."""
+        return Draft(self._counter)
 
-    def roll_back(self, before: tuple[dict[str, Balance], int]) -> None:
-        """As if nothing had been traded since."""
-        self._balances, self._counter = before
+    def keep(self, draft: Draft) -> None:
+        """Have the trades of a draft count; nothing else has happened since it was made."""
+        self._counter = draft.counter
+        for currency, free in draft.free.items():
+            self._balances[currency] = Balance(free, self._balances.get(currency, NOTHING).locked)
 
-    def trade(self, order: Order, market: Instrument, price: Decimal, at: datetime) -> Fill | None:
-        """`submit` and `match` in one, of a market order of spot that nobody asks about again. None: it would not fill whole.
+    def trade(
+        self, legs: Sequence[Leg], markets: Mapping[str, Instrument], prices: Sequence[Decimal], at: datetime, draft: Draft
+    ) -> list[Deal] | None:
+        """`submit` and `match` in one, of market orders of spot that nobody asks about again, each at its price.
 
-        Raises:
-            Denied: as `submit`, but for an id that was seen before.
+        None: one of them is refused, or would not fill whole, and the draft is worth nothing any more.
         """
-        bought, rate = order.side is Side.BUY, self._fees.rate(at, rests=False)
-        key = market.quote if bought else market.base
+        rate, deals = self._fees.rate(at, rests=False), []
         with localcontext(EXACT):
-            _check_rules(order, market, order.price)
-            held, locked = self._balances.get(key, NOTHING), order.reserve if bought else order.amount
-            if locked > max(held.free, ZERO):
-                raise Denied("insufficient_funds", f"{order.symbol} needs {locked} {key}, and {held.free} is free")
-            paid = self._slipped(price, order.side, market, ZERO)
-            in_base, cost = bought and market.buy_fee_in_base, _cost(order.amount, paid)
-            if bought and order.amount > locked // ((paid if in_base else paid * (1 + rate)) * market.lot) * market.lot:
-                return None
-            fee = (order.amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT
-            got, given = (order.amount - fee, cost) if in_base else (order.amount, cost + fee) if bought else (cost - fee, order.amount)
-            self._balances[key] = Balance(held.free - given, held.locked)
-            self._receive(market.base if bought else market.quote, got)
-        self._counter += 2  # of the order and of its trade
-        return Fill(
-            order_id=order.id,
-            venue_id=f"P{self._counter - 1}",
-            trade_id=str(self._counter),
-            symbol=order.symbol,
-            side=order.side,
-            amount=order.amount,
-            price=paid,
-            cost=cost,
-            fees=(Money(fee, market.base if in_base else market.quote),) if fee else (),
-            at=at,
-        )
+            for leg, price in zip(legs, prices, strict=True):
+                deal = self._deal(leg, markets[leg.symbol], price, rate, draft)
+                if deal is None:
+                    return None
+                deals.append(deal)
+        return deals
+
+    def _deal(self, leg: Leg, market: Instrument, price: Decimal, rate: Decimal, draft: Draft) -> Deal | None:
+        """One of them. What the balance is is looked up once a draft."""
+        bought, amount, free = leg.side is BUY, leg.amount, draft.free
+        spent, got = (market.quote, market.base) if bought else (market.base, market.quote)
+        locked = leg.reserve if bought else amount
+        for currency in (spent, got):
+            if currency not in free:
+                free[currency] = self._balances.get(currency, NOTHING).free
+        if _broken_rule(leg, market, leg.price) or locked > free[spent]:
+            return None
+        paid = self._slipped(price, leg.side, market, ZERO)
+        in_base, cost = bought and market.buy_fee_in_base, _cost(amount, paid)
+        if bought and amount > locked // ((paid if in_base else paid * (1 + rate)) * market.lot) * market.lot:
+            return None
+        fee = (amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT
+        if bought:
+            base, quote = (amount - fee, cost) if in_base else (amount, cost + fee)
+            free[spent] -= quote
+            free[got] += base
+        else:
+            base, quote = amount, cost - fee
+            free[spent] -= base
+            free[got] += quote
+        draft.counter += 2  # of the order and of its trade
+        return new_deal(Deal, (draft.counter, leg, paid, cost, fee, market.base if in_base else market.quote, base, quote))
 
     def cancel(self, order_id: str, market: Instrument, at: datetime) -> OrderReport | None:
         """End an open order unfilled and free its money; None: there is no such open order."""
@@ -423,20 +435,28 @@ def _beyond(order: PaperOrder, price: Decimal) -> bool:
 
 def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
     """Refuse what a venue's filters would refuse."""
+    if broken := _broken_rule(order, market, price):
+        raise Denied(*broken)
+
+
+def _broken_rule(order: Order | Leg, market: Instrument, price: Decimal) -> tuple[str, str] | None:
+    """The code and the sentence of the rule that an order breaks; None: it keeps all."""
+    amount = order.amount
     if not market.active:
-        raise Denied("market_closed", f"{market.symbol} is not trading")
+        return "market_closed", f"{market.symbol} is not trading"
     if order.limit is not None:
         if order.limit % market.price_tick:
-            raise Denied("venue_filter", f"{order.symbol}: a limit of {order.limit} is not a multiple of {market.price_tick}")
+            return "venue_filter", f"{order.symbol}: a limit of {order.limit} is not a multiple of {market.price_tick}"
         market = limited(market, ZERO)
-    if order.amount % market.lot:
-        raise Denied("venue_filter", f"{order.symbol}: {order.amount} is not a multiple of {market.lot}")
-    if order.amount < market.least or (market.most is not None and order.amount > market.most):
-        raise Denied("venue_filter", f"{order.symbol}: {order.amount} lies outside {market.least} to {market.most}")
-    if order.amount * price < market.worth_least:
-        raise Denied("notional_min", f"{order.symbol}: {order.amount} at {price} is worth less than {market.worth_least} {market.quote}")
-    if market.worth_most is not None and order.amount * price > market.worth_most:
-        raise Denied("venue_filter", f"{order.symbol}: {order.amount} at {price} is worth more than {market.worth_most} {market.quote}")
+    if amount % market.lot:
+        return "venue_filter", f"{order.symbol}: {amount} is not a multiple of {market.lot}"
+    if amount < market.least or (market.most is not None and amount > market.most):
+        return "venue_filter", f"{order.symbol}: {amount} lies outside {market.least} to {market.most}"
+    if amount * price < market.worth_least:
+        return "notional_min", f"{order.symbol}: {amount} at {price} is worth less than {market.worth_least} {market.quote}"
+    if market.worth_most is not None and amount * price > market.worth_most:
+        return "venue_filter", f"{order.symbol}: {amount} at {price} is worth more than {market.worth_most} {market.quote}"
+    return None
 
 
 def _cost(amount: Decimal, price: Decimal) -> Decimal:

@@ -3,14 +3,16 @@
 Rule: money is decimal strings, moments are ISO 8601; what an earlier version has not written has its usual value.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.core.forced import TAKEN_OVER
 from daemon.core.liquidation import Takeover
-from daemon.core.model import ZERO, Fill, Money, OrderReport, Side, Status
+from daemon.core.model import EXACT, ZERO, Fill, Money, OrderReport, Side, Status, currencies
+from daemon.core.planner_legs import BUY, Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,60 @@ class PaperOrder:
     limit: Decimal | None = None
     rests: bool = False
     reduces: bool = False
+
+
+class Deal(NamedTuple):
+    """A trade that has filled a leg whole: the account's number of it, its price and cost (quote), and the fee with its currency.
+
+    `base` and `quote` are what one side gave and the other got, above 0 each, the fee counted: a buy brings `base` and takes `quote`.
+    """
+
+    number: int
+    leg: Leg
+    price: Decimal
+    cost: Decimal
+    fee: Decimal
+    fee_in: str
+    base: Decimal
+    quote: Decimal
+
+    def fill(self, order_id: str, at: datetime) -> Fill:
+        """The trade as a venue books it; its order had the number before its own."""
+        return Fill(
+            order_id=order_id,
+            venue_id=f"P{self.number - 1}",
+            trade_id=str(self.number),
+            symbol=self.leg.symbol,
+            side=self.leg.side,
+            amount=self.leg.amount,
+            price=self.price,
+            cost=self.cost,
+            fees=(Money(self.fee, self.fee_in),) if self.fee else (),
+            at=at,
+        )
+
+
+def net(deals: Iterable[Deal]) -> dict[str, Decimal]:
+    """What trades move together, by currency, signed."""
+    moved: dict[str, Decimal] = {}
+    for deal in deals:
+        leg = deal.leg
+        base, quote = currencies(leg.symbol)
+        if leg.side is BUY:
+            moved[base] = EXACT.add(moved.get(base, ZERO), deal.base)
+            moved[quote] = EXACT.subtract(moved.get(quote, ZERO), deal.quote)
+        else:
+            moved[base] = EXACT.subtract(moved.get(base, ZERO), deal.base)
+            moved[quote] = EXACT.add(moved.get(quote, ZERO), deal.quote)
+    return moved
+
+
+@dataclass(slots=True)
+class Draft:
+    """Trades that do not count yet: the number of the newest, and by currency what would be free."""
+
+    counter: int
+    free: dict[str, Decimal] = field(default_factory=dict)
 
 
 def ended_so(report: OrderReport, status: Status, at: datetime, fills: tuple[Fill, ...] = ()) -> OrderReport:

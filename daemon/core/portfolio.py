@@ -130,16 +130,14 @@ class Portfolio:
         entries = tuple(Entry(*each) for each in moved)
         return (self.ask(Booking(f"{FORCED}-{fill.symbol}-{fill.trade_id}", FORCED, entries, event.at)),)
 
-    def take(self, fill: Fill, sleeve: str) -> None:
-        """A trade that has filled an order whole, which was made for one sleeve: nothing more is to be dealt of it. Not for swaps."""
-        if self._ledger.book(fill, ours=True):
-            self._arrived += 1
-            (base, quote), sign = currencies(fill.symbol), fill.side.sign
-            self._add(sleeve, base, signed(sign, fill.amount))
-            self._add(sleeve, quote, signed(-sign, fill.cost))
-            for fee in fill.fees:
-                self._add(sleeve, fee.currency, fee.amount.copy_negate())
-            self.traded[sleeve] = EXACT.add(self.traded.get(sleeve, ZERO), fill.cost)
+    def take(self, moved: Mapping[str, Decimal], traded: Decimal, sleeve: str, at: datetime) -> None:
+        """What trades have moved together that have filled orders whole, made for one sleeve, and their worth in quote. Not of swaps."""
+        self._ledger.move(moved, at)
+        held = self._held
+        for currency, amount in moved.items():
+            key = (sleeve, currency)
+            held[key] = EXACT.add(held.get(key, ZERO), amount)
+        self.traded[sleeve] = EXACT.add(self.traded.get(sleeve, ZERO), traded)
 
     def on_reported(self, event: OrderReported) -> Iterable[Event]:
         """Trades that came under the venue's id alone may turn out to be ours. Before the order manager, which may plan upon it."""

@@ -10,36 +10,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
+from daemon.core.apportion import total
 from daemon.core.events import BookSleeves, SleevesBooked, TargetsChosen
-from daemon.core.model import CLOSE, ZERO, Cause, Decision, Fill, Order, Slice
+from daemon.core.model import CLOSE, EXACT, ZERO, Cause, Decision, Slice
 from daemon.core.ordergate import UNLIMITED
-from daemon.core.paper import Denied
+from daemon.core.paper_orders import Deal, net
 from daemon.core.planner import plan
 from daemon.core.planner_funds import fund, scale
 from daemon.core.planner_inputs import ONE, Book, Inputs, exact
-from daemon.core.planner_legs import Leg, Plan
+from daemon.core.planner_legs import BUY, Leg, Plan
 from daemon.core.trading import Settings
-from daemon.core.wave import IN_THE_WAY, Wave, intent
+from daemon.core.wave import IN_THE_WAY, Wave
 from daemon.parts import Core
 from daemon.research.record import Record
 from daemon.research.venue import StoredVenue
-
-# Each symbol has one order in a plain wave.
-FIRST: Final = 1
+from daemon.research.worked import Worked
 
 
 @dataclass(slots=True)
 class _Course:
-    """How a wave goes: the buys that wait for money, the `cash` there is, what of it is reserved, and how many `sells` may bring more."""
+    """How a wave goes: the buys that wait for money, the `cash` there is and what of it is reserved by symbol, the `sells` still to come.
+
+    `legs` are the orders so far, `deals` their trades, each in its order.
+    """
 
     waiting: Sequence[Leg]
     cash: Decimal
     sells: int
     reserved: dict[str, Decimal] = field(default_factory=dict)
-    orders: list[Order] = field(default_factory=list)
-    fills: list[Fill] = field(default_factory=list)
+    legs: list[Leg] = field(default_factory=list)
+    deals: list[Deal] = field(default_factory=list)
 
 
 class Brisk:
@@ -72,14 +73,13 @@ class Brisk:
         book = self._book(weights, closed)
         if book is None:
             return False
-        wave = Wave(decision, weights, book, priced_at=at)
-        made = self._planned(wave)
+        made = self._planned(decision, weights, book)
         if made.changed or not IN_THE_WAY.isdisjoint(made.left.values()):
             return False
-        course = self._worked(wave, made, at)
+        course = self._worked(made, at)
         if course is None:
             return False
-        self._settle(wave, course, at)
+        self._settle(decision, weights, book, course, at)
         for cut in cuts:
             self._record.tell(cut)
         return True
@@ -113,80 +113,73 @@ class Brisk:
             equity=account.capital(),
         )
 
-    def _planned(self, wave: Wave) -> Plan:
+    def _planned(self, decision: Decision, weights: Mapping[str, float], book: Book) -> Plan:
         """What is to be traded, as of Dispatch.planned; whoever is neither held nor wanted has no part in it."""
-        rules, weights, markets = self._settings, wave.weights, self._core.account.markets
+        rules, markets = self._settings, self._core.account.markets
         caps = dict.fromkeys(weights, rules.limits.weight_max)
-        here = {symbol: markets[symbol] for symbol in wave.book.prices}
-        return plan(Inputs(weights=weights, book=wave.book, markets=here, rules=rules.rules, keep=wave.decision.keep, caps=caps))
+        here = {symbol: markets[symbol] for symbol in book.prices}
+        return plan(Inputs(weights=weights, book=book, markets=here, rules=rules.rules, keep=decision.keep, caps=caps))
 
     # --- how it goes -------------------------------------------------------------------------------------------------
 
-    def _worked(self, wave: Wave, made: Plan, at: datetime) -> _Course | None:
+    def _worked(self, made: Plan, at: datetime) -> _Course | None:
         """Orders and trades as they follow from one another; None: it does not go plainly, and the venue's account is as it was."""
-        before = self._venue.checkpoint()
-        course = _Course(made.grows, self._core.account.money(self._core.account.quote), len(made.reduces))
-        sells = self._ordered(wave, made.reduces, course, at)
-        sent: deque[Sequence[Order]] = deque([(*sells, *self._released(wave, course, at))])
+        venue, account = self._venue, self._core.account
+        draft, course = venue.draft(), _Course(made.grows, account.money(account.quote), len(made.reduces), legs=[*made.reduces])
+        sent: deque[Sequence[Leg]] = deque([(*made.reduces, *self._released(course))])
         while sent:
-            trades = [self._trade(order, at) for order in sent.popleft()]
-            for order, fill in trades:
-                if fill is None:
-                    self._venue.roll_back(before)
-                    return None
-                self._count(course, order, fill)
-                if course.waiting and (more := self._released(wave, course, at)):
+            deals = venue.trade(sent.popleft(), at, draft)
+            if deals is None:
+                return None
+            for deal in deals:
+                self._count(course, deal)
+                if course.waiting and (more := self._released(course)):
                     sent.append(more)
+        venue.keep(draft)
         return course
 
-    def _trade(self, order: Order, at: datetime) -> tuple[Order, Fill | None]:
-        try:
-            return order, self._venue.trade(order, at)
-        except Denied:
-            return order, None
-
-    def _count(self, course: _Course, order: Order, fill: Fill) -> None:
+    def _count(self, course: _Course, deal: Deal) -> None:
         """News of a trade: money that has come, or is not reserved any more."""
-        course.fills.append(fill)
-        course.cash = self._core.ledger.after(fill, self._core.account.quote, course.cash)
-        if course.reserved.pop(order.id, None) is None:
+        course.deals.append(deal)
+        if deal.leg.side is BUY:
+            course.cash = EXACT.subtract(course.cash, deal.quote)
+            del course.reserved[deal.leg.symbol]
+        else:
+            course.cash = EXACT.add(course.cash, deal.quote)
             course.sells -= 1
 
-    def _released(self, wave: Wave, course: _Course, at: datetime) -> list[Order]:
-        """Orders for the buys that the money pays for, as of Dispatch.release."""
+    def _released(self, course: _Course) -> Sequence[Leg]:
+        """The buys that the money pays for, as of Dispatch.release."""
         if not course.waiting:
-            return []
+            return ()
         free = {self._core.account.quote: course.cash - sum(course.reserved.values(), ZERO)}
         if course.sells:
             now, course.waiting = fund(course.waiting, free)
         else:
             (now, _), course.waiting = scale(course.waiting, free, self._core.account.markets), ()
-        orders = self._ordered(wave, now, course, at)
-        course.reserved |= {order.id: order.reserve * order.amount / order.amount for order in orders}  # rounded as that of any part
-        return orders
-
-    def _ordered(self, wave: Wave, legs: Sequence[Leg], course: _Course, at: datetime) -> list[Order]:
-        instance, (name,) = self._settings.instance, self._core.portfolio.names
-        orders = [intent(instance, wave.decision.id, leg, FIRST, at, {name: leg.amount}) for leg in legs]
-        course.orders += orders
-        return orders
+        for leg in now:
+            course.reserved[leg.symbol] = leg.reserve * leg.amount / leg.amount  # rounded as that of any part
+        course.legs += now
+        return now
 
     # --- what has come of it -----------------------------------------------------------------------------------------
 
-    def _settle(self, wave: Wave, course: _Course, at: datetime) -> None:
+    def _settle(self, decision: Decision, weights: dict[str, float], book: Book, course: _Course, at: datetime) -> None:
         """Have every part know what it would have learnt."""
         core, (name,) = self._core, self._core.portfolio.names
-        for request in () if self._is_funded(wave) else core.manager.sleeves.fund(wave, at):
+        for request in (
+            () if self._is_funded(decision, book) else core.manager.sleeves.fund(Wave(decision, weights, book, priced_at=at), at)
+        ):
             self._hear(request)
-        for fill in course.fills:
-            core.portfolio.take(fill, name)
-        core.manager.decision, core.manager.targets, core.manager.last_wave = wave.decision, wave.weights, None
-        self._record.work(course.orders, course.fills)
+        if course.deals:
+            core.portfolio.take(net(course.deals), total(deal.cost for deal in course.deals), name, at)
+        core.manager.decision, core.manager.targets, core.manager.last_wave = decision, weights, None
+        self._record.work(Worked(self._settings.instance, name, decision.id, at, course.legs, course.deals))
 
-    def _is_funded(self, wave: Wave) -> bool:
+    def _is_funded(self, decision: Decision, book: Book) -> bool:
         """Whether the one strategy has all there is, and is to have it."""
         core, (name,) = self._core, self._core.portfolio.names
-        alone = wave.decision.shares.get(name) == 1.0 and wave.book.equity == core.account.equity()
+        alone = decision.shares.get(name) == 1.0 and book.equity == core.account.equity()
         return alone and all(owner == name for owner, _ in core.portfolio.holdings())
 
     def _hear(self, request: BookSleeves) -> None:

@@ -28,6 +28,7 @@ from daemon.parts import Core
 from daemon.research.panels import Block
 from daemon.research.rows import Rows
 from daemon.research.signals import Signals
+from daemon.research.worked import Worked
 
 
 class Record:
@@ -39,8 +40,9 @@ class Record:
         self.closes = Rows(len(core.symbols))  # and the last close by symbol, NaN before the first
         self.targets: list[tuple[int, str, str, float]] = []  # timestamp, strategy, symbol, weight
         self.signals = Signals()
-        self.orders: list[Order] = []
-        self.fills: list[Fill] = []
+        self._orders: list[Order] = []
+        self._fills: list[Fill] = []
+        self._worked: list[Worked] = []  # what was worked off since, of which orders and fills are made once somebody asks
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
         self.funding: list[tuple[int, str, float]] = []  # timestamp, symbol, what its position was paid, below 0 what it has paid
         self.refused: dict[str, int] = {}
@@ -63,6 +65,25 @@ class Record:
         }
 
     @property
+    def orders(self) -> list[Order]:
+        """Every order, in the order in which they were made."""
+        self._catch_up()
+        return self._orders
+
+    @property
+    def fills(self) -> list[Fill]:
+        """Every trade."""
+        self._catch_up()
+        return self._fills
+
+    def _catch_up(self) -> None:
+        waiting, self._worked = self._worked, []
+        for wave in waiting:
+            orders, fills = wave.told()
+            self._orders += orders
+            self._fills += fills
+
+    @property
     def kinds(self) -> frozenset[type]:
         """The events of which something is kept."""
         return frozenset(self._kept)
@@ -77,7 +98,7 @@ class Record:
         return ()
 
     def _keep_orders(self, event: SubmitOrders) -> None:
-        self.orders += event.orders
+        self.orders.extend(event.orders)
 
     def _keep_fill(self, event: OrderFilled) -> None:
         self.fills.append(event.fill)
@@ -155,11 +176,10 @@ class Record:
         self.equity.extend(rows)
         self.closes.extend(stretch.closes)
 
-    def work(self, orders: Sequence[Order], fills: Sequence[Fill]) -> None:
+    def work(self, wave: Worked) -> None:
         """What a wave has ordered and traded."""
-        self.orders += orders
-        self.fills += fills
-        self.traded += [(float(fill.cost), self._worth) for fill in fills]
+        self._worked.append(wave)
+        self.traded += [(float(deal.cost), self._worth) for deal in wave.deals]
 
     def keep_troubles(self, slices: int) -> None:
         """What was wrong, and has stayed so at so many slices."""

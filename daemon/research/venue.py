@@ -4,7 +4,7 @@ Rule: it is the one place of a backtest that looks at a bar before its close, an
 before that bar began. The account itself is core.paper, the same that mode paper trades on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,8 +25,10 @@ from daemon.core.events import (
 from daemon.core.funding import FundingRate
 from daemon.core.ledger import FUNDING
 from daemon.core.liquidation import Takeover
-from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Balance, Fill, Flow, Instrument, Order, OrderReport, epoch_ms
+from daemon.core.model import OPEN, VOLUME, ZERO, AccountSnapshot, Flow, Instrument, Order, OrderReport, epoch_ms
 from daemon.core.paper import Denied, Depth, PaperAccount
+from daemon.core.paper_orders import Deal, Draft
+from daemon.core.planner_legs import Leg
 from daemon.research.bars import Bars
 from daemon.research.upkeep import NONE, Dues, Upkeep
 
@@ -63,6 +65,7 @@ class StoredVenue:
         self._account = account
         self._bars = bars
         self._length_ms = bars.timeframe // timedelta(milliseconds=1)
+        self._first = {symbol: int(each.closes[0]) if len(each.closes) else 0 for symbol, each in bars.series.items()}
         self._terms = terms
         self._taken: dict[str, Taken] = {}
         self._dues = Dues(upkeep, bars)
@@ -80,22 +83,23 @@ class StoredVenue:
         """Whether a bar fills any order, at a price that none of them moves, and for a fee that what was traded before does not change."""
         return self._terms.volume_max is None and not self._terms.impact and not self._account.tiered
 
-    def checkpoint(self) -> tuple[dict[str, Balance], int]:
-        """What `roll_back` goes back to, where nothing but `trade` came between."""
-        return self._account.checkpoint()
+    def draft(self) -> Draft:
+        """What trades of a wave are written on, as of the account."""
+        return self._account.draft()
 
-    def roll_back(self, before: tuple[dict[str, Balance], int]) -> None:
-        """As if nothing had been traded since."""
-        self._account.roll_back(before)
+    def keep(self, draft: Draft) -> None:
+        """Have them count."""
+        self._account.keep(draft)
 
-    def trade(self, order: Order, at: datetime) -> Fill | None:
-        """`submit` in one with what comes of it, where the bar that opens now fills the order whole; None: it does not.
-
-        Raises:
-            Denied: it is refused.
-        """
-        row = self._row(order.symbol, at)
-        return None if row is None else self._account.trade(order, self.markets[order.symbol], self._price(order.symbol, row), at)
+    def trade(self, legs: Sequence[Leg], at: datetime, draft: Draft) -> list[Deal] | None:
+        """`submit` in one with what comes of it, where the bars that open now fill these orders whole; None: they do not."""
+        prices = []
+        for leg in legs:
+            row = self._row(leg.symbol, at)
+            if row is None:
+                return None
+            prices.append(self._price(leg.symbol, row))
+        return self._account.trade(legs, self.markets, prices, at, draft)
 
     def snapshot(self, at: datetime) -> AccountSnapshot:
         """The account as a poll sees it."""
@@ -173,9 +177,11 @@ class StoredVenue:
 
     def _row(self, symbol: str, at: datetime) -> int | None:
         """The row of the bar that begins at a moment, if the symbol has one."""
-        series, closes = self._bars.series[symbol], epoch_ms(at) + self._length_ms
-        row = int(series.closes.searchsorted(closes))
-        return row if row < len(series.closes) and series.closes[row] == closes else None
+        closes, moment = self._bars.series[symbol].closes, epoch_ms(at) + self._length_ms
+        row = (moment - self._first[symbol]) // self._length_ms  # as long as none is missing
+        if not 0 <= row < len(closes) or closes[row] != moment:
+            row = int(closes.searchsorted(moment))
+        return row if row < len(closes) and closes[row] == moment else None
 
     def _depth(self, report: OrderReport, row: int) -> Depth:
         """How much of an order the bar takes, and how far that moves it: in proportion to the bar's volume, of which it is all at most."""
@@ -206,9 +212,11 @@ class StoredVenue:
 
     def _price(self, symbol: str, row: int) -> Decimal:
         """At what a bar fills orders."""
-        bar = self._bars.series[symbol].values[row, :VOLUME]
+        bars = self._bars.series[symbol].values
+        if not self._terms.twap:
+            return Decimal(repr(bars.item(row, OPEN)))
         # A mean has as many digits as a float, and the account, kept exactly, would carry them for ever.
-        return Decimal(repr(float(f"{bar.mean():.{MEAN_DIGITS}g}") if self._terms.twap else float(bar[OPEN])))
+        return Decimal(repr(float(f"{bars[row, :VOLUME].mean():.{MEAN_DIGITS}g}")))
 
     def _take(self, report: OrderReport, row: int) -> None:
         taken = self._taken.get(report.symbol)
