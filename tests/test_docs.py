@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from daemon.config import Config
-from tests.pages import MADE, pages
+from tests.pages import MADE, SCHEMA, pages
 from tests.test_faults import names_in
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -34,7 +34,7 @@ def test_every_page_is_in_the_site() -> None:
     assert sorted(listed) == sorted(path.name for path in DOCS.glob("*.md"))
 
 
-@pytest.mark.parametrize("page", MADE)
+@pytest.mark.parametrize("page", [*MADE, SCHEMA.name])
 def test_what_is_made_of_the_source_is_up_to_date(page: str) -> None:
     """The made parts of a page are what the source says now; `make pages` writes them anew."""
     (as_is, wanted) = next((as_is, wanted) for path, as_is, wanted in pages() if path.name == page)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import pytest
 
 from daemon.config.lognames import NAMES
 from daemon.core import events as e
@@ -42,6 +41,7 @@ from daemon.telling.narrator import ORDERS_MAX, Narrator, narrate
 from daemon.telling.orders import Known
 from daemon.telling.waves import SIGNALS_MAX
 from tests.core.builders import fill, halted
+from tests.pages.logevents import rows
 
 ROOT = Path(__file__).parents[1]
 AT = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -338,13 +338,6 @@ def test_only_what_a_person_must_look_at_is_an_error() -> None:
 # --- the document ----------------------------------------------------------------------------------------------------
 
 
-def documented() -> dict[str, tuple[str, set[str]]]:
-    """The tables of docs/log-events.md: name -> (level, fields)."""
-    text = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([a-z_.]+)` \| (\w+) \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
-    return {name: (level, set(re.findall(r"`(\w+)`", fields))) for name, level, fields in rows}
-
-
 def said_in_the_source() -> Iterator[tuple[str, str]]:
     """(name, level) of every line the program can write: `log.LEVEL("a.name")`, `Line("LEVEL", "a.name")` and alike."""
     for path in sorted((ROOT / "daemon").rglob("*.py")):
@@ -360,7 +353,7 @@ def said_in_the_source() -> Iterator[tuple[str, str]]:
 
 def test_the_document_names_every_line_with_its_level() -> None:
     """docs/log-events.md and the source agree on names and levels, in both directions."""
-    written = {name: level for name, (level, _) in documented().items()}
+    written = {name: row.level for name, row in rows().items()}
     said = dict(said_in_the_source())
     assert {name: level for name, level in said.items() if written.get(name) != level} == {}
     assert written.keys() - said.keys() == {"library.message"}  # its level is the library's own
@@ -368,8 +361,8 @@ def test_the_document_names_every_line_with_its_level() -> None:
 
 def test_alerts_take_every_event_that_can_be_sent() -> None:
     """A channel may ask for each documented event, but for those that tell of alerts themselves or come after the last of them."""
-    never = {name for name in documented() if sieve._matches(name, sieve.NEVER)} | {"daemon.stopped"}
-    assert set(NAMES) == documented().keys() - never
+    never = {name for name in rows() if sieve._matches(name, sieve.NEVER)} | {"daemon.stopped"}
+    assert set(NAMES) == rows().keys() - never
 
 
 def rendered() -> list[dict[str, Any]]:
@@ -401,10 +394,3 @@ def test_the_examples_of_the_document_are_real() -> None:
     text = (ROOT / "docs/log-events.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```jsonl\n(.*?)```", text, re.DOTALL)
     assert [json.loads(line) for line in block.splitlines()] == rendered()
-
-
-@pytest.mark.parametrize("line", rendered(), ids=lambda line: line["event"])
-def test_the_document_lists_every_field(line: dict[str, Any]) -> None:
-    """A line has no field that its row does not list."""
-    _, fields = documented()[line["event"]]
-    assert line.keys() - {"ts", "level", "event", "name"} - fields == set()

@@ -124,6 +124,7 @@ def clean_logs() -> Iterator[None]:
 
 @respx.mock
 @pytest.mark.usefixtures("clean_logs")
+@pytest.mark.made_up_lines
 def test_no_secret_leaves_and_no_address_is_told() -> None:
     """A canary in any field, key or library's message is *** in every body; the address is in no line, whatever fails or is told."""
     route = respx.post(URL).mock(side_effect=[httpx.ConnectError(f"cannot reach {URL}"), *[httpx.Response(200)] * 9])
@@ -174,6 +175,7 @@ def at_work_with_logs(one: Channel, script: Callable[[], Coroutine[Any, Any, Non
 
 
 @pytest.mark.usefixtures("clean_logs")
+@pytest.mark.made_up_lines
 def test_the_ear_hears_what_is_not_written() -> None:
     """Lines below the log's level, and those that its limiter holds back, are told too; debug is not, and no more is written."""
 

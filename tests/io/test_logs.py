@@ -16,6 +16,7 @@ import structlog
 
 from daemon.io import logs
 
+pytestmark = pytest.mark.made_up_lines
 CANARY = "cAnArY+s3cret/42"
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.pages import api, configuration, joints, shipped
+from tests.pages import api, configuration, joints, logevents, shipped
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
@@ -20,6 +20,8 @@ MADE: Final[Mapping[str, Mapping[str, Callable[[], str]]]] = {
     "routes.md": {"pictures": joints.pictures, "table": joints.table},
     "strategy-reference.md": {"strategies": shipped.strategies},
 }
+
+SCHEMA: Final = DOCS / "log-events.schema.json"
 
 
 def made(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
@@ -35,7 +37,8 @@ def made(text: str, parts: Mapping[str, Callable[[], str]]) -> str:
 
 
 def pages() -> Iterator[tuple[Path, str, str]]:
-    """Each page that has made parts: where it is, as it is, as it is to be."""
+    """Each page that has made parts, and what is made as a whole: where it is, as it is, as it is to be."""
     for page, parts in MADE.items():
         text = (DOCS / page).read_text(encoding="utf-8")
         yield DOCS / page, text, made(text, parts)
+    yield SCHEMA, SCHEMA.read_text(encoding="utf-8"), logevents.written()

@@ -19,6 +19,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from tests.loglines import judge
+
 Line = Mapping[str, Any]
 
 # Every process test runs with these, and no output of any of them may ever contain them.
@@ -76,6 +78,8 @@ class Program:
                     self.output.append(text)
                     if text.startswith("{"):
                         self.lines.append(json.loads(text))
+                        if "event" in self.lines[-1]:  # the venue tells where it is, and that is no line of a log
+                            judge(self.lines[-1])
                     self._news.notify_all()
         with self._news:
             self._news.notify_all()
