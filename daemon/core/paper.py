@@ -16,8 +16,8 @@ from daemon.core.fees import Fees, Tier
 from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
 from daemon.core.paper_funding import Settlements
-from daemon.core.paper_orders import Deal, Draft, PaperOrder, ended_so, order_as_json, order_from_json, taken_over
-from daemon.core.planner_legs import BUY, Leg, limited
+from daemon.core.paper_orders import Deal, Draft, PaperOrder, broken_rule, ended_so, order_as_json, order_from_json, taken_over
+from daemon.core.planner_legs import BUY, Leg
 
 # 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
 EXACT: Final = Context(prec=60, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
@@ -256,7 +256,7 @@ class PaperAccount:
         for currency in (spent, got):
             if currency not in free:
                 free[currency] = self._balances.get(currency, NOTHING).free
-        if _broken_rule(leg, market, leg.price) or locked > free[spent]:
+        if broken_rule(leg, market, leg.price) or locked > free[spent]:
             return None
         paid = self._slipped(price, leg.side, market, ZERO)
         in_base, cost = bought and market.buy_fee_in_base, _cost(amount, paid)
@@ -435,28 +435,8 @@ def _beyond(order: PaperOrder, price: Decimal) -> bool:
 
 def _check_rules(order: Order, market: Instrument, price: Decimal) -> None:
     """Refuse what a venue's filters would refuse."""
-    if broken := _broken_rule(order, market, price):
+    if broken := broken_rule(order, market, price):
         raise Denied(*broken)
-
-
-def _broken_rule(order: Order | Leg, market: Instrument, price: Decimal) -> tuple[str, str] | None:
-    """The code and the sentence of the rule that an order breaks; None: it keeps all."""
-    amount = order.amount
-    if not market.active:
-        return "market_closed", f"{market.symbol} is not trading"
-    if order.limit is not None:
-        if order.limit % market.price_tick:
-            return "venue_filter", f"{order.symbol}: a limit of {order.limit} is not a multiple of {market.price_tick}"
-        market = limited(market, ZERO)
-    if amount % market.lot:
-        return "venue_filter", f"{order.symbol}: {amount} is not a multiple of {market.lot}"
-    if amount < market.least or (market.most is not None and amount > market.most):
-        return "venue_filter", f"{order.symbol}: {amount} lies outside {market.least} to {market.most}"
-    if amount * price < market.worth_least:
-        return "notional_min", f"{order.symbol}: {amount} at {price} is worth less than {market.worth_least} {market.quote}"
-    if market.worth_most is not None and amount * price > market.worth_most:
-        return "venue_filter", f"{order.symbol}: {amount} at {price} is worth more than {market.worth_most} {market.quote}"
-    return None
 
 
 def _cost(amount: Decimal, price: Decimal) -> Decimal:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from daemon.core.forced import TAKEN_OVER
 from daemon.core.liquidation import Takeover
-from daemon.core.model import EXACT, ZERO, Fill, Money, OrderReport, Side, Status, currencies
-from daemon.core.planner_legs import BUY, Leg
+from daemon.core.model import EXACT, ZERO, Fill, Instrument, Money, Order, OrderReport, Side, Status, currencies
+from daemon.core.planner_legs import BUY, Leg, limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +198,23 @@ def order_from_json(row: dict[str, Any]) -> PaperOrder:
     limit, rests, reduces = row.get("limit"), row.get("rests", False), row.get("reduces", False)  # an earlier version's has none
     intended_at, locked = datetime.fromisoformat(row["intended_at"]), Decimal(row["locked"])
     return PaperOrder(replace(report, fills=fills), intended_at, locked, None if limit is None else Decimal(limit), rests, reduces)
+
+
+def broken_rule(order: Order | Leg, market: Instrument, price: Decimal) -> tuple[str, str] | None:
+    """The code and the sentence of the rule that an order breaks; None: it keeps all."""
+    amount = order.amount
+    if not market.active:
+        return "market_closed", f"{market.symbol} is not trading"
+    if order.limit is not None:
+        if order.limit % market.price_tick:
+            return "venue_filter", f"{order.symbol}: a limit of {order.limit} is not a multiple of {market.price_tick}"
+        market = limited(market, ZERO)
+    if amount % market.lot:
+        return "venue_filter", f"{order.symbol}: {amount} is not a multiple of {market.lot}"
+    if amount < market.least or (market.most is not None and amount > market.most):
+        return "venue_filter", f"{order.symbol}: {amount} lies outside {market.least} to {market.most}"
+    if amount * price < market.worth_least:
+        return "notional_min", f"{order.symbol}: {amount} at {price} is worth less than {market.worth_least} {market.quote}"
+    if market.worth_most is not None and amount * price > market.worth_most:
+        return "venue_filter", f"{order.symbol}: {amount} at {price} is worth more than {market.worth_most} {market.quote}"
+    return None
