@@ -16,6 +16,7 @@ from daemon.core.risk import Moments
 from daemon.core.risk_weights import volatility
 from daemon.venue import Venue, VenueSettings
 from daemon.venue.faultscript import read
+from tests import ownfiles
 from tests.oneprocess import KEYS, Run, at_work, opened, written
 
 BTC, ETH, SOL = "BTC/USDT", "ETH/USDT", "SOL/USDT"
@@ -92,9 +93,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(venue: Venue, folder: Path, **risk: Any) -> AsyncIterator[Desk]:
-    """A daemon that wants WISH whenever it is asked."""
-    strategy = {"name": "fixed", "use": "fixed_weights", "schedule": {"every": 100_000}, "params": {"weights": WISH}}
+async def desk(venue: Venue, folder: Path, own: str = "", **risk: Any) -> AsyncIterator[Desk]:
+    """A daemon that wants WISH whenever it is asked, or what a strategy of the user's `own` wants."""
+    strategy: dict[str, Any] = {"name": "fixed", "use": "fixed_weights", "schedule": {"every": 100_000}, "params": {"weights": WISH}}
+    if own:
+        strategy = {"name": "own", "use": own, "schedule": strategy["schedule"]}
     sections: dict[str, Any] = {
         "urls": venue.ccxt_urls(),
         "strategies": [strategy],
@@ -127,6 +130,23 @@ async def test_each_limit_on_weights_fires_and_not_below(venue: Venue, tmp_path:
         at.run.parts.analyzer.moments = lambda _symbols: Moments()  # type: ignore[method-assign, assignment]
         await at.limit(volatility_max=100)
         assert await at.codes(await at.decide()) == {"risk_unknown"}
+
+
+SHORT: Final = """
+    asked = 0
+    def decide(self, view):
+        self.asked += 1
+        return TargetWeights({"BTC/USDT": 0.4, "ETH/USDT": 0.0 if self.asked == 1 else -0.01})
+"""
+
+
+async def test_nothing_is_sold_on_spot_that_is_not_held(venue: Venue, tmp_path: Path) -> None:
+    """A strategy that wants nothing of a coin may do so, and one that wants a hundredth less than nothing is told that it cannot."""
+    (tmp_path / "own.py").write_text(ownfiles.HEAD + SHORT)
+    async with desk(venue, tmp_path, "./own.py:Mine") as at:
+        assert await at.codes(await at.decide()) == set()
+        decided = await at.decide()
+        assert (await at.codes(decided), await at.codes(decided, BTC)) == ({"short_on_spot"}, set())
 
 
 def measured(at: Desk) -> tuple[str, dict[str, Any], dict[str, Any]]:
