@@ -201,7 +201,7 @@ class OrderManager:
     def rests(self) -> bool:
         """Whether time and prices alone bring nothing about here: no order, no wave, no decision, and nothing that is restricted."""
         busy = self.wave is not None or self._pending is not None or len(self.table) > 0 or self.follower.surprises
-        return self.trading is Trading.RUNNING and not busy and not self.states.holds()
+        return self.trading is Trading.RUNNING and not busy and self.states.free
 
     @property
     def idle(self) -> bool:

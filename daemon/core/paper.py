@@ -104,6 +104,11 @@ class PaperAccount:
         """Every order that waits for a price, oldest first."""
         return tuple(self._orders[order_id].report for order_id in self._open)
 
+    @property
+    def open_count(self) -> int:
+        """How many they are."""
+        return len(self._open)
+
     def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
         """The trades of one symbol since a moment, oldest first."""
         fills = (fill for order in self._orders.values() for fill in order.report.fills)
@@ -239,11 +244,10 @@ class PaperAccount:
 
         None: one of them is refused, or would not fill whole, and the draft is worth nothing any more.
         """
-        rate, deals = self._fees.rate(at, rests=False), []
+        rate, deals = self._fees.rate(at, rests=False), list[Deal]()
         with localcontext(EXACT):
             for leg, price in zip(legs, prices, strict=True):
-                deal = self._deal(leg, markets[leg.symbol], price, rate, draft)
-                if deal is None:
+                if (deal := self._deal(leg, markets[leg.symbol], price, rate, draft)) is None:
                     return None
                 deals.append(deal)
         return deals
@@ -263,14 +267,9 @@ class PaperAccount:
         if bought and amount > locked // ((paid if in_base else paid * (1 + rate)) * market.lot) * market.lot:
             return None
         fee = (amount if in_base else cost) * rate // FEE_UNIT * FEE_UNIT
-        if bought:
-            base, quote = (amount - fee, cost) if in_base else (amount, cost + fee)
-            free[spent] -= quote
-            free[got] += base
-        else:
-            base, quote = amount, cost - fee
-            free[spent] -= base
-            free[got] += quote
+        base, quote = (amount - fee, cost) if in_base else (amount, cost + fee if bought else cost - fee)
+        free[spent] -= quote if bought else base
+        free[got] += base if bought else quote
         draft.counter += 2  # of the order and of its trade
         return new_deal(Deal, (draft.counter, leg, paid, cost, fee, market.base if in_base else market.quote, base, quote))
 

@@ -4,10 +4,8 @@ Rule: it only listens. Every number is taken from the parts at the moment it was
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from daemon.core.events import (
     Event,
@@ -25,6 +23,7 @@ from daemon.core.ledger import FUNDING
 from daemon.core.model import Decision, Fill, Floats, Order, Slice, epoch_ms
 from daemon.core.states import Hold, Level
 from daemon.parts import Core
+from daemon.research.marks import Marks, Skimmed
 from daemon.research.panels import Block
 from daemon.research.rows import Rows
 from daemon.research.signals import Signals
@@ -35,10 +34,8 @@ class Record:
     """Equity, targets, signals, orders and fills of one run. Moments are UTC ms, money is quote, weights are shares of equity."""
 
     def __init__(self, core: Core) -> None:
-        self.times = array("q")  # of the closes at which the account was looked at
-        self.equity = Rows(5)  # at each of them: equity, cash, gross, net, drawdown
-        self.closes = Rows(len(core.symbols))  # and the last close by symbol, NaN before the first
-        self.targets: list[tuple[int, str, str, float]] = []  # timestamp, strategy, symbol, weight
+        self._marks = Marks(len(core.symbols))
+        self._targets: list[tuple[int, str, Mapping[str, float]]] = []  # timestamp, strategy, weights
         self.signals = Signals()
         self._orders: list[Order] = []
         self._fills: list[Fill] = []
@@ -53,7 +50,6 @@ class Record:
         self._core = core
         self.foretold = False  # the signals of the slices to come are kept already
         self._decided = ""  # the newest decision's id
-        self._peak = 0.0
         self._worth = 0.0
         self._kept: dict[type, Callable[[Any], None]] = {
             SubmitOrders: self._keep_orders,
@@ -63,6 +59,27 @@ class Record:
             HoldPlaced: self._keep_hold,
             FlowBooked: self._keep_flow,
         }
+
+    @property
+    def times(self) -> "array[int]":
+        """The closes at which the account was looked at."""
+        return self._marks.told().times
+
+    @property
+    def equity(self) -> Rows:
+        """At each of them: equity, cash, gross, net, drawdown."""
+        return self._marks.told().equity
+
+    @property
+    def closes(self) -> Rows:
+        """And the last close by symbol, NaN before the first."""
+        return self._marks.told().closes
+
+    @property
+    def targets(self) -> list[tuple[int, str, str, float]]:
+        """Timestamp, strategy, symbol, weight: of every decision all symbols, those at 0 as well."""
+        symbols = self._core.symbols
+        return [(at, name, symbol, weights.get(symbol, 0.0)) for at, name, weights in self._targets for symbol in symbols]
 
     @property
     def orders(self) -> list[Order]:
@@ -154,27 +171,13 @@ class Record:
         held = account.held_symbols
         self._worth = worth = float(equity)
         weights = [float(account.held(s)) * float(account.worth(s)) / worth if worth > 0 else 0.0 for s in self._core.symbols if s in held]
-        self._peak = max(self._peak, self._worth)
-        below = 1.0 - self._worth / self._peak if self._peak > 0 else 0.0
-        self.times.append(epoch_ms(event.slice.closes_at))
-        self.equity.add((self._worth, float(account.cash), sum(map(abs, weights), 0.0), sum(weights, 0.0), below))
-        self.closes.add(event.slice.close.tolist())
+        self._marks.add(epoch_ms(event.slice.closes_at), (worth, float(account.cash), weights), event.slice.close.tolist())
         return ()
 
-    def skim(self, stretch: Block, worths: Floats, shares: Sequence[Floats]) -> None:
-        """The same of slices at which nothing happened: what the account was worth at each, and of each holding its shares of that."""
-        rows = np.zeros((len(stretch), 5))
-        rows[:, 0], rows[:, 1] = worths, float(self._core.account.cash)
-        for row in shares:  # one after the other, as a sum of one slice goes
-            rows[:, 2] += np.abs(row)
-            rows[:, 3] += row
-        peaks = np.maximum.accumulate(np.maximum(worths, self._peak))
-        self._peak, self._worth = float(peaks[-1]), float(worths[-1])
-        np.divide(worths, peaks, out=rows[:, 4], where=peaks > 0)
-        np.subtract(1.0, rows[:, 4], out=rows[:, 4], where=peaks > 0)
-        self.times.frombytes(stretch.times.tobytes())
-        self.equity.extend(rows)
-        self.closes.extend(stretch.closes)
+    def skim(self, stretch: Block, worths: Floats, columns: Sequence[int], units: Sequence[float]) -> None:
+        """The same of slices at which nothing happened: what the account was worth at each, and what was held of which columns."""
+        self._worth = worths.item(-1)
+        self._marks.skim(Skimmed(stretch.times, stretch.closes, worths, float(self._core.account.cash), columns, units))
 
     def work(self, wave: Worked) -> None:
         """What a wave has ordered and traded."""
@@ -207,13 +210,12 @@ class Record:
         self.signals.add(opened, self._core.runner.signals(cross_section))
 
     def _keep_targets(self, decision: Decision, at: int) -> None:
-        """Each strategy's weights of its own capital, and the account's after netting and every limit; all symbols, those at 0 as well."""
-        wanted = {name: targets.weights for name, targets in decision.by_strategy.items()}
-        for name, weights in [*wanted.items(), ("*", self._core.manager.targets)]:
-            self.targets += [(at, name, symbol, weights.get(symbol, 0.0)) for symbol in self._core.symbols]
+        """Each strategy's weights of its own capital, and the account's after netting and every limit."""
         for name, targets in decision.by_strategy.items():
+            self._targets.append((at, name, targets.weights))
             if targets.note:
                 self._count_trouble(f"{name}: {targets.note}")
+        self._targets.append((at, "*", self._core.manager.targets))
 
     def _count_trouble(self, sentence: str, slices: int = 1) -> None:
         self.troubles[sentence] = self.troubles.get(sentence, 0) + slices

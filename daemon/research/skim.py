@@ -15,12 +15,12 @@ import numpy as np
 
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.lastprices import Mark
-from daemon.core.model import ZERO, Bools, Floats, Slice, from_epoch_ms
+from daemon.core.model import ZERO, Bools, Floats, Slice, currencies, from_epoch_ms
 from daemon.core.strategy import Columns
 from daemon.parts import Core
 from daemon.research.panels import Block, Ints, Newest
 from daemon.research.record import Record
-from daemon.research.ticks import Ticks, Worths
+from daemon.research.ticks import Ticks, Worths, worths
 from daemon.research.venue import StoredVenue
 
 # Slices whose prices are looked at together, at least: several stretches, and not a whole block, since a price between two bars
@@ -48,9 +48,9 @@ class Skim:
         self._next = 0  # the row after the newest one that was taken
         self._since = 0  # from this row on, all were taken
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
-        self._of_base: dict[str, list[str]] = {}
+        self._of_base: dict[str, list[int]] = {}
         for symbol, market in venue.markets.items():
-            self._of_base.setdefault(market.base, []).append(symbol)
+            self._of_base.setdefault(market.base, []).append(self._column[symbol])
 
     def begin(self, block: Block, row: int) -> None:
         """What follows are the slices of this block, from this row on."""
@@ -69,12 +69,13 @@ class Skim:
         stretch, quiet = self._stretch(block, row)
         if stretch is None:
             return 0
-        worths = self._worths(row, len(stretch))
+        count = len(stretch)
+        worths = self._worths(row, count)
         equities = worths[""].floats()
-        count = len(stretch) if not self._core.breakers.watches_losses else self._unharmed(equities)
-        if not count:
-            return 0
-        stretch, equities = stretch.rows(0, count), equities[:count]
+        if self._core.breakers.watches_losses and (harmed := self._unharmed(equities)) < count:
+            if not harmed:
+                return 0
+            count, stretch, equities = harmed, stretch.rows(0, harmed), equities[:harmed]
         if row != self._next:  # slices in between were looked at one by one, with what was not to be believed in them
             self._core.account.mark_now()
             self._since = row
@@ -82,10 +83,10 @@ class Skim:
         self._pass(
             block, stretch, row + count - 1, {owner: (each.floats()[:count], each.exact(count - 1)) for owner, each in worths.items()}
         )
-        self._record.skim(stretch, equities, self._shares(stretch, equities))
+        self._record.skim(stretch, equities, *self._held())
         quiet = min(quiet, count)
         if quiet:
-            self._decide_nothing(stretch.rows(0, quiet), row - self._from)
+            self._decide_nothing(stretch if quiet == count else stretch.rows(0, quiet), row - self._from)
         if quiet < count:
             self._decide(stretch.slice(quiet))
         return count
@@ -119,21 +120,23 @@ class Skim:
 
         None: there is none. And at how many of them nobody is due.
         """
-        core = self._core
-        if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or core.account.unvalued or core.account.drift:
+        core, account, left = self._core, self._core.account, len(block.times) - row
+        if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or account.unvalued or account.drift:
             return None, 0
         if core.manager.guard.watches:
             return None, 0  # the watch judges every bar
-        if core.account.has_positions:
+        short = account.may_be_short
+        if short and account.has_positions:
             return None, 0  # how near a position is to its liquidation is judged at every bar
         if core.runner.restless:
             return None, 0
         quiet = core.runner.rests(block.times[row:])
-        count = quiet + (not core.account.may_be_short)  # and the slice at which somebody is due; of swaps it brings marks and funding
-        if not core.breakers.ahead:
+        count = quiet + (not short)  # and the slice at which somebody is due; of swaps it brings marks and funding
+        calm = core.breakers.ahead
+        if not calm:
             near = block.rows(row, row + max(count, NEAR))
-            core.breakers.calm(near.times, near.closes, near.age)
-        count = min(count, core.breakers.ahead, len(block) - row)
+            calm = core.breakers.calm(near.times, near.closes, near.age)
+        count = min(count, calm, left)
         return block.rows(row, row + count) if count else None, quiet
 
     def _unharmed(self, equities: Floats) -> int:
@@ -149,34 +152,32 @@ class Skim:
 
     def _worths(self, row: int, count: int) -> dict[str, Worths]:
         """What the account ("") and every sleeve is worth at each of so many closes from a row of the block on."""
-        core, ledger = self._core, self._core.ledger.holdings()
+        core, units = self._core, self._core.ledger.units
         owned: dict[str, dict[str, Decimal]] = {}
         for (owner, currency), amount in core.portfolio.holdings().items():
             owned.setdefault(owner, {})[currency] = amount
-        worths = {"": self._worth(ledger, row, count)}
-        for owner, held in owned.items():
-            worths[owner] = worths[""] if held == ledger else self._worth(held, row, count)
-        return worths
+        if len(owned) == 1:  # who holds alone holds what the ledger does
+            (owner,) = owned
+            whole = self._worth(units, row, count)
+            return {"": whole, owner: whole}
+        return {"": self._worth(units, row, count), **{owner: self._worth(held, row, count) for owner, held in owned.items()}}
 
-    def _worth(self, held: Mapping[str, Decimal], row: int, count: int) -> Worths:
+    def _worth(self, units: Mapping[str, Decimal], row: int, count: int) -> Worths:
         """What these units by currency are worth; of what is no part of the equity, nothing."""
-        account = self._core.account
-        worth = Worths(held.get(account.quote, ZERO), count)
-        for currency, amount in held.items():
-            if currency != account.quote:
-                for symbol in self._of_base.get(currency, ()):
-                    worth.add(amount, self._ticks, self._column[symbol], row)
-        return worth
+        quote, columns = self._core.account.quote, self._of_base
+        held = [
+            (amount, column)
+            for currency, amount in units.items()
+            if amount and currency != quote and currency in columns
+            for column in columns[currency]
+        ]
+        return worths(units.get(quote, ZERO), held, self._ticks, row, count)
 
-    def _shares(self, stretch: Block, equities: Floats) -> list[Floats]:
-        """Of each holding, its weight at each of the closes."""
-        account, found = self._core.account, []
-        held = account.held_symbols
-        for symbol in self._core.symbols if held else ():
-            if symbol in held:
-                worths = float(account.held(symbol)) * stretch.closes[:, self._column[symbol]]
-                found.append(np.divide(worths, equities, out=np.zeros(len(worths)), where=equities > 0))
-        return found
+    def _held(self) -> tuple[list[int], list[float]]:
+        """The columns of which something is held, and how many units, in the order of the symbols."""
+        units, columns = self._core.ledger.units, self._column
+        held = sorted([(columns[symbol], currencies(symbol)[0]) for symbol in self._core.account.held_symbols])
+        return [column for column, _ in held], [float(units[base]) for _, base in held]
 
     def _pass(self, block: Block, stretch: Block, last: int, worths: Mapping[str, tuple[Floats, Decimal]]) -> None:
         """Let every part know what it would from the slices up to row `last`."""

@@ -76,7 +76,7 @@ class StoredVenue:
     @property
     def waiting(self) -> int:
         """Orders that have found no price yet."""
-        return len(self._account.open_orders())
+        return self._account.open_count
 
     @property
     def takes_all(self) -> bool:
