@@ -92,7 +92,8 @@ class Desk:
         self._guard = guard
         self._indicators: Mapping[str, Indicator] = {}
         self._rows: dict[str, Floats] = {}
-        self._ahead: dict[str, Floats] = {}  # values that were worked out before their slices, and how many of these have passed
+        self._ahead: dict[str, Floats] = {}  # values that were worked out before their slices, where they are warm (None: it has to be
+        self._warm_ahead: Bools | None = None  # asked at each), and how many of these slices have passed
         self._passed = 0
         self._silent = False  # its numbers at the slices to come are told already
         self.warm_columns: Bools = np.zeros(width, np.bool_)
@@ -158,6 +159,7 @@ class Desk:
             return {name: indicator.block(indicator.rows(panels)) for name, indicator in self._indicators.items()}
 
         self._ahead, self._passed = self._guard("warm", len(panels), values), 0
+        self._warm_ahead = warm_rows(self._strategy, self._ahead)
         columns = self._strategy.columns(panels[:, CLOSE], self._ahead)
         self._silent = columns is not None and columns.decided
         return columns
@@ -173,7 +175,11 @@ class Desk:
             Exception: as `warm`.
         """
         if self._ahead:
-            self._look({name: values[self._passed] for name, values in self._ahead.items()})
+            rows = {name: values[self._passed] for name, values in self._ahead.items()}
+            if self._warm_ahead is None:
+                self._look(rows)
+            else:
+                self._rows, self.warm_columns = rows, self._warm_ahead[self._passed]
             self._passed += 1
         else:
             self._guard("step", 1, lambda: self._feed(lambda indicator: indicator.step(indicator.rows(panel))))
@@ -200,9 +206,11 @@ class Desk:
         """
         view = self._view(cross_section, synthetic_max)
         answer = self._guard("decide", 1, lambda: usable(self._strategy.decide(view), cross_section.symbols))
-        gone = missing(cross_section) | named(cross_section, ~cross_section.inside)
-        wanted = {symbol: weight for symbol, weight in answer.weights.items() if symbol not in gone}
-        self.targets = replace(answer, weights={**wanted, **view.carried})
+        gone = NONE if cross_section.whole else missing(cross_section) | named(cross_section, ~cross_section.inside)
+        if gone or view.carried:
+            wanted = {symbol: weight for symbol, weight in answer.weights.items() if symbol not in gone}
+            answer = replace(answer, weights={**wanted, **view.carried})
+        self.targets = answer
         self._decided_at = cross_section.closes_at
         return self.targets
 
@@ -218,12 +226,23 @@ class Desk:
         return self._guard("signals", 1, lambda: numbers(self._strategy.signals(view)))
 
     def _view(self, cross_section: Slice, synthetic_max: int) -> View:
-        tradable = cross_section.real & self.warm_columns & cross_section.inside
         last = self.targets.weights if self.targets else {}
-        stay = named(cross_section, ~tradable & cross_section.inside & (cross_section.age <= synthetic_max))
-        carried = {symbol: weight for symbol, weight in last.items() if symbol in stay}
+        if cross_section.whole:
+            tradable, stay = self.warm_columns.copy(), named(cross_section, ~self.warm_columns)
+        else:
+            tradable = cross_section.real & self.warm_columns & cross_section.inside
+            stay = named(cross_section, ~tradable & cross_section.inside & (cross_section.age <= synthetic_max))
+        carried = {symbol: weight for symbol, weight in last.items() if symbol in stay} if stay else {}
         told = self.targets.signals if self.targets else {}
         return View(cross_section, dict(self._rows), tradable, last, carried, told, self.held, self._silent)
+
+
+def warm_rows(strategy: Strategy, rows: Mapping[str, Floats]) -> Bools | None:
+    """Where many rows are warm, (times, symbols), as of `Strategy.warm`; None: the strategy has its own idea of that."""
+    width = len(strategy.universe.symbols)
+    if type(strategy).warm is not Strategy.warm or not rows or any(each.shape[1:] != (width,) for each in rows.values()):
+        return None
+    return np.logical_and.reduce([np.isfinite(each) for each in rows.values()])
 
 
 def indicators_of(strategy: Strategy) -> dict[str, Indicator]:
@@ -289,7 +308,7 @@ def numbers(signals: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, f
 
 def missing(cross_section: Slice) -> frozenset[str]:
     """The symbols without a bar in this slice that may move money."""
-    return named(cross_section, ~cross_section.real)
+    return NONE if cross_section.whole else named(cross_section, ~cross_section.real)
 
 
 def named(cross_section: Slice, mask: Bools) -> frozenset[str]:

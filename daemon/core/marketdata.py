@@ -77,8 +77,15 @@ class Slice:
         return np.ones(len(self.symbols), np.bool_) if self.members is None else self.members
 
     @property
+    def whole(self) -> bool:
+        """Whether every symbol is in the universe and has a bar that may move money: in most slices."""
+        return self.members is None and self.suspect is None and not self.age.any()
+
+    @property
     def coverage(self) -> float:
         """Share of the universe that has a real bar in this slice, and one that can be believed; 0 of an empty one."""
+        if self.symbols and self.whole:
+            return 1.0
         inside = self.inside
         return float(np.count_nonzero(self.real & inside)) / max(1, int(np.count_nonzero(inside)))
 

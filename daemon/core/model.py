@@ -445,6 +445,6 @@ def decision_id(moment: datetime, cause: Cause = Cause.DUE) -> str:
 
     `20260101T000000Z`, with milliseconds only where there are any, and `20260101T000000250Z-operator`.
     """
-    milliseconds = epoch_ms(moment) % 1000
-    stamp = f"{moment:%Y%m%dT%H%M%S}{f'{milliseconds:03d}' if milliseconds else ''}Z"
+    m, milliseconds = moment, moment.microsecond // 1000
+    stamp = f"{m.year:04}{m.month:02}{m.day:02}T{m.hour:02}{m.minute:02}{m.second:02}{f'{milliseconds:03}' if milliseconds else ''}Z"
     return stamp if cause is Cause.DUE else f"{stamp}-{cause.value}"

@@ -14,7 +14,7 @@ from math import fsum
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.desk import Later, missing, named, reason
+from daemon.core.desk import NONE, Later, missing, named, reason
 from daemon.core.events import (
     AskStrategy,
     RebalanceRequested,
@@ -295,11 +295,12 @@ class StrategyRunner:
         return (TargetsChosen(self._sum(event, at, cause), at),) if decided else ()
 
     def _ask(self, desk: LoopDesk, cross_section: Slice) -> bool:
-        name, when = desk.sleeve.name, f"no decision at {rfc3339(cross_section.closes_at)}: "
+        name = desk.sleeve.name
         desk.held = Later(partial(self.holdings, name))
         try:
             desk.decide(cross_section, self._synthetic_max)
         except Exception as error:  # a strategy may be anybody's code, and the others' money does not depend on it
+            when = f"no decision at {rfc3339(cross_section.closes_at)}: "
             if desk.sleeve.own:
                 self._staff.disable(desk.sleeve, when, error)
             else:
@@ -367,9 +368,9 @@ class StrategyRunner:
             symbol: fsum(shares[sleeve.name] * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
             for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
         }
-        cold = ~np.any([desk.warm_columns for desk in self._staff.desks], axis=0)
-        outside = named(event.slice, ~event.slice.inside)
-        keep = (missing(event.slice) | named(event.slice, cold)).union(*(targets.keep for _, targets in held)) - outside
+        cold = named(event.slice, ~self._staff.warm_somewhere)
+        outside = NONE if event.slice.members is None else named(event.slice, ~event.slice.members)
+        keep = (missing(event.slice) | cold).union(*[targets.keep for _, targets in held]) - outside
         by_strategy = {sleeve.name: targets for sleeve, targets in held}
         # A slice has one decision of its own; what a person asks for comes beside it, at its own moment.
         own_id = decision_id(as_of) if cause is Cause.DUE else decision_id(at, cause)

@@ -171,6 +171,14 @@ class Staff:
         columns: Bools = np.any([unknown if isinstance(desk, AwayDesk) else desk.warm_columns for desk in self.desks], axis=0)
         return columns
 
+    @property
+    def warm_somewhere(self) -> Bools:
+        """Where one of them at least is known to have history enough: bool (symbols,)."""
+        columns = self.desks[0].warm_columns if self.desks else np.zeros(len(self._symbols), np.bool_)
+        for desk in self.desks[1:]:
+            columns = columns | desk.warm_columns
+        return columns
+
     # --- who comes and who goes --------------------------------------------------------------------------------------
 
     def recall(self, last: Decision) -> None:
