@@ -242,7 +242,8 @@ def warm_rows(strategy: Strategy, rows: Mapping[str, Floats]) -> Bools | None:
     width = len(strategy.universe.symbols)
     if type(strategy).warm is not Strategy.warm or not rows or any(each.shape[1:] != (width,) for each in rows.values()):
         return None
-    return np.logical_and.reduce([np.isfinite(each) for each in rows.values()])
+    found: Bools = np.logical_and.reduce([np.isfinite(each) for each in rows.values()])
+    return found
 
 
 def indicators_of(strategy: Strategy) -> dict[str, Indicator]:
