@@ -89,3 +89,14 @@ def test_the_verb_lists_and_tells(tmp_path: Path) -> None:
     missing = run.invoke(app, ["logs", str(tmp_path / "none.log")])
     assert (missing.exit_code, "cannot be read" in missing.stderr) == (2, True)
     assert run.invoke(app, ["logs", str(log), "--wave", "9"]).exit_code == 1
+
+
+def test_a_log_for_people_is_not_an_empty_list(tmp_path: Path) -> None:
+    """Where no line can be read, as of a console's log, the verb says what it could have read, whether a list or a wave was wanted."""
+    log = tmp_path / "console.log"
+    log.write_text("12:00:00 order.filled         symbol=BTC/USDT  amount=0.5\n")
+    for more in ([], ["--wave", "1"]):
+        ended = CliRunner().invoke(app, ["logs", str(log), *more])
+        assert (ended.exit_code, "logging.format: json" in ended.stderr) == (1, True), ended.output
+    machines = CliRunner().invoke(app, ["logs", str(log), "--json"])
+    assert (machines.exit_code, json.loads(machines.stdout)) == (0, [])

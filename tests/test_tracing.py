@@ -112,3 +112,4 @@ async def test_a_trace_is_told_without_a_daemon(tmp_path: Path) -> None:
     assert json.loads(told("--json"))["stages"] == {"decided": 0.0, "settled": 2.0}
     assert told("d1").split()[-2:] == ["1.000", "1.000"]
     assert "knows no wave of decision d9" in told("d9")
+    assert told("d9").rstrip().endswith("the newest is d2")

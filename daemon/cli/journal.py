@@ -178,4 +178,4 @@ def rebase(
 
 
 def _rows(rows: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {table.replace('_', ' ')}" for table, count in rows.items() if count)
+    return ", ".join(f"{table.replace('_', ' ')} {count}" for table, count in rows.items() if count)

@@ -42,6 +42,8 @@ def logs(
     if as_json:
         told([dict(zip(COLUMNS, row, strict=True)) for row in logstory.listed(waves)])
         return
+    if not waves:
+        fail(f"{'what was piped in' if str(file) == '-' else file}: {logstory.NO_WAVE}", 1)
     cells.terminal().print(cells.Listing(COLUMNS, logstory.listed(waves), spare=("account", "costs")))
 
 

@@ -13,6 +13,7 @@ from daemon.config.sentences import ROOT, ConfigError, mistakes_of, sentence, se
 from daemon.config.yamltext import MAX_TEXT, Document, YamlMistake, parse
 
 READY: Final = "start from one of the ready files in config/"
+JOURNAL: Final = b"SQLite format 3\0"  # how the other file begins that a person has of an instance
 
 
 def load(path: Path, environ: Mapping[str, str], account: str = "") -> Config:
@@ -107,6 +108,8 @@ def _text(path: Path, remedy: str) -> str:
         with path.open("rb") as stream:
             return stream.read(4 * MAX_TEXT + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if error.object.startswith(JOURNAL):
+            raise YamlMistake(ROOT, "is a journal, not a configuration", "name the YAML file whose journal.path it is") from None
         line = error.object.count(b"\n", 0, error.start) + 1
         raise YamlMistake(f"line {line}", "is not UTF-8", "save the file as UTF-8") from None
     except FileNotFoundError:

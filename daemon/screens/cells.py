@@ -5,7 +5,7 @@ Rule: whatever the daemon says is text, never markup, and nothing in it may comm
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -37,7 +37,8 @@ def terminal() -> Console:
 class Listing:
     """A table with these headings, columns of numbers to the right. It is cut to the terminal's width by leaving columns out.
 
-    `spare` are those that may be left out, in this order, until the rest fits; a line below says which they are.
+    `spare` are those that may be left out, in this order, until the rest fits; a line below says which they are. One of them in which
+    nothing stands, such as the account where there is one, is left out without a word.
     """
 
     def __init__(self, columns: Iterable[str], rows: Iterable[Sequence[str]] = (), spare: Sequence[str] = ()) -> None:
@@ -51,11 +52,18 @@ class Listing:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As many columns as there is room for."""
-        out = next((n for n in range(len(self._spare)) if self.fits(console, options, self._spare[:n])), len(self._spare))
-        yield self._made(self._spare[:out])
+        empty = [name for name in self._spare if not any(self._told(name))]
+        spare = [name for name in self._spare if name not in empty]
+        out = next((n for n in range(len(spare)) if self.fits(console, options, (*empty, *spare[:n]))), len(spare))
+        yield self._made((*empty, *spare[:out]))
         if out:
-            names = ", ".join(name.replace("_", " ") for name in self._spare[:out])
+            names = ", ".join(name.replace("_", " ") for name in spare[:out])
             yield Text(f"no room for: {names}; a wider terminal or --json shows it", style="dim")
+
+    def _told(self, name: str) -> Iterator[str]:
+        """What stands in a column."""
+        place = self._columns.index(name)
+        return (row[place] for row in self._rows if place < len(row))
 
     def fits(self, console: Console, options: ConsoleOptions, without: Sequence[str] = ()) -> bool:
         """Whether nothing of it need be wrapped or cut."""

@@ -55,7 +55,9 @@ def journalled(path: Path, wave: str) -> Row:
 def _chosen(rows: Sequence[Row], wave: str, where: str) -> Row:
     found = next((row for row in rows if wave in ("", row["decision_id"])), None)
     if found is None:
-        raise NoSuchWave(f"{where} knows no wave of decision {wave} among its last {WAVES_MAX}" if wave else f"{where} has no wave yet")
+        if not rows:
+            raise NoSuchWave(f"{where} has no wave yet")
+        raise NoSuchWave(f"{where} knows no wave of decision {wave} among its last {WAVES_MAX}; the newest is {rows[0]['decision_id']}")
     return {key: found[key] for key in _TOLD if key in found}
 
 

@@ -40,7 +40,7 @@ async def examined(settings: Config, environ: Mapping[str, str]) -> list[Finding
     try:
         secrets = resolve_secrets(settings, environ)
     except ConfigError as error:
-        found += [failed("secrets", problem, "put it where the configuration says, or name another place") for problem in error.problems]
+        found += [failed("secrets", what, remedy) for what, _, remedy in (problem.rpartition("; ") for problem in error.problems)]
         return found
     found.append(ok("secrets", "every secret is where the configuration says"))
     found += [*_able(settings), *await _told(settings, secrets), *await _asked(settings, secrets)]

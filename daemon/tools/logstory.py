@@ -17,6 +17,10 @@ Line = Mapping[str, Plain]
 LINE_MAX: Final = 1 << 20
 
 
+# The demo's log, and any of `logging.format: console`, is for people: it cannot be read back.
+NO_WAVE: Final = "there is no wave in it; what can be read is a log of `logging.format: json`, in which a wave has begun"
+
+
 class NoSuchWave(Exception):
     """The log does not tell of it. Its text is one sentence."""
 
@@ -90,7 +94,7 @@ def chosen(waves: list[Wave], wanted: str) -> Wave:
         return named[-1]
     if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(waves):
         return waves[-int(wanted)]
-    there = f"it has {len(waves)}, numbered from the newest, 1" if waves else "it has none"
+    there = f"it has {len(waves)}, numbered from the newest, 1" if waves else NO_WAVE
     raise NoSuchWave(f"the log has no wave {wanted}; {there}")
 
 

@@ -104,10 +104,12 @@ def test_the_verbs_say_what_they_found(tmp_path: Path) -> None:
     )
     runner = CliRunner()
     missing = runner.invoke(app, ["journal", "verify", str(config)])
-    assert (missing.exit_code, "\n" in missing.output.strip()) == (74, False), missing.output
+    assert (missing.exit_code, "\n" in missing.output.strip(), "there is no journal" in missing.output) == (74, False, True), missing.output
+    mistaken = runner.invoke(app, ["journal", "verify", str(filled(tmp_path / "other.sqlite"))])
+    assert (mistaken.exit_code, "is a journal, not a configuration" in mistaken.output) == (78, True), mistaken.output
     filled(tmp_path / "j.sqlite")
     whole = runner.invoke(app, ["journal", "verify", str(config)])
-    assert (whole.exit_code, "is whole: " in whole.output, "5 fills" in whole.output) == (0, True, True), whole.output
+    assert (whole.exit_code, "is whole: " in whole.output, "fills 5" in whole.output) == (0, True, True), whole.output
     copied = runner.invoke(app, ["journal", "backup", str(config), str(tmp_path / "copy.sqlite")])
     assert (copied.exit_code, "is a whole copy of" in copied.output) == (0, True), copied.output
     assert read(tmp_path / "copy.sqlite") == read(tmp_path / "j.sqlite")

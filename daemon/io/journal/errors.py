@@ -61,6 +61,13 @@ def failed(path: Path, error: Exception | str) -> JournalFailed:
     return JournalFailed(f"{path}: the journal cannot be used ({error}); check permissions, free space and the disk, then start again")
 
 
+def missing(path: Path) -> JournalFailed:
+    """The sentence for a file that is not there."""
+    return JournalFailed(
+        f"{path}: there is no journal; the first start makes it, and a relative journal.path counts from the directory one is in"
+    )
+
+
 def closed(path: Path) -> JournalFailed:
     """The sentence for whoever comes after the end."""
     return JournalFailed(f"{path}: the journal is closed; nothing more is recorded or read")
@@ -74,5 +81,5 @@ def known(path: Path, error: Exception) -> JournalError:
     """What one of READ_ERRORS on an existing journal means."""
     code: int | None = getattr(error, "sqlite_errorcode", None)  # absent where the Python side objects
     if code is not None and code & 0xFF in _OUTSIDE:
-        return failed(path, error)
+        return failed(path, error) if path.exists() else missing(path)
     return damaged(path, str(error))

@@ -63,6 +63,8 @@ def back_up(path: Path, to: Path, progress: Callable[[int, int], None] = lambda 
     try:
         if to.exists():
             raise JournalFailed(f"{to}: there is a file of that name; name another one for the copy")
+        if not to.parent.is_dir():
+            raise JournalFailed(f"{to}: there is no directory {to.parent}; make it, or name another place for the copy")
         with closing(connect(path, read_only=True)) as source:
             check_version(source, path)
             os.close(os.open(building, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
