@@ -1,6 +1,7 @@
 """Three strategies with opposite wishes in one account, over recorded bars: what they cross inside is not traded."""
 
 import os
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from daemon.app import routes
+from daemon.app import Daemon, routes
 from daemon.assembly.deciding import runner
 from daemon.config import load
 from daemon.core.apportion import total
@@ -20,7 +21,8 @@ from daemon.io.journal import Recovered
 from daemon.io.journal import read as recovered
 from daemon.research import runs
 from tests.research import files
-from tests.sim.test_same_orders import LENGTH, LIVE, RULES, by_daemon, configured, quiet
+from tests.sim.test_same_orders import LENGTH, LIVE, RULES, configured, intents, quiet, taped, traded, worked_off
+from tests.sim.virtual import run
 
 __all__ = ["quiet"]
 
@@ -64,20 +66,40 @@ def test_opposite_wishes_cross_instead_of_trading(tmp_path: Path) -> None:
     config = configured(tmp_path, *opposite(), symbols=SYMBOLS)
     need = runner(load(config, {})).need
     folder = real(tmp_path / "data", need + LIVE)
-    sent, _ = by_daemon(config, folder, need, SYMBOLS)
+    exchange, clock = taped(folder, need, SYMBOLS)
+    told: dict[str, Any] = {}
+
+    async def analysed(daemon: Daemon) -> None:
+        await worked_off(exchange, clock)
+        told.update(daemon.views.analysis())
+
+    run(traded(config, exchange, clock, analysed))
+    sent = intents(config.with_name("sim.sqlite"))
     record = recovered(config.with_name("sim.sqlite"))
     portfolio = folded(record)
-    traded = total(fill.cost for fill in record.fills)
+    cost = total(fill.cost for fill in record.fills)
     crossed = total(abs(e.amount) for b in record.bookings if b.kind == "cross" for e in b.entries if e.currency == "USDT")
-    alone = total((*portfolio.traded.values(), *portfolio.crossed.values()))
-    assert crossed > traded / 20
-    assert alone - traded == crossed
+    assert crossed > cost / 20
+    assert total((*portfolio.traded.values(), *portfolio.crossed.values())) - cost == crossed
+    assert (told["account"]["traded"], told["account"]["crossed"]) == pytest.approx((float(cost), float(crossed)), rel=1e-12)
     assert not portfolio.left_over()
     assert all(split.keys() <= {*NAMES, "unassigned"} for split in record.splits.values())
-    summary = runs.backtest(load(config, {}), folder, tmp_path / "out", files.START + (need + 1) * LENGTH, None, routes)
-    assert [row["order_id"] for row in files.read(tmp_path / "out", "orders")] == [order[0] for order in sent]
+    since = files.START + (need + 1) * LENGTH
+    summary = runs.backtest(load(config, {}), folder, tmp_path / "out", since, None, routes)
+    assert [row["order_id"] for row in files.read(tmp_path / "out", "orders")] == [order.id for order in sent]
     for name in NAMES:
         assert summary["strategies"][name]["crossed"] == float(portfolio.crossed[name])
         assert summary["strategies"][name]["traded"] == float(portfolio.traded[name])
     final = Decimal(repr(summary["final_equity"]))
     assert abs(sum(made["pnl"] for made in summary["strategies"].values()) - float(final - 10_000)) < 1e-6
+    alone = sum(traded_alone(strategy, folder, tmp_path / str(strategy["name"]), since) for strategy in opposite())
+    # Alone, none has the others' profits and losses in its capital, and each has a no-trade zone to itself.
+    assert alone - float(cost) == pytest.approx(float(crossed), rel=0.1)
+
+
+def traded_alone(strategy: dict[str, Any], data: Path, folder: Path, since: datetime) -> float:
+    """What a strategy trades in an account of its own over the same bars."""
+    folder.mkdir()
+    config = load(configured(folder, strategy, symbols=SYMBOLS), {})
+    runs.backtest(config, data, folder / "out", since, None, routes)
+    return float(sum(row["amount"] * row["price"] for row in files.read(folder / "out", "fills")))
