@@ -132,10 +132,11 @@ def typed(page: Opened, verb: str) -> None:
     page.page.click("#confirm-yes")
 
 
-def test_a_lost_daemon_is_said_so_and_found_again(tmp_path: Path, venue: Venue) -> None:
+def test_a_lost_daemon_is_said_so_and_found_again(tmp_path: Path) -> None:
     """While there is no contact a banner says since when, and the figures are there still; afterwards all goes on by itself."""
     port = free_port()
-    with opened_on(tmp_path, venue, port) as page:
+    # An account of its own: two daemons of one name in one account notice each other, and stop.
+    with Venue("--markets", "4", folder=tmp_path) as venue, opened_on(tmp_path, venue, port) as page:
         page.page.wait_for_selector("#lost:not([hidden])")
         assert "No contact with the daemon since" in page.text("#lost")
         assert page.page.evaluate(DRAWN)
