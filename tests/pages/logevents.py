@@ -126,6 +126,8 @@ OWN: Final[Mapping[tuple[str, str], Schema]] = {
     ("daemon.kept_open", "orders"): _map(WORD),
     ("daemon.left_open", "orders"): _map(WORD),
     ("market.changed", "changed"): _map(TEXT),
+    ("order.filled", "order_id"): TEXT,  # of a trade of another hand: it has none of ours
+    ("order.closed", "order_id"): TEXT,
     ("plan.made", "changed"): NUMBERS,
     ("wave.settled", "filled"): COUNT,
     **{
