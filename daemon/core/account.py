@@ -273,9 +273,10 @@ class Account:
         moves, prices, known = self._ledger.moves, self._last.so_far, self._unvalued
         if known is None or known[:2] != (moves, len(prices)):
             units, markets = self._ledger.units, self._markets
-            if self._rated_by or any(symbol not in prices for symbol in self.held_symbols):
+            held: list[str] = []
+            if self._rated_by or not self.held_symbols <= prices.keys():
                 prices = self._prices  # one that waits may be what is missing
-            held = [s for s, base, _ in self._parts if s not in prices and units.get(base) and markets[s].active]
+                held += [s for s, base, _ in self._parts if s not in prices and units.get(base) and markets[s].active]
             held += [symbol for currency, symbol in self._rated_by.items() if symbol not in prices and self.money(currency) > 0]
             known = self._unvalued = moves, len(prices), tuple(held)
         return known[2]
@@ -305,6 +306,8 @@ class Account:
     @property
     def cash(self) -> Decimal:
         """Worth of all quote currencies in the ledger, reserved or not."""
+        if not self._rated_by:
+            return self.money(self.quote) + ZERO
         return sum((self.money(currency) * (self.rate(currency) or ZERO) for currency in self.quotes), ZERO)
 
     def worth(self, symbol: str) -> Decimal:

@@ -242,8 +242,8 @@ def warm_rows(strategy: Strategy, rows: Mapping[str, Floats]) -> Bools | None:
     width = len(strategy.universe.symbols)
     if type(strategy).warm is not Strategy.warm or not rows or any(each.shape[1:] != (width,) for each in rows.values()):
         return None
-    found: Bools = np.logical_and.reduce([np.isfinite(each) for each in rows.values()])
-    return found
+    warm: Bools = np.logical_and.reduce([np.isfinite(each) for each in rows.values()])
+    return warm
 
 
 def indicators_of(strategy: Strategy) -> dict[str, Indicator]:
@@ -314,7 +314,7 @@ def missing(cross_section: Slice) -> frozenset[str]:
 
 def named(cross_section: Slice, mask: Bools) -> frozenset[str]:
     """The symbols where `mask` (symbols,) holds."""
-    return frozenset([cross_section.symbols[column] for column in mask.nonzero()[0].tolist()]) if mask.any() else NONE
+    return frozenset([cross_section.symbols[column] for column in mask.nonzero()[0].tolist()]) if np.count_nonzero(mask) else NONE
 
 
 NONE: Final[frozenset[str]] = frozenset()

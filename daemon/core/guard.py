@@ -139,7 +139,11 @@ class Guard:
         plain = self._plain and self._states.free and not self._account.may_be_short and wanted.keys() <= self._account.markets.keys()
         if not plain or not keep.isdisjoint(wanted) or not keep.isdisjoint(self._account.held_symbols):
             return None
-        if any(not 0.0 <= weight <= self._limits.weight_max for weight in wanted.values()) or fsum(wanted.values()) > self._limits.gross:
+        most = self._limits.weight_max
+        for weight in wanted.values():
+            if not 0.0 <= weight <= most:
+                return None
+        if fsum(wanted.values()) > self._limits.gross:
             return None
         symbols = tuple(sorted(wanted))
         return Limited(symbols, {symbol: wanted[symbol] for symbol in symbols}, (), ())

@@ -79,7 +79,7 @@ class Slice:
     @property
     def whole(self) -> bool:
         """Whether every symbol is in the universe and has a bar that may move money: in most slices."""
-        return self.members is None and self.suspect is None and not self.age.any()
+        return self.members is None and self.suspect is None and not np.count_nonzero(self.age)
 
     @property
     def coverage(self) -> float:

@@ -24,23 +24,23 @@ from daemon.core.marketdata import Floats as Floats
 from daemon.core.marketdata import Slice as Slice
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
 ZERO: Final = Decimal(0)
 
 # Sums of money are exact: 28 digits, Python's default, are too few for a coin of 18 decimals that is held by the trillion.
 EXACT: Final = Context(prec=80)
-
 # Whole steps of anything that a float can tell, 1e308 included: a division for the whole part alone is exact, and no slower for it.
 WHOLE: Final = Context(prec=700)
 
 
 def epoch_ms(moment: datetime) -> int:
     """Milliseconds since 1970-01-01 UTC, by integer arithmetic (a float of seconds loses them)."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
+    return (moment - EPOCH) // MILLISECOND
 
 
 def from_epoch_ms(value: int) -> datetime:
     """The moment `value` milliseconds after 1970-01-01 UTC."""
-    return EPOCH + timedelta(milliseconds=value)
+    return EPOCH + timedelta(0, 0, 0, value)
 
 
 @lru_cache(maxsize=4096)  # asked for hundreds of times a slice

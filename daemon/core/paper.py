@@ -17,6 +17,7 @@ from daemon.core.liquidation import Position, Takeover, takeover
 from daemon.core.model import ZERO, Balance, Fill, Instrument, Money, Order, OrderReport, Side, Status
 from daemon.core.paper_funding import Settlements
 from daemon.core.paper_orders import Deal, Draft, PaperOrder, broken_rule, ended_so, order_as_json, order_from_json, taken_over
+from daemon.core.planner_inputs import ONE
 from daemon.core.planner_legs import BUY, Leg
 
 # 60 digits hold any amount times any price times any fee; a result that they cannot hold raises instead of being rounded.
@@ -338,10 +339,12 @@ class PaperAccount:
 
     def _slipped(self, price: Decimal, side: Side, market: Instrument, impact: Decimal) -> Decimal:
         """The price, moved against us and then rounded against us to the venue's grid; never below one tick."""
-        ticks, rest = divmod(price * (1 + side.sign * (self._slippage + impact)), market.price_tick)
-        if rest and side is Side.BUY:
+        bought = side is BUY
+        worse = self._slippage + impact
+        ticks, rest = divmod(price * (1 + worse if bought else 1 - worse) if worse else price, market.price_tick)
+        if rest and bought:
             ticks += 1
-        return max(ticks, Decimal(1)) * market.price_tick
+        return (ticks if ticks >= 1 else ONE) * market.price_tick
 
     def _release(self, currency: str, locked: Decimal, *, spent: Decimal) -> None:
         held = self._balances.get(currency, NOTHING)

@@ -105,8 +105,8 @@ def _standings(inputs: Inputs, weights: Mapping[str, Decimal], zones: Zones, *, 
     `quick`: what is within its zone, as most are most of the time, is left at once. It can take no part of what is too small, then.
     """
     book, markets, caps, equity = inputs.book, inputs.markets, inputs.caps, zones.equity
-    barred: dict[str, str] = dict.fromkeys(inputs.weights.keys() - weights.keys(), Reason.NOT_FINITE)
-    barred |= {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
+    strange = inputs.weights.keys() - weights.keys() if len(weights) < len(inputs.weights) else ()
+    barred: dict[str, str] = dict.fromkeys(strange, Reason.NOT_FINITE) | {**book.untouchable, **dict.fromkeys(inputs.keep, Reason.KEPT)}
     rates = {quote: rate for quote, rate in book.rates.items() if _is_sound(rate)}
     prices, projected, costly = book.prices, book.projected, bool(inputs.rules.risk_aversion)
     left: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import Final
 
 from daemon.core.model import EXACT, ZERO, Instrument
 from daemon.core.planner_inputs import ONE
-from daemon.core.planner_legs import NOTIONAL_MARGIN, Leg, Plan, Reason, reaches_minimum, smallest
+from daemon.core.planner_legs import NOTIONAL_MARGIN, Leg, Plan, Reason, quote_of, reaches_minimum, smallest
 
 # What is shrunk to fit is shrunk by this much more, so that no rounding in a last digit can make the sum exceed what there is.
 _HAIR: Final = ONE - Decimal("1E-18")
@@ -24,14 +24,14 @@ def fund(grows: Sequence[Leg], cash: Mapping[str, Decimal]) -> tuple[tuple[Leg, 
     free = dict(cash)
     now: list[Leg] = []
     later: list[Leg] = []
-    with localcontext(EXACT):
-        for leg in grows:
-            rest = free.get(leg.quote, ZERO) - leg.reserve
-            if rest >= 0:
-                free[leg.quote] = rest
-                now.append(leg)
-            else:
-                later.append(leg)
+    for leg in grows:
+        quote = quote_of(leg.symbol)
+        rest = EXACT.subtract(free.get(quote, ZERO), leg.reserve)
+        if rest >= 0:
+            free[quote] = rest
+            now.append(leg)
+        else:
+            later.append(leg)
     return tuple(now), tuple(later)
 
 

@@ -355,6 +355,11 @@ class Portfolio:
         """Everything that is held, by sleeve and currency."""
         return {key: amount for key, amount in self._held.items() if amount}
 
+    @property
+    def owners(self) -> set[str]:
+        """Everybody who holds something."""
+        return {sleeve for (sleeve, _), amount in self._held.items() if amount}
+
     def planned(self) -> dict[tuple[str, str], Decimal]:
         """The holdings as they are once what was asked for is on disk."""
         held = self.holdings()

@@ -217,7 +217,7 @@ class StrategyRunner:
         if self._settled is None or self.restless or (self._fresh and any(desk.sleeve.schedule.at_start for desk in self._staff.able)):
             return 0
         due = [epoch_ms(desk.sleeve.schedule.after(self._settled)) for desk in self._staff.able]
-        return int(np.searchsorted(closes_ms, min(due))) if due else len(closes_ms)
+        return int(closes_ms.searchsorted(min(due))) if due else len(closes_ms)
 
     def foresee(self, panels: Floats) -> Mapping[str, Columns] | None:
         """Prepare for slices that are known before they come, as of the Staff."""
@@ -235,10 +235,11 @@ class StrategyRunner:
         for cross_section in slices:
             self._staff.step(cross_section)
 
-    def skip(self, count: int, last: Slice) -> None:
-        """The same of so many slices that were foreseen; `last` is the last of them."""
-        self._advance((last,))
-        self._newest = SliceClosed(last, last.closes_at)
+    def skip(self, count: int, last: Slice | None) -> None:
+        """The same of so many slices that were foreseen; `last` is the last of them, or None where another is decided on next."""
+        if last is not None:
+            self._advance((last,))
+            self._newest = SliceClosed(last, last.closes_at)
         self._staff.skip(count)
 
     def on_requested(self, event: RebalanceRequested) -> Iterable[AskStrategy | TargetsChosen]:

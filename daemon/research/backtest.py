@@ -167,18 +167,25 @@ class Backtest:
         self._publish(self._venue.settled(opens_at))
         self._publish(self._venue.opened(opens_at))
         self._publish(self._venue.settled(closes_at))
-        self._bus.publish(e.TimePassed(closes_at))
+        self._disturb(e.TimePassed(closes_at))
         self._publish(self._venue.marked(closes_at))
         self._publish(self._venue.liquidated(closes_at))
         self._bus.publish(e.SliceClosed(cross_section, closes_at))
         self.recorder.after(cross_section)
         return 1
 
-    def _follow(self, chosen: e.TargetsChosen, closed: Slice) -> None:
-        """What follows from a decision that rests on a slice."""
-        if not self._brisk.take(chosen, closed):
-            self._bus.publish(chosen)
+    def _follow(self, chosen: e.TargetsChosen, closed: Slice) -> bool:
+        """What follows from a decision that rests on a slice; whether that was worked off in one go."""
+        if self._brisk.take(chosen, closed):
+            return True
+        self._disturb(chosen)
+        return False
+
+    def _disturb(self, event: e.Event) -> None:
+        """Have the parts hear of something, of which anything may follow."""
+        self._brisk.calm = False
+        self._bus.publish(event)
 
     def _publish(self, events: Iterable[e.Event]) -> None:
         for event in events:
-            self._bus.publish(event)
+            self._disturb(event)

@@ -18,7 +18,7 @@ from daemon.core.ordergate import UNLIMITED
 from daemon.core.paper_orders import Deal, net
 from daemon.core.planner import plan
 from daemon.core.planner_funds import fund, scale
-from daemon.core.planner_inputs import ONE, Book, Inputs, exact
+from daemon.core.planner_inputs import ONE, Book, Inputs
 from daemon.core.planner_legs import BUY, Leg, Plan
 from daemon.core.trading import Settings
 from daemon.core.wave import IN_THE_WAY, Wave
@@ -53,6 +53,7 @@ class Brisk:
         self._settings = settings
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
         self._able = self._is_able()
+        self.calm = False  # nothing but waves in one go has happened since it was seen that nothing is under way
 
     def _is_able(self) -> bool:
         """Whether nothing that is configured has a say in a plain wave."""
@@ -67,7 +68,8 @@ class Brisk:
     def take(self, chosen: TargetsChosen, closed: Slice) -> bool:
         """Work a decision off that rests on a slice. False: it is not plain, and nothing has been done."""
         decision, at, manager = chosen.decision, chosen.at, self._core.manager
-        if not (self._able and self._is_plain(decision)):
+        self.calm = self._able and (self.calm or self._is_calm())
+        if not self.calm or decision.cause is not Cause.DUE or decision.groups or decision.exits_until is not None:
             return False
         weights, cuts = manager.guard.begin(decision, at)
         book = self._book(weights, closed)
@@ -84,26 +86,28 @@ class Brisk:
             self._record.tell(cut)
         return True
 
-    def _is_plain(self, decision: Decision) -> bool:
+    def _is_calm(self) -> bool:
         """Whether nothing is under way, restricted, in doubt, kept aside, or held by nobody."""
         core = self._core
         account, names = core.account, core.portfolio.names
         calm = core.manager.rests and core.breakers.at_ease and not self._venue.waiting and not account.foreign_locked
-        plain = decision.cause is Cause.DUE and not decision.groups and decision.exits_until is None
-        if not (calm and plain) or account.unvalued or account.drift or account.kept():
+        if not calm or account.unvalued or account.drift or account.kept():
             return False
+        if core.portfolio.owners <= {*names}:
+            return True
         return all(owner in names for owner, currency in core.portfolio.holdings() if currency != account.quote)
 
     def _book(self, weights: Mapping[str, float], closed: Slice) -> Book | None:
         """As of Account.book, of what is held or wanted. None: not all of it has a price of now."""
         account, held = self._core.account, self._core.ledger.units
         prices: dict[str, Decimal] = {}
+        units: dict[str, Decimal] = {}
         for symbol in sorted(account.held_symbols | weights.keys()):
             column = self._column.get(symbol)
             if column is None or closed.age[column]:
                 return None
-            prices[symbol] = exact(closed.panel[CLOSE, column])
-        units = {symbol: held.get(self._venue.markets[symbol].base, ZERO) for symbol in prices}
+            prices[symbol] = Decimal(repr(closed.panel.item(CLOSE, column)))
+            units[symbol] = held.get(self._venue.markets[symbol].base, ZERO)
         return Book(
             projected=units,
             free=units,
@@ -179,8 +183,7 @@ class Brisk:
     def _is_funded(self, decision: Decision, book: Book) -> bool:
         """Whether the one strategy has all there is, and is to have it."""
         core, (name,) = self._core, self._core.portfolio.names
-        alone = decision.shares.get(name) == 1.0 and book.equity == core.account.equity()
-        return alone and all(owner == name for owner, _ in core.portfolio.holdings())
+        return decision.shares.get(name) == 1.0 and book.equity == core.account.equity() and core.portfolio.owners == {name}
 
     def _hear(self, request: BookSleeves) -> None:
         booked = SleevesBooked(request.booking, request.at)

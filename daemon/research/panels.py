@@ -78,8 +78,9 @@ def blocks(closes: Sequence[Ints], values: Sequence[Floats], symbols: Sequence[s
         here = times[first : first + rows]
         panel, real = np.full((len(here), FIELDS, width), np.nan), np.zeros((len(here), width), np.bool_)
         for column, moments in enumerate(closes):
-            begin, end = np.searchsorted(moments, (here[0], here[-1] + 1))
-            at = np.searchsorted(here, moments[begin:end])
+            begin, end = moments.searchsorted((here[0], here[-1] + 1))
+            # A whole column goes without a list of its rows.
+            at = slice(None) if end - begin == len(here) else here.searchsorted(moments[begin:end])
             panel[at, :, column], real[at, column] = values[column][begin:end], True
         block = _completed(tuple(symbols), here, panel, real, last, age)
         last, age = block.closes[-1], block.age[-1]
@@ -88,6 +89,9 @@ def blocks(closes: Sequence[Ints], values: Sequence[Floats], symbols: Sequence[s
 
 def _completed(symbols: tuple[str, ...], times: Ints, panel: Floats, real: Bools, last: Floats, age: Ints) -> Block:
     """The block of a panel of which the cells in `real` are written; `last` and `age` are those of the row before it."""
+    if real.all():
+        synthetic, ages = np.zeros(real.shape, np.bool_), np.zeros(real.shape, np.int64)
+        return _frozen(symbols, times, panel, synthetic, ages)
     row = np.arange(len(times))[:, None]
     newest = np.maximum.accumulate(np.where(real, row, -1), axis=0)  # the row of each symbol's newest bar, -1 before the first
     known = np.take_along_axis(panel[:, CLOSE], np.maximum(newest, 0), axis=0)
@@ -96,7 +100,10 @@ def _completed(symbols: tuple[str, ...], times: Ints, panel: Floats, real: Bools
     for field in range(VOLUME):
         panel[:, field][synthetic] = close[synthetic]
     panel[:, VOLUME][synthetic] = 0.0
-    ages = np.where(newest >= 0, row - newest, age + row + 1)
+    return _frozen(symbols, times, panel, synthetic, np.where(newest >= 0, row - newest, age + row + 1))
+
+
+def _frozen(symbols: tuple[str, ...], times: Ints, panel: Floats, synthetic: Bools, ages: Ints) -> Block:
     for array in (panel, synthetic, ages):
         array.setflags(write=False)
     return Block(symbols, times, panel, synthetic, ages)

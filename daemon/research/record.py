@@ -39,7 +39,7 @@ class Record:
         self.signals = Signals()
         self._orders: list[Order] = []
         self._fills: list[Fill] = []
-        self._worked: list[Worked] = []  # what was worked off since, of which orders and fills are made once somebody asks
+        self._since: list[Worked | SubmitOrders | Fill] = []  # what has come since, of which these are made once somebody asks
         self.traded: list[tuple[float, float]] = []  # by fill: notional, equity when it was made
         self.funding: list[tuple[int, str, float]] = []  # timestamp, symbol, what its position was paid, below 0 what it has paid
         self.refused: dict[str, int] = {}
@@ -94,9 +94,9 @@ class Record:
         return self._fills
 
     def _catch_up(self) -> None:
-        waiting, self._worked = self._worked, []
-        for wave in waiting:
-            orders, fills = wave.told()
+        waiting, self._since = self._since, []
+        for each in waiting:
+            orders, fills = each.told() if isinstance(each, Worked) else ((), (each,)) if isinstance(each, Fill) else (each.orders, ())
             self._orders += orders
             self._fills += fills
 
@@ -115,10 +115,10 @@ class Record:
         return ()
 
     def _keep_orders(self, event: SubmitOrders) -> None:
-        self.orders.extend(event.orders)
+        self._since.append(event)
 
     def _keep_fill(self, event: OrderFilled) -> None:
-        self.fills.append(event.fill)
+        self._since.append(event.fill)
         self.traded.append((float(event.fill.cost), self._worth))
 
     def _keep_refusal(self, event: OrderRefused) -> None:
@@ -181,7 +181,7 @@ class Record:
 
     def work(self, wave: Worked) -> None:
         """What a wave has ordered and traded."""
-        self._worked.append(wave)
+        self._since.append(wave)
         self.traded += [(float(deal.cost), self._worth) for deal in wave.deals]
 
     def keep_troubles(self, slices: int) -> None:

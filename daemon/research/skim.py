@@ -27,7 +27,8 @@ from daemon.research.venue import StoredVenue
 # has them looked at anew.
 NEAR: Final = 256
 
-Follow = Callable[[TargetsChosen, Slice], None]
+# Tells what follows from a decision, and whether it has left nothing under way.
+Follow = Callable[[TargetsChosen, Slice], bool]
 
 # A fall is judged to twelve digits; whatever comes this near to its limit is left to the judge.
 MARGIN: Final = 1e-9
@@ -47,6 +48,7 @@ class Skim:
         self._ticks = Ticks(np.zeros((0, len(core.symbols))))
         self._next = 0  # the row after the newest one that was taken
         self._since = 0  # from this row on, all were taken
+        self._calm = False  # nothing else has happened since it was seen that nothing is under way
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
         self._of_base: dict[str, list[int]] = {}
         for symbol, market in venue.markets.items():
@@ -80,13 +82,11 @@ class Skim:
             self._core.account.mark_now()
             self._since = row
         self._next = row + count
-        self._pass(
-            block, stretch, row + count - 1, {owner: (each.floats()[:count], each.exact(count - 1)) for owner, each in worths.items()}
-        )
+        self._pass(block, stretch, row + count - 1, {owner: each.until(count - 1) for owner, each in worths.items()})
         self._record.skim(stretch, equities, *self._held())
         quiet = min(quiet, count)
         if quiet:
-            self._decide_nothing(stretch if quiet == count else stretch.rows(0, quiet), row - self._from)
+            self._decide_nothing(stretch, quiet, row - self._from)
         if quiet < count:
             self._decide(stretch.slice(quiet))
         return count
@@ -97,18 +97,18 @@ class Skim:
             e for e in self._core.runner.on_slice(SliceClosed(cross_section, cross_section.closes_at)) if isinstance(e, TargetsChosen)
         ]
         for each in chosen:
-            self._follow(each, cross_section)
+            self._calm = self._follow(each, cross_section) and self._calm
         self._record.after(cross_section)
 
-    def _decide_nothing(self, stretch: Block, first: int) -> None:
-        """Let the strategies see the slices, and keep their numbers; `first`: how many slices were foreseen before these."""
-        self._record.keep_troubles(len(stretch))
-        runner, count = self._core.runner, len(stretch)
+    def _decide_nothing(self, stretch: Block, count: int, first: int) -> None:
+        """Let the strategies see so many slices, and keep their numbers; `first`: how many slices were foreseen before these."""
+        self._record.keep_troubles(count)
+        runner = self._core.runner
         if self._signals is not None and not runner.untold:
-            runner.skip(count, stretch.slice(count - 1))
+            runner.skip(count, stretch.slice(count - 1) if count == len(stretch) else None)
             if not self._record.foretold:
                 told = {name: _part(columns, first, first + count) for name, columns in self._signals.items()}
-                self._record.signals.extend(stretch.times - self._length_ms, told)
+                self._record.signals.extend(stretch.times[:count] - self._length_ms, told)
             return
         for row in range(count):
             cross_section = stretch.slice(row)
@@ -120,15 +120,9 @@ class Skim:
 
         None: there is none. And at how many of them nobody is due.
         """
-        core, account, left = self._core, self._core.account, len(block.times) - row
-        if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or account.unvalued or account.drift:
-            return None, 0
-        if core.manager.guard.watches:
-            return None, 0  # the watch judges every bar
-        short = account.may_be_short
-        if short and account.has_positions:
-            return None, 0  # how near a position is to its liquidation is judged at every bar
-        if core.runner.restless:
+        core, short = self._core, self._core.account.may_be_short
+        self._calm = (self._calm and row == self._next) or self._is_calm()
+        if not self._calm or core.runner.restless:
             return None, 0
         quiet = core.runner.rests(block.times[row:])
         count = quiet + (not short)  # and the slice at which somebody is due; of swaps it brings marks and funding
@@ -136,8 +130,16 @@ class Skim:
         if not calm:
             near = block.rows(row, row + max(count, NEAR))
             calm = core.breakers.calm(near.times, near.closes, near.age)
-        count = min(count, calm, left)
+        count = min(count, calm, len(block.times) - row)
         return block.rows(row, row + count) if count else None, quiet
+
+    def _is_calm(self) -> bool:
+        """Whether nothing is under way, and nothing is judged at every bar."""
+        core, account = self._core, self._core.account
+        if not (core.manager.rests and core.reconciler.rests) or self._venue.waiting or account.unvalued or account.drift:
+            return False
+        # The watch judges every bar; and how near a position is to its liquidation is judged at every bar.
+        return not core.manager.guard.watches and not account.has_positions
 
     def _unharmed(self, equities: Floats) -> int:
         """How many slices pass before a loss might be too large: judged against the highest value of all, which is never too mild."""

@@ -31,11 +31,13 @@ class Ticks:
     def __init__(self, closes: Floats) -> None:
         self._closes = closes
         self._columns: dict[int, tuple[Ints, int, int] | None] = {}
+        self._places = 0  # of the column that was looked at last: most have as many
 
     def column(self, column: int) -> tuple[Ints, int, int] | None:
         """The closes of a symbol as whole numbers of so many decimal places, and the largest of them; None: as of `rows` alone."""
         if column not in self._columns:
-            self._columns[column] = _whole(self._closes[:, column])
+            known = self._columns[column] = _whole(self._closes[:, column], self._places)
+            self._places = self._places if known is None else known[1]
         return self._columns[column]
 
     def rows(self, column: int, first: int, count: int) -> tuple[list[int], int]:
@@ -48,17 +50,27 @@ class Ticks:
         return [int(price.scaleb(places, EXACT)) for price in prices], places
 
 
-def _whole(closes: Floats) -> tuple[Ints, int, int] | None:
-    """A column as whole numbers of the fewest decimal places that all have; None: they have too many, or too many digits."""
+def _whole(closes: Floats, likely: int) -> tuple[Ints, int, int] | None:
+    """A column as whole numbers of the fewest decimal places that all have, and the largest; None: they have too many, or too many digits.
+
+    What is whole with so many places is with more of them, as long as there are digits for it: the search begins with what is `likely`.
+    """
     known = np.where(np.isnan(closes), 0.0, closes)
-    for places in range(PLACES_MAX + 1):
+    largest = known.max(initial=0.0)
+    if known.min(initial=0.0) < 0:
+        return None
+    found, places = None, likely
+    while places and largest * 10.0**places >= 10.0**DIGITS:
+        places -= 1
+    while 0 <= places <= PLACES_MAX and largest * 10.0**places < 10.0**DIGITS:
         scaled = np.rint(known * 10.0**places)
-        most = scaled.max(initial=0.0)
-        if most >= 10.0**DIGITS or scaled.min(initial=0.0) < 0:
-            return None
         if np.array_equal(scaled / 10.0**places, known):
-            return scaled.astype(np.int64), places, int(most)
-    return None
+            found, places = (scaled.astype(np.int64), places, int(scaled.max(initial=0.0))), places - 1
+        elif found is not None:
+            break
+        else:
+            places += 1
+    return found
 
 
 class Worths:
@@ -68,6 +80,13 @@ class Worths:
         self._sums = sums
         self._places = places
         self._floats: Floats | None = None
+        self._last: tuple[int, Decimal] | None = None
+
+    def until(self, row: int) -> tuple[Floats, Decimal]:
+        """At the closes up to one of them, and exactly there."""
+        if self._last is None or self._last[0] != row:
+            self._last = row, self.exact(row)
+        return self.floats()[: row + 1], self._last[1]
 
     def floats(self) -> Floats:
         """At each of the closes, each rounded once."""
@@ -95,35 +114,35 @@ def worths(money: Decimal, held: Sequence[tuple[Decimal, int]], ticks: Ticks, fi
     cash, fewest = _digits(money)
     places, parts = fewest, []
     for amount, column in held:
-        known = ticks.column(column)
-        if known is None:
-            return _long(money, held, ticks, first, count)
         units, digits = _digits(amount)
-        closes, more, largest = known
-        digits += more
-        places = max(places, digits)
-        parts.append((units, digits, closes, largest))
-    worth = room = cash * 10 ** (places - fewest)
-    factors = [units * 10 ** (places - digits) for units, digits, *_ in parts]
-    for factor, (*_, largest) in zip(factors, parts, strict=True):
-        room += factor * largest
-    if worth < 0 or room >= _WORD or min(factors, default=0) < 0:
-        return _long(money, held, ticks, first, count)
+        known = ticks.column(column)
+        digits += known[1] if known is not None else ticks.rows(column, first, count)[1]
+        parts.append((units, digits, known))
+        if digits > places:
+            places = digits
+    worth = most = cash * 10 ** (places - fewest)
+    factors, fits = [], worth >= 0
+    for units, digits, known in parts:
+        factor = units * 10 ** (places - digits)
+        factors.append(factor)
+        if known is None or factor < 0:
+            fits = False
+        else:
+            most += factor * known[2]
+    if not fits or most >= _WORD:
+        return _long(worth, factors, [ticks.rows(column, first, count)[0] for _, column in held], count, places)
     sums = np.full(count, worth, np.int64)
-    for factor, (_, _, closes, _) in zip(factors, parts, strict=True):
-        sums += factor * closes[first : first + count]
+    for factor, (_, _, known) in zip(factors, parts, strict=True):
+        if known is not None:
+            sums += factor * known[0][first : first + count]
     return Worths(sums, places)
 
 
-def _long(money: Decimal, held: Sequence[tuple[Decimal, int]], ticks: Ticks, first: int, count: int) -> Worths:
+def _long(worth: int, factors: Sequence[int], prices: Sequence[Sequence[int]], count: int, places: int) -> Worths:
     """The same where the numbers are too long for a word."""
-    cash, places = _digits(money)
-    sums = [cash] * count
-    for amount, column in held:
-        (prices, more), (units, digits) = ticks.rows(column, first, count), _digits(amount)
-        scale, places = 10 ** max(0, more + digits - places), max(places, more + digits)
-        units *= 10 ** (places - more - digits)
-        sums = [worth * scale + units * price for worth, price in zip(sums, prices, strict=True)]
+    sums = [worth] * count
+    for factor, each in zip(factors, prices, strict=True):
+        sums = [worth + factor * price for worth, price in zip(sums, each, strict=True)]
     return Worths(sums, places)
 
 

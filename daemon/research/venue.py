@@ -93,9 +93,9 @@ class StoredVenue:
 
     def trade(self, legs: Sequence[Leg], at: datetime, draft: Draft) -> list[Deal] | None:
         """`submit` in one with what comes of it, where the bars that open now fill these orders whole; None: they do not."""
-        prices = []
+        prices, closes = [], epoch_ms(at) + self._length_ms
         for leg in legs:
-            row = self._row(leg.symbol, at)
+            row = self._row_of(leg.symbol, closes)
             if row is None:
                 return None
             prices.append(self._price(leg.symbol, row))
@@ -177,11 +177,16 @@ class StoredVenue:
 
     def _row(self, symbol: str, at: datetime) -> int | None:
         """The row of the bar that begins at a moment, if the symbol has one."""
-        closes, moment = self._bars.series[symbol].closes, epoch_ms(at) + self._length_ms
+        return self._row_of(symbol, epoch_ms(at) + self._length_ms)
+
+    def _row_of(self, symbol: str, moment: int) -> int | None:
+        """The row of the bar that closes at a moment (UTC ms)."""
+        closes = self._bars.series[symbol].closes
         row = (moment - self._first[symbol]) // self._length_ms  # as long as none is missing
-        if not 0 <= row < len(closes) or closes[row] != moment:
-            row = int(closes.searchsorted(moment))
-        return row if row < len(closes) and closes[row] == moment else None
+        if 0 <= row < len(closes) and closes.item(row) == moment:
+            return row
+        row = int(closes.searchsorted(moment))
+        return row if row < len(closes) and closes.item(row) == moment else None
 
     def _depth(self, report: OrderReport, row: int) -> Depth:
         """How much of an order the bar takes, and how far that moves it: in proportion to the bar's volume, of which it is all at most."""
