@@ -65,7 +65,7 @@ class PortfolioMomentum(Strategy):
         """The best tradable symbols. One that was chosen before and cannot be traded now keeps its place among them."""
         each = self.params.exposure / self.params.top
         places = self.params.top - round(sum(view.carried.values()) / each)
-        numbers = momentum.numbers(self.params, view.slice.close, view.rows)
+        numbers = view.columns or momentum.numbers(self.params, view.slice.close, view.rows)
         columns = view.tradable.nonzero()[0]
         symbols = [view.slice.symbols[column] for column in columns.tolist()]
         ranked = sorted(zip((-numbers["score"][columns]).tolist(), symbols, strict=True))[: max(places, 0)]

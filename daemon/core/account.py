@@ -3,7 +3,7 @@
 Rule: equity is marked, cash is what nobody has reserved; a difference that nobody explains is never spent.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, KeysView, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -58,7 +58,7 @@ class Account:
         self._parts: tuple[tuple[str, str, str], ...] = ()  # each market's symbol, base and quote
         self._swaps: tuple[tuple[str, Instrument], ...] = ()
         self._quoted: dict[str, frozenset[str]] = {}  # by quote, the symbols that it pays for
-        self._bases: frozenset[str] = frozenset()
+        self._of_base: dict[str, list[str]] = {}  # by base, its symbols
         self.symbols: tuple[str, ...] = ()  # those of `markets`, in their order
         self._marked = 0  # how often a price has changed, or what is traded
         self._held_symbols: tuple[int, frozenset[str]] | None = None  # as of so many movements
@@ -94,7 +94,9 @@ class Account:
         self._parts = tuple((symbol, *currencies(symbol)) for symbol in self._markets)
         self._swaps = tuple((symbol, market) for symbol, market in self._markets.items() if market.shortable)
         self._quoted = {quote: frozenset(s for s, _, q in self._parts if q == quote) for quote in {q for *_, q in self._parts}}
-        self._bases = frozenset(market.base for market in self._markets.values())
+        self._of_base = {}
+        for symbol, base, _ in self._parts:
+            self._of_base.setdefault(base, []).append(symbol)
         self._unvalued = self._held_symbols = None
         self.symbols = tuple(sorted(self._markets))
         self._marked += 1
@@ -203,7 +205,10 @@ class Account:
         known, moves = self._held_symbols, self._ledger.moves
         if known is None or known[0] != moves:
             units = self._ledger.units
-            known = self._held_symbols = moves, frozenset([symbol for symbol, base, _ in self._parts if units.get(base)])
+            known = self._held_symbols = (
+                moves,
+                frozenset([s for base, amount in units.items() if amount for s in self._of_base.get(base, ())]),
+            )
         return known[1]
 
     @property
@@ -234,8 +239,7 @@ class Account:
     def funding(self, symbol: str) -> FundingRate | None:
         """The rate that the venue expects of a swap next; None: it has told none, or none since the settlement before the last."""
         known, price = self._fundings.get(symbol), self._prices.get(symbol)
-        outdated = known is not None and price is not None and price[1] - known.next_at > known.interval
-        return None if outdated else known
+        return None if known is not None and price is not None and price[1] - known.next_at > known.interval else known
 
     def unmarked(self, at: datetime) -> tuple[str, ...]:
         """Swaps that are held and whose mark price is missing, or not young any more: the last price stands in for it."""
@@ -272,19 +276,18 @@ class Account:
         """
         moves, prices, known = self._ledger.moves, self._last.so_far, self._unvalued
         if known is None or known[:2] != (moves, len(prices)):
-            units, markets = self._ledger.units, self._markets
             held: list[str] = []
             if self._rated_by or not self.held_symbols <= prices.keys():
                 prices = self._prices  # one that waits may be what is missing
-                held += [s for s, base, _ in self._parts if s not in prices and units.get(base) and markets[s].active]
+                held += [s for s, base, _ in self._parts if s not in prices and self._ledger.held(base) and self._markets[s].active]
             held += [symbol for currency, symbol in self._rated_by.items() if symbol not in prices and self.money(currency) > 0]
             known = self._unvalued = moves, len(prices), tuple(held)
         return known[2]
 
     @property
-    def bases(self) -> frozenset[str]:
+    def bases(self) -> KeysView[str]:
         """The currencies that are traded."""
-        return self._bases
+        return self._of_base.keys()
 
     def rate(self, currency: str) -> Decimal | None:
         """What a unit of a quote currency is worth in `quote`, by the last known price; None: nobody knows."""
@@ -342,9 +345,9 @@ class Account:
     def capital(self) -> Decimal:
         """What the weights are shares of: the equity, less what is set aside."""
         equity, some = self.equity(), self.kept()
-        aside = ((self.aside(base), s) for s, base, _ in self._parts if base in some) if some else ()
-        kept = sum((kept * self.worth(s) for kept, s in aside if kept), ZERO)
-        return self.sizing.of(equity - kept, self.contributed() if self.sizing.compounding < ONE else None)
+        if some:
+            equity -= sum((kept * self.worth(s) for s, base, _ in self._parts if base in some and (kept := self.aside(base))), ZERO)
+        return self.sizing.of(equity - ZERO, self.contributed() if self.sizing.compounding < ONE else None)
 
     def traded(self, symbol: str) -> Decimal:
         """Base units of a symbol that decisions are about: what is held, less what is kept aside."""

@@ -96,6 +96,7 @@ class Desk:
         self._warm_ahead: Bools | None = None  # asked at each), and how many of these slices have passed
         self._passed = 0
         self._silent = False  # its numbers at the slices to come are told already
+        self._columns: Mapping[str, Floats] = {}  # and are these, by name
         self.warm_columns: Bools = np.zeros(width, np.bool_)
         guard("indicators", 0, self._take)
 
@@ -162,6 +163,7 @@ class Desk:
         self._warm_ahead = warm_rows(self._strategy, self._ahead)
         columns = self._strategy.columns(panels[:, CLOSE], self._ahead)
         self._silent = columns is not None and columns.decided
+        self._columns = columns.numbers if columns is not None and self._silent else {}
         return columns
 
     def skip(self, count: int) -> None:
@@ -234,7 +236,8 @@ class Desk:
             stay = named(cross_section, ~tradable & cross_section.inside & (cross_section.age <= synthetic_max))
         carried = {symbol: weight for symbol, weight in last.items() if symbol in stay} if stay else {}
         told = self.targets.signals if self.targets else {}
-        return View(cross_section, dict(self._rows), tradable, last, carried, told, self.held, self._silent)
+        columns = {name: rows[self._passed - 1] for name, rows in self._columns.items()}
+        return View(cross_section, dict(self._rows), tradable, last, carried, told, self.held, self._silent, columns)
 
 
 def warm_rows(strategy: Strategy, rows: Mapping[str, Floats]) -> Bools | None:

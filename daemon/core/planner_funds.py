@@ -40,10 +40,10 @@ def scale(grows: Sequence[Leg], cash: Mapping[str, Decimal], markets: Mapping[st
     made: list[Leg] = []
     named: dict[str, str] = {}
     with localcontext(EXACT):
-        for quote in sorted({leg.quote for leg in grows}):
-            legs = [leg for leg in grows if leg.quote == quote]
+        for quote in sorted({quote_of(leg.symbol) for leg in grows}):
+            legs = [leg for leg in grows if quote_of(leg.symbol) == quote]
             have = cash.get(quote, ZERO)
-            if sum((leg.reserve for leg in legs), ZERO) <= have:
+            if sum([leg.reserve for leg in legs], ZERO) <= have:
                 made += legs
             else:
                 made += fitted(legs, have, lambda leg: leg.reserve, markets)

@@ -104,7 +104,7 @@ class Sleeves:
     def _traded(self) -> dict[tuple[str, str], Decimal]:
         """What is held by sleeve and currency, without what is kept aside: that is nobody's."""
         held = self.portfolio.planned()
-        for currency in self._account.bases.intersection(self._account.kept()):
+        for currency in self._account.bases & set(self._account.kept()):
             if aside := self._account.aside(currency):
                 held[UNASSIGNED, currency] = EXACT.subtract(held.get((UNASSIGNED, currency), ZERO), aside)
         return held

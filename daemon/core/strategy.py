@@ -44,6 +44,7 @@ class View:
     is the part of `weights` that stays, whatever is decided now, because its symbols are in the universe and not tradable: count it
     against what there is to spend.
     `silent`: nobody asks for the signals of this decision, and it need not tell any.
+    `columns`: the numbers of the strategy's own `columns` at this slice, by name, where they were told before it; empty elsewhere.
     `signals` are the numbers its last decision rested on, by symbol and name, as the journal keeps them: what a strategy must remember
     beside its weights, it tells as a signal.
     """
@@ -56,6 +57,7 @@ class View:
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
     silent: bool = False
+    columns: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

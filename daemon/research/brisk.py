@@ -176,7 +176,7 @@ class Brisk:
         ):
             self._hear(request)
         if course.deals:
-            core.portfolio.take(net(course.deals), total(deal.cost for deal in course.deals), name, at)
+            core.portfolio.take(net(course.deals), total([deal.cost for deal in course.deals]), name, at)
         core.manager.decision, core.manager.targets, core.manager.last_wave = decision, weights, None
         self._record.work(Worked(self._settings.instance, name, decision.id, at, course.legs, course.deals))
 

@@ -6,6 +6,7 @@ of one close after the other.
 
 from array import array
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -21,14 +22,13 @@ WAITING_MAX: Final = 256
 
 
 class Skimmed(NamedTuple):
-    """Closes in a row between which nothing happened: `units` are held of `columns`, and `worths` is what the account is worth at each."""
+    """Closes in a row between which nothing happened: `held` are units by column, and `worths` is what the account is worth at each."""
 
     times: Ints
     closes: Floats
     worths: Floats
     cash: float
-    columns: Sequence[int]
-    units: Sequence[float]
+    held: Sequence[tuple[int, Decimal]]
 
 
 class Marks:
@@ -84,11 +84,14 @@ class Marks:
 
 def _exposures(stretches: Sequence[Skimmed], which: Ints, closes: Floats, worths: Floats) -> tuple[Floats, Floats]:
     """The sizes of all weights together, and their sum, at each close; `which` says of what stretch it is."""
-    most = max(len(each.columns) for each in stretches)
+    most = max(len(each.held) for each in stretches)
     if not most:
         return np.zeros(len(worths)), np.zeros(len(worths))
-    columns = np.array([[*each.columns, *[0] * (most - len(each.columns))] for each in stretches])[which]
-    units = np.array([[*each.units, *[0.0] * (most - len(each.units))] for each in stretches])[which]
+    columns, units = np.zeros((len(stretches), most), np.int64), np.zeros((len(stretches), most))
+    for row, each in enumerate(stretches):
+        for place, (column, amount) in enumerate(each.held):
+            columns[row, place], units[row, place] = column, float(amount)
+    columns, units = columns[which], units[which]
     held = np.where(units != 0, units * np.take_along_axis(closes, columns, axis=1), 0.0)
     shares = np.divide(held, worths[:, None], out=np.zeros(held.shape), where=worths[:, None] > 0)
     # Added up one after the other, as a sum of one slice goes.

@@ -5,6 +5,7 @@ Rule: it only listens. Every number is taken from the parts at the moment it was
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from daemon.core.events import (
@@ -174,10 +175,10 @@ class Record:
         self._marks.add(epoch_ms(event.slice.closes_at), (worth, float(account.cash), weights), event.slice.close.tolist())
         return ()
 
-    def skim(self, stretch: Block, worths: Floats, columns: Sequence[int], units: Sequence[float]) -> None:
-        """The same of slices at which nothing happened: what the account was worth at each, and what was held of which columns."""
+    def skim(self, stretch: Block, worths: Floats, held: Sequence[tuple[int, Decimal]]) -> None:
+        """The same of slices at which nothing happened: what the account was worth at each, and what was held (column, units)."""
         self._worth = worths.item(-1)
-        self._marks.skim(Skimmed(stretch.times, stretch.closes, worths, float(self._core.account.cash), columns, units))
+        self._marks.skim(Skimmed(stretch.times, stretch.closes, worths, float(self._core.account.cash), held))
 
     def work(self, wave: Worked) -> None:
         """What a wave has ordered and traded."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from daemon.core.events import SliceClosed, TargetsChosen
 from daemon.core.lastprices import Mark
-from daemon.core.model import ZERO, Bools, Floats, Slice, currencies, from_epoch_ms
+from daemon.core.model import ZERO, Bools, Floats, Slice, from_epoch_ms
 from daemon.core.strategy import Columns
 from daemon.parts import Core
 from daemon.research.panels import Block, Ints, Newest
@@ -83,7 +83,7 @@ class Skim:
             self._since = row
         self._next = row + count
         self._pass(block, stretch, row + count - 1, {owner: each.until(count - 1) for owner, each in worths.items()})
-        self._record.skim(stretch, equities, *self._held())
+        self._record.skim(stretch, equities, self._held(self._core.ledger.units))
         quiet = min(quiet, count)
         if quiet:
             self._decide_nothing(stretch, quiet, row - self._from)
@@ -166,20 +166,13 @@ class Skim:
 
     def _worth(self, units: Mapping[str, Decimal], row: int, count: int) -> Worths:
         """What these units by currency are worth; of what is no part of the equity, nothing."""
-        quote, columns = self._core.account.quote, self._of_base
-        held = [
-            (amount, column)
-            for currency, amount in units.items()
-            if amount and currency != quote and currency in columns
-            for column in columns[currency]
-        ]
-        return worths(units.get(quote, ZERO), held, self._ticks, row, count)
+        return worths(units.get(self._core.account.quote, ZERO), self._held(units), self._ticks, row, count)
 
-    def _held(self) -> tuple[list[int], list[float]]:
-        """The columns of which something is held, and how many units, in the order of the symbols."""
-        units, columns = self._core.ledger.units, self._column
-        held = sorted([(columns[symbol], currencies(symbol)[0]) for symbol in self._core.account.held_symbols])
-        return [column for column, _ in held], [float(units[base]) for _, base in held]
+    def _held(self, units: Mapping[str, Decimal]) -> list[tuple[int, Decimal]]:
+        """Of these units by currency, those of symbols, each with its column, in their order."""
+        quote, columns = self._core.account.quote, self._of_base
+        held = [(columns[currency], amount) for currency, amount in units.items() if amount and currency != quote and currency in columns]
+        return sorted([(column, amount) for each, amount in held for column in each])
 
     def _pass(self, block: Block, stretch: Block, last: int, worths: Mapping[str, tuple[Floats, Decimal]]) -> None:
         """Let every part know what it would from the slices up to row `last`."""

@@ -109,11 +109,11 @@ class Worths:
         return self._sums.tolist() if isinstance(self._sums, np.ndarray) else self._sums
 
 
-def worths(money: Decimal, held: Sequence[tuple[Decimal, int]], ticks: Ticks, first: int, count: int) -> Worths:
-    """What money and holdings (units, column) are worth at so many closes from row `first` on."""
+def worths(money: Decimal, held: Sequence[tuple[int, Decimal]], ticks: Ticks, first: int, count: int) -> Worths:
+    """What money and holdings (column, units) are worth at so many closes from row `first` on."""
     cash, fewest = _digits(money)
     places, parts = fewest, []
-    for amount, column in held:
+    for column, amount in held:
         units, digits = _digits(amount)
         known = ticks.column(column)
         digits += known[1] if known is not None else ticks.rows(column, first, count)[1]
@@ -130,7 +130,7 @@ def worths(money: Decimal, held: Sequence[tuple[Decimal, int]], ticks: Ticks, fi
         else:
             most += factor * known[2]
     if not fits or most >= _WORD:
-        return _long(worth, factors, [ticks.rows(column, first, count)[0] for _, column in held], count, places)
+        return _long(worth, factors, [ticks.rows(column, first, count)[0] for column, _ in held], count, places)
     sums = np.full(count, worth, np.int64)
     for factor, (_, _, known) in zip(factors, parts, strict=True):
         if known is not None:
