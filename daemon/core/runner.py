@@ -365,9 +365,10 @@ class StrategyRunner:
         held = [(desk.sleeve, desk.targets) for desk in self._staff.desks if desk.targets is not None]
         given = self.shares()
         shares = {sleeve.name: given[sleeve.name] for sleeve, _ in held}
+        wishes = [(shares[sleeve.name], targets.weights) for sleeve, targets in held]
         weights = {
-            symbol: fsum(shares[sleeve.name] * targets.weights.get(symbol, 0.0) for sleeve, targets in held)
-            for symbol in sorted({symbol for _, targets in held for symbol in targets.weights})
+            symbol: fsum([share * wished.get(symbol, 0.0) for share, wished in wishes])
+            for symbol in sorted({symbol for _, wished in wishes for symbol in wished})
         }
         cold = named(event.slice, ~self._staff.warm_somewhere)
         outside = NONE if event.slice.members is None else named(event.slice, ~event.slice.members)

@@ -95,7 +95,7 @@ class Staff:
     @property
     def able(self) -> list[LoopDesk | AwayDesk]:
         """The desks that may be asked: a strategy that is disabled is not."""
-        return [desk for desk in self.desks if desk.sleeve.name not in self.disabled]
+        return [desk for desk in self.desks if desk.sleeve.name not in self.disabled] if self.disabled else self.desks
 
     def foresee(self, panels: Floats) -> dict[str, Columns] | None:
         """Have every strategy that ships with the daemon work its indicators out at slices to come, as a Desk does.

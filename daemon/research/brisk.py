@@ -135,22 +135,18 @@ class Brisk:
             deals = venue.trade(sent.popleft(), at, draft)
             if deals is None:
                 return None
-            for deal in deals:
-                self._count(course, deal)
+            for deal in deals:  # each brings money, or leaves what it does not need any more
+                course.deals.append(deal)
+                if deal.leg.side is BUY:
+                    course.cash = EXACT.subtract(course.cash, deal.quote)
+                    del course.reserved[deal.leg.symbol]
+                else:
+                    course.cash = EXACT.add(course.cash, deal.quote)
+                    course.sells -= 1
                 if course.waiting and (more := self._released(course)):
                     sent.append(more)
         venue.keep(draft)
         return course
-
-    def _count(self, course: _Course, deal: Deal) -> None:
-        """News of a trade: money that has come, or is not reserved any more."""
-        course.deals.append(deal)
-        if deal.leg.side is BUY:
-            course.cash = EXACT.subtract(course.cash, deal.quote)
-            del course.reserved[deal.leg.symbol]
-        else:
-            course.cash = EXACT.add(course.cash, deal.quote)
-            course.sells -= 1
 
     def _released(self, course: _Course) -> Sequence[Leg]:
         """The buys that the money pays for, as of Dispatch.release."""

@@ -24,8 +24,9 @@ from daemon.research.ticks import Ticks, Worths, worths
 from daemon.research.venue import StoredVenue
 
 # Slices whose prices are looked at together, at least: several stretches, and not a whole block, since a price between two bars
-# has them looked at anew.
+# has them looked at anew. Twice as many each time that none did.
 NEAR: Final = 256
+NEAR_MAX: Final = 4096
 
 # Tells what follows from a decision, and whether it has left nothing under way.
 Follow = Callable[[TargetsChosen, Slice], bool]
@@ -48,6 +49,8 @@ class Skim:
         self._ticks = Ticks(np.zeros((0, len(core.symbols))))
         self._next = 0  # the row after the newest one that was taken
         self._since = 0  # from this row on, all were taken
+        self._near = NEAR
+        self._looked = 0  # prices were looked at up to this row
         self._calm = False  # nothing else has happened since it was seen that nothing is under way
         self._column = {symbol: column for column, symbol in enumerate(core.symbols)}
         self._of_base: dict[str, list[int]] = {}
@@ -128,7 +131,9 @@ class Skim:
         count = quiet + (not short)  # and the slice at which somebody is due; of swaps it brings marks and funding
         calm = core.breakers.ahead
         if not calm:
-            near = block.rows(row, row + max(count, NEAR))
+            self._near = min(2 * self._near, NEAR_MAX) if row == self._looked else NEAR
+            near = block.rows(row, row + max(count, self._near))
+            self._looked = row + len(near)
             calm = core.breakers.calm(near.times, near.closes, near.age)
         count = min(count, calm, len(block.times) - row)
         return block.rows(row, row + count) if count else None, quiet

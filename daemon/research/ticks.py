@@ -130,7 +130,11 @@ def worths(money: Decimal, held: Sequence[tuple[int, Decimal]], ticks: Ticks, fi
         else:
             most += factor * known[2]
     if not fits or most >= _WORD:
-        return _long(worth, factors, [ticks.rows(column, first, count)[0] for column, _ in held], count, places)
+        prices = [
+            known[0][first : first + count].tolist() if known is not None else ticks.rows(column, first, count)[0]
+            for (*_, known), (column, _) in zip(parts, held, strict=True)
+        ]
+        return _long(worth, factors, prices, count, places)
     sums = np.full(count, worth, np.int64)
     for factor, (_, _, known) in zip(factors, parts, strict=True):
         if known is not None:

@@ -71,12 +71,20 @@ def test_a_quiet_slice_costs_no_call_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_wave_costs_so_many_calls(tmp_path: Path) -> None:
-    """A decision with its four or five orders, down to the last fill, and the stretch before it, costs at most 800 calls."""
+    """A decision with its four or five orders, down to the last fill, and the stretch before it, costs at most 450 calls."""
     made = ready(tmp_path, 24 * 40, 24)
     spent = cost(made)
     waves = len({order.decision_id for order in made.record.orders})
     assert waves > 30
-    assert spent / waves < 800
+    assert spent / waves < 450
+
+
+def test_a_decision_on_every_bar_costs_so_many_calls(tmp_path: Path) -> None:
+    """Where somebody decides at every bar, two orders at most of them, a decision costs at most 340 calls."""
+    made = ready(tmp_path, 240, 1)
+    spent = cost(made)
+    assert len({at for at, *_ in made.record.targets}) == 240
+    assert spent / 240 < 340
 
 
 def test_an_order_keeps_so_many_blocks_of_memory(tmp_path: Path) -> None:
