@@ -58,6 +58,12 @@ def test_each_account_is_a_configuration_of_its_own(tmp_path: Path) -> None:
     assert {each.accounts for each in (main, side, swaps)} == {()}
 
 
+def test_an_account_whose_symbols_are_left_empty_has_all_of_its_kind(tmp_path: Path) -> None:
+    """`symbols:` with nothing behind it is as if it were not there."""
+    main, *_ = load_all(written_for_two(tmp_path, lambda content: content["accounts"][0].update(symbols=None)), {})
+    assert main.universe.symbols == ("BTC/USDT", "ETH/USDT", "SOL/USDT")
+
+
 def test_one_exchange_is_one_account_without_a_name(tmp_path: Path) -> None:
     """Journal and instance of a file with an exchange are what they were before there were accounts."""
     (only,) = load_all(written(tmp_path, {}, mode="paper"), {})

@@ -50,6 +50,8 @@ def test_yaml_traps(written: str, meant: object) -> None:
         ("\na: &x 1\nb: *x", "line 2 has an anchor"),
         ("a: &x 1\nb: &x 2", "line 1 has an anchor"),
         ("a: &x [*x]", "line 1 has an anchor"),
+        ('a: 1\nb: "\\ud800"', "line 2 has half of a character"),
+        ('"\\udfff": 1', "line 1 has half of a character"),
         ("a: *canary", "line 1, column 4 is not YAML"),
         ("a:\n\tb: 1", "line 2 is indented with a tab"),
         ("a: [1", "line 1, column 6 is not YAML"),

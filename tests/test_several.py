@@ -241,6 +241,7 @@ async def test_the_others_reduce_beside_one_that_nobody_can_read(tmp_path: Path)
             assert manager.state == "running"
 
 
+@pytest.mark.made_up_lines
 def test_every_line_says_whose_it_is(capsys: Any) -> None:
     """What is logged about an account carries its name, in tasks that were begun there too; a single one has none."""
     import structlog

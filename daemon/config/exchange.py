@@ -53,7 +53,7 @@ class AccountConfig(ExchangeConfig):
     """One of several accounts: an exchange with a name of its own, and what is traded there."""
 
     name: Name = Field(description="Its name: strategies, commands, logs and its journal go by it; each once.", examples=["main"])
-    symbols: Annotated[tuple[Symbol, ...] | None, BeforeValidator(some), Field(max_length=MAX_SYMBOLS)] = Field(
+    symbols: Annotated[Annotated[tuple[Symbol, ...], Field(max_length=MAX_SYMBOLS)] | None, BeforeValidator(some)] = Field(
         default=None, description="Which of universe.symbols it trades; all of its market's kind unless given."
     )
 

@@ -125,6 +125,8 @@ def _mapping(node: MappingNode, loc: tuple[str | int, ...], repeated: list[Mista
 
 def _scalar(kind: str, text: str, place: str) -> Any:
     if kind == "str":
+        if any("\ud800" <= sign <= "\udfff" for sign in text):  # no encoding takes it, so no sentence could name it either
+            raise YamlMistake(place, "has half of a character, by an escape like \\ud800", "write the character itself")
         return text
     if kind == "null":
         return None

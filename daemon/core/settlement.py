@@ -31,7 +31,7 @@ def settled(wave: Wave, account: Account, rules: Rules, at: datetime, *, superse
         left=dict(wave.left),
         off_target=off_target,
         cost_bps=sum(bps for part, bps in parts.items() if part != "delay"),
-        took_ms=(at - wave.decision.at) // timedelta(milliseconds=1),
+        took_ms=max(0, (at - wave.decision.at) // timedelta(milliseconds=1)),  # the clock may have been set back between the two
         at=at,
         cost_parts=parts,
         maker_ratio=maker_ratio(wave.orders, wave.book.rates),

@@ -32,9 +32,11 @@ def part(tree: Any, chance: Random) -> Any:
 
 
 def as_read(value: Any) -> Any:
-    """A tree as the reader would have made it: no floats, no keys that are no text."""
+    """A tree as the reader would have made it: no floats, no keys that are no text, no halves of characters."""
     if isinstance(value, dict):
-        return {str(key): as_read(each) for key, each in value.items()}
+        return {as_read(str(key)): as_read(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
     if isinstance(value, list):
         return [as_read(each) for each in value]
     return Decimal(repr(value)) if isinstance(value, float) else value

@@ -93,7 +93,7 @@ KINDS: Final[Mapping[str, Schema]] = {
     "limit": _or_null(MONEY),
     "fees": _list(_of(amount=MONEY, currency=WORD)),
     "entries": _list(_of(sleeve=TEXT, currency=WORD, amount=MONEY)),
-    **{name: _map(MONEY) for name in ("differences", "needs", "worked")},
+    **{name: _map(MONEY) for name in ("differences", "funding", "needs", "worked")},
     # times and durations
     **dict.fromkeys(("as_of", "asked_at", "closes_at", "seen_at", "traded_at"), TIME),
     "until": _or_null(TIME),
@@ -102,9 +102,9 @@ KINDS: Final[Mapping[str, Schema]] = {
     **dict.fromkeys(("lag_ms", "took_ms", "uncertainty_ms"), COUNT),
     "offset_ms": WHOLE,
     # numbers
-    **dict.fromkeys(("allowed", "close", "correlation", "cost_bps", "coverage", "distance", "funding", "least", "maker_ratio"), NUMBER),
-    **dict.fromkeys(("mean_long", "mean_short", "volume", "wanted"), NUMBER),
-    **{name: _or_null(NUMBER) for name in ("found", "most")},
+    **dict.fromkeys(("allowed", "close", "correlation", "cost_bps", "coverage", "distance", "least", "maker_ratio"), NUMBER),
+    **dict.fromkeys(("volume", "wanted"), NUMBER),
+    **{name: _or_null(NUMBER) for name in ("found", "mean_long", "mean_short", "most")},
     **dict.fromkeys(("cost_parts", "holdings", "off_target", "stages", "targets"), NUMBERS),
     "prices": _map(_or_null(NUMBER)),
     "signals": _map(_map(_map(_or_null(NUMBER)))),
