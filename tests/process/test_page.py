@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Route
 
 from daemon.io.api import Api
 from daemon.io.api_feed import Feed
@@ -69,6 +70,23 @@ def test_the_page_shows_the_daemon_and_keeps_up_with_it(daemon: Daemon) -> None:
         page.wait("document.querySelector('#why .summary') !== null")
         assert daemon.get(f"/api/v1/why/{page.text('#why-title')}")[0] == 200
         page.page.click("#why-close")
+        assert page.complaints == []
+
+
+def test_a_story_tells_whose_a_kept_coin_was(daemon: Daemon) -> None:
+    """How much is kept apart and why, under the rest of what the daemon says."""
+    kept = {"amount": "0.5", "strategy": "gone", "since": None, "reason": "removed_strategy", "says": "gone left it"}
+
+    def told(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"kept_apart": [kept]})
+
+    with opened(daemon.url()) as page:
+        page.page.route("**/api/v1/why/**", told)
+        page.wait(DRAWN)
+        page.page.click("#positions button >> nth=0")
+        page.wait("document.querySelector('#why .summary') !== null")
+        assert "0.5 kept apart, not traded: gone left it" in page.text("#why-body")
         assert page.complaints == []
 
 
