@@ -48,6 +48,7 @@ class Teller:
         """Tell everything that has happened."""
         self._wake.clear()
         with self._about():
+            now = log.bind()  # as logging is configured now; asking for it line by line costs more than most lines
             while self._events:
                 for line in self._narrate(self._events.popleft()):
-                    getattr(log, line.level)(line.name, **line.fields)
+                    getattr(now, line.level)(line.name, **line.fields)
