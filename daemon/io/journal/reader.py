@@ -203,6 +203,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._tables: frozenset[str] | None = None  # of the snapshot, once somebody asks
         self._connection = connect(path, read_only=True)
         try:
             check_version(self._connection, path)
@@ -288,7 +289,9 @@ class Reader:
         return self._all(question, parse, *values) if self._has(table) else ()
 
     def _has(self, table: str) -> bool:
-        return self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone() is not None
+        if self._tables is None:
+            self._tables = frozenset(name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema"))
+        return table in self._tables
 
     def _began(self) -> datetime | None:
         (started,) = self._connection.execute("SELECT min(started) FROM runs").fetchone()

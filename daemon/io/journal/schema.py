@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -98,6 +99,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
            payload TEXT NOT NULL, seal BLOB NOT NULL, PRIMARY KEY (closes_at, run_id)) STRICT, WITHOUT ROWID""",
     ),
 )
+
+_TABLES: Final = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 
 _PRAGMAS: Final = (
     "PRAGMA busy_timeout = 5000",  # ms; only a person's own sqlite3 shell can make us wait
@@ -241,12 +244,17 @@ def _check_identity(connection: sqlite3.Connection, path: Path, instance: str, m
 
 def check_tables(connection: sqlite3.Connection, path: Path) -> None:
     """JournalDamaged: a table is not as it was made. A constraint turned into another by a flipped bit would let a trade in twice."""
-    question = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        migrate(fresh)
-        missing = set(fresh.execute(question)) - set(connection.execute(question))
+    missing = _made() - set(connection.execute(_TABLES))
     if missing:
         raise damaged(path, f"its {' '.join(min(missing)[:2])} is not as it was made")
+
+
+@cache
+def _made() -> frozenset[tuple[str, ...]]:
+    """The tables of a new journal."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh)
+        return frozenset(fresh.execute(_TABLES))
 
 
 def _check_commits(connection: sqlite3.Connection, path: Path, acknowledged: int) -> None:
