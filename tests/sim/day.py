@@ -14,8 +14,6 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-import pytest
-
 from tests.sim.swarm.__main__ import quietly
 from tests.sim.swarm.faults import GROUPS, Fault, Kind, drawn
 from tests.sim.swarm.life import World, tell
@@ -73,10 +71,7 @@ def live(seed: int, hours: float, folder: Path) -> tuple[Oracle, list[tuple[floa
     """The judge's word on a day, and how each of its hours went."""
     noted: list[tuple[float, int]] = []
     world = type("Noted", (Day,), {"noted": noted})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daemon.io.journal.reader.ROWS_MAX", 1_000_000)  # the judge reads every order of the day
-        patch.setattr("tests.sim.swarm.setting.ORDERS_MAX", 1_000_000)
-        return tell(seed, weather(seed, hours), folder, world=world), noted
+    return tell(seed, weather(seed, hours), folder, world=world), noted
 
 
 def main() -> int:

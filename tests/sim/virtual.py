@@ -31,7 +31,7 @@ class SimClock:
         self._told = 0.0, start  # it is asked many times between two moments
 
     def now(self) -> datetime:
-        seconds = self.monotonic()
+        seconds = asyncio.get_running_loop().time()
         if self._told[0] != seconds:
             self._told = seconds, self._start + timedelta(seconds=seconds)
         return self._told[1]

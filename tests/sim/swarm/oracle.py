@@ -58,6 +58,7 @@ class Oracle:
         self._now = now
         self._at_work = at_work
         self._digest = hashlib.blake2b(digest_size=16)
+        self._stamp: tuple[datetime | None, str] = None, ""  # a moment as text, since much happens at one
         self._decisions: dict[str, Decision] = {}
         self._raised: dict[tuple[str, str], float] = {}  # targets that a plan has raised, since others are too small to be traded
         self._sent: dict[str, Order] = {}
@@ -85,7 +86,10 @@ class Oracle:
 
     def note(self, text: str) -> None:
         """Part of the story."""
-        line = f"{self._now():%H:%M:%S.%f} {text}"
+        now = self._now()
+        if now != self._stamp[0]:
+            self._stamp = now, f"{now:%H:%M:%S.%f}"
+        line = f"{self._stamp[1]} {text}"
         self._digest.update(line.encode())
         if self.told is not None:
             self.told.append(_short(line))

@@ -9,17 +9,16 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-import pytest
-
 from daemon.config import Config, load
 from daemon.core.model import Order
 from daemon.io.journal import Journal
-from daemon.io.journal.reader import Reader
+from daemon.io.journal.reader import _ORDERS_NEWEST, Reader
+from daemon.io.journal.rows import order_from
 
 START: Final = datetime(2026, 1, 5, 6, tzinfo=UTC)
 LENGTH: Final = timedelta(seconds=10)
 WARM: Final = 60
-ORDERS_MAX: Final = 1_000_000  # more than a story has
+EVERY: Final = -1  # row, as SQLite counts
 SYMBOLS: Final = ("A/USDT", "B/USDT", "C/USDT", "D/USDT")
 SWAPS: Final = tuple(f"{symbol}:USDT" for symbol in SYMBOLS)
 MOMENTUM: Final = {"use": "portfolio_momentum", "schedule": {"every": 2}, "params": {"lookback": 5, "rsi_period": 3, "top": 2}}
@@ -145,6 +144,5 @@ class _Frozen:
 
 def intents(path: Path) -> dict[str, Order]:
     """Every intent of a journal, by id."""
-    with pytest.MonkeyPatch.context() as patch, Reader(path) as reader:
-        patch.setattr("daemon.io.journal.reader.ROWS_MAX", ORDERS_MAX)
-        return {record.order.id: record.order for record in reader.orders(ORDERS_MAX)}
+    with Reader(path) as reader:
+        return {order.id: reader._with_terms(order) for order in reader._all(_ORDERS_NEWEST, order_from, EVERY)}
