@@ -2,8 +2,8 @@
 
 The cases that are drawn at random are the same in each run of the suite: a red one is red again. `make draws` draws others. And the sums of
 each begin with Python's own rules: ccxt, which some tests use without the door, sets the rounding of the thread it runs in. And every line
-that a test has the program say is one that docs/log-events.schema.json describes. What has been
-collected is no garbage.
+that a test has the program say is one that docs/log-events.schema.json describes. What has
+been collected is no garbage.
 """
 
 import decimal
