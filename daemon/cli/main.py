@@ -305,6 +305,8 @@ def venue(
         urls = needed(running.ccxt_urls(), running.settings.market)
         typer.echo(json.dumps({"url": running.url, "ws": running.ws_url, "urls": urls}))
 
+    # As Ctrl-C: the first process of a container does not hear a signal that it has no handler for.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(serve(settings, host, port, ready))
     except (OSError, ValueError) as error:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from tests.process.books import disagreements
-from tests.process.support import KEY, SECRET, SYMBOLS, Daemon, Venue, free_port, written
+from tests.process.support import KEY, PATIENCE_S, SECRET, SYMBOLS, Daemon, Venue, free_port, written
 
 AWAY_S = 3.0
 ASLEEP_S = 5.5
@@ -33,6 +33,12 @@ def test_venue_down_at_start(tmp_path: Path) -> None:
         assert not any(canary in str(answers) for canary in (KEY, SECRET))
     assert not any(canary.encode() in path.read_bytes() for canary in (KEY, SECRET) for path in tmp_path.glob("momo.sqlite*"))
     assert journal.exists()
+
+
+def test_the_venue_ends_as_it_is_told(tmp_path: Path) -> None:
+    """SIGTERM ends the exchange in order, with code 0: the first process of a container hears nothing that it has no handler for."""
+    with Venue(folder=tmp_path) as venue:
+        venue.stop(within=PATIENCE_S)
 
 
 def test_venue_stands_still(venue: Venue, tmp_path: Path) -> None:
