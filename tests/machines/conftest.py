@@ -13,12 +13,12 @@ from tests.machines.machine import ROOT, Machine, made, source, trusting
 FRESH = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
 
 
-def commands(heading: str) -> list[str]:
-    """The lines of the first block of shell below a heading of the README, as root types them."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{heading}\n")[2]
-    found = re.search(r"\n((?:    .+\n)+)", text)
-    assert found, f"the README has no commands below {heading}"
-    return [line.strip().split("  #")[0].removeprefix("sudo ") for line in found[1].splitlines()]
+def commands(heading: str, block: int = 0) -> list[str]:
+    """The lines of a block of shell below a heading of the README, the first unless told, as root types them."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"\n((?:    .+\n)+)", text)
+    assert len(found) > block, f"the README has too few commands below {heading}"
+    return [line.strip().split("  #")[0].removeprefix("sudo ") for line in found[block].splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         trusting(root)
         source(root / "root/rebalanced")
         made_here = Machine(root)
-        made_here.must("apt-get update -qq")
         for command in commands("## As a service")[:-2]:
             made_here.step(command)
         with made_here.booted():

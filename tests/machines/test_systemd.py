@@ -39,7 +39,6 @@ CONFIG: Final[dict[str, Any]] = {
     "alerts": [{"webhook": {"credential": "webhook"}}],
 }
 TEN_MINUTES_S: Final = 600.0
-VENUE: Final = "[Service]\nExecStart=/opt/rebalanced/bin/rebalanced venue --port 8900 --history 300\n"
 # Whoever is told: each body becomes a line of a file.
 LISTENER: Final = """
 import http.server
@@ -86,14 +85,14 @@ def whole(machine: Machine) -> None:
 
 @pytest.fixture(scope="module")
 def listening(machine: Machine) -> Machine:
-    """The machine with an exchange, and somebody who is told."""
-    units = machine.root / "etc/systemd/system"
-    (units / "venue.service").write_text(VENUE)
-    (units / "ear.service").write_text("[Service]\nExecStart=/usr/bin/python3 /root/ear.py\n")
+    """The machine with an exchange, by the README's commands where none can be reached, and with somebody who is told."""
+    (machine.root / "etc/systemd/system/ear.service").write_text("[Service]\nExecStart=/usr/bin/python3 /root/ear.py\n")
     for name, content in {"ear.py": LISTENER, "momo.yaml": json.dumps(CONFIG), "key": "venue-key", "secret": "venue-secret"}.items():
         (machine.root / "root" / name).write_text(content)
     (machine.root / "root/hook").write_text(f"{HOOK}/{CANARY}")
-    machine.must("systemctl daemon-reload && systemctl start venue ear")
+    machine.must("systemctl daemon-reload && systemctl start ear")
+    for command in commands("## As a service", 1):
+        machine.step(command)
     patiently(lambda: machine.does("bash -c '(echo > /dev/tcp/127.0.0.1/8900) && (echo > /dev/tcp/127.0.0.1/8901)'").returncode == 0, 60)
     return machine
 
@@ -110,7 +109,7 @@ def service(listening: Machine) -> Machine:
 
 
 def test_the_readme_leads_to_a_service(listening: Machine) -> None:
-    """On a fresh Debian its commands end in a running service, a timer, a dashboard with a token and alerts, within ten minutes."""
+    """On a fresh Debian its commands end in a service that trades, a timer, a dashboard with a token and alerts, within ten minutes."""
     machine, (install, alert) = listening, commands("## As a service")[-2:]
     machine.step(f"{install} --credential webhook=/root/hook")  # on a terminal it asks
     assert about(machine, "rebalanced@paper.service", "ActiveState") == "active"
@@ -120,6 +119,8 @@ def test_the_readme_leads_to_a_service(listening: Machine) -> None:
     assert "healthy" in machine.must(f"{REBALANCED} health --config /etc/rebalanced/paper.yaml")
     page = machine.must("python3 -c \"import urllib.request as r; print(r.urlopen('http://127.0.0.1:8787').read().decode())\"")
     assert "<title>" in page
+    patiently(lambda: json.loads(machine.must(f"{REBALANCED} fills --json --config /etc/rebalanced/paper.yaml")), 120)
+    patiently(lambda: "daemon.ready" in {each["event"] for each in told(machine)}, 60)
     assert "pause" in machine.must(f"{REBALANCED} pause --config /etc/rebalanced/paper.yaml")
     machine.must(f"{REBALANCED} uninstall-service paper")
     assert about(machine, "rebalanced@paper.service", "ActiveState") == "inactive"
