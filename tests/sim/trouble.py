@@ -155,7 +155,6 @@ def live(
         settings = load(config, {})
         with Journal.open(config.with_name("sim.sqlite"), instance=settings.name, mode=settings.mode, clock=clock) as journal:
             journal._writer.stop()
-            journal._store._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
             journal._writer = AtOnceWriter(journal._store)
             parts = build(settings, Secrets(), journal, journal.recover(), clock, lambda _done, _all: None)
             parts.exchange = ExchangeInTurn(exchange, Circuit(clock))

@@ -51,6 +51,7 @@ class AtOnceWriter(Writer):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        store._connection.execute("PRAGMA synchronous = OFF")  # nobody pulls the plug here
         self.failed: str | None = None
 
     async def commit(self, batch: Batch) -> None:
