@@ -8,14 +8,28 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from daemon.io.journal.store import Batch, Store
 from daemon.io.journal.writer import Writer
-from tests.io.tape_venue import VirtualLoop
+from tests.io.tape_venue import VirtualLoop, _Jump
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+class _Deaf(_Jump):
+    """Nothing comes from outside, so nobody need be asked."""
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise AssertionError("nothing will ever happen again")
+        self.ahead_s += timeout
+        return []
+
+
 class SimLoop(VirtualLoop):
     """Knows no waiting and no threads: while one of those worked, its time would run away from it."""
+
+    def __init__(self) -> None:
+        self._jump = _Deaf()
+        asyncio.SelectorEventLoop.__init__(self, self._jump)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self.create_future()

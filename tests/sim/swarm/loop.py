@@ -11,7 +11,6 @@ from contextlib import suppress
 from contextvars import Context, ContextVar
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from tests.io.tape_venue import _Jump
 from tests.sim.virtual import SimLoop
 
 T = TypeVar("T")
@@ -53,8 +52,7 @@ class SwarmLoop(SimLoop):
         self._over = False
         self._tasks: list[asyncio.Task[Any]] = []  # the dead are kept to the end: being collected would run their cleanup
         self._many = 20_000
-        self._jump = _Jump()
-        asyncio.SelectorEventLoop.__init__(self, self._jump)
+        super().__init__()
         self.set_exception_handler(lambda _loop, _context: None)  # of tasks that died with their process nobody asks the result
 
     def kill(self, process: int) -> None:
