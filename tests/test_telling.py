@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import pytest
 import structlog
 from structlog.testing import capture_logs
 
@@ -49,6 +50,7 @@ async def test_what_happens_is_told_in_order_a_moment_later() -> None:
     assert [(line["event"], line["by"]) for line in lines] == [("rebalance.requested", name) for name in ("ann", "bob", "eve")]
 
 
+@pytest.mark.made_up_lines
 async def test_what_waits_is_told_before_what_is_told_directly() -> None:
     """A flush tells everything at once, and there is nothing left to tell after it."""
     teller = Teller(Narrator(), about, SystemClock())
