@@ -31,9 +31,8 @@ run: setup ## Run the demo: an exchange on this machine and the daemon trading o
 	set -m
 	.venv/bin/rebalanced demo
 
-# Three at once on two cores: they wait for clocks and sockets for a third of their time.
 test: check ## Check format, lint and types, then run the tests
-	@.venv/bin/pytest -q -n 3 --dist worksteal
+	@.venv/bin/pytest -q -n 2 --dist worksteal
 
 draws: setup ## Judge the properties by cases that are drawn anew, TIMES=5 times over (ten minutes); SEED=N begins with the draws of a run
 	@first=$(or $(SEED),$$(date +%s))

@@ -49,6 +49,14 @@ class _TooSlow(BaseException):
     """Out of time. Not an Exception, so that a user's `except Exception` does not hold it up."""
 
 
+def _trace(function: "TraceFunction | None") -> None:
+    """Have Python call this at every line. It refuses that once where a tick has come while another was being installed."""
+    try:
+        sys.settrace(function)
+    except RuntimeError:
+        sys.settrace(function)
+
+
 def _raise(_frame: FrameType, event: str, _told: object) -> "TraceFunction":
     """Trace until the next line begins, and raise there.
 
@@ -120,7 +128,7 @@ class Bounds:
         finally:
             sys.stdout = stdout
             if self._raised:
-                sys.settrace(tracing)
+                _trace(tracing)
         if self._overdue():
             raise _TooSlow  # it came back from a call that no signal interrupts
         return value
@@ -134,7 +142,7 @@ class Bounds:
             # And it was caught, by an `except:` in a loop, which cannot catch what is raised at the next line: that is its own.
             for each in theirs:
                 each.f_trace = _raise
-            sys.settrace(_raise)
+            _trace(_raise)
         self._raised = True
         raise _TooSlow
 

@@ -120,7 +120,7 @@ async def test_b7_streams_that_the_exchange_ends_cost_no_bar(place: World) -> No
         stood = dials(place)
         place.fault("ws.close")
         await place.until(lambda was=stood: dials(place) > was)  # type: ignore[misc]
-    await bars_go_on(place, PATIENCE_S)
+        await bars_go_on(place, PATIENCE_S)  # what is still being dialled cannot be ended
     closes: list[Any] = [line.fields["closes_at"] for line in place.told("slice.closed", since)]
     assert all((late - early).total_seconds() == 1 for early, late in pairwise(closes))
 
