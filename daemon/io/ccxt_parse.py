@@ -361,6 +361,19 @@ def interval(hours: object) -> timedelta | None:
     return timedelta(hours=float(told)) if told is not None and 1 <= told <= DAY_H else None
 
 
+@reading("funding")
+def settlement(raw: Json) -> tuple[datetime, float]:
+    """When funding was settled, and the rate that longs paid then.
+
+    Raises:
+        Unknown: one of the two is missing or not to be believed; at a rate of 1 a position would pay all it is worth.
+    """
+    rate = figure(raw["fundingRate"], "the rate of a settlement")
+    if abs(rate) >= 1:
+        raise Unknown(f"the venue's answer says the rate of a settlement is {rate:f}, which is no rate to be believed")
+    return moment(raw["timestamp"]), float(rate)
+
+
 def funding(rate: Any, next_ms: Any, apart: timedelta) -> FundingRate | None:
     """The rate that is expected at a moment (UTC ms); None where there is none: a contract that expires says "" and 0."""
     expected, settled_ms = decimal(rate), positive(next_ms)

@@ -91,7 +91,7 @@ class SwapMarket(CcxtExchange):
         since_ms = epoch_ms(since)
         rows = await self._ask(Urgency.DATA, lambda: self._client.fetch_funding_rate_history(symbol, since_ms, SETTLEMENTS_MAX))
         with parse.reading(f"the funding of {symbol}"):
-            return sorted((parse.moment(row["timestamp"]), float(row["fundingRate"])) for row in rows if row["timestamp"] >= since_ms)
+            return sorted((at, rate) for at, rate in map(parse.settlement, rows) if at >= since)
 
 
 def in_base(market: Json) -> Json:

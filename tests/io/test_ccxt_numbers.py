@@ -85,6 +85,7 @@ READERS: Final[Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {
     "wallets": (WALLETS, lambda raw: usdm.balances(raw, {})),
     "income": (INCOME, lambda raw: usdm._flow(raw, {})),
     "marks": (MARKED, lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"}, {})),
+    "settlement": ({"timestamp": MS, "fundingRate": "0.0001"}, parse.settlement),
     "intervals": ([{"symbol": "BTCUSDT", "fundingIntervalHours": 4}], lambda raw: usdm.settling(raw, {"BTCUSDT": "BTC/USDT:USDT"})),
 }
 
