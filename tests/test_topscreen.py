@@ -56,3 +56,19 @@ def test_what_was_seen_last_outlives_the_daemon() -> None:
     assert after.endswith(before)
     with pytest.raises(NoAnswer):
         Top(read, lambda: NOW).frame()
+
+
+def test_a_live_screen_advises_no_option_that_it_lacks() -> None:
+    """Where columns have no room, the verbs that print once name --json, and what is live does not."""
+    top = Top(lambda path: ANSWERS[path.removeprefix("/api/v1/").partition("?")[0]], lambda: NOW)
+    said = {}
+    for live in (False, True):
+        paper = io.StringIO()
+        console = Console(file=paper, width=60, force_terminal=True)
+        console.set_alt_screen(live)
+        console.print(top.frame())
+        said[live] = paper.getvalue()
+    assert {live: ("a wider terminal" in text, "--json" in text) for live, text in said.items()} == {
+        False: (True, True),
+        True: (True, False),
+    }

@@ -58,7 +58,8 @@ class Listing:
         yield self._made((*empty, *spare[:out]))
         if out:
             names = ", ".join(name.replace("_", " ") for name in spare[:out])
-            yield Text(f"no room for: {names}; a wider terminal or --json shows it", style="dim")
+            shows = "a wider terminal" if console.is_alt_screen else "a wider terminal or --json"  # what is live has no --json
+            yield Text(f"no room for: {names}; {shows} shows it", style="dim")
 
     def _told(self, name: str) -> Iterator[str]:
         """What stands in a column."""
