@@ -114,7 +114,10 @@ def steps(courses: Courses, to: Decimal) -> dict[str, Decimal]:
 
 @dataclass(slots=True)
 class Bond:
-    """A group at work for a `decision`. `since`: when it came to its phase; `until`: before that it may not grow: it was taken back."""
+    """A group at work for a `decision`. `since`: from when on its phase lasts; `until`: before that it may not grow: it was taken back.
+
+    `gap`: how far its legs were apart when its wave began.
+    """
 
     symbols: tuple[str, ...]
     starts: dict[str, Decimal] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class Bond:
     since: datetime | None = None
     until: datetime | None = None
     decision: str = ""
+    gap: Decimal = ZERO
 
     def courses(self, held: Mapping[str, Decimal], prices: Mapping[str, Decimal], smallest: Mapping[str, Decimal]) -> dict[str, Course]:
         """Its legs, as far as it is known what they hold and are worth."""
@@ -139,8 +143,13 @@ class Bond:
         least = max(ZERO, lowest(courses))
         return {symbol: c.start + least * c.way if c.moves else c.held for symbol, c in courses.items()}
 
-    def judge(self, courses: Courses, terms: GroupTerms, at: datetime, *, hopeless: bool) -> list[Phase]:
-        """The phases that it comes to now. `hopeless`: no leg that is behind will ever follow."""
+    def judge(self, courses: Courses, terms: GroupTerms, at: datetime, *, began: datetime, hopeless: bool) -> list[Phase]:
+        """The phases that it comes to now, in a wave that began then. `hopeless`: no leg that is behind will ever follow.
+
+        What an earlier wave has left apart, before a stop or a halt say, has its time anew once it has come nearer: it can be completed.
+        """
+        if self.since is not None and self.since < began and apart(courses) < self.gap:
+            self.since = began
         told: list[Phase] = []
         while (phase := self._next(courses, terms, at, hopeless=hopeless)) is not None:
             told.append(phase)

@@ -49,6 +49,7 @@ class Groups:
         self._barred: set[tuple[str, ...]] = set()
         self._come: dict[tuple[str, ...], Decimal] = {}  # the share that every leg had done when the last slice had ended
         self._unwritten = False
+        self._began: datetime | None = None  # when the wave did
         self.more = False
 
     def restore(self, kept: str | None) -> None:
@@ -63,7 +64,7 @@ class Groups:
 
     def begin(self, wave: Wave, at: datetime) -> None:
         """Take up the groups of a decision. What a limit has cut from one leg is cut from all: the ratio is that of the targets."""
-        decision = wave.decision
+        decision, self._began = wave.decision, at
         wanted = () if decision.cause in ALONE else merged(decision.groups)
         self._bonds = [self._bond(wave, symbols, at) for symbols in wanted if set(symbols) <= self._account.markets.keys()]
         self._barred = {bond.symbols for bond in self._bonds if self._waits(bond, at)}
@@ -89,6 +90,7 @@ class Groups:
             bond.goals[symbol] = goal
         if bond.phase in (Phase.UNWINDING, Phase.STUCK):  # another wish: what is apart now may be what is wanted
             bond.phase, bond.since = Phase.UNBALANCED, bond.since or at
+        bond.gap = apart(self._courses(bond, wave))
         return bond
 
     def _starts(self, bond: Bond, wave: Wave) -> dict[str, Decimal]:
@@ -181,7 +183,7 @@ class Groups:
                 continue  # while nobody knows what became of an order, nothing is concluded from what is held
             courses, before = self._courses(bond, wave), bond.phase
             hopeless = all(symbol in wave.refused for symbol in behind(courses))
-            phases = bond.judge(courses, terms, at, hopeless=hopeless and bool(behind(courses)))
+            phases = bond.judge(courses, terms, at, began=self._began or at, hopeless=hopeless and bool(behind(courses)))
             for phase in phases:
                 yield GroupJudged(wave.decision.id, bond.symbols, phase.value, apart(courses), behind(courses), at)
             changed |= bool(phases)

@@ -104,7 +104,8 @@ class Tracked:
 
     `booked_fees` is worth of the fees in quote, as far as they were paid in base or quote. `reason` is a stable code where the order did
     not go as wished. `seen_at`: when the venue last showed the order. `heard`: whether anything has been learnt of it in this process.
-    `absences`: the look-ups that did not find it. `closed`: its end has been told, with `told` base units traded.
+    `absences`: the look-ups that did not find it. `hinted_at`: when the account was last read to hold what its trades would have made
+    of it. `closed`: its end has been told, with `told` base units traded.
     """
 
     order: Order
@@ -120,6 +121,7 @@ class Tracked:
     seen_at: datetime | None = None
     doubted_at: datetime | None = None
     absences: list[datetime] = field(default_factory=list)
+    hinted_at: datetime | None = None
     asked_at: datetime | None = None
     asks: int = 0
     canceled_at: datetime | None = None

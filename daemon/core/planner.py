@@ -161,7 +161,8 @@ def _fit(standings: list[Standing], zones: Zones) -> Mapping[str, Decimal]:
         fitting = fit(funded, zones)
         needs.update(fitting.needs)
         for s in funded if fitting.needs else ():
-            s.wanted = ZERO if s.symbol in needs else s.wished if s.still else raised(s, fitting.factor)
+            as_wished = s.still or (s.wished < 0 and not s.market.shortable)  # what cannot be held is no larger for others' part
+            s.wanted = ZERO if s.symbol in needs else s.wished if as_wished else raised(s, fitting.factor)
             s.aimed = s.wanted * zones.equity
             s.slack = zones.width(s.aimed, s.market)
     return needs

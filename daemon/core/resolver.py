@@ -1,7 +1,8 @@
 """Resolver: what to ask the venue about orders whose end is not known, and when silence is proof of absence.
 
 Rule: a time-out is not a failure. An order is absent only once its request can no longer arrive, several successful look-ups spaced apart
-have not found it, the account holds and has locked what it would without it, and no trade may be its. Failed look-ups count for nothing.
+have not found it, the account holds and has locked what it would without it, has not held anything else for a while, and no trade may be
+its. Failed look-ups count for nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,8 @@ class Patience:
     least `spacing` apart. `open_every`: an order that is open is asked for this often, in case the stream has lost its end; one that
     rests every `ask_max`. `first_ask`: the wait before the first question. `ask_max`: the longest wait between two. `cancels`: so often
     a cancel is asked for of an order that the venue does not show any more; then only reading is left. `vanish`: an order that existed
-    is given up no sooner than this after it was last seen, and one that leaves no trace after the doubt began; venues may lag that long.
+    is given up no sooner than this after it was last seen, one that leaves no trace after the doubt began, and one that the account has
+    hinted at after it last did; venues may lag that long.
     """
 
     fence: timedelta = timedelta(seconds=15)
@@ -58,6 +60,21 @@ class Resolver:
         """Remember when the account was last compared, what differed, and what stands locked beside the orders of others (`foreign`)."""
         self._read_at, self._differences = event.asked_at, event.differences
         self._locked = {currency: amount - foreign.get(currency, ZERO) for currency, amount in event.locked.items()}
+        if event.differences:
+            self._note_hints(event)
+
+    def _note_hints(self, event: AccountReconciled) -> None:
+        """Remember of orders in doubt that base has come or gone as by them, where no other order of ours may be behind it.
+
+        The poll that absence is judged by may lag, and hide what an earlier one has shown.
+        """
+        busy = {(t.order.symbol, t.order.side) for t in self._table if t.state is not State.UNKNOWN}
+        for tracked in self._table:
+            order = tracked.order
+            moved = order.side.sign * event.differences.get(currencies(order.symbol)[0], ZERO)
+            began = tracked.sent_at or order.at
+            if tracked.state is State.UNKNOWN and moved > 0 and event.asked_at > began and (order.symbol, order.side) not in busy:
+                tracked.hinted_at = event.asked_at
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
@@ -119,7 +136,8 @@ class Resolver:
         seen = tracked.absences
         if not seen or event.asked_at - seen[-1] >= p.spacing:
             seen.append(event.asked_at)
-        return len(seen) >= p.lookups and self._consistent(tracked, fence) and not self._may_have_traded(tracked)
+        hinted = tracked.hinted_at is not None and event.asked_at - tracked.hinted_at < p.vanish
+        return len(seen) >= p.lookups and not hinted and self._consistent(tracked, fence) and not self._may_have_traded(tracked)
 
     def obstacle(self, tracked: Tracked, at: datetime) -> str:
         """Why a person's word cannot end an order yet, as what follows its name in a sentence; "" if it can."""
@@ -137,8 +155,11 @@ class Resolver:
         return tracked.seen_at is not None and tracked.canceled_at is not None and tracked.seen_at > tracked.canceled_at
 
     def _consistent(self, tracked: Tracked, fence: datetime) -> bool:
-        """Whether the account, read after the fence, is as without the order: had it filled, or were it open, that would show."""
-        if self._read_at is None or self._read_at < fence:
+        """Whether the account, read after the fence, is as without the order: had it filled, or were it open, that would show.
+
+        Base that differs the other way round is no evidence: a liquidation or a withdrawal may have taken what was bought, and more.
+        """
+        if self._read_at is None or self._read_at < fence or self._differences.get(currencies(tracked.order.symbol)[0]):
             return False
         return not may_explain(tracked, self._differences) and not may_lock(tracked, self._locked)
 

@@ -81,10 +81,12 @@ def test_nobody_goes_beyond_who_cannot_follow(legs: dict[str, Course], data: st.
 def test_a_leg_that_is_behind_is_completed_in_time() -> None:
     """Apart, then together again: two phases, and nothing is taken back."""
     bond = Bond((A, B), {A: Decimal(0), B: Decimal(0)}, {A: Decimal(10), B: Decimal(-10)})
-    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, 0)}, TERMS, T0, hopeless=False) == [Phase.UNBALANCED]
+    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, 0)}, TERMS, T0, began=T0, hopeless=False) == [Phase.UNBALANCED]
     assert behind({A: course(0, 10, 5), B: course(0, -10, 0)}) == (B,)
-    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, -2)}, TERMS, T0 + timedelta(seconds=29), hopeless=False) == []
-    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, -5)}, TERMS, T0 + timedelta(seconds=29.5), hopeless=False) == [Phase.BALANCED]
+    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, -2)}, TERMS, T0 + timedelta(seconds=29), began=T0, hopeless=False) == []
+    assert bond.judge({A: course(0, 10, 5), B: course(0, -10, -5)}, TERMS, T0 + timedelta(seconds=29.5), began=T0, hopeless=False) == [
+        Phase.BALANCED
+    ]
     assert bond.until is None
 
 
@@ -93,39 +95,49 @@ def test_what_cannot_be_completed_is_taken_back(hopeless: bool) -> None:
     """At once where it is known that it never will be, else after the time; then the group waits before it grows again."""
     bond = Bond((A, B), {A: Decimal(0), B: Decimal(0)}, {A: Decimal(10), B: Decimal(-20)})
     legs = {A: course(0, 10, 5), B: course(0, -20, -2)}
-    phases = bond.judge(legs, TERMS, T0, hopeless=hopeless)
+    phases = bond.judge(legs, TERMS, T0, began=T0, hopeless=hopeless)
     if not hopeless:
         assert phases == [Phase.UNBALANCED]
-        phases += bond.judge(legs, TERMS, T0 + TERMS.within, hopeless=False)
+        phases += bond.judge(legs, TERMS, T0 + TERMS.within, began=T0, hopeless=False)
     assert phases == [Phase.UNBALANCED, Phase.UNWINDING]
     assert (bond.goals[A], bond.starts[A]) == (Decimal(1), Decimal(5)), "a tenth is what both have done"
     courses = bond.courses({A: Decimal(5), B: Decimal(-2)}, {A: Decimal(1), B: Decimal(1)}, {A: Decimal("0.001"), B: Decimal("0.001")})
     assert steps(courses, level(courses, Decimal(100))) == {A: Decimal(-4)}
     at = T0 + 2 * TERMS.within
     back = bond.courses({A: Decimal(1), B: Decimal(-2)}, {A: Decimal(1), B: Decimal(1)}, {A: Decimal("0.001"), B: Decimal("0.001")})
-    assert bond.judge(back, TERMS, at, hopeless=False) == [Phase.BALANCED]
+    assert bond.judge(back, TERMS, at, began=T0, hopeless=False) == [Phase.BALANCED]
     assert bond.until == at + TERMS.pause
 
 
 def test_what_can_be_neither_completed_nor_taken_back_is_told() -> None:
     """Two bounds in time: then a person is called; once it is back, that is told as well."""
     bond = Bond((A, B), {A: Decimal(0), B: Decimal(0)}, {A: Decimal(10), B: Decimal(-10)})
-    bond.judge({A: course(0, 10, 5), B: course(0, -10, 0)}, TERMS, T0, hopeless=True)
+    bond.judge({A: course(0, 10, 5), B: course(0, -10, 0)}, TERMS, T0, began=T0, hopeless=True)
 
     def now(held: float) -> Mapping[str, Course]:
         small = dict.fromkeys((A, B), Decimal("0.001"))
         return bond.courses({A: Decimal(str(held)), B: Decimal(0)}, dict.fromkeys((A, B), Decimal(1)), small)
 
-    assert bond.judge(now(5), TERMS, T0 + TERMS.within, hopeless=True) == [Phase.STUCK]
-    assert bond.judge(now(5), TERMS, T0 + 9 * TERMS.within, hopeless=True) == []
-    assert bond.judge(now(0), TERMS, T0 + 10 * TERMS.within, hopeless=True) == [Phase.BALANCED]
+    assert bond.judge(now(5), TERMS, T0 + TERMS.within, began=T0, hopeless=True) == [Phase.STUCK]
+    assert bond.judge(now(5), TERMS, T0 + 9 * TERMS.within, began=T0, hopeless=True) == []
+    assert bond.judge(now(0), TERMS, T0 + 10 * TERMS.within, began=T0, hopeless=True) == [Phase.BALANCED]
+
+
+@pytest.mark.parametrize(("gap", "phases"), [(4, []), (3, [Phase.UNWINDING])])
+def test_what_was_left_apart_has_its_time_anew_once_it_comes_nearer(gap: int, phases: list[Phase]) -> None:
+    """The time that an earlier wave has used up does not end one that succeeds; one that brings nothing is over at once."""
+    bond = Bond((A, B), {A: Decimal(0), B: Decimal(0)}, {A: Decimal(10), B: Decimal(-10)}, Phase.UNBALANCED, T0 - 2 * TERMS.within)
+    bond.gap = Decimal(gap)
+    legs = {A: course(0, 10, 5), B: course(0, -10, -2)}
+    assert bond.judge(legs, TERMS, T0 + timedelta(seconds=1), began=T0, hopeless=False) == phases
+    assert bond.judge(legs, TERMS, T0 + TERMS.within, began=T0, hopeless=False) == ([] if phases else [Phase.UNWINDING])
 
 
 def test_nobody_is_taken_back_to_before_where_it_began() -> None:
     """A leg that was thrown back behind its start, as by a deleveraging, drags the others to their starts at most."""
     legs = {A: course(-0.1, 0.1, 0.0), B: course(0.1, -0.1, 0.2)}
     bond = Bond((A, B), {A: Decimal("-0.1"), B: Decimal("0.1")}, {A: Decimal("0.1"), B: Decimal("-0.1")}, Phase.UNBALANCED, T0)
-    assert bond.judge(legs, TERMS, T0 + TERMS.within, hopeless=False) == [Phase.UNWINDING]
+    assert bond.judge(legs, TERMS, T0 + TERMS.within, began=T0, hopeless=False) == [Phase.UNWINDING]
     assert bond.goals == {A: Decimal("-0.1"), B: Decimal("0.1")}
 
 

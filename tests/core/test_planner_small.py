@@ -61,6 +61,12 @@ def test_nothing_is_changed_where_everything_can_be_held() -> None:
     assert (made.changed, made.needs, made.left) == ({}, {}, {})
 
 
+def test_what_cannot_be_held_short_is_not_raised() -> None:
+    """A weight below 0 on spot is wanted at 0, and a rest of it that no order can sell is dust, whatever others give up."""
+    made = plan(account("60", "10", weights={"A/USDT": 0.5, "B/USDT": 0.05, "C/USDT": -0.3}, held={"C/USDT": "6"}))
+    assert (sorted(made.changed), made.left["C/USDT"]) == (["A/USDT", "B/USDT"], "dust")
+
+
 def test_no_target_is_raised_beyond_its_limit_or_the_factor() -> None:
     """What neither may take stays cash; with a factor of 1 nobody takes anything."""
     tight = plan(replace(account("60", "10"), caps=dict.fromkeys(TWELVE, 0.195)))
