@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.funding import Mark
-from daemon.core.model import Balance, Flow, Instrument, epoch_ms
+from daemon.core.model import Balance, Fill, Flow, Instrument, epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
@@ -148,6 +148,10 @@ class SwapExchange(SwapMarket):
         """See Exchange.balances: wallets, and positions by what they are made of."""
         answer = await self._private(Urgency.RECONCILE, lambda: self._client.fapiPrivateV3GetAccount({}))
         return usdm.balances(answer, self._client.markets or {})
+
+    async def trades(self, symbol: str, since: datetime) -> tuple[Fill, ...]:
+        """See Exchange.trades."""
+        return tuple(map(usdm.named_apart, await super().trades(symbol, since)))
 
     async def cancel_after(self, symbol: str, seconds: float) -> None:
         """See Countdown.cancel_after. ccxt has no unified call for one market."""

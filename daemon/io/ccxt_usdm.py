@@ -4,14 +4,15 @@ Rule: as in ccxt_binance. What an answer does not name is Unknown, never 0.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.funding import USUAL, Mark
 from daemon.core.ledger import FUNDING, LIQUIDATION
-from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status
+from daemon.core.model import ZERO, Balance, Fill, Flow, Money, OrderReport, Side, Status, currencies
 from daemon.io import ccxt_binance as binance
 from daemon.io import ccxt_parse as parse
 from daemon.io.ccxt_client import Guarded, calling
@@ -36,6 +37,17 @@ OF_TRADES: Final = frozenset({"REALIZED_PNL", "COMMISSION"})
 KINDS: Final = {"FUNDING_FEE": FUNDING, "INSURANCE_CLEAR": LIQUIDATION}
 
 INCOMES_MAX: Final = 1000
+
+
+def wallet_name(asset: str, quotes: Collection[str]) -> str:
+    """What a wallet is called here: money by its name; any other asset so that it is no position, which is called by its base alone."""
+    return asset if asset in quotes else f"{asset} coins"
+
+
+def named_apart(fill: Fill) -> Fill:
+    """A trade whose fees are of the wallets that they came from: those in BNB take nothing of a position in BNB."""
+    quotes = currencies(fill.symbol)[1:]
+    return replace(fill, fees=tuple(replace(fee, currency=wallet_name(fee.currency, quotes)) for fee in fill.fees))
 
 
 class UsdmGuarded(binance.BinanceGuarded):
@@ -151,14 +163,15 @@ class Account:
 
     def __call__(self, message: Any) -> bool:
         """Read an order or a trade; what else moves a wallet is told without a number of its own, and read by REST."""
-        match message.get("e"):
+        data = message.get("data", message)  # a combined stream says beside it whose it is
+        match data.get("e"):
             case "ORDER_TRADE_UPDATE":
-                symbol = self._ids.get(message["o"]["s"])
+                symbol = self._ids.get(data["o"]["s"])
                 if symbol is not None:
-                    self._sink(execution(message["o"], symbol))
+                    self._sink(execution(data["o"], symbol))
             case "ACCOUNT_CONFIG_UPDATE":
                 self._sink(SettingsMoved())
-            case "ACCOUNT_UPDATE" if message["a"].get("m") == "MARGIN_TYPE_CHANGE":
+            case "ACCOUNT_UPDATE" if data["a"].get("m") == "MARGIN_TYPE_CHANGE":
                 self._sink(SettingsMoved())
             case "listenKeyExpired":
                 raise ccxt.NetworkError("the listen key has expired")
@@ -189,7 +202,7 @@ def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
 def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
     amount, price = parse.sized(data["l"], "an amount", traded=True), parse.sized(data["L"], "a price", traded=True)
     fee = parse.figure(data.get("n") or ZERO, "a fee")
-    return Fill(
+    fill = Fill(
         order_id=order_id,
         venue_id=str(data["i"]),
         trade_id=str(data["t"]),
@@ -202,6 +215,7 @@ def _trade(data: Mapping[str, Any], symbol: str, order_id: str) -> Fill:
         at=parse.moment(data["T"]),
         realised=parse.stated(data.get("rp"), "a profit"),
     )
+    return named_apart(fill)
 
 
 @parse.reading("the balances")
@@ -215,8 +229,8 @@ def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
     if not isinstance(assets, list) or not assets or not isinstance(positions, list):
         raise Unknown("the venue's answer names no wallet")
     traded = {str(market["id"]): str(market["base"]) for market in markets.values()}
-    wallets = {str(each["asset"]): _wallet(each) for each in assets}
-    held = {asset: wallet for asset, wallet in wallets.items() if asset not in traded.values()}
+    quotes = {str(market["quote"]) for market in markets.values()}
+    held = {wallet_name(str(each["asset"]), quotes): _wallet(each) for each in assets}
     for each in positions:
         symbol, cost = str(each["symbol"]), _figure(each, "notional") - _figure(each, "unrealizedProfit")
         name = traded.get(symbol, symbol)
@@ -239,11 +253,12 @@ def _figure(raw: Mapping[str, Any], name: str) -> Decimal:
 async def incomes(client: Guarded, since_ms: int, ids: Mapping[str, str]) -> tuple[Flow, ...]:
     """What has moved the wallets beside trades since a moment, oldest first; `ids` are symbols by the venue's names."""
     found: dict[str, Flow] = {}
+    quotes = {currencies(symbol)[1] for symbol in ids.values()}
     while True:
         rows = await client.fapiPrivateGetIncome({"startTime": since_ms, "limit": INCOMES_MAX})
         for row in rows:
             if row.get("incomeType") not in OF_TRADES:
-                flow = _flow(row, ids)
+                flow = _flow(row, ids, quotes)
                 found[flow.id] = flow
         newest = max((int(row["time"]) for row in rows), default=since_ms)
         if len(rows) < INCOMES_MAX:
@@ -254,13 +269,13 @@ async def incomes(client: Guarded, since_ms: int, ids: Mapping[str, str]) -> tup
 
 
 @parse.reading("an income")
-def _flow(row: Mapping[str, Any], ids: Mapping[str, str]) -> Flow:
+def _flow(row: Mapping[str, Any], ids: Mapping[str, str], quotes: Collection[str]) -> Flow:
     kind, asset = str(row["incomeType"]), str(row["asset"])
     amount = _figure(row, "income")
     # The number is unique within a kind, says Binance; liquidations and funding of several symbols have been seen to share theirs.
     name = f"{kind}-{row.get('symbol') or asset}-{row['tranId']}"
     symbol = ids.get(str(row.get("symbol")), "") if kind in KINDS else ""
-    return Flow(name, asset, amount, KINDS.get(kind, kind.lower()), parse.moment(row["time"]), symbol)
+    return Flow(name, wallet_name(asset, quotes), amount, KINDS.get(kind, kind.lower()), parse.moment(row["time"]), symbol)
 
 
 def tiers(raw: Sequence[Mapping[str, Any]]) -> tuple[tuple[Decimal, Decimal], ...]:

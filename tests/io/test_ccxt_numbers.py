@@ -83,7 +83,7 @@ READERS: Final[Mapping[str, tuple[Any, Callable[[Any], Any]]]] = {
     "spot stream": (SPOT_NEWS, lambda raw: binance.execution(raw, "BTC/USDT")),
     "swap stream": (SWAP_NEWS, lambda raw: usdm.execution(raw, "BTC/USDT:USDT")),
     "wallets": (WALLETS, lambda raw: usdm.balances(raw, {})),
-    "income": (INCOME, lambda raw: usdm._flow(raw, {})),
+    "income": (INCOME, lambda raw: usdm._flow(raw, {}, {"USDT"})),
     "marks": (MARKED, lambda raw: usdm.mark_prices(raw, {"BTCUSDT": "BTC/USDT:USDT"}, {})),
     "settlement": ({"timestamp": MS, "fundingRate": "0.0001"}, parse.settlement),
     "intervals": ([{"symbol": "BTCUSDT", "fundingIntervalHours": 4}], lambda raw: usdm.settling(raw, {"BTCUSDT": "BTC/USDT:USDT"})),
