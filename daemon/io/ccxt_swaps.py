@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from daemon.core.funding import Mark
-from daemon.core.model import Balance, Fill, Flow, Instrument, epoch_ms
+from daemon.core.model import Balance, Fill, Flow, Instrument, OrderReport, epoch_ms
 from daemon.io import ccxt_parse as parse
 from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
@@ -153,6 +153,11 @@ class SwapExchange(SwapMarket):
         """See Exchange.trades."""
         return tuple(map(usdm.named_apart, await super().trades(symbol, since)))
 
+    async def named(self, venue_id: str, symbol: str) -> OrderReport:
+        """See Naming.named."""
+        raw = await self._private(Urgency.RECONCILE, lambda: self._client.fetch_order(venue_id, symbol))
+        return parse.report(raw, symbol=symbol, now=self._now())
+
     async def cancel_after(self, symbol: str, seconds: float) -> None:
         """See Countdown.cancel_after. ccxt has no unified call for one market."""
         length_ms = round(seconds * 1000)
@@ -168,6 +173,10 @@ class SwapExchange(SwapMarket):
 
 class RenumberedSwaps(Renumbered, SwapExchange):
     """The same where the venue counts from 1 again."""
+
+    async def named(self, venue_id: str, symbol: str) -> OrderReport:
+        """See Naming.named."""
+        return self._epoch.report(await super().named(venue_id.rpartition("/")[2], symbol))
 
     async def incomes(self, since: datetime) -> tuple[Flow, ...]:
         """See Earning.incomes: those of this epoch."""

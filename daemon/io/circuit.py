@@ -27,6 +27,8 @@ from daemon.io.exchange import (
     Market,
     Marking,
     Metered,
+    Naming,
+    NotFound,
     NotSent,
     Reason,
     SetUp,
@@ -253,6 +255,13 @@ class ExchangeInTurn(MarketInTurn):
         """See Earning.incomes; an account in which nothing moves by itself has none."""
         exchange = self._exchange
         return await self._circuit.at_once(lambda: exchange.incomes(since)) if isinstance(exchange, Earning) else ()
+
+    async def named(self, venue_id: str, symbol: str) -> OrderReport:
+        """See Naming.named."""
+        exchange = self._exchange
+        if not isinstance(exchange, Naming):
+            raise NotFound("the venue trades nothing by itself")
+        return await self._circuit.at_once(lambda: exchange.named(venue_id, symbol))
 
     async def cancel_after(self, symbol: str, seconds: float) -> None:
         """See Countdown.cancel_after. It belongs to orders, so it does not wait."""

@@ -195,6 +195,19 @@ class Earning(Protocol):
 
 
 @runtime_checkable
+class Naming(Protocol):
+    """A venue that trades in an account by itself, as liquidations do, by orders that only their names tell from those of others."""
+
+    async def named(self, venue_id: str, symbol: str) -> OrderReport:
+        """An order by the venue's own number, whoever's it is.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+
+@runtime_checkable
 class Countdown(Protocol):
     """A venue that can cancel by itself what is open, after so long without a word."""
 

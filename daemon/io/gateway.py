@@ -34,11 +34,12 @@ from daemon.core.events import (
     TouchRead,
     TradesListed,
 )
+from daemon.core.forced import forced
 from daemon.core.model import Decision, Fill, Flow, Order, OrderReport
 from daemon.core.resolver import CLOCK_MARGIN
 from daemon.core.styles import Parent
 from daemon.io.clock import Clock
-from daemon.io.exchange import LEAVING, MAY_LEAVE, Earning, Exchange, Fatal, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+from daemon.io.exchange import LEAVING, MAY_LEAVE, Earning, Exchange, Fatal, Naming, NotFound, NotSent, Reason, Refused, Urgency, VenueError
 
 Stamp = Callable[[str], None]
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
@@ -219,8 +220,14 @@ class Gateway:
                 trades = await self._exchange.trades(symbol, request.since - CLOCK_MARGIN)
             except VenueError:
                 return
+            fresh = [fill for fill in trades if not self._booked(symbol, fill.trade_id)]
+            try:
+                taken = await self._taken_over(symbol, fresh)
+            except VenueError:
+                return
             at = self._clock.now()
-            await self.learn(*(OrderFilled(fill, at) for fill in trades if not self._booked(symbol, fill.trade_id)))
+            told = (replace(fill, order_id=taken[fill.venue_id].order_id) if fill.venue_id in taken else fill for fill in fresh)
+            await self.learn(*(OrderFilled(fill, at) for fill in told), *(OrderReported(report, "query", at) for report in taken.values()))
         if isinstance(self._exchange, Earning):
             try:
                 flows = await self._exchange.incomes(request.since - CLOCK_MARGIN)
@@ -229,6 +236,16 @@ class Gateway:
             at = self._clock.now()
             await self.learn(*(FlowBooked(flow, at) for flow in flows if not self._flowed(flow)))
         self._publish(TradesListed(request.symbols, request.since, self._clock.now()))
+
+    async def _taken_over(self, symbol: str, fresh: Sequence[Fill]) -> dict[str, OrderReport]:
+        """Of these trades, by the venue's number, the orders by which it has taken a position over; a listing does not name them."""
+        found: dict[str, OrderReport] = {}
+        if isinstance(self._exchange, Naming):
+            for venue_id in sorted({fill.venue_id for fill in fresh if not fill.order_id}):
+                with suppress(NotFound, Refused):
+                    report = await self._exchange.named(venue_id, symbol)
+                    found |= {venue_id: report} if forced(report.order_id) else {}
+        return found
 
     async def _recall(self, request: RecallOrder) -> None:
         """Whether the venue still knows an order of ours that has traded: by its id, or in the trades."""

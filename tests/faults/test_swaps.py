@@ -166,7 +166,7 @@ async def test_positions_are_valued_at_the_mark(streamed: bool, tmp_path: Path) 
 
 @pytest.mark.parametrize("told", [True, False])
 async def test_a_liquidation_is_booked_and_told(told: bool, tmp_path: Path) -> None:
-    """The exchange takes a position over, told on the stream or not: its trade and fee are booked, those who held it lose it."""
+    """The exchange takes a position over, told on the stream or not: its trade and fee are booked to who held it, and it only reduces."""
     async with swaps(tmp_path) as place:
         await place.wave(BTC=3.0)
         if not told:
@@ -176,26 +176,28 @@ async def test_a_liquidation_is_booked_and_told(told: bool, tmp_path: Path) -> N
         place.mend()
         await place.until(lambda: place.disagreements() == [])
         assert {flow.kind for flow in read(place.run.path).flows if flow.symbol == BTC} == {LIQUIDATION}
-        if told:
-            (hold,) = [hold for hold in place.holds() if hold.scope.symbol == BTC]
-            assert (hold.level, hold.code) == (Level.REDUCING, "liquidated")
-            place.fault("deposit", asset="USDT", amount=50_000)
-            await place.until(lambda: place.run.parts.ledger.wallet("USDT") == 50_000)
-            settled = await place.wave(BTC=0.5)
-            assert settled.left[BTC] == "liquidated"
-            # A listing may have told of the trade first, which names no order: then nobody's it was until this decision.
-            assert place.held("momo", "BTC") == 0 == place.held(UNASSIGNED, "BTC")
-            await place.lift(hold)
+        (hold,) = [hold for hold in place.holds() if hold.scope.symbol == BTC]
+        assert (hold.level, hold.code) == (Level.REDUCING, "liquidated")
+        place.fault("deposit", asset="USDT", amount=50_000)
+        await place.until(lambda: place.run.parts.ledger.wallet("USDT") == 50_000)
+        settled = await place.wave(BTC=0.5)
+        assert settled.left[BTC] == "liquidated"
+        assert place.held("momo", "BTC") == 0 == place.held(UNASSIGNED, "BTC")
+        await place.lift(hold)
 
 
-async def test_a_deleveraging_is_booked_and_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_deleveraging_is_booked_and_told(told: bool, tmp_path: Path) -> None:
     """The exchange closes half of a short: that is booked, its sleeve has the rest, and nothing is opened there until a person says so."""
     async with swaps(tmp_path) as place:
         await place.wave(ETH=-1.0)
         before = place.position("ETH")
+        if not told:
+            place.fault("ws.lose", on="user")
         place.fault("adl", symbol="ETH/USDT", share=0.5)
         await place.until(lambda: place.position("ETH") > before)
         await place.until(lambda: place.disagreements() == [] and place.held(UNASSIGNED, "ETH") == 0)
+        place.mend()
         assert place.held("momo", "ETH") == place.position("ETH")
         (hold,) = place.holds()
         assert hold.code == "deleveraged"
