@@ -125,17 +125,21 @@ BINANCE_RANGES: Final[tuple[tuple[int, int, Outcome], ...]] = (
     (-4033, -4000, (Refused, Reason.FILTER)),
 )
 
-# One code, several meanings: the venue's sentence tells them apart.
-BINANCE_TEXTS: Final[tuple[tuple[str, str, Outcome], ...]] = (
-    ("-2010", "duplicate order", DUPLICATE),
-    ("-2010", "immediately match", (Refused, Reason.WOULD_CROSS)),
-    ("-2010", "insufficient balance", (Refused, Reason.INSUFFICIENT_FUNDS)),
-    ("-2010", "market is closed", (Refused, Reason.MARKET_CLOSED)),
-    ("-2010", "not permitted", (Refused, Reason.PERMISSION)),
-    ("-2010", "disabled on this account", (Fatal, Reason.PERMISSION)),
-    ("-2010", "trading is not enabled", (Fatal, Reason.PERMISSION)),
-    ("-2011", "unknown order", (NotFound, Reason.OTHER)),
-    ("-1013", "notional", (Refused, Reason.NOTIONAL_MIN)),
+# One code, several meanings: the venue's sentence tells them apart. Why an order is not taken is said under any of PLACING, by whichever
+# part of the venue has noticed first: "Market is closed." mostly comes as -1013.
+PLACING: Final = frozenset({"-1010", "-1013", "-2010"})
+BINANCE_TEXTS: Final[tuple[tuple[frozenset[str], str, Outcome], ...]] = (
+    (PLACING, "duplicate order", DUPLICATE),
+    (PLACING, "immediately match", (Refused, Reason.WOULD_CROSS)),
+    (PLACING, "insufficient balance", (Refused, Reason.INSUFFICIENT_FUNDS)),
+    (PLACING, "market is closed", (Refused, Reason.MARKET_CLOSED)),
+    (PLACING, "not permitted", (Refused, Reason.PERMISSION)),
+    (PLACING, "restricted for this account", (Refused, Reason.PERMISSION)),
+    (PLACING, "disabled on this account", (Fatal, Reason.PERMISSION)),
+    (PLACING, "may not place", (Fatal, Reason.PERMISSION)),
+    (PLACING, "trading is not enabled", (Fatal, Reason.PERMISSION)),
+    (PLACING, "notional", (Refused, Reason.NOTIONAL_MIN)),
+    (frozenset({"-2011"}), "unknown order", (NotFound, Reason.OTHER)),
 )
 
 BINANCE_FAMILY: Final = frozenset({"binance", "binanceus", "binancecoinm", "binanceusdm"})
@@ -195,8 +199,8 @@ def _by_code(venue: str, answer: Answer) -> Outcome | None:
     if venue not in BINANCE_FAMILY or answer.code is None:
         return None
     text = answer.text.lower()
-    for code, words, outcome in BINANCE_TEXTS:
-        if code == answer.code and words in text:
+    for codes, words, outcome in BINANCE_TEXTS:
+        if answer.code in codes and words in text:
             return outcome
     if answer.code in BINANCE:
         return BINANCE[answer.code]
