@@ -226,7 +226,9 @@ def balances(answer: Any, markets: Mapping[str, Json]) -> dict[str, Balance]:
         Unknown: the answer names no wallet, or has no figures.
     """
     assets, positions = (answer.get(name) if isinstance(answer, Mapping) else None for name in ("assets", "positions"))
-    if not isinstance(assets, list) or not assets or not isinstance(positions, list):
+    if not isinstance(assets, list) or not isinstance(positions, list):
+        raise Unknown("the venue's answer names no wallet")
+    if not assets and parse.decimal(answer.get("totalWalletBalance")) != 0:  # of an account without money, some list none
         raise Unknown("the venue's answer names no wallet")
     traded = {str(market["id"]): str(market["base"]) for market in markets.values()}
     quotes = {str(market["quote"]) for market in markets.values()}

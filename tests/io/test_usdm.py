@@ -11,7 +11,7 @@ from daemon.core.model import Flow, OrderReport, from_epoch_ms
 from daemon.io import ccxt_usdm as usdm
 from daemon.io.ccxt_client import Guarded
 from daemon.io.ccxt_library import ccxt
-from daemon.io.exchange import AccountNews, SettingsMoved
+from daemon.io.exchange import AccountNews, SettingsMoved, Unknown
 
 MS: Final = 1_767_225_600_000
 IDS: Final = {"BTCUSDT": "BTC/USDT:USDT"}
@@ -97,3 +97,11 @@ async def test_an_asset_that_is_also_a_market_s_base_is_no_position() -> None:
     assert ledger.positions()["BNB/USDT:USDT"][0] == shown["BNB"].total == 1
     assert ledger.wallet("USDT") == shown["USDT"].total == Decimal("99.5")
     assert shown["BNB coins"].total == Decimal("2.9"), "what is there beside is told as well"
+
+
+def test_an_account_is_empty_only_where_it_says_so() -> None:
+    """No wallets and a sum of 0 are an account without money; no wallets and no sum, or another one, are no answer."""
+    assert usdm.balances({"totalWalletBalance": "0.00000000", "assets": [], "positions": []}, {}) == {}
+    for said in ({}, {"totalWalletBalance": "5"}, {"totalWalletBalance": ""}):
+        with pytest.raises(Unknown, match="no wallet"):
+            usdm.balances({**said, "assets": [], "positions": []}, {})
