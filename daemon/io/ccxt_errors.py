@@ -108,16 +108,22 @@ BINANCE: Final[Mapping[str, Outcome]] = MappingProxyType(
         "-2013": (NotFound, Reason.OTHER),
         "-2014": (Fatal, Reason.CREDENTIALS),
         "-2015": (Fatal, Reason.CREDENTIALS),
+        "-1121": (Refused, Reason.MARKET_CLOSED),  # "Invalid symbol", which was listed when its rules were read
         "-2016": (Refused, Reason.MARKET_CLOSED),
         "-2018": (Refused, Reason.INSUFFICIENT_FUNDS),
         "-2019": (Refused, Reason.INSUFFICIENT_FUNDS),
+        "-2020": (Refused, Reason.OTHER),  # nobody was there to trade with
         "-2022": (Refused, Reason.REDUCE_ONLY),
+        "-2023": (Refused, Reason.OTHER),  # while a liquidation is under way
         "-2026": (NotFound, Reason.OTHER),
         "-4116": DUPLICATE,
         "-4046": (Refused, Reason.NO_CHANGE),  # the margin type is set already
         "-4059": (Refused, Reason.NO_CHANGE),  # and the position mode
+        "-4108": (Refused, Reason.MARKET_CLOSED),  # being settled or delivered, closed, or not open yet
+        "-4140": (Refused, Reason.MARKET_CLOSED),  # likewise, of what would grow
         "-4164": (Refused, Reason.NOTIONAL_MIN),
         "-5022": (Refused, Reason.WOULD_CROSS),
+        "-5028": (Refused, Reason.CLOCK_SKEW),  # the matching engine's own look at the time
     },
 )
 BINANCE_RANGES: Final[tuple[tuple[int, int, Outcome], ...]] = (

@@ -81,7 +81,7 @@ RECORDED = [
     (400, said(-1021, "Timestamp for this request is outside of the recvWindow."), Refused, Reason.CLOCK_SKEW),
     (400, said(-1022, "Signature for this request is not valid."), Fatal, Reason.CREDENTIALS),
     (400, said(-1100, "Illegal characters found in parameter 'price'."), Refused, Reason.BAD_REQUEST),
-    (400, said(-1121, "Invalid symbol."), Refused, Reason.BAD_REQUEST),
+    (400, said(-1121, "Invalid symbol."), Refused, Reason.MARKET_CLOSED),
     (400, said(-2010, "Account has insufficient balance for requested action."), Refused, Reason.INSUFFICIENT_FUNDS),
     (400, said(-2010, "Duplicate order sent."), Unknown, Reason.DUPLICATE_ID),
     (400, said(-2010, "Market is closed."), Refused, Reason.MARKET_CLOSED),
@@ -99,6 +99,9 @@ RECORDED = [
     (400, said(-2019, "Margin is insufficient."), Refused, Reason.INSUFFICIENT_FUNDS),
     (400, said(-2022, "ReduceOnly Order is rejected."), Refused, Reason.REDUCE_ONLY),
     (400, said(-4116, "ClientOrderId is duplicated."), Unknown, Reason.DUPLICATE_ID),
+    (400, said(-4140, "Invalid symbol status for opening position."), Refused, Reason.MARKET_CLOSED),
+    (400, said(-2023, "User in liquidation mode now."), Refused, Reason.OTHER),
+    (400, said(-5028, "Timestamp for this request is outside of the ME recvWindow."), Refused, Reason.CLOCK_SKEW),
     (400, said(-4164, "Order's notional must be no smaller than 5.0 (unless you choose reduce only)"), Refused, Reason.NOTIONAL_MIN),
     (
         400,
