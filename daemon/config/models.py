@@ -120,7 +120,7 @@ class BarsConfig(Section):
         default=timedelta(seconds=3), description="How long after its close a bar is waited for; never more than half the timeframe."
     )
     min_coverage: Annotated[float, *approximate(above("0", "1"))] = Field(
-        default=0.8, description="Share of the symbols that must have a real bar for a decision."
+        default=0.8, description="Share of the symbols whose markets are open that must have a real bar for a decision."
     )
     synthetic_max: Annotated[int, *whole(between("0", "1000"))] = Field(
         default=5, description="Flat bars in a row that may stand in for a symbol's missing ones; after that it is not tradable."

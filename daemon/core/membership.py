@@ -168,6 +168,24 @@ class Membership:
         inside.setflags(write=False)
         return replace(cross_section, members=inside)
 
+    def covers(self, cross_section: Slice) -> bool:
+        """Whether enough of the universe has a bar for a decision. Whose market is closed has none to give, and is not waited for."""
+        if cross_section.coverage >= self._coverage_min:
+            return True
+        awaited = self._awaited(cross_section)
+        return bool(awaited.any()) and int(np.count_nonzero(cross_section.real & awaited)) >= self._coverage_min * int(
+            np.count_nonzero(awaited)
+        )
+
+    def silent(self, cross_section: Slice) -> bool:
+        """Whether somebody who is waited for has had no bar for so long that the market may be closed."""
+        return bool((self._awaited(cross_section) & (cross_section.age > self._silent_max)).any())
+
+    def _awaited(self, cross_section: Slice) -> Bools:
+        closed = self.closed()
+        awaited: Bools = cross_section.inside & np.array([symbol not in closed for symbol in self._symbols], np.bool_)
+        return awaited
+
     def overdue(self, cross_section: Slice) -> frozenset[str]:
         """The symbols that must be sold at this slice, since no decision has: those with a price in it, which alone can be."""
         if self.rule is None or not self.leaving or self.busy():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from daemon.core.desk import NONE, Later, missing, named, reason
 from daemon.core.events import (
     AskStrategy,
+    ReadMarkets,
     RebalanceRequested,
     SliceClosed,
     StrategyAnswered,
@@ -52,7 +53,8 @@ class _Round:
 class StrategyRunner:
     """SliceClosed in, TargetsChosen out.
 
-    A slice is full when its coverage is at least `min_coverage` (0 to 1), and live when it is handled within `decide_within` of its close.
+    A slice is full when its coverage is at least `min_coverage` (0 to 1), that of the markets which are open counted alone, and live when
+    it is handled within `decide_within` of its close. Where one is not full because somebody has been silent for long, the listing is read.
     A symbol without a bar in the deciding slice, or with too little history for every strategy, keeps its present weight (`Decision.keep`):
     no holding is sold for want of data. Its last target is carried along for up to `synthetic_max` slices without a bar, after which it no
     longer counts against what the strategy may spend.
@@ -90,7 +92,6 @@ class StrategyRunner:
         self._due = self._due_times(sleeves)
         self._staff = Staff(sleeves, symbols)
         self._round: _Round | None = None
-        self._min_coverage = min_coverage
         self._synthetic_max = synthetic_max
         self._decide_within = decide_within
         self._seen: datetime | None = None  # the newest slice's close time
@@ -185,7 +186,7 @@ class StrategyRunner:
         """Whether a due time has passed since that decision: the make-up for it will take its place, so it is not worked on any more."""
         return any(desk.sleeve.schedule.missed(decision.as_of, now) for desk in self._staff.desks)
 
-    def on_slice(self, event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen | TargetsUnchanged]:
+    def on_slice(self, event: SliceClosed) -> Iterable[AskStrategy | TargetsChosen | TargetsUnchanged | ReadMarkets]:
         """Step every indicator, then decide if a sleeve is owed a decision and the slice can carry one."""
         event = self._stamped(event)
         closed = event.slice
@@ -199,8 +200,11 @@ class StrategyRunner:
             return ()  # the answers end it within their budgets; what has become due meanwhile is made up for by the next slice
         if self.membership.waits:
             return ()  # likewise: the wave that is under way ends, and then the universe is gone over
-        if event.at - closed.closes_at > self._decide_within or closed.coverage < self._min_coverage:
+        if event.at - closed.closes_at > self._decide_within:
             return ()
+        if not self.membership.covers(closed):
+            # A market that has closed would be waited for in vain; only the venue's listing tells it from one that nobody hears.
+            return (ReadMarkets(event.at),) if self.membership.silent(closed) else ()
         if self._requested:
             return self._decide(self._staff.able, event, Cause.OPERATOR, event.at)
         owed = [desk for desk in self._staff.able if self._owes(desk.sleeve, closed.closes_at, self._settled)]

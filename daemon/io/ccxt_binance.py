@@ -324,8 +324,9 @@ def refusal(data: Mapping[str, Any]) -> None:
 @parse.reading("an order on the user stream")
 def execution(data: Mapping[str, Any], symbol: str) -> OrderReport:
     """An executionReport: the order as it stands, with the trade that it tells, if it tells one."""
-    # After a cancel `c` is the id of the cancel request and `C` the order's own.
-    order_id = str(data.get("C") or data["c"])
+    # After a cancel `c` is the id of the cancel request and `C` the order's own; else `C` is empty, or null in letters as it once was.
+    original = data.get("C")
+    order_id = str(data["c"] if original in (None, "", "null") else original)
     at = parse.moment(data["T"])
     return OrderReport(
         order_id=order_id,

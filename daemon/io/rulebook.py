@@ -19,6 +19,7 @@ from daemon.io.exchange import Exchange, VenueError
 log = structlog.get_logger()
 
 EVERY_S: Final = 3600.0
+CLOSED_S: Final = 300.0  # while a market is closed: what opens again is to be traded within minutes, and elsewhere the listing is long
 SPACING_S: Final = 5.0  # refusals may come by the dozen
 VAIN_MAX_S: Final = (
     60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
@@ -37,7 +38,7 @@ def _gone(symbol: str) -> Instrument:
 
 
 class Rulebook:
-    """Publishes `MarketsListed` every hour, and after `ReadMarkets`, but only where something has changed."""
+    """Publishes `MarketsListed` where something has changed. Read every hour, sooner while a market is closed, and after `ReadMarkets`."""
 
     def __init__(
         self, exchange: Exchange, publish: Callable[[Event], None], clock: Clock, known: Callable[[], Mapping[str, Instrument]]
@@ -58,7 +59,7 @@ class Rulebook:
         spacing_s = SPACING_S
         while True:
             try:
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(EVERY_S if all(market.active for market in self._known().values()) else CLOSED_S):
                     await self._asked.wait()
             except TimeoutError:
                 spacing_s = SPACING_S

@@ -160,8 +160,11 @@ def _run(
     from daemon.assembly.deciding import runner
 
     wanted: dict[str, Decision] = {}
+    thin = {event.slice.closes_at for event in shown.live if event.slice.coverage < settings.bars.min_coverage}
     for decision in recorded:
-        if decision.universe is not None or decision.cause not in BY_SLICES:
+        if decision.cause is Cause.DUE and decision.as_of in thin:
+            outcome.skip("decisions while a market was closed, which the journal does not tell")
+        elif decision.universe is not None or decision.cause not in BY_SLICES:
             outcome.skip("decisions that follow from more than slices (another cause than a due time, or a universe that changes)")
         elif reloaded is not None and decision.at >= reloaded:
             outcome.skip("decisions after the configuration was read again")

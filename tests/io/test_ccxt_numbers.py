@@ -150,6 +150,13 @@ def test_a_sound_answer_is_read(what: str) -> None:
     assert read(raw) is not None
 
 
+@pytest.mark.parametrize(("c", "original", "ours"), [("r1", "", "r1"), ("r1", "null", "r1"), ("r1", None, "r1"), ("x7", "r1", "r1")])
+def test_an_order_on_the_stream_is_called_by_its_own_id(c: str, original: str | None, ours: str) -> None:
+    """The id of a cancel request is not the order's; where there was none, the field is empty, null, or null in letters."""
+    report = binance.execution({**SPOT_NEWS, "c": c, "C": original}, "BTC/USDT")
+    assert (report.order_id, report.fills[0].order_id) == (ours, ours)
+
+
 @pytest.mark.parametrize("stamp", [MS // 1000, MS * 1000, MS * 1_000_000, -MS, True, float("nan"), "soon", 10**40])
 def test_a_time_of_another_unit_is_named(stamp: object) -> None:
     """In seconds, micro- or nanoseconds, a time is not believed, and the sentence shows it."""

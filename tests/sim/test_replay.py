@@ -117,5 +117,27 @@ def test_what_was_shown_is_whole_and_bounded(lived: Path, tmp_path: Path, monkey
     assert list(outcome.passed_over) == ["decisions whose slices the journal does not have (any more)"]
 
 
+def test_a_market_that_closes_does_not_stop_the_others(tmp_path: Path) -> None:
+    """With one of three markets halted the rest is decided on and traded, until it is back; replaying says what it cannot make again."""
+    halted, opened = at_bar(20), at_bar(50)
+
+    def halt(exchange: TroubledExchange) -> None:
+        exchange.silent = lambda symbol, closes_at: symbol == "C/USDT" and halted < closes_at <= opened
+        exchange.halted = lambda symbol, now: symbol == "C/USDT" and halted < now <= opened
+
+    config = written(tmp_path)
+    life = live(config, CLOSES, halt, _nothing, "C/USDT")
+    changed = [line["changed"]["active"] for line in life.lines if line["event"] == "market.changed"]
+    assert changed == ["True -> False", "False -> True"]
+    with Tables(tmp_path / "sim.sqlite") as tables:
+        made = [decision for decision in tables.every_decision() if halted < decision.as_of <= opened]
+    assert len(made) > 15
+    assert all("C/USDT" in decision.keep for decision in made)
+    assert {order.symbol for at, order in life.sent if halted + timedelta(seconds=5) < at <= opened} == {"A/USDT", "B/USDT"}
+    outcome = replayed(tmp_path / "sim.sqlite", load(config, {}), None)
+    assert outcome.differs == []
+    assert outcome.passed_over == {"decisions while a market was closed, which the journal does not tell": len(made)}
+
+
 async def _nothing(_daemon: Daemon, _exchange: TroubledExchange, _clock: SimClock) -> None:
     """It is left alone."""

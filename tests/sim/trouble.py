@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -43,6 +43,7 @@ class TroubledExchange(TapeExchange):
         self.sent: list[tuple[datetime, Order]] = []
         self.before_submit: Callable[[Order], Awaitable[None]] | None = None
         self.silent: Callable[[str, datetime], bool] = lambda _symbol, _now: False
+        self.halted: Callable[[str, datetime], bool] = lambda _symbol, _now: False
         self.lost: Callable[[], None] | None = None
         self.missing: Callable[[datetime], Decimal] = lambda _now: Decimal(0)
         self.ahead: Callable[[datetime], timedelta] = lambda _now: timedelta(0)
@@ -52,6 +53,10 @@ class TroubledExchange(TapeExchange):
 
     async def server_time(self) -> datetime:
         return self._now() + self.ahead(self._now())
+
+    async def markets(self) -> Mapping[str, Instrument]:
+        listed = await super().markets()
+        return {symbol: replace(market, active=not self.halted(symbol, self._now())) for symbol, market in listed.items()}
 
     async def submit(self, order: Order, urgency: Urgency) -> OrderReport:
         self.sent.append((self._now(), order))
