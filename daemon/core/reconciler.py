@@ -309,6 +309,7 @@ class PositionReconciler:
             return
         self._unsure = 0
         fenced = self._policy is Foreign.RINGFENCE and known.amount > 0 and known.currency not in self._quotes
+        fenced &= self._ledger.wallet(known.currency) >= 0  # what makes a short smaller cannot be kept apart from it
         kind = RINGFENCED if fenced else "unexplained"
         flow = Flow(_flow_id(known.currency, known.amount, known.since), known.currency, known.amount, kind, at)
         costs: dict[str, Decimal] = {}

@@ -187,10 +187,13 @@ def leaves_no_trace(order: Order) -> bool:
 
 
 def may_lock(tracked: Tracked, locked: Mapping[str, Decimal]) -> bool:
-    """Whether this order, open, may be behind what stands locked: half of what it would lock is enough, since prices move."""
+    """Whether this order, open, may be behind what stands locked: half of what it would lock is enough, since prices move.
+
+    Of a swap it is a tenth: the market may stand at a higher leverage than it was set to.
+    """
     order, (base, quote) = tracked.order, currencies(tracked.order.symbol)
     if is_swap(order.symbol):  # what only reduces needs no margin, and leaves no trace
-        return order.spends_quote and locked.get(quote, ZERO) >= order.reserve * tracked.remaining / order.amount / 2
+        return order.spends_quote and locked.get(quote, ZERO) >= order.reserve * tracked.remaining / order.amount / 10
     if tracked.order.side is Side.SELL:
         return locked.get(base, ZERO) >= tracked.remaining / 2
     return locked.get(quote, ZERO) >= tracked.remaining * tracked.order.price / 2

@@ -250,3 +250,4 @@ class RateGate:
             now = self._clock.monotonic()
             self._check(now + wait_s, deadline, now)
             await self._clock.sleep(min(wait_s, NAP_S) if urgency in SENDING else wait_s)
+        self._check_open(urgency)  # the last nap, too, is time enough for a halt

@@ -19,7 +19,7 @@ from daemon.io.exchange import Exchange, VenueError
 log = structlog.get_logger()
 
 EVERY_S: Final = 3600.0
-CLOSED_S: Final = 300.0  # while a market is closed: what opens again is to be traded within minutes, and elsewhere the listing is long
+SHUT_S: Final = 300.0  # while one of our markets is listed and does not trade: halts last minutes, and nobody tells of their end
 SPACING_S: Final = 5.0  # refusals may come by the dozen
 VAIN_MAX_S: Final = (
     60.0  # a refusal that the rules do not explain comes again with each attempt, so each reading in vain doubles the spacing
@@ -38,7 +38,7 @@ def _gone(symbol: str) -> Instrument:
 
 
 class Rulebook:
-    """Publishes `MarketsListed` where something has changed. Read every hour, sooner while a market is closed, and after `ReadMarkets`."""
+    """Publishes `MarketsListed` every hour, sooner while one is shut, and after `ReadMarkets`, but only where something has changed."""
 
     def __init__(
         self, exchange: Exchange, publish: Callable[[Event], None], clock: Clock, known: Callable[[], Mapping[str, Instrument]]
@@ -48,6 +48,7 @@ class Rulebook:
         self._clock = clock
         self._known = known
         self._asked = asyncio.Event()
+        self._shut = False
 
     def accept(self, _: ReadMarkets) -> Iterable[Event]:
         """Somebody doubts the rules."""
@@ -59,7 +60,7 @@ class Rulebook:
         spacing_s = SPACING_S
         while True:
             try:
-                async with asyncio.timeout(EVERY_S if all(market.active for market in self._known().values()) else CLOSED_S):
+                async with asyncio.timeout(SHUT_S if self._shut else EVERY_S):
                     await self._asked.wait()
             except TimeoutError:
                 spacing_s = SPACING_S
@@ -75,6 +76,7 @@ class Rulebook:
             log.warning("markets.unread", error=error.text)
             return False
         known = self._known()
+        self._shut = any(not market.active for symbol, market in listed.items() if symbol in known)
         now = {symbol: listed.get(symbol) or replace(market, active=False) for symbol, market in known.items()}
         for symbol in (symbol for symbol, market in now.items() if market != known[symbol]):
             log.warning("market.changed", symbol=symbol, listed=symbol in listed, changed=_changes(known[symbol], now[symbol]))

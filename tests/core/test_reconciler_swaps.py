@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from daemon.core.events import DriftFound, FlowBooked
 from daemon.core.model import Flow, Side
+from daemon.core.reconciler import Foreign
 from tests.core.builders import after
 from tests.core.office import Office
 
@@ -43,3 +44,14 @@ def test_a_trade_of_the_exchange_s_own_that_is_listed_late_is_waited_for() -> No
     office.balances["USDT"] = office.ledger.wallet("USDT")
     office.poll()
     assert office.agreed
+
+
+def test_a_short_that_others_have_made_smaller_is_smaller() -> None:
+    """What was bought back by nobody knows whom cannot be kept apart from the short that it is part of, as coins can."""
+    office = SwapOffice(foreign=Foreign.RINGFENCE)
+    office.filled(office.trade("BTC/USDT:USDT", Side.SELL, "5"))
+    office.polls(3)
+    assert office.ledger.wallet("BTC") < 0
+    office.balances["BTC"] += Decimal("0.25")
+    office.polls(150)
+    assert [(flow.kind, flow.amount) for flow in office.flows() if flow.currency == "BTC"] == [("unexplained", Decimal("0.25"))]

@@ -159,12 +159,12 @@ def test_what_another_order_may_have_brought_is_no_hint(side: Side, absent_s: in
 
 @pytest.mark.parametrize(("side", "reduces", "locked", "seen"), [
     (Side.BUY, False, "6", True),
-    (Side.SELL, False, "6", True),
-    (Side.SELL, False, "4", False),
+    (Side.SELL, False, "1", True),
+    (Side.SELL, False, "0.9", False),
     (Side.SELL, True, "6", False),
 ])  # fmt: skip
 def test_the_margin_that_an_order_of_a_swap_may_have_locked_shows_it(side: Side, reduces: bool, locked: str, seen: bool) -> None:
-    """Half of the margin that it reserves, on whichever side it is, in the currency of the wallet; what only reduces locks none."""
+    """A tenth of the margin that it reserves, on whichever side it is, in the currency of the wallet; what only reduces locks none."""
     case = Inquiry()
     short = order(symbol="BTC/USDT:USDT", side=side, at=after(0))
     case.tracked.order = replace(short, reserve=Decimal(10), reduce_only=reduces)

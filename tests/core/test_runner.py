@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from daemon.core.events import BarClosed, ReadMarkets, SliceClosed, TargetsChosen
+from daemon.core.events import BarClosed, SliceClosed, TargetsChosen
 from daemon.core.indicators import RSI, SMA, Indicator
 from daemon.core.model import CLOSE, VOLUME, Bar, Decision, Slice, TargetWeights, decision_id
 from daemon.core.runner import StrategyRunner
@@ -252,32 +252,6 @@ def test_long_missing_symbol_counts_no_longer() -> None:
     (chosen,) = close(target, 8, {A: 3})
     assert chosen.decision.weights == {}
     assert chosen.decision.keep == {A}
-
-
-def test_a_closed_market_is_not_waited_for() -> None:
-    """One that the listing has as closed counts in no coverage, so the rest is decided on; where all are closed nothing is."""
-    target = runner(sleeve(always({A: 0.5, C: 0.5})))
-    assert close(target, 4, {A: 9, B: 9}) == []
-    target.membership.closed = lambda: frozenset({A, B})
-    (chosen,) = close(target, 8, {A: 13, B: 13})
-    assert chosen.decision.keep == {A, B}
-    assert chosen.decision.weights == {C: 0.5}
-    assert close(target, 12, {A: 17, B: 17, C: 1}) == []
-    target.membership.closed = lambda: frozenset(ABC)
-    assert close(target, 16, {A: 21, B: 21, C: 5}) == []
-
-
-def test_a_market_that_stays_silent_has_the_listing_read() -> None:
-    """Where a slice is too thin for a decision, the listing is to say whether somebody who has long been silent is closed."""
-    target = runner(sleeve(always({A: 0.5})))
-    heard = []
-    for hour, missing in ((4, {A: 1, B: 1}), (5, {A: 2, B: 2}), (6, {A: 3, B: 3}), (7, {A: 4})):
-        closed = slice_at(hour, missing)
-        heard.append([type(event) for event in target.on_slice(SliceClosed(closed, closed.closes_at))])
-    assert heard == [[], [], [ReadMarkets], [TargetsChosen]]
-    target.membership.closed = lambda: frozenset({A, B})
-    closed = slice_at(8, {A: 5, B: 5, C: 1})
-    assert list(target.on_slice(SliceClosed(closed, closed.closes_at))) == []
 
 
 # --- several strategies ----------------------------------------------------------------------------------------------

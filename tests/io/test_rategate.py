@@ -389,6 +389,25 @@ async def test_an_order_that_may_no_longer_leave_is_not_sent_when_its_turn_comes
     assert [name for _, name in passed] == ["full", "cancel"]
 
 
+async def test_a_halt_within_the_last_moments_of_a_silence_holds_an_order_back() -> None:
+    """Whoever sits out what the venue asked for asks once more before it goes, however short the rest of it was."""
+    clock = HandClock()
+    gate = RateGate(clock)
+    gate.pause(0.4)
+    halted = False
+
+    async def order() -> None:
+        MAY_LEAVE.set(lambda: not halted)
+        await ask(gate, clock, [], "order", Urgency.GROW)
+
+    waiting = spawn(order())
+    await settle()
+    halted = True
+    await clock.advance(1.0)
+    with pytest.raises(NotSent, match="restricted"):
+        await waiting
+
+
 async def test_c5_a_wall_clock_that_steps_stalls_nothing() -> None:
     """The gate counts and waits by the monotonic clock: an hour back or forth on the wall lets nobody wait longer, nor go sooner."""
 

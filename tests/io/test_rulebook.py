@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from daemon.core.events import Event, MarketsListed, ReadMarkets
 from daemon.core.model import Instrument
 from daemon.io.exchange import Unknown
-from daemon.io.rulebook import CLOSED_S, EVERY_S, SPACING_S, Rulebook
+from daemon.io.rulebook import EVERY_S, SHUT_S, SPACING_S, Rulebook
 from tests.core.builders import market
 from tests.io.scripted import ScriptedExchange
 from tests.io.tape_venue import START, VirtualClock, nest, run
@@ -105,7 +105,9 @@ def test_a_listing_that_fails_changes_nothing() -> None:
 def test_a_market_that_is_closed_is_looked_at_every_few_minutes_until_it_is_open() -> None:
     """A halt of minutes does not cost the hour until the next reading, and once everything is open the hour counts again."""
     halted = AS_KNOWN | {BTC: replace(market(BTC), active=False)}
-    told, registrar = read(10.0 + 3 * CLOSED_S + EVERY_S / 2, halted, halted, AS_KNOWN, pokes_s=(10.0,))
+    told, registrar = read(10.0 + 3 * SHUT_S + EVERY_S / 2, halted, halted, AS_KNOWN, pokes_s=(10.0,))
     assert [event.markets[BTC].active for event in told] == [False, True]
-    assert told[1].at - told[0].at < timedelta(seconds=3 * CLOSED_S)
+    assert told[1].at - told[0].at < timedelta(seconds=3 * SHUT_S)
     assert registrar.reads == 3
+    _, registrar = read(2 * EVERY_S - SHUT_S, {ETH: market(ETH)})
+    assert registrar.reads == 1, "one that is gone can wait"

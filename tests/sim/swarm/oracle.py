@@ -295,7 +295,12 @@ class Oracle:
             if event.filled:
                 self.broken(f"{event.order_id} is closed as filled {event.filled}, and the venue never had it")
             return
-        # One that ended at once with nothing and is denied by every look-up might as well never have been.
+        # One that ended at once with nothing and is denied by every look-up might as well never have been. One that hangs, unfilled, and
+        # only reduces a swap locks nothing: where every look-up denies it, nothing shows it.
+        sent = self._sent.get(booked.id)
+        hangs = booked.status is Status.OPEN and not booked.filled and sent is not None and sent.reduce_only
+        if event.state == State.REJECTED and hangs:
+            return
         if event.state == State.REJECTED and (booked.status is Status.OPEN or booked.filled):
             self.broken(f"{event.order_id} is closed as {event.state} ({event.reason}), and the venue has it {booked.status}")
         elif booked.status is Status.OPEN:
@@ -356,15 +361,19 @@ class Oracle:
             if held.get(currency, ZERO) != amount:
                 self.broken(f"the journal holds {held.get(currency, ZERO)} {currency}, the venue {amount}")
         shown = {flow.currency for flow in record.flows if flow.kind == "opening" and flow.amount}
-        corrections = [
-            flow for flow in record.flows if flow.kind not in EXPECTED and not (self._overlooked(flow) and flow.currency not in shown)
-        ]
+        told = [flow for flow in record.flows if flow.kind not in EXPECTED and not self._lagged(flow, record.fills, opened_at)]
+        corrections = [flow for flow in told if not (self._overlooked(flow) and flow.currency not in shown)]
         if corrections and not self.books.foreign_hands:
             self.broken(f"nobody else was in the account, and these flows were booked: {corrections}")
 
     def _brings(self, fill: Fill) -> Decimal:
         """What a trade has brought of its quote, fees aside."""
         return -fill.side.sign * fill.cost if fill.realised is None else fill.realised
+
+    def _lagged(self, flow: Flow, fills: Iterable[Fill], opened_at: datetime) -> bool:
+        """Whether the account was opened by polls that did not show yet what the venue itself had traded: that is put right later."""
+        before = [fill for fill in fills if fill.order_id not in self._sent and fill.at <= opened_at]
+        return any(currencies(fill.symbol)[0] == flow.currency and fill.side.sign * fill.amount == flow.amount for fill in before)
 
     def _overlooked(self, flow: Flow) -> bool:
         """Whether no poll had shown it when the account was opened; nobody can know of it before a later one does."""

@@ -61,7 +61,8 @@ class SwapOracle(Oracle):
     def _in_order(self, daemon: Daemon, order: Order, name: str) -> None:
         super()._in_order(daemon, order, name)
         held, known = self._held(order.symbol), daemon.traders[0].parts.ledger.held(currencies(order.symbol)[0])
-        if not order.reduce_only and held * order.side.sign < 0 and known * order.side.sign < 0:
+        since = [t for t in self.books.trades if t.symbol == order.symbol and t.order_id not in self._sent and t.at > order.at]
+        if not order.reduce_only and held * order.side.sign < 0 and known * order.side.sign < 0 and not since:  # it waited for its turn
             self.broken(f"{name} makes a position of {held} smaller, and is not reduce-only")
         if order.reduce_only and order.amount > abs(known):
             self.broken(f"{name} reduces more than the {known} that are known")
