@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from daemon.core.events import (
     BookFlows,
@@ -40,6 +40,9 @@ from daemon.core.resolver import CLOCK_MARGIN
 from daemon.core.styles import Parent
 from daemon.io.clock import Clock
 from daemon.io.exchange import LEAVING, MAY_LEAVE, Earning, Exchange, Fatal, Naming, NotFound, NotSent, Reason, Refused, Urgency, VenueError
+
+# An order that the venue does not tell of for so long after its trade keeps that from being booked no longer.
+NAMED_WITHIN: Final = timedelta(minutes=1)
 
 Stamp = Callable[[str], None]
 Learnt = OrderReported | OrderRefused | OrderNotSent | OrderUnknown | OrderNotFound | OrderFilled | FlowBooked | SleevesBooked
@@ -218,10 +221,7 @@ class Gateway:
         for symbol in request.symbols:
             try:
                 trades = await self._exchange.trades(symbol, request.since - CLOCK_MARGIN)
-            except VenueError:
-                return
-            fresh = [fill for fill in trades if not self._booked(symbol, fill.trade_id)]
-            try:
+                fresh = [fill for fill in trades if not self._booked(symbol, fill.trade_id)]
                 taken = await self._taken_over(symbol, fresh)
             except VenueError:
                 return
@@ -238,13 +238,25 @@ class Gateway:
         self._publish(TradesListed(request.symbols, request.since, self._clock.now()))
 
     async def _taken_over(self, symbol: str, fresh: Sequence[Fill]) -> dict[str, OrderReport]:
-        """Of these trades, by the venue's number, the orders by which it has taken a position over; a listing does not name them."""
-        found: dict[str, OrderReport] = {}
-        if isinstance(self._exchange, Naming):
-            for venue_id in sorted({fill.venue_id for fill in fresh if not fill.order_id}):
-                with suppress(NotFound, Refused):
-                    report = await self._exchange.named(venue_id, symbol)
-                    found |= {venue_id: report} if forced(report.order_id) else {}
+        """Of these trades, by the venue's number, the orders by which it has taken a position over; a listing does not name them.
+
+        Raises:
+            VenueError: it did not say; of trades that are older than `NAMED_WITHIN`, which must be booked, it need not.
+        """
+        exchange, found = self._exchange, dict[str, OrderReport]()
+        if not isinstance(exchange, Naming):
+            return found
+        for venue_id, traded_at in {fill.venue_id: fill.at for fill in fresh if not fill.order_id}.items():
+            try:
+                report = await exchange.named(venue_id, symbol)
+            except (NotFound, Refused):
+                continue
+            except VenueError:
+                if self._clock.now() - traded_at < NAMED_WITHIN:
+                    raise
+                continue
+            if forced(report.order_id):
+                found[venue_id] = report
         return found
 
     async def _recall(self, request: RecallOrder) -> None:

@@ -60,7 +60,8 @@ class Desk:
         self.told: list[Event] = []
         self.allowed = True
         self.on_told: Callable[[Event], object] = lambda _: None
-        self.gateway = Gateway(self.exchange, journal, self._hear, StillClock(), self.ledger.has_trade, lambda _: self.allowed)
+        self.clock = StillClock()
+        self.gateway = Gateway(self.exchange, journal, self._hear, self.clock, self.ledger.has_trade, lambda _: self.allowed)
 
     def _hear(self, event: Event) -> None:
         self.on_told(event)
@@ -370,6 +371,26 @@ async def test_trades_are_listed_only_when_every_symbol_was_read(desk: Desk) -> 
     desk.exchange.traded["ETH/USDT"] = (a_fill(eth, "1"),)
     await desk.work(request)
     assert desk.told[1:] == [OrderFilled(a_fill(eth, "1"), START), TradesListed(request.symbols, START, START)]
+
+
+class Naming(ScriptedExchange):
+    """One that is asked whose an order is, and does not say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.traded = {ORDER.symbol: (a_fill(ORDER, "1", named=False),)}
+
+    async def named(self, venue_id: str, symbol: str) -> OrderReport:
+        raise Unknown("502")
+
+
+@pytest.mark.parametrize(("age_s", "booked"), [(59, False), (61, True)])
+async def test_a_trade_whose_order_stays_nameless_is_booked_within_a_minute(age_s: int, booked: bool, desk: Desk) -> None:
+    """It may be a liquidation's, which has its market held; but money counts, whoever does not say whose it was."""
+    desk.gateway._exchange = Naming()
+    desk.clock.at = START + timedelta(seconds=age_s)
+    await desk.work(QueryTrades((ORDER.symbol,), START, START))
+    assert desk.kinds == (["OrderFilled", "TradesListed"] if booked else [])
 
 
 async def test_flows_are_written_before_they_count(desk: Desk) -> None:

@@ -11,11 +11,11 @@ import pytest
 from daemon.assembly.worlds import door
 from daemon.config import Secrets, load
 from daemon.io.ccxt_library import ccxt
-from daemon.io.ccxt_parse import instrument
+from daemon.io.ccxt_parse import instrument, settlement
 from daemon.io.ccxt_swapmarket import SwapMarket, in_base, told_marks
 from daemon.io.ccxt_swaps import SwapExchange
 from daemon.io.clock import SystemClock
-from daemon.io.exchange import Marking, NotSent
+from daemon.io.exchange import Marking, NotSent, Unknown
 from daemon.io.rategate import RateGate
 from daemon.tools.doctor import _able
 from daemon.tools.findings import Verdict
@@ -110,3 +110,11 @@ async def test_a_venue_without_mark_candles_gives_none(tmp_path: Path) -> None:
         await market.close()
     (warned,) = [each for each in _able(settings) if each.verdict is Verdict.WARNING and "mark" in each.text]
     assert warned.text == "hyperliquid has no mark candles, as far as ccxt knows"
+
+
+@pytest.mark.parametrize("rate", ["1", "-1", "9" * 400, "NaN", None])
+def test_a_rate_that_no_settlement_can_have_had_is_refused(rate: str | None) -> None:
+    """At a rate of 1 a position would pay all it is worth: that, and what is no number, is no history to be stored."""
+    assert settlement({"timestamp": NEXT_MS, "fundingRate": "-0.0075"}) == (NEXT, -0.0075)
+    with pytest.raises(Unknown):
+        settlement({"timestamp": NEXT_MS, "fundingRate": rate})
